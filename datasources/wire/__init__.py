@@ -1,0 +1,23 @@
+"""The bottom: bytes to a service and back, behind one small protocol, so that another client can take its place."""
+
+from datasources.wire.protocol import (
+    AnswerTooLarge,
+    BrokenAnswer,
+    ConnectionBroken,
+    NotConnected,
+    Wire,
+    WireError,
+    WireReply,
+    WireRequest,
+)
+
+__all__ = [
+    "AnswerTooLarge",
+    "BrokenAnswer",
+    "ConnectionBroken",
+    "NotConnected",
+    "Wire",
+    "WireError",
+    "WireReply",
+    "WireRequest",
+]

@@ -1,0 +1,124 @@
+// Puts the page together: the bar with the token, the notice below it, and GraphiQL. The token lives in this tab's
+// session storage alone; all else that is kept (tabs, history, theme) never holds it.
+
+import { OpenPanel, examplesPlugin } from "./examples.js";
+import { describe, tidy } from "./token.js";
+import { makeFetcher } from "./transport.js";
+
+const TOKEN_KEY = "bff:token";
+const config = JSON.parse(document.getElementById("config").textContent);
+const field = document.getElementById("token");
+const clear = document.getElementById("clear");
+const who = document.getElementById("who");
+const notice = document.getElementById("notice");
+const root = ReactDOM.createRoot(document.getElementById("graphiql"));
+
+// On hover GraphiQL would fetch any image that an answer names, from any host.
+GraphiQL.React.ImagePreview.shouldRender = () => false;
+
+// Each variant has its own tabs and history; the theme is the same everywhere.
+const shared = GraphiQL.createLocalStorage({ namespace: "bff" });
+const own = GraphiQL.createLocalStorage({ namespace: `bff:${config.variant}` });
+const placeOf = (key) => (key === "graphiql:theme" ? shared : own);
+const storage = {
+  getItem: (key) => placeOf(key).getItem(key),
+  setItem: (key, value) => placeOf(key).setItem(key, value),
+  removeItem: (key) => placeOf(key).removeItem(key),
+  clear: () => own.clear(),
+  get length() {
+    return own.length;
+  },
+};
+
+const plugins = [examplesPlugin(config.examples, storage.getItem("graphiql:tabState") === null)];
+
+let token = tidy(sessionStorage.getItem(TOKEN_KEY) ?? "");
+
+/** GraphiQL with a fetcher of its own for this token: a new fetcher makes it fetch the schema anew. */
+function render() {
+  const sent = token;
+  const isCurrent = () => sent === token; // an answer to an older token is no news
+  const fetcher = makeFetcher({
+    endpoint: config.endpoint,
+    token: sent,
+    onAnswer: (status, body) => isCurrent() && showNotice(...refusal(status, body)),
+    onSilence: () => isCurrent() && showNotice("The gateway gave no answer. Is it still running?"),
+  });
+  root.render(
+    React.createElement(GraphiQL, {
+      fetcher,
+      storage,
+      plugins,
+      defaultQuery: "# A new operation. Ctrl+Space completes, Ctrl+Enter runs it.\n",
+      defaultEditorToolsVisibility: "variables",
+      // The history would write headers into local storage, and the token has a place of its own.
+      isHeadersEditorEnabled: false,
+      shouldPersistHeaders: false,
+      children: React.createElement(OpenPanel),
+    }),
+  );
+}
+
+/** The sentence for an answer that someone was not let in, and the help to go with it; nothing for any other answer. */
+function refusal(status, body) {
+  const help = ["`bff dev` prints ready-made tokens, and ", "`bff token --sub 1 --role admin`", " makes one."];
+  const isRefused = status === 401 || status === 403;
+  const isMissed = body.errors?.some(({ extensions }) => extensions?.code === "UNAUTHENTICATED") && token === "";
+  if (!isRefused && !isMissed) return [""];
+
+  const { name, isAdmin, isExpired } = describe(token, Date.now() / 1000);
+  if (isExpired) return ["The token above has expired.", ...help];
+  if (config.adminOnly && !isAdmin && (token === "" || name)) {
+    const instead = name ? `; the one above is of ${name}.` : ": paste one above.";
+    return [`This graph needs an administrator's token${instead}`, ...help];
+  }
+  if (token === "") return [`This ${isRefused ? "graph" : "operation"} needs a token: paste one above.`, ...help];
+  return ["The gateway refused the token above: " + (body.errors?.[0]?.message ?? `HTTP ${status}.`), ...help];
+}
+
+/** Shows the parts as text, what stands in backquotes as code; an empty sentence hides the notice. */
+function showNotice(sentence, ...help) {
+  const parts = help.join("").split("`");
+  const nodes = parts.map((part, index) => {
+    if (index % 2 === 0) return part;
+    const code = document.createElement("code");
+    code.textContent = part;
+    return code;
+  });
+  notice.replaceChildren(...(sentence ? [sentence, " ", ...nodes] : []));
+}
+
+function showWho() {
+  const { state, text } = describe(token, Date.now() / 1000);
+  who.textContent = text;
+  who.title = token === "" ? "" : "as the token says; the gateway checks it";
+  who.dataset.state = state;
+  clear.hidden = field.value === "";
+}
+
+/** Takes over what stands in the field. */
+function take() {
+  const next = tidy(field.value);
+  const isNew = next !== token;
+  token = next;
+  if (token === "") sessionStorage.removeItem(TOKEN_KEY);
+  else sessionStorage.setItem(TOKEN_KEY, token);
+  showWho();
+  if (isNew) render();
+}
+
+let typing;
+field.value = token;
+field.addEventListener("input", () => {
+  clearTimeout(typing);
+  typing = setTimeout(take, 250); // no schema for every letter typed
+});
+field.addEventListener("change", take);
+clear.addEventListener("click", () => {
+  field.value = "";
+  take();
+  field.focus();
+});
+setInterval(showWho, 10_000);
+showWho();
+render();

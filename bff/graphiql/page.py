@@ -1,0 +1,97 @@
+"""The HTML of a variant's GraphiQL page and the headers it goes out with, rendered once at start-up.
+
+The page holds no inline script and no secret: what its script must know stands in a block of JSON. Its content security
+policy lets it load from and talk to this gateway only, so that not even an image in a description can call home.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from pathlib import Path
+from string import Template
+
+from bff.graphiql.examples import Example
+from bff.graphiql.static import url
+
+_TEMPLATE = Path(__file__).with_name("page.html")
+
+_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        # GraphiQL's dialogs and menus put <style> elements of their own into the page.
+        "style-src 'self' 'unsafe-inline'",
+        "font-src data:",  # GraphiQL's fonts and marks are in its stylesheet
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+
+_HEADERS = (
+    (b"content-type", b"text/html; charset=utf-8"),
+    (b"content-security-policy", _POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cache-control", b"no-cache"),
+    (b"vary", b"Accept"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GraphiQLPage:
+    """One variant's page, ready to send: status 200, these headers, this body."""
+
+    body: bytes
+    headers: list[tuple[bytes, bytes]]
+
+
+def page(variant: str, variants: Sequence[str], examples: Sequence[Example], *, admin_only: bool = False) -> GraphiQLPage:
+    """Render the page of `variant`.
+
+    Args:
+        variant: the name of the graph; it is served at `/{variant}/graphql`.
+        variants: all variants, in the order of the links between them.
+        examples: the operations offered; the first is in the editor on the first visit.
+        admin_only: whether the gateway refuses every request without an administrator's token, so that the page can
+            say what is missing.
+    """
+    config = {
+        "variant": variant,
+        "endpoint": _endpoint(variant),
+        "adminOnly": admin_only,
+        "examples": [asdict(example) for example in examples],
+    }
+    html = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
+        title=escape(variant.capitalize()),
+        endpoint=escape(_endpoint(variant)),
+        links="\n".join(_link(name, is_current=name == variant) for name in variants),
+        config=_json_in_html(config),
+        icon=url("icon.svg"),
+        graphiql_css=url("graphiql.min.css"),
+        page_css=url("page.css"),
+        react_js=url("react.production.min.js"),
+        react_dom_js=url("react-dom.production.min.js"),
+        graphiql_js=url("graphiql.min.js"),
+        page_js=url("page.js"),
+    )
+    body = html.encode()
+    return GraphiQLPage(body, [*_HEADERS, (b"content-length", str(len(body)).encode())])
+
+
+def _endpoint(variant: str) -> str:
+    return f"/{variant}/graphql"
+
+
+def _link(variant: str, *, is_current: bool) -> str:
+    current = ' aria-current="page"' if is_current else ""
+    return f'<a href="{escape(_endpoint(variant))}"{current}>{escape(variant.capitalize())}</a>'
+
+
+def _json_in_html(value: object) -> str:
+    """JSON that no HTML parser mistakes for the end of its block or for a comment; any non-ASCII is escaped too."""
+    return json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,0 +1,158 @@
+"""What can go wrong with a call to a service.
+
+SourceError                 code                  counts against the service
+├── Unavailable             UPSTREAM_UNAVAILABLE
+│   ├── BreakerOpen                               no: nothing was asked
+│   ├── QueueFull                                 no: refused here
+│   ├── NotReached                                yes: no connection, or one that broke before an answer
+│   └── Busy                                      503 yes, 429 no
+├── TimedOut                UPSTREAM_TIMEOUT      yes, where the service had its time
+├── BadAnswer               UPSTREAM_ERROR        5xx and what can't be read: yes; 400 and one wrong object: no
+├── Unauthenticated         UNAUTHENTICATED       no
+├── Forbidden               FORBIDDEN             no
+└── Rejected                UPSTREAM_ERROR        no: 404, 409 and 422, which the one who asked can mend
+
+Messages are fit for a client: they name the service and never its address, its words or what was asked.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import msgspec
+
+
+class FieldProblem(msgspec.Struct, frozen=True):
+    """One entry of the `errors` member that rest.md adds to a 422 answer."""
+
+    field: str = ""
+    message: str = ""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What is used of an RFC 9457 problem document."""
+
+    title: str = ""
+    detail: str = ""
+    errors: Sequence[FieldProblem] = ()
+
+
+class SourceError(Exception):
+    """The root: a call failed.
+
+    `counts` says whether the service is to blame, `asked` whether the call went out at all, `answered` whether any answer
+    came; `retry_after` is in seconds.
+    """
+
+    code: ClassVar[str] = "UPSTREAM_ERROR"
+    outcome: ClassVar[str] = "error"
+    answered: ClassVar[bool] = False
+    asked: bool = True
+
+    def __init__(self, source: str, message: str, *, counts: bool = False, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.source = source
+        self.message = message
+        self.counts = counts
+        self.retry_after = retry_after
+
+
+class Unavailable(SourceError):
+    """The service can't be asked now."""
+
+    code = "UPSTREAM_UNAVAILABLE"
+    outcome = "unavailable"
+
+
+class BreakerOpen(Unavailable):
+    """Too many calls failed lately: none is let through until the breaker half opens."""
+
+    outcome = "breaker_open"
+    asked = False
+
+    def __init__(self, source: str, retry_after: float) -> None:
+        super().__init__(source, f"The {source} service is not being asked: it failed too often.", retry_after=retry_after)
+
+
+class QueueFull(Unavailable):
+    """As many calls as may run and wait already do."""
+
+    outcome = "queue_full"
+    asked = False
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source, f"The {source} service has too many calls waiting.")
+
+
+class NotReached(Unavailable):
+    """No connection came about, or it broke before an answer began. `sent` tells whether the service may have acted."""
+
+    outcome = "not_reached"
+
+    def __init__(self, source: str, *, sent: bool) -> None:
+        super().__init__(source, f"The {source} service could not be reached.", counts=True)
+        self.sent = sent
+
+
+class Busy(Unavailable):
+    """The service answered 429 or 503."""
+
+    outcome = "busy"
+    answered = True
+
+    def __init__(self, source: str, status: int, retry_after: float | None) -> None:
+        super().__init__(source, f"The {source} service is busy.", counts=status >= 500, retry_after=retry_after)
+
+
+class TimedOut(SourceError):
+    """No whole answer came in time, or no time was left to ask."""
+
+    code = "UPSTREAM_TIMEOUT"
+    outcome = "timeout"
+
+    def __init__(self, source: str, *, counts: bool, asked: bool = True) -> None:
+        super().__init__(source, f"The {source} service took too long.", counts=counts)
+        self.asked = asked
+
+
+class BadAnswer(SourceError):
+    """The service answered what its contract doesn't know."""
+
+    outcome = "bad_answer"
+    answered = True
+
+    def __init__(self, source: str, *, counts: bool) -> None:
+        super().__init__(source, f"The {source} service gave an answer that can't be used.", counts=counts)
+
+
+class Unauthenticated(SourceError):
+    """The service answered 401."""
+
+    code = "UNAUTHENTICATED"
+    outcome = "refused"
+    answered = True
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source, f"The {source} service asks for a valid sign-in.")
+
+
+class Forbidden(SourceError):
+    """The service answered 403."""
+
+    code = "FORBIDDEN"
+    outcome = "refused"
+    answered = True
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source, f"The {source} service does not allow this.")
+
+
+class Rejected(SourceError):
+    """The service understood and said no: 400, 404, 409 or 422. `problem` is for logs and for a person's own mistakes."""
+
+    outcome = "rejected"
+    answered = True
+
+    def __init__(self, source: str, status: int, problem: Problem) -> None:
+        super().__init__(source, f"The {source} service gave an answer that can't be used.")
+        self.status = status
+        self.problem = problem

@@ -1,0 +1,104 @@
+"""The orders service: its records and endpoints."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from datasources.caller import Caller
+from datasources.errors import SourceError
+from datasources.money import amount
+from datasources.rest import Record, RestSource, Unreadable, joined
+
+
+class OrderStatus(StrEnum):
+    """How far an order has come."""
+
+    PENDING = "pending"
+    PAID = "paid"
+    SHIPPED = "shipped"
+    DELIVERED = "delivered"
+    CANCELLED = "cancelled"
+
+
+class OrderItem(msgspec.Struct, frozen=True, rename="camel"):
+    """One line of an order: so many of a product, at the price it had."""
+
+    product_id: int
+    quantity: int
+    unit_price: float
+
+    def __post_init__(self) -> None:
+        """Keep amounts to two decimals, whatever the service sends."""
+        msgspec.structs.force_setattr(self, "unit_price", amount(self.unit_price))
+
+
+class Order(Record, frozen=True, kw_only=True):
+    """An order. `total` is an amount in `currency`."""
+
+    user_id: int
+    status: OrderStatus
+    currency: str
+    total: float
+    created_at: datetime
+    items: tuple[OrderItem, ...]
+
+    def __post_init__(self) -> None:
+        """Keep amounts to two decimals, whatever the service sends."""
+        msgspec.structs.force_setattr(self, "total", amount(self.total))
+
+
+UserOrders = Sequence[Order | SourceError]
+"""A user's orders, newest first; one that could not be read stands in its place as its error."""
+
+
+class Orders(RestSource[Order]):
+    """`/orders`: one, many, pages, those of users, and the life of one."""
+
+    name = "orders"
+    path = "/orders"
+    record = Order
+
+    async def of_users(
+        self, caller: Caller, user_ids: Sequence[int], *, limit: int, status: OrderStatus | None = None
+    ) -> dict[int, UserOrders | SourceError]:
+        """For each of the users at most `limit` orders, newest first."""
+        wanted = list(dict.fromkeys(user_ids))
+        return await self._in_chunks(wanted, lambda chunk: self._chunk_of_users(caller, chunk, limit, status))
+
+    async def _chunk_of_users(
+        self, caller: Caller, user_ids: Sequence[int], limit: int, status: OrderStatus | None
+    ) -> dict[int, list[Order | SourceError]]:
+        envelope = await self._get_items(
+            caller, {"userIds": joined(user_ids), "limit": str(limit), "status": status and status.value}
+        )
+        orders: dict[int, list[Order | SourceError]] = {user_id: [] for user_id in user_ids}
+        for item in envelope.items:
+            if not isinstance(item, Unreadable):
+                _append(orders, item.user_id, item, limit)
+            elif item.keys.user_id is not None:
+                _append(orders, item.keys.user_id, item.error, limit)
+            else:  # it doesn't even tell whose it is, so it may be anybody's
+                for user_id in user_ids:
+                    _append(orders, user_id, item.error, limit)
+        return orders
+
+    async def place(self, caller: Caller, user_id: int, items: Sequence[tuple[int, int]], *, key: str) -> Order:
+        """Place an order of (product id, quantity) pairs. Raises `Rejected` (409 key reused, 422), `SourceError`."""
+        lines = [{"productId": product_id, "quantity": quantity} for product_id, quantity in items]
+        return await self._write(caller, "POST", "/orders", {"userId": user_id, "items": lines}, key=key)
+
+    async def cancel(self, caller: Caller, id: int, *, key: str) -> Order:
+        """Cancel an order. Raises `Rejected` (404, 409), `SourceError`."""
+        return await self._write(caller, "POST", "/orders/{id}/cancel", None, key=key, id=id)
+
+    async def update_status(self, caller: Caller, id: int, status: OrderStatus, *, key: str) -> Order:
+        """Move an order on. Raises `Rejected` (404, 409, 422), `SourceError`."""
+        return await self._write(caller, "PATCH", "/orders/{id}", {"status": status.value}, key=key, id=id)
+
+
+def _append(orders: dict[int, list[Order | SourceError]], user_id: int, order: Order | SourceError, limit: int) -> None:
+    """Only to those who were asked for, and no more than were: a service may send others."""
+    if user_id in orders and len(orders[user_id]) < limit:
+        orders[user_id].append(order)

@@ -1,0 +1,40 @@
+"""The products service: its records and endpoints."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from datasources.caller import Caller
+from datasources.money import amount
+from datasources.rest import Record, RestSource
+
+
+class Product(Record, frozen=True, kw_only=True):
+    """A product. `price` is an amount in `currency`."""
+
+    sku: str
+    name: str
+    description: str
+    price: float
+    currency: str
+    stock: int
+    category: str
+    image_url: str
+    updated_at: datetime
+
+    def __post_init__(self) -> None:
+        """Keep amounts to two decimals, whatever the service sends."""
+        msgspec.structs.force_setattr(self, "price", amount(self.price))
+
+
+class Products(RestSource[Product]):
+    """`/products`: one, many, pages, and a change of one."""
+
+    name = "products"
+    path = "/products"
+    record = Product
+
+    async def update(self, caller: Caller, id: int, changes: dict[str, Any], *, key: str) -> Product:
+        """Change any of `price`, `stock`, `name`. Raises `Rejected` (404, 422), `SourceError`."""
+        return await self._write(caller, "PATCH", "/products/{id}", changes, key=key, id=id)

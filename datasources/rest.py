@@ -1,0 +1,258 @@
+"""The base of all sources: what rest.md promises of every resource (one, many by id, a page, a write), typed.
+
+An object that doesn't fit its record costs itself alone: it stands as a `BadAnswer` where the record would have stood.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+
+from datasources.caller import Caller
+from datasources.errors import BadAnswer, Rejected, SourceError
+from datasources.traffic.call import Call, Reply
+from datasources.traffic.stack import SourceStatus
+
+MAX_IDS = 200
+"""So many ids a batch call takes at most; more go out as several calls at once."""
+
+MAX_LIMIT = 200
+"""So many items a page has at most."""
+
+
+class Record(msgspec.Struct, frozen=True, rename="camel"):
+    """The base of all records: an object with an id, of whose members only those we use are named."""
+
+    id: int
+
+
+R = TypeVar("R", bound=Record)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[R]):
+    """A page of a resource. An item that could not be read stands in its place as the error it is."""
+
+    items: Sequence[R | SourceError]
+    next_cursor: str | None
+    total: int
+
+
+class _Envelope(msgspec.Struct, Generic[T], rename="camel"):
+    items: list[T]
+    next_cursor: str | None = None
+    total: int = 0
+
+
+class _PageEnvelope(msgspec.Struct, Generic[T], rename="camel"):
+    items: list[T]
+    next_cursor: str | None
+    total: int
+
+
+class Conduct(Protocol):
+    """The way to a service under all its policies: `traffic.stack.Stack`."""
+
+    async def __call__(self, call: Call) -> Reply:
+        """Make the call. Raises `SourceError`."""
+        ...
+
+    def status(self) -> SourceStatus:
+        """The source's present state."""
+        ...
+
+
+class RestSource(Generic[R]):
+    """One resource of one service. A subclass names it and adds what rest.md adds for it."""
+
+    name: ClassVar[str]
+    path: ClassVar[str]
+    record: type[R]
+
+    def __init__(self, conduct: Conduct, *, forward_identity: bool) -> None:
+        self._conduct = conduct
+        self._forward_identity = forward_identity
+        self._decode_one: Callable[[bytes], R] = msgspec.json.Decoder(self.record).decode
+        self._decode_items = self._tolerant(_Envelope)
+        self._decode_page = self._tolerant(_PageEnvelope)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._conduct!r}>"
+
+    def status(self) -> SourceStatus:
+        """The source's breaker and instances."""
+        return self._conduct.status()
+
+    async def get(self, caller: Caller, id: int) -> R | None:
+        """The object with that id, or None where there is none. Raises `SourceError`."""
+        call = Call(
+            "GET",
+            f"{self.path}/{{id}}",
+            f"{self.path}/{id}",
+            caller,
+            self._decode_one,
+            identity=self._forward_identity,
+            missing_ok=True,
+        )
+        found: R | None = (await self._conduct(call)).value
+        if found is not None and found.id != id:
+            raise BadAnswer(self.name, counts=False)
+        return found
+
+    async def get_many(self, caller: Caller, ids: Sequence[int]) -> dict[int, R | SourceError]:
+        """The objects with those ids, each once. What does not exist is left out; what failed is its error."""
+        wanted = list(dict.fromkeys(ids))
+        if len(wanted) == 1:
+            try:
+                found = await self.get(caller, wanted[0])
+            except SourceError as error:
+                return {wanted[0]: error}
+            return {} if found is None else {found.id: found}
+        return await self._in_chunks(wanted, lambda chunk: self._get_chunk(caller, chunk))
+
+    async def _get_chunk(self, caller: Caller, ids: Sequence[int]) -> dict[int, R | SourceError]:
+        envelope = await self._get_items(caller, {"ids": joined(ids)})
+        asked = set(ids)
+        answers: dict[int, R | SourceError] = {}
+        for item in envelope.items:
+            if isinstance(item, Unreadable):
+                # One that doesn't even tell its id may be any of those that are missing.
+                for id_ in (item.id,) if item.id is not None else asked - answers.keys():
+                    answers.setdefault(id_, item.error)
+            else:
+                answers[item.id] = item
+        return {id_: answer for id_, answer in answers.items() if id_ in asked}
+
+    async def page(self, caller: Caller, *, limit: int, cursor: str | None, **filters: str | None) -> Page[R]:
+        """A page of at most `limit` (1 to 200) items after `cursor`. Raises `BadCursor`, `SourceError`."""
+        query = {"limit": str(limit), "cursor": cursor, **filters}
+        try:
+            envelope = await self._get_items(caller, query, self._decode_page)
+        except Rejected as error:
+            if error.status == 400 and cursor is not None:
+                raise BadCursor from error
+            raise
+        items = [item.error if isinstance(item, Unreadable) else item for item in envelope.items[:limit]]
+        return Page(items, envelope.next_cursor, envelope.total)
+
+    async def _get_items(
+        self, caller: Caller, query: Mapping[str, str | None], decode: Callable[[bytes], Any] | None = None
+    ) -> "_Envelope[R | Unreadable]":
+        target = f"{self.path}?{urlencode({name: value for name, value in query.items() if value is not None})}"
+        call = Call("GET", self.path, target, caller, decode or self._decode_items, identity=self._forward_identity)
+        envelope: _Envelope[R | Unreadable] = (await self._conduct(call)).value
+        return envelope
+
+    async def _write(
+        self,
+        caller: Caller,
+        method: str,
+        route: str,
+        body: Mapping[str, Any] | None,
+        *,
+        key: str,
+        id: int | None = None,
+    ) -> R:
+        """A write. Raises `Rejected` where the service says what is wrong with it, else `SourceError`."""
+        target = route if id is None else route.replace("{id}", str(id))
+        call = Call(
+            method,
+            route,
+            target,
+            caller,
+            self._decode_one,
+            identity=True,
+            body=None if body is None else msgspec.json.encode(body),
+            idempotency_key=key,
+        )
+        written: R = (await self._conduct(call)).value
+        return written
+
+    @staticmethod
+    async def _in_chunks(keys: Sequence[int], load: Callable[[Sequence[int]], Any]) -> dict[int, Any]:
+        """Load the keys by 200, all chunks at once. A chunk that fails costs its own keys and no others."""
+
+        async def guarded(chunk: Sequence[int]) -> dict[int, Any]:
+            try:
+                found: dict[int, Any] = await load(chunk)
+            except SourceError as error:
+                return dict.fromkeys(chunk, error)
+            return found
+
+        chunks = [keys[start : start + MAX_IDS] for start in range(0, len(keys), MAX_IDS)]
+        if len(chunks) == 1:
+            return await guarded(chunks[0])
+        merged: dict[int, Any] = {}
+        for found in await asyncio.gather(*map(guarded, chunks)):
+            merged.update(found)
+        return merged
+
+    def _tolerant(self, envelope: Any) -> Callable[[bytes], Any]:
+        """A decoder of `envelope[record]`: all at once where all is well, else item by item."""
+        strict = msgspec.json.Decoder(envelope[self.record])
+        loose = msgspec.json.Decoder(envelope[msgspec.Raw])
+
+        def decode(body: bytes) -> Any:
+            try:
+                return strict.decode(body)
+            except msgspec.ValidationError:
+                found = loose.decode(body)
+                found.items = [self._decode_item(raw) for raw in found.items]
+                return found
+
+        return decode
+
+    def _decode_item(self, raw: msgspec.Raw) -> "R | Unreadable":
+        try:
+            return self._decode_one(bytes(raw))
+        except msgspec.ValidationError:
+            return Unreadable(BadAnswer(self.name, counts=False), read_keys(raw))
+
+
+class Keys(msgspec.Struct, frozen=True, rename="camel"):
+    """What may still be read of an object that doesn't fit its record."""
+
+    id: int | None = None
+    user_id: int | None = None
+
+
+class BadCursor(Exception):
+    """The service does not know the cursor that the client gave. No fault of the service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An item of an answer that doesn't fit its record."""
+
+    error: SourceError
+    keys: Keys
+
+    @property
+    def id(self) -> int | None:
+        """Its id, where at least that could be read."""
+        return self.keys.id
+
+
+def read_keys(raw: msgspec.Raw) -> Keys:
+    """The keys of an object that is wrong otherwise; each None where it is wrong itself."""
+    try:
+        members = msgspec.json.decode(raw)
+    except ValueError:
+        return Keys()
+    if not isinstance(members, dict):
+        return Keys()
+
+    def key(name: str) -> int | None:
+        value = members.get(name)
+        return value if type(value) is int else None
+
+    return Keys(key("id"), key("userId"))
+
+
+def joined(ids: Iterable[int]) -> str:
+    """Ids as a query wants them."""
+    return ",".join(map(str, ids))

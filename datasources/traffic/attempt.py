@@ -1,0 +1,176 @@
+"""Attempt: one call over the wire, bounded in time and size, its outcome put into the terms of `errors`.
+
+What the service says is kept out of the errors' messages; a problem's details go along only where a person can mend them.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import quote
+
+import msgspec
+
+from datasources.caller import Clock
+from datasources.errors import (
+    BadAnswer,
+    Busy,
+    Forbidden,
+    NotReached,
+    Problem,
+    Rejected,
+    SourceError,
+    TimedOut,
+    Unauthenticated,
+)
+from datasources.events import CallEnded, Listener
+from datasources.traffic.balance import Instance
+from datasources.traffic.call import Call, Reply
+from datasources.wire import AnswerTooLarge, ConnectionBroken, NotConnected, Wire, WireError, WireReply, WireRequest
+
+_VISIBLE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
+_RETRY_AFTER_MOST_S = 86_400.0
+_problem = msgspec.json.Decoder(Problem)
+
+
+class Attempt:
+    """Makes calls of one source. `timeout_s` bounds each from the first byte out to the last byte in."""
+
+    def __init__(
+        self,
+        source: str,
+        wire: Wire,
+        emit: Listener,
+        *,
+        timeout_s: float,
+        max_response_bytes: int,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._source = source
+        self._wire = wire
+        self._emit = emit
+        self._timeout_s = timeout_s
+        self._max_response_bytes = max_response_bytes
+        self._clock = clock
+
+    async def __call__(self, call: Call, instance: Instance) -> Reply:
+        """Raises `SourceError` for anything but an answer that the call can use."""
+        began = self._clock()
+        outcome = "cancelled"
+        call.caller.calls[self._source] += 1
+        try:
+            reply = self._understand(call, await self._exchange(call, instance))
+            outcome = "ok"
+        except SourceError as error:
+            outcome = error.outcome
+            raise
+        finally:
+            self._emit(
+                CallEnded(
+                    self._source,
+                    call.route,
+                    call.method,
+                    instance.number,
+                    outcome,
+                    self._clock() - began,
+                    call.caller.request_id,
+                )
+            )
+        return reply
+
+    async def _exchange(self, call: Call, instance: Instance) -> WireReply:
+        left = call.caller.deadline.left()
+        request = WireRequest(call.method, instance.url + call.target, request_headers(call), call.body)
+        try:
+            async with asyncio.timeout(min(self._timeout_s, left)):
+                return await self._wire.send(request, max_response_bytes=self._max_response_bytes)
+        except TimeoutError as error:
+            # The deadline may leave an attempt next to no time: then its end says nothing of the service.
+            raise TimedOut(self._source, counts=left >= self._timeout_s / 2) from error
+        except NotConnected as error:
+            raise NotReached(self._source, sent=False) from error
+        except ConnectionBroken as error:
+            raise NotReached(self._source, sent=True) from error
+        except AnswerTooLarge as error:
+            raise BadAnswer(self._source, counts=False) from error
+        except WireError as error:
+            raise BadAnswer(self._source, counts=True) from error
+
+    def _understand(self, call: Call, reply: WireReply) -> Reply:
+        if not 200 <= reply.status < 300:
+            if reply.status == 404 and call.missing_ok:
+                return Reply(404, None, reply.headers)
+            raise error_of(self._source, reply)
+        if not _is_json(reply.headers.get("content-type", "")) or "content-encoding" in reply.headers:
+            raise BadAnswer(self._source, counts=True)
+        try:
+            value = call.decode(reply.body)
+        except msgspec.ValidationError as error:  # good JSON of another shape: the service works, but not as agreed
+            raise BadAnswer(self._source, counts=False) from error
+        except (ValueError, RecursionError) as error:
+            raise BadAnswer(self._source, counts=True) from error
+        return Reply(reply.status, value, reply.headers)
+
+
+def request_headers(call: Call) -> tuple[tuple[str, str], ...]:
+    """The headers that rest.md wants; identity only where the call carries it. Never one that the client sent as it is."""
+    caller = call.caller
+    headers = [
+        ("Accept", "application/json"),
+        ("Accept-Encoding", "identity"),
+        ("X-Request-ID", caller.request_id),
+        ("traceparent", caller.traceparent),
+        ("User-Agent", "bff"),
+    ]
+    if call.identity and caller.identity is not None:
+        # A `sub` may be any string; what can't stand in a header is percent-encoded (RFC 9110, section 5.5).
+        headers.append(("X-User-ID", quote(caller.identity.user_id, safe=_VISIBLE)))
+        headers.append(("Authorization", caller.identity.authorization))
+    if call.body is not None:
+        headers.append(("Content-Type", "application/json"))
+    if call.idempotency_key is not None:
+        headers.append(("Idempotency-Key", call.idempotency_key))
+    return tuple(headers)
+
+
+def error_of(source: str, reply: WireReply) -> SourceError:
+    """The error that stands for an answer outside 2xx."""
+    match reply.status:
+        case 401:
+            return Unauthenticated(source)
+        case 403:
+            return Forbidden(source)
+        case 429 | 503 as status:
+            return Busy(source, status, retry_after(reply.headers))
+        case 400 | 404 | 409 | 422 as status:
+            return Rejected(source, status, _read_problem(reply))
+        case status:
+            # A redirect is not followed: where to ask is the settings' to say, not a service's.
+            return BadAnswer(source, counts=not 400 <= status < 500)
+
+
+def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """Seconds from `Retry-After` (RFC 9110, section 10.2.3), between 0 and a day; None where it is absent or unreadable."""
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value[:9]), _RETRY_AFTER_MOST_S)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return min(max((moment - (now or datetime.now(UTC))).total_seconds(), 0.0), _RETRY_AFTER_MOST_S)
+
+
+def _read_problem(reply: WireReply) -> Problem:
+    try:
+        return _problem.decode(reply.body)
+    except (ValueError, RecursionError):
+        return Problem()
+
+
+def _is_json(content_type: str) -> bool:
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type == "application/json" or media_type.endswith("+json")

@@ -1,0 +1,88 @@
+"""The wire over httpx. The one module that imports it.
+
+It uses the transport and not the client: `httpx.AsyncClient` keeps a cookie jar that all users would share, follows
+settings of the environment, and costs more.
+"""
+
+import ssl
+
+import httpx
+
+from datasources.wire.protocol import (
+    AnswerTooLarge,
+    BrokenAnswer,
+    ConnectionBroken,
+    NotConnected,
+    WireReply,
+    WireRequest,
+)
+
+_NO_TIMEOUTS = {"timeout": {"connect": None, "read": None, "write": None, "pool": None}}
+"""Time is bounded once, from outside: see `traffic/attempt.py`."""
+
+
+class HttpxWire:
+    """HTTP/1.1 with keep-alive over `httpx.AsyncHTTPTransport`."""
+
+    def __init__(self, *, max_connections: int, keepalive_expiry_s: float = 15.0) -> None:
+        self._transport = httpx.AsyncHTTPTransport(
+            verify=ssl.create_default_context(),
+            trust_env=False,
+            retries=0,
+            limits=httpx.Limits(
+                max_connections=max_connections,
+                max_keepalive_connections=max_connections,
+                keepalive_expiry=keepalive_expiry_s,
+            ),
+        )
+
+    def __repr__(self) -> str:
+        return "HttpxWire()"
+
+    async def send(self, request: WireRequest, *, max_response_bytes: int) -> WireReply:
+        """Send one request and read the whole answer. Raises `WireError`."""
+        outgoing = httpx.Request(
+            request.method,
+            request.url,
+            headers=list(request.headers),
+            content=request.body,
+            extensions=_NO_TIMEOUTS,
+        )
+        try:
+            response = await self._transport.handle_async_request(outgoing)
+        except (httpx.ConnectError, httpx.UnsupportedProtocol) as error:
+            raise NotConnected from error
+        except httpx.LocalProtocolError as error:
+            raise NotConnected from error
+        except httpx.RemoteProtocolError as error:
+            # h11 says so of a connection closed before the first byte; anything else it rejects did come as an answer.
+            if "without sending a response" in str(error):
+                raise ConnectionBroken from error
+            raise BrokenAnswer from error
+        except httpx.TransportError as error:
+            raise ConnectionBroken from error
+        try:
+            return WireReply(response.status_code, response.headers, await self._read(response, max_response_bytes))
+        except httpx.TransportError as error:
+            raise BrokenAnswer from error
+        finally:
+            await response.aclose()
+
+    @staticmethod
+    async def _read(response: httpx.Response, limit: int) -> bytes:
+        """The body as it came over the wire, undecoded; at most `limit` bytes of it."""
+        declared = response.headers.get("content-length", "")
+        if declared.isascii() and declared.isdigit() and int(declared) > limit:
+            raise AnswerTooLarge
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in response.aiter_raw():
+            size += len(chunk)
+            if size > limit:
+                raise AnswerTooLarge
+            chunks.append(chunk)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._transport.aclose()

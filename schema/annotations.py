@@ -1,0 +1,96 @@
+"""Tags on the graph: in which variants a field, an argument, an input field or an enum value is.
+
+A field or an input field without a tag is a mistake that stops the start. An argument or an enum value without one is
+wherever its field or its enum is.
+"""
+
+from collections.abc import Callable, Sequence
+from enum import Enum, StrEnum
+from typing import Any, TypeVar
+
+import strawberry
+from strawberry.extensions import FieldExtension
+from strawberry.types.arguments import StrawberryArgument
+from strawberry.types.enum import EnumValue, StrawberryEnumDefinition
+from strawberry.types.field import StrawberryField
+
+AUDIENCE = "audience"
+"""The key of a tag in Strawberry's `metadata`."""
+
+_BACKREF = "strawberry-definition"
+
+
+class Audience(StrEnum):
+    """Those for whom a variant is made."""
+
+    WEB = "web"
+    MOBILE = "mobile"
+    ADMIN = "admin"
+
+
+WEB, MOBILE, ADMIN = Audience.WEB, Audience.MOBILE, Audience.ADMIN
+EVERYONE = (WEB, MOBILE, ADMIN)
+
+_E = TypeVar("_E", bound=type[Enum])
+
+
+def on(*audiences: Audience, **options: Any) -> Any:
+    """A member that is a field of the variants named: resolved from the record's member of the same name."""
+    return strawberry.field(metadata=tagged(*audiences), **options)
+
+
+def computed(
+    *audiences: Audience, type: Any = None, extensions: Sequence[FieldExtension] = (), **options: Any
+) -> Callable[[Callable[..., Any]], Any]:
+    """Makes a method the resolver of a field of the variants named.
+
+    `type` is the field's type in the graph, where the resolver returns something else: the key of what is loaded.
+    """
+    if type is not None:
+        options["graphql_type"] = type
+    field: Callable[[Callable[..., Any]], Any] = strawberry.field(
+        metadata=tagged(*audiences), extensions=list(extensions), **options
+    )
+    return field
+
+
+def tagged(*audiences: Audience) -> dict[str, frozenset[Audience]]:
+    """The tag itself, for `metadata=` of an argument or an input field."""
+    return {AUDIENCE: frozenset(audiences)}
+
+
+def enum_for(hidden: dict[str, Sequence[Audience]] | None = None, **options: Any) -> Callable[[_E], _E]:
+    """Makes a Python enum one of the graph. `hidden` names members that only some audiences have."""
+
+    def make(cls: _E) -> _E:
+        made = strawberry.enum(cls, **options)
+        definition: StrawberryEnumDefinition = made.__strawberry_definition__  # type: ignore[attr-defined]
+        for value in definition.values:
+            if value.name in (hidden or {}):
+                value.directives = [_Only(frozenset((hidden or {})[value.name]))]
+        return made
+
+    return make
+
+
+class _Only:
+    """An enum value's tag. Strawberry has no metadata there; it keeps directives that nothing prints."""
+
+    def __init__(self, audiences: frozenset[Audience]) -> None:
+        self.audiences = audiences
+
+
+def definition_of(extensions: dict[str, Any]) -> Any:
+    """Strawberry's definition behind an element of a GraphQL schema."""
+    return extensions.get(_BACKREF)
+
+
+def audiences_of(extensions: dict[str, Any]) -> frozenset[Audience] | None:
+    """The tag of an element of a GraphQL schema that Strawberry built, from its `extensions`; None where it has none."""
+    definition = definition_of(extensions)
+    if isinstance(definition, StrawberryField | StrawberryArgument):
+        tag: frozenset[Audience] | None = definition.metadata.get(AUDIENCE)
+        return tag
+    if isinstance(definition, EnumValue):
+        return next((tag.audiences for tag in definition.directives if isinstance(tag, _Only)), None)
+    return None

@@ -1,0 +1,87 @@
+"""All that a resolver may touch. One a request; it dies with it."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import strawberry
+
+from datasources.caller import Caller
+from datasources.orders import Orders
+from datasources.products import Products
+from datasources.users import Users
+from schema.errors import SignInNeeded
+
+if TYPE_CHECKING:
+    from schema.loaders import Loaders
+    from schema.variants import Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who is signed in: the token's `sub` and roles."""
+
+    sub: str
+    roles: frozenset[str] = frozenset()
+
+    @property
+    def user_id(self) -> int | None:
+        """The user's id; None for a viewer who is no user."""
+        return as_id(self.sub)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The REST sources, bound at start-up."""
+
+    users: Users
+    orders: Orders
+    products: Products
+
+    def all(self) -> "tuple[Users, Orders, Products]":
+        """Every source, in the order in which they are shown."""
+        return self.users, self.orders, self.products
+
+
+@dataclass(frozen=True, slots=True)
+class PartialError:
+    """A fault that cost a part of a field's value and left the rest: it stands in `errors` with the field's path."""
+
+    error: Exception
+    path: list[str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the resolvers of one operation share."""
+
+    variant: "Variant"
+    viewer: Viewer | None
+    caller: Caller
+    sources: Sources
+    loaders: "Loaders"
+    partial_errors: list[PartialError] = field(default_factory=list)
+
+    def signed_in(self) -> Viewer:
+        """The viewer. Raises `SignInNeeded` where there is none."""
+        if self.viewer is None:
+            raise SignInNeeded
+        return self.viewer
+
+    @property
+    def user_id(self) -> int | None:
+        """The viewer's id as a user; None where nobody, or no user, is signed in."""
+        return None if self.viewer is None else self.viewer.user_id
+
+    def may_see_user(self, user_id: int) -> bool:
+        """Staff variants see everybody, the others oneself alone."""
+        return self.variant.staff or self.user_id == user_id
+
+
+Info = strawberry.Info[Context, Any]
+
+
+def as_id(value: str) -> int | None:
+    """The integer that a service knows an `ID` by; None where no service could have given it (so nothing has that id)."""
+    if value.isascii() and value.isdigit() and len(value) <= 18 and (number := int(value)) > 0 and str(number) == value:
+        return number
+    return None

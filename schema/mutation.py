@@ -1,0 +1,196 @@
+"""The root of all writing. A write goes out once; what a person can mend comes back as `userErrors`."""
+
+import re
+from collections.abc import Awaitable
+from hashlib import sha256
+from typing import Any
+from uuid import uuid4
+
+import strawberry
+
+from datasources.errors import Rejected
+from datasources.orders import Order as OrderRecord
+from datasources.orders import OrderStatus
+from schema.annotations import ADMIN, EVERYONE, MOBILE, WEB, computed
+from schema.context import Context, Info, as_id
+from schema.errors import NotAllowed
+from schema.types.payloads import (
+    CancelOrderPayload,
+    PlaceOrderInput,
+    PlaceOrderPayload,
+    UpdateOrderStatusPayload,
+    UpdateProductInput,
+    UpdateProductPayload,
+    UpdateProfileInput,
+    UpdateProfilePayload,
+    UserError,
+)
+
+_LONGEST_KEY = 255
+_MOST_USER_ERRORS = 50
+_LONGEST_MESSAGE = 500
+
+
+@strawberry.type(description="What can be changed.")
+class Mutation:
+    """Everything that can be written."""
+
+    @computed(WEB, MOBILE, description="Order for oneself.")
+    async def place_order(self, info: Info, input: PlaceOrderInput) -> PlaceOrderPayload:
+        """Raises `SignInNeeded`, `NotAllowed`, `SourceError`."""
+        context = info.context
+        user_id, sub = _own_user_id(context), context.signed_in().sub
+        client_key = input.idempotency_key
+        if client_key is not None and not 1 <= len(client_key) <= _LONGEST_KEY:
+            message = f"Expected 1 to {_LONGEST_KEY} characters."
+            return PlaceOrderPayload(order=None, user_errors=[_invalid(["idempotencyKey"], message)])
+        items, user_errors = [], []
+        for number, item in enumerate(input.items):
+            product_id = as_id(item.product_id)
+            if product_id is None:
+                user_errors.append(_invalid(["items", str(number), "productId"], "There is no such product."))
+            else:
+                items.append((product_id, item.quantity))
+        if user_errors:
+            return PlaceOrderPayload(order=None, user_errors=user_errors[:_MOST_USER_ERRORS])
+        key = new_key() if client_key is None else own_key(sub, client_key)
+        write = context.sources.orders.place(context.caller, user_id, items, key=key)
+        order, user_errors = await _written(write, "order", keyed=client_key is not None)
+        _forget_orders(context, order)
+        return PlaceOrderPayload(order=order, user_errors=user_errors)
+
+    @computed(*EVERYONE, description="Cancel an order of one's own; staff, any.")
+    async def cancel_order(self, info: Info, id: strawberry.ID) -> CancelOrderPayload:
+        """Raises `SignInNeeded`, `SourceError`."""
+        context = info.context
+        context.signed_in()
+        order_id = as_id(id)
+        if order_id is None or not await _may_change_order(context, order_id):
+            return CancelOrderPayload(order=None, user_errors=[_not_found("order")])
+        write = context.sources.orders.cancel(context.caller, order_id, key=new_key())
+        order, user_errors = await _written(write, "order")
+        _forget_orders(context, order)
+        return CancelOrderPayload(order=order, user_errors=user_errors)
+
+    @computed(WEB, MOBILE, description="Change one's own name or address.")
+    async def update_profile(self, info: Info, input: UpdateProfileInput) -> UpdateProfilePayload:
+        """Raises `SignInNeeded`, `NotAllowed`, `SourceError`."""
+        context = info.context
+        user_id = _own_user_id(context)
+        changes, user_errors = _changes(input, never_null=("email",))
+        if user_errors:
+            return UpdateProfilePayload(user=None, user_errors=user_errors)
+        write = context.sources.users.update(context.caller, user_id, changes, key=new_key())
+        user, user_errors = await _written(write, "user")
+        context.loaders.user.clear(user_id)
+        return UpdateProfilePayload(user=user, user_errors=user_errors)
+
+    @computed(ADMIN, description="Move an order on.")
+    async def update_order_status(self, info: Info, id: strawberry.ID, status: OrderStatus) -> UpdateOrderStatusPayload:
+        """Raises `SourceError`."""
+        context = info.context
+        order_id = as_id(id)
+        if order_id is None:
+            return UpdateOrderStatusPayload(order=None, user_errors=[_not_found("order")])
+        write = context.sources.orders.update_status(context.caller, order_id, status, key=new_key())
+        order, user_errors = await _written(write, "order")
+        _forget_orders(context, order)
+        return UpdateOrderStatusPayload(order=order, user_errors=user_errors)
+
+    @computed(ADMIN, description="Change a product.")
+    async def update_product(self, info: Info, id: strawberry.ID, input: UpdateProductInput) -> UpdateProductPayload:
+        """Raises `SourceError`."""
+        context = info.context
+        product_id = as_id(id)
+        if product_id is None:
+            return UpdateProductPayload(product=None, user_errors=[_not_found("product")])
+        changes, user_errors = _changes(input, never_null=("name", "price", "stock"))
+        if user_errors:
+            return UpdateProductPayload(product=None, user_errors=user_errors)
+        write = context.sources.products.update(context.caller, product_id, changes, key=new_key())
+        product, user_errors = await _written(write, "product")
+        context.loaders.product.clear(product_id)
+        context.loaders.products_page.clear_all()
+        return UpdateProductPayload(product=product, user_errors=user_errors)
+
+
+def new_key() -> str:
+    """A key for a write whose client gave none: no two writes share it."""
+    return uuid4().hex
+
+
+def own_key(sub: str, key: str) -> str:
+    """A client's key made its viewer's own: services keep keys by path alone, and two people may choose the same."""
+    return sha256(f"{len(sub)}:{sub}:{key}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _own_user_id(context: Context) -> int:
+    user_id = context.signed_in().user_id
+    if user_id is None:
+        raise NotAllowed("Whoever is signed in is no user of this shop.")
+    return user_id
+
+
+async def _may_change_order(context: Context, order_id: int) -> bool:
+    if context.variant.staff:
+        return True
+    order: OrderRecord | None = await context.loaders.order.load(order_id)
+    return order is not None and context.may_see_user(order.user_id)
+
+
+def _changes(given: Any, never_null: tuple[str, ...]) -> tuple[dict[str, Any], list[UserError]]:
+    """The members that were given, by the service's names (which are the graph's), or what is wrong with them."""
+    names = [name for name, _ in vars(type(given))["__dataclass_fields__"].items()]
+    changes = {name: value for name in names if (value := getattr(given, name)) is not strawberry.UNSET}
+    if not changes:
+        return {}, [_invalid(None, f"Expected at least one of {', '.join(names)}.")]
+    missing = [name for name in never_null if name in changes and changes[name] is None]
+    return changes, [_invalid([name], "Expected a value, got null.") for name in missing]
+
+
+def _forget_orders(context: Context, order: OrderRecord | None) -> None:
+    """What this request has loaded of orders may be out of date: after a write it is asked for anew."""
+    context.loaders.order.clear_all()
+    context.loaders.user_orders.clear_all()
+    context.loaders.orders_page.clear_all()
+    if order is not None:
+        context.loaders.order.prime(order.id, order)
+
+
+async def _written(write: Awaitable[Any], thing: str, *, keyed: bool = False) -> tuple[Any, list[UserError]]:
+    """What was written, or what the person can mend. `keyed`: whether the client chose the idempotency key."""
+    try:
+        return await write, []
+    except Rejected as error:
+        if error.status == 404:
+            return None, [_not_found(thing)]
+        if error.status == 409 and keyed:
+            message = "This idempotency key was used for something else."
+            return None, [UserError(field=["idempotencyKey"], message=message, code="IDEMPOTENCY_KEY_REUSED")]
+        if error.status == 409:
+            message = f"The {thing} does not allow this in its present state."
+            return None, [UserError(field=None, message=message, code="CONFLICT")]
+        if error.status == 422:
+            return None, _invalid_members(error)
+        raise
+
+
+def _invalid_members(error: Rejected) -> list[UserError]:
+    members = [
+        _invalid(path_of(problem.field), problem.message[:_LONGEST_MESSAGE] or "This is not valid.")
+        for problem in error.problem.errors[:_MOST_USER_ERRORS]
+    ]
+    return members or [_invalid(None, "This is not valid.")]
+
+
+def path_of(member: str) -> list[str] | None:
+    """A service's `items[0].productId` as a path: `["items", "0", "productId"]`; None where it names nothing."""
+    return [part for part in re.split(r"[.\[\]]+", member) if part] or None
+
+
+def _invalid(field: list[str] | None, message: str) -> UserError:
+    return UserError(field=field, message=message, code="INVALID")
+
+
+def _not_found(thing: str) -> UserError:
+    return UserError(field=["id"], message=f"There is no such {thing}.", code="NOT_FOUND")

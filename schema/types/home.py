@@ -1,0 +1,45 @@
+"""The mobile app's first screen in one call."""
+
+import strawberry
+
+from schema.annotations import MOBILE, computed
+from schema.context import Info
+from schema.loaders import Loaded, LoadedList, PageKey, UserOrdersKey
+from schema.types.order import Order
+from schema.types.page import nodes_of
+from schema.types.product import Product
+from schema.types.user import User
+
+RECENT_ORDERS = 3
+PRODUCTS = 10
+
+
+@strawberry.type(description="All that the app's first screen shows.")
+class Home:
+    """Has no data of its own: each part is loaded by itself, and lost by itself."""
+
+    @computed(MOBILE, type=User | None, extensions=[Loaded("user")], description="Null when nobody is signed in.")
+    def user(self, info: Info) -> int | None:
+        """The viewer's id."""
+        return info.context.user_id
+
+    @computed(
+        MOBILE,
+        type=list[Order] | None,
+        extensions=[LoadedList("user_orders")],
+        description="The viewer's three newest; null when nobody is signed in.",
+    )
+    def recent_orders(self, info: Info) -> UserOrdersKey | None:
+        """The viewer's newest orders."""
+        user_id = info.context.user_id
+        return None if user_id is None else UserOrdersKey(user_id, RECENT_ORDERS)
+
+    @computed(
+        MOBILE,
+        type=list[Product] | None,
+        extensions=[LoadedList("products_page", show=nodes_of)],
+        description="The first ten.",
+    )
+    def products(self) -> PageKey:
+        """The catalogue's beginning."""
+        return PageKey(PRODUCTS)

@@ -1,0 +1,90 @@
+"""What a mutation takes and answers. What a person can mend is told in `userErrors`; all else is an error."""
+
+import strawberry
+
+from schema.annotations import ADMIN, EVERYONE, MOBILE, WEB, on
+from schema.types.order import Order
+from schema.types.product import Product
+from schema.types.user import User
+
+
+@strawberry.type(description="Something that the person who asked can mend.")
+class UserError:
+    """One mistake."""
+
+    field: list[str] | None = on(*EVERYONE, description="The path in the input, as [items, 0, productId].")
+    message: str = on(*EVERYONE)
+    code: str = on(*EVERYONE, description="INVALID, CONFLICT, NOT_FOUND or IDEMPOTENCY_KEY_REUSED.")
+
+
+@strawberry.type
+class PlaceOrderPayload:
+    """The order that was placed."""
+
+    order: Order | None = on(WEB, MOBILE)
+    user_errors: list[UserError] = on(WEB, MOBILE)
+
+
+@strawberry.type
+class CancelOrderPayload:
+    """The order that was cancelled."""
+
+    order: Order | None = on(*EVERYONE)
+    user_errors: list[UserError] = on(*EVERYONE)
+
+
+@strawberry.type
+class UpdateProfilePayload:
+    """The user as changed."""
+
+    user: User | None = on(WEB, MOBILE)
+    user_errors: list[UserError] = on(WEB, MOBILE)
+
+
+@strawberry.type
+class UpdateOrderStatusPayload:
+    """The order as changed."""
+
+    order: Order | None = on(ADMIN)
+    user_errors: list[UserError] = on(ADMIN)
+
+
+@strawberry.type
+class UpdateProductPayload:
+    """The product as changed."""
+
+    product: Product | None = on(ADMIN)
+    user_errors: list[UserError] = on(ADMIN)
+
+
+@strawberry.input
+class OrderItemInput:
+    """So many of a product."""
+
+    product_id: strawberry.ID
+    quantity: int
+
+
+@strawberry.input
+class PlaceOrderInput:
+    """What to order. With the same key the same order is placed once, however often it is asked for."""
+
+    items: list[OrderItemInput]
+    idempotency_key: str | None = None
+
+
+@strawberry.input
+class UpdateProfileInput:
+    """What to change of one's profile; what is left out stays."""
+
+    name: str | None = strawberry.UNSET
+    email: str | None = strawberry.UNSET
+
+
+@strawberry.input
+class UpdateProductInput:
+    """What to change of a product; what is left out stays."""
+
+    name: str | None = strawberry.UNSET
+    price: float | None = strawberry.UNSET
+    stock: int | None = strawberry.UNSET

@@ -1,0 +1,25 @@
+"""The gateway's own view of its data sources. No hosts, no URLs."""
+
+import strawberry
+
+from datasources.events import BreakerState
+from schema.annotations import ADMIN, enum_for, on
+
+enum_for(description="CLOSED: calls pass. OPEN: none does. HALF_OPEN: a few are let through to see.")(BreakerState)
+
+
+@strawberry.type(description="One instance of a service, by its place in the settings.")
+class SourceInstance:
+    """Resolved from `datasources.traffic.stack.InstanceStatus`."""
+
+    number: int = on(ADMIN)
+    healthy: bool = on(ADMIN, description="Whether its last call came to an answer that speaks for it.")
+
+
+@strawberry.type(description="A REST service behind the graph.")
+class Source:
+    """Resolved from `datasources.traffic.stack.SourceStatus`."""
+
+    name: str = on(ADMIN)
+    breaker: BreakerState = on(ADMIN)
+    instances: list[SourceInstance] = on(ADMIN)

@@ -1,0 +1,30 @@
+"""A user, and what crosses from a user to other services."""
+
+from datetime import datetime
+
+import strawberry
+
+from datasources.orders import OrderStatus
+from datasources.users import Tier
+from schema.annotations import ADMIN, EVERYONE, WEB, computed, enum_for, on
+from schema.loaders import LoadedList, UserOrdersKey
+from schema.types.order import Order
+from schema.types.scalars import DEFAULT_FIRST, first_of
+
+enum_for(description="What a user has subscribed to.")(Tier)
+
+
+@strawberry.type(description="Somebody who may sign in and order.")
+class User:
+    """Resolved from `datasources.users.User`."""
+
+    id: strawberry.ID = on(*EVERYONE)
+    name: str | None = on(*EVERYONE)
+    email: str = on(*EVERYONE)
+    tier: Tier = on(*EVERYONE)
+    created_at: datetime = on(WEB, ADMIN)
+
+    @computed(*EVERYONE, type=list[Order] | None, extensions=[LoadedList("user_orders")], description="The newest first.")
+    def orders(self, first: int | None = DEFAULT_FIRST, status: OrderStatus | None = None) -> UserOrdersKey:
+        """The user's orders."""
+        return UserOrdersKey(int(self.id), first_of(first), status)

@@ -1,0 +1,1 @@
+"""The benchmark: what a request costs the gateway, beside stacks that give the same answers."""
