@@ -17,6 +17,9 @@ from strawberry.types.field import StrawberryField
 AUDIENCE = "audience"
 """The key of a tag in Strawberry's `metadata`."""
 
+SIZE = "size"
+"""The key of a list's assumed length in Strawberry's `metadata`."""
+
 _BACKREF = "strawberry-definition"
 
 
@@ -40,16 +43,21 @@ def on(*audiences: Audience, **options: Any) -> Any:
 
 
 def computed(
-    *audiences: Audience, type: Any = None, extensions: Sequence[FieldExtension] = (), **options: Any
+    *audiences: Audience,
+    type: Any = None,
+    extensions: Sequence[FieldExtension] = (),
+    size: int | None = None,
+    **options: Any,
 ) -> Callable[[Callable[..., Any]], Any]:
     """Makes a method the resolver of a field of the variants named.
 
     `type` is the field's type in the graph, where the resolver returns something else: the key of what is loaded.
+    `size` is how long a list is taken to be when an operation's cost is counted, where no `first` says it.
     """
     if type is not None:
         options["graphql_type"] = type
     field: Callable[[Callable[..., Any]], Any] = strawberry.field(
-        metadata=tagged(*audiences), extensions=list(extensions), **options
+        metadata={**tagged(*audiences), SIZE: size}, extensions=list(extensions), **options
     )
     return field
 
@@ -94,3 +102,10 @@ def audiences_of(extensions: dict[str, Any]) -> frozenset[Audience] | None:
     if isinstance(definition, EnumValue):
         return next((tag.audiences for tag in definition.directives if isinstance(tag, _Only)), None)
     return None
+
+
+def size_of(extensions: dict[str, Any]) -> int | None:
+    """The assumed length of a list field, from its `extensions`; None where nothing was said."""
+    definition = definition_of(extensions)
+    size: int | None = definition.metadata.get(SIZE) if isinstance(definition, StrawberryField) else None
+    return size

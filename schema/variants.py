@@ -22,6 +22,7 @@ from graphql import (
     GraphQLScalarType,
     GraphQLSchema,
     GraphQLUnionType,
+    Undefined,
     is_introspection_type,
     is_specified_scalar_type,
     print_schema,
@@ -156,9 +157,9 @@ class _Derivation:
     def _with_type(self, element: _T) -> _T:
         options = element.to_kwargs()  # type: ignore[attr-defined]
         options["type_"] = self._type(element.type)  # type: ignore[attr-defined]
-        if options["default"] is not None and options["default"].value is None:
+        if options["default_value"] is None:
             # Python needs a default where GraphQL needs none: to leave it out and to say null are the same to us.
-            options["default"] = None
+            options["default_value"] = Undefined
         make: Callable[..., _T] = type(element)
         return make(**options)
 

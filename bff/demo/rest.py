@@ -185,7 +185,7 @@ class _Latency:
                 await asyncio.sleep(self._latency_s)
             await send(message)
 
-        await self._app(scope, receive, send if scope["path"] == "/health" else send_late)
+        await self._app(scope, receive, send if scope.get("path") == "/health" else send_late)
 
 
 def _call(scope: Scope, body: Mapping[str, Any] = _NOTHING) -> Call:

@@ -7,6 +7,7 @@ and are left alone. Requests are not logged.
 import asyncio
 import errno
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from types import MappingProxyType
@@ -26,6 +27,7 @@ ANY_PORTS: Final[Mapping[str, int]] = MappingProxyType(dict.fromkeys(DEFAULT_POR
 KEEP_ALIVE_S: Final = 75
 # How long a request may still take once the services are to stop.
 DRAIN_S: Final = 2
+BACKLOG: Final = 2048
 
 
 @asynccontextmanager
@@ -100,15 +102,23 @@ class _Server(uvicorn.Server):
 
 
 def _listening(name: str, host: str, port: int, *, fall_back: bool) -> socket.socket:
+    # The protocol is named, though it goes without saying: asyncio sends small packets at once (TCP_NODELAY) only on
+    # sockets that bear it. Without, each answer would wait some 40 ms for the client's delayed acknowledgement.
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
+        if sys.platform != "win32":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
         # Listens at once: two sockets may be bound to one port as long as neither listens, and the clash came later.
-        return socket.create_server((host, port), family=family, backlog=2048)
+        sock.listen(BACKLOG)
     except OSError as error:
+        sock.close()
         if fall_back and error.errno == errno.EADDRINUSE:
             return _listening(name, host, 0, fall_back=False)
         reason = error.strerror or error
         raise OSError(error.errno, f"the {name} service cannot listen on {host}:{port}: {reason}") from error
+    return sock
 
 
 def _url(sock: socket.socket) -> str:

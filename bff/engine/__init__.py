@@ -1,0 +1,1 @@
+"""From a document to an answer. It knows GraphQL and no REST."""

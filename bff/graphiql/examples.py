@@ -60,7 +60,8 @@ mutation CancelOrder($id: ID!) {
 _WATCH_ORDERS = Example(
     "Watch orders change",
     """\
-# It stays open: change an order in another window and see it here.
+# It stays open: change an order
+# in another window, see it here.
 subscription WatchOrders($orderId: ID) {
   orderStatusChanged(orderId: $orderId) {
     id
@@ -114,9 +115,20 @@ query Account {
     Example(
         "Catalogue page",
         """\
-# For the next page, set `after` to this page's `endCursor`.
-query Catalogue($first: Int, $after: String, $category: String, $search: String) {
-  products(first: $first, after: $after, category: $category, search: $search) {
+# For the next page set `after`
+# to the `endCursor` of this one.
+query Catalogue(
+  $first: Int
+  $after: String
+  $category: String
+  $search: String
+) {
+  products(
+    first: $first
+    after: $after
+    category: $category
+    search: $search
+  ) {
     totalCount
     pageInfo {
       hasNextPage
@@ -247,9 +259,20 @@ query Account {
     Example(
         "Catalogue screen",
         """\
-# For the next page, set `after` to this page's `endCursor`.
-query Catalogue($first: Int, $after: String, $category: String, $search: String) {
-  products(first: $first, after: $after, category: $category, search: $search) {
+# For the next page set `after`
+# to the `endCursor` of this one.
+query Catalogue(
+  $first: Int
+  $after: String
+  $category: String
+  $search: String
+) {
+  products(
+    first: $first
+    after: $after
+    category: $category
+    search: $search
+  ) {
     pageInfo {
       hasNextPage
       endCursor
@@ -297,9 +320,18 @@ ADMIN = (
     Example(
         "Orders with their users",
         """\
-# For the next page, set `after` to this page's `endCursor`.
-query Orders($first: Int, $after: String, $status: OrderStatus) {
-  orders(first: $first, after: $after, status: $status) {
+# For the next page set `after`
+# to the `endCursor` of this one.
+query Orders(
+  $first: Int
+  $after: String
+  $status: OrderStatus
+) {
+  orders(
+    first: $first
+    after: $after
+    status: $status
+  ) {
     totalCount
     pageInfo {
       hasNextPage
@@ -363,7 +395,10 @@ query Sources {
     Example(
         "Move an order on",
         """\
-mutation UpdateOrderStatus($id: ID!, $status: OrderStatus!) {
+mutation UpdateOrderStatus(
+  $id: ID!
+  $status: OrderStatus!
+) {
   updateOrderStatus(id: $id, status: $status) {
     order {
       id
@@ -385,7 +420,10 @@ mutation UpdateOrderStatus($id: ID!, $status: OrderStatus!) {
     Example(
         "Change a product",
         """\
-mutation UpdateProduct($id: ID!, $input: UpdateProductInput!) {
+mutation UpdateProduct(
+  $id: ID!
+  $input: UpdateProductInput!
+) {
   updateProduct(id: $id, input: $input) {
     product {
       id

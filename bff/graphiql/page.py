@@ -69,6 +69,7 @@ def page(variant: str, variants: Sequence[str], examples: Sequence[Example], *, 
     html = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=escape(variant.capitalize()),
         endpoint=escape(_endpoint(variant)),
+        placeholder="paste an administrator's token" if admin_only else "paste a token, or stay anonymous",
         links="\n".join(_link(name, is_current=name == variant) for name in variants),
         config=_json_in_html(config),
         icon=url("icon.svg"),

@@ -17,6 +17,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Le
 
 from datasources.caller import Clock
 from datasources.errors import BreakerOpen, SourceError
@@ -31,11 +34,13 @@ _BUCKETS = 10
 class BreakerOptions:
     """When it opens, for how long, and how it is tried again. Durations in seconds."""
 
-    window_s: float = 10.0
-    minimum_calls: int = 5
-    failure_ratio: float = 0.5
-    open_s: float = 30.0
-    half_open_calls: int = 1
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
+
+    window_s: Annotated[float, Gt(0), Le(3600)] = 10.0
+    minimum_calls: Annotated[int, Ge(1), Le(1_000_000)] = 5
+    failure_ratio: Annotated[float, Gt(0), Le(1)] = 0.5
+    open_s: Annotated[float, Gt(0), Le(3600)] = 30.0
+    half_open_calls: Annotated[int, Ge(1), Le(1000)] = 1
 
 
 class Verdict(Enum):

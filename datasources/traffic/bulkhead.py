@@ -6,6 +6,9 @@ A service that hangs then holds its own places and nobody else's.
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Le
 
 from datasources.errors import QueueFull, TimedOut
 from datasources.traffic.call import Call, Handler, Reply
@@ -15,8 +18,10 @@ from datasources.traffic.call import Call, Handler, Reply
 class BulkheadOptions:
     """How many calls may run at once, and how many may wait for a place."""
 
-    max_concurrent: int = 100
-    max_waiting: int = 200
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
+
+    max_concurrent: Annotated[int, Ge(1), Le(100_000)] = 100
+    max_waiting: Annotated[int, Ge(0), Le(1_000_000)] = 200
 
 
 class Bulkhead:

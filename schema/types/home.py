@@ -27,6 +27,7 @@ class Home:
         MOBILE,
         type=list[Order] | None,
         extensions=[LoadedList("user_orders")],
+        size=RECENT_ORDERS,
         description="The viewer's three newest; null when nobody is signed in.",
     )
     def recent_orders(self, info: Info) -> UserOrdersKey | None:
@@ -38,6 +39,7 @@ class Home:
         MOBILE,
         type=list[Product] | None,
         extensions=[LoadedList("products_page", show=nodes_of)],
+        size=PRODUCTS,
         description="The first ten.",
     )
     def products(self) -> PageKey:

@@ -20,8 +20,8 @@ export function examplesPlugin(examples, isFirstVisit) {
 }
 
 /**
- * A child of GraphiQL that opens the panel. GraphiQL's own `visiblePlugin` would choose it too, but leave it folded away:
- * only the button in the sidebar unfolds it.
+ * A child of GraphiQL that opens the panel. GraphiQL's own `visiblePlugin` would choose it too, but leave it folded
+ * away: only the button in the sidebar unfolds it.
  */
 export function OpenPanel() {
   const { plugins } = usePluginStore();

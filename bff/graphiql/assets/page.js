@@ -5,6 +5,7 @@ import { OpenPanel, examplesPlugin } from "./examples.js";
 import { describe, tidy } from "./token.js";
 import { makeFetcher } from "./transport.js";
 
+const h = React.createElement;
 const TOKEN_KEY = "bff:token";
 const config = JSON.parse(document.getElementById("config").textContent);
 const field = document.getElementById("token");
@@ -41,11 +42,11 @@ function render() {
   const fetcher = makeFetcher({
     endpoint: config.endpoint,
     token: sent,
-    onAnswer: (status, body) => isCurrent() && showNotice(...refusal(status, body)),
+    onAnswer: (status, body) => isCurrent() && showNotice(refusal(status, body)),
     onSilence: () => isCurrent() && showNotice("The gateway gave no answer. Is it still running?"),
   });
   root.render(
-    React.createElement(GraphiQL, {
+    h(GraphiQL, {
       fetcher,
       storage,
       plugins,
@@ -54,38 +55,55 @@ function render() {
       // The history would write headers into local storage, and the token has a place of its own.
       isHeadersEditorEnabled: false,
       shouldPersistHeaders: false,
-      children: React.createElement(OpenPanel),
+      children: [h(OpenPanel, { key: "open" }), h(ForgetRefusal, { key: "forget" })],
     }),
   );
 }
 
-/** The sentence for an answer that someone was not let in, and the help to go with it; nothing for any other answer. */
-function refusal(status, body) {
-  const help = ["`bff dev` prints ready-made tokens, and ", "`bff token --sub 1 --role admin`", " makes one."];
-  const isRefused = status === 401 || status === 403;
-  const isMissed = body.errors?.some(({ extensions }) => extensions?.code === "UNAUTHENTICATED") && token === "";
-  if (!isRefused && !isMissed) return [""];
-
-  const { name, isAdmin, isExpired } = describe(token, Date.now() / 1000);
-  if (isExpired) return ["The token above has expired.", ...help];
-  if (config.adminOnly && !isAdmin && (token === "" || name)) {
-    const instead = name ? `; the one above is of ${name}.` : ": paste one above.";
-    return [`This graph needs an administrator's token${instead}`, ...help];
-  }
-  if (token === "") return [`This ${isRefused ? "graph" : "operation"} needs a token: paste one above.`, ...help];
-  return ["The gateway refused the token above: " + (body.errors?.[0]?.message ?? `HTTP ${status}.`), ...help];
+/**
+ * A child of GraphiQL, which shows a schema's refusal where answers stand, and leaves it there when the next token is
+ * let in: this takes it away again.
+ */
+function ForgetRefusal() {
+  const { responseEditor } = GraphiQL.React.useEditorContext({ nonNull: true });
+  const { fetchError } = GraphiQL.React.useSchemaStore();
+  const shown = React.useRef(null);
+  React.useEffect(() => {
+    const isOver = !fetchError && shown.current !== null;
+    if (isOver && responseEditor?.getValue() === shown.current) responseEditor.setValue("");
+    shown.current = fetchError;
+  }, [fetchError, responseEditor]);
+  return null;
 }
 
-/** Shows the parts as text, what stands in backquotes as code; an empty sentence hides the notice. */
-function showNotice(sentence, ...help) {
-  const parts = help.join("").split("`");
-  const nodes = parts.map((part, index) => {
+/** The notice for an answer that someone was not let in, with what to do about it; empty for any other answer. */
+function refusal(status, body) {
+  const isRefused = status === 401 || status === 403;
+  const isMissed = token === "" && body.errors?.some(({ extensions }) => extensions?.code === "UNAUTHENTICATED");
+  if (!isRefused && !isMissed) return "";
+
+  const command = `bff token --sub 1${config.adminOnly ? " --role admin" : ""}`;
+  const help = ` \`bff dev\` prints ready-made tokens, and \`${command}\` makes one.`;
+  const { name, isAdmin, isExpired } = describe(token, Date.now() / 1000);
+  if (isExpired) return `The token above has expired.${help}`;
+  if (config.adminOnly && name && !isAdmin) {
+    return `This graph needs an administrator's token; the one above is of ${name}.${help}`;
+  }
+  const reason = body.errors?.[0]?.message ?? `HTTP ${status}.`;
+  if (token !== "") return `The gateway refused the token above: ${reason}${help}`;
+  if (config.adminOnly) return `This graph needs an administrator's token: paste one above.${help}`;
+  return `This ${isRefused ? "graph" : "operation"} needs a token: paste one above.${help}`;
+}
+
+/** Shows a notice as text, what stands in backquotes as code; an empty one is hidden. */
+function showNotice(text) {
+  const nodes = text.split("`").map((part, index) => {
     if (index % 2 === 0) return part;
     const code = document.createElement("code");
     code.textContent = part;
     return code;
   });
-  notice.replaceChildren(...(sentence ? [sentence, " ", ...nodes] : []));
+  notice.replaceChildren(...nodes.filter((node) => node !== ""));
 }
 
 function showWho() {

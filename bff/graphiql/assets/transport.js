@@ -4,34 +4,37 @@
 /**
  * A fetcher for GraphiQL that sends `token` with every request.
  *
- * `onAnswer(status, body)` hears of each JSON answer and `onSilence()` of a gateway that gave none. A schema that does
- * not come is thrown as an error, so that GraphiQL does not ask a second time in other words.
+ * `onAnswer(status, body)` hears of each answer or event and `onSilence()` of a gateway that gave none. A schema that
+ * does not come is thrown, so that GraphiQL does not ask a second time in other words. What is thrown are GraphQL errors
+ * as they came: of an `Error` GraphiQL would show the stack as well.
  */
 export function makeFetcher({ endpoint, token, onAnswer, onSilence }) {
-  return async function fetcher(params, { documentAST } = {}) {
+  return async function fetcher({ query, variables, operationName }) {
     const controller = new AbortController();
-    const isSubscription = kindOf(documentAST, params.operationName) === "subscription";
+    const operation = operationOf(query, operationName);
+    const isSubscription = operation?.operation === "subscription";
     let response;
     try {
       response = await fetch(endpoint, {
         method: "POST",
         headers: headersFor(token, isSubscription),
-        body: JSON.stringify(params),
+        body: JSON.stringify({ query, variables, operationName: operation?.name?.value }),
         signal: controller.signal,
         credentials: "omit",
         redirect: "error",
       });
     } catch {
       onSilence();
-      throw new Error("The gateway gave no answer.");
+      throw [{ message: "The gateway gave no answer." }];
     }
     if (isSubscription && response.headers.get("content-type")?.startsWith("text/event-stream")) {
-      return stoppable(events(response.body, controller.signal), controller);
+      const onEvent = (event) => onAnswer(response.status, event);
+      return stoppable(events(response.body, controller.signal, onEvent), controller);
     }
     const body = await jsonOf(response);
     onAnswer(response.status, body);
-    if (params.operationName === "IntrospectionQuery" && !body.data) {
-      throw new Error(body.errors?.[0]?.message ?? `The schema did not come: HTTP ${response.status}.`);
+    if (operationName === "IntrospectionQuery" && !body.data) {
+      throw body.errors ?? [{ message: `The schema did not come: HTTP ${response.status}.` }];
     }
     return body;
   };
@@ -45,10 +48,20 @@ function headersFor(token, isSubscription) {
   return headers;
 }
 
-function kindOf(documentAST, operationName) {
-  const operations = documentAST?.definitions.filter(({ kind }) => kind === "OperationDefinition") ?? [];
-  const chosen = operations.find(({ name }) => name?.value === operationName) ?? operations[0];
-  return chosen?.operation;
+/**
+ * The operation to run. GraphiQL learns a document's operations a moment after it was put into the editor: until then
+ * it names one of the document before, and a document's only operation needs no name.
+ */
+function operationOf(query, operationName) {
+  let definitions;
+  try {
+    ({ definitions } = GraphiQL.GraphQL.parse(query));
+  } catch {
+    return undefined; // the gateway says what is wrong with it
+  }
+  const operations = definitions.filter(({ kind }) => kind === "OperationDefinition");
+  const only = operations.length === 1 ? operations[0] : undefined;
+  return operations.find(({ name }) => name?.value === operationName) ?? only;
 }
 
 async function jsonOf(response) {
@@ -60,7 +73,7 @@ async function jsonOf(response) {
 }
 
 /** The data of each event as JSON, until the event `complete`, the end of the stream or the signal. */
-async function* events(body, signal) {
+async function* events(body, signal, onEvent) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   try {
@@ -73,11 +86,14 @@ async function* events(body, signal) {
         const lines = block.split(/\r\n|\n|\r/);
         if (lines.some((line) => /^event: ?complete$/.test(line))) return;
         const data = lines.filter((line) => line.startsWith("data:")).map((line) => line.slice(5));
-        if (data.length > 0) yield JSON.parse(data.join("\n"));
+        if (data.length === 0) continue; // a comment that keeps the line open
+        const event = JSON.parse(data.join("\n"));
+        onEvent(event);
+        yield event;
       }
     }
-  } catch (error) {
-    if (!signal.aborted) throw error;
+  } catch {
+    if (!signal.aborted) throw [{ message: "The gateway broke off the stream." }];
   } finally {
     await reader.cancel().catch(() => {}); // already broken off: there is nothing left to end
   }

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pytest
-from graphql import FieldNode, OperationDefinitionNode, build_schema, parse, validate
+from graphql import FieldNode, OperationDefinitionNode, OperationType, build_schema, parse, validate
 from graphql.execution.values import get_variable_values
-from graphql.type import GraphQLSchema
 from graphql.utilities import strip_ignored_characters
 
 import schema
@@ -35,13 +34,14 @@ def test_example_is_one_named_operation(variant: str, example: Example) -> None:
 def test_example_fits_its_graph(variant: str, example: Example) -> None:
     """An example is valid in its variant's graph, and so are its variables, which are just those it declares."""
     sdl = Path(schema.__file__).parent / "sdl" / f"{variant}.graphql"
-    if not sdl.exists():
-        pytest.skip("the variant's SDL is not committed yet")
-    graph: GraphQLSchema = build_schema(sdl.read_text(encoding="utf-8"))
+    graph = build_schema(sdl.read_text(encoding="utf-8"))
+    operation = _operation(example)
+    if operation.operation is OperationType.SUBSCRIPTION and graph.subscription_type is None:
+        pytest.skip("the graph has no subscriptions yet")
     assert validate(graph, parse(example.query)) == []
-    declared = _operation(example).variable_definitions or ()
+    declared = operation.variable_definitions or ()
     assert example.variables.keys() == {definition.variable.name.value for definition in declared}
-    assert isinstance(get_variable_values(graph, declared, dict(example.variables)), dict)
+    assert not isinstance(get_variable_values(graph, declared, dict(example.variables)), list)
 
 
 @pytest.mark.parametrize("variant", EXAMPLES)

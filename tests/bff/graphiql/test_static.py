@@ -1,7 +1,5 @@
 """The files that the page refers to: their types, their caching, and that there are no others."""
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 from starlette.applications import Starlette
@@ -13,7 +11,7 @@ _FOR_GOOD = "public, max-age=31536000, immutable"
 
 
 @pytest.fixture
-def client() -> Iterator[httpx.AsyncClient]:
+def client() -> httpx.AsyncClient:
     """A client of the files, mounted as the gateway mounts them."""
     app = Starlette(routes=[Mount(PREFIX, Assets())])
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway")

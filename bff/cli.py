@@ -1,0 +1,167 @@
+"""The command line. No logic of its own: it reads settings, calls, prints, and turns errors into exit codes.
+
+Exit codes: 0 done, 1 a check found something, 2 it could not begin.
+"""
+
+import gc
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+import uvloop
+
+from bff import __version__, dev, sdl, tokens
+from bff.app import Mode, create, with_cors
+from bff.observe import logs
+from bff.server import Server, listen
+from bff.settings import Settings, SettingsError, load
+from schema.variants import VARIANTS
+
+_VARIANT_NAMES = [variant.name for variant in VARIANTS]
+
+
+def _common(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that several commands take, and errors as one line each."""
+
+    @click.option("--host", help="The address to listen on.")
+    @click.option("--port", type=int, help="The port to listen on; 0 is any free one.")
+    @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The settings file (bff.toml).")
+    @wraps(command)
+    def run(**options: Any) -> Any:
+        return _told(lambda: command(**options))
+
+    return run
+
+
+def _told(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except SettingsError as error:
+        for line in str(error).splitlines():
+            click.echo(f"bff: {line}", err=True)
+    except OSError as error:
+        click.echo(f"bff: {error.strerror or error}", err=True)
+    sys.exit(2)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="bff")
+def main() -> None:
+    """A GraphQL gateway for REST services, with a variant of the graph for each kind of client."""
+
+
+@main.command()
+@_common
+@click.option("--workers", type=int, help="How many processes serve.")
+def serve(host: str | None, port: int | None, config: Path | None, workers: int | None) -> None:
+    """The gateway alone, in production mode, in front of the services that the settings name."""
+    settings = load(os.environ, file=config, command_line={"host": host, "port": port, "workers": workers})
+    logs.configure(settings.log_level, settings.log_format or "json")
+    create(settings)  # what is missing shall be said once, before anything listens
+    listener = listen(settings.host or "0.0.0.0", settings.port)  # noqa: S104 - a server's default, by contract
+    if settings.workers == 1:
+        _serve(settings, "serve", listener)
+        return
+    _supervise(settings, listener)
+
+
+def _serve(settings: Settings, mode: Mode, listener: Any) -> None:
+    """One process's work: from here on the settings are not read again."""
+    gateway = create(settings, mode)
+    server = Server(with_cors(gateway, settings), gateway, settings)
+    # What is made at start-up lives as long as the process: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    uvloop.run(server.serve(sockets=[listener]))
+
+
+def _supervise(settings: Settings, listener: Any) -> None:
+    """Several processes on one socket. One that dies is replaced; a signal is passed on to all."""
+    context = multiprocessing.get_context("fork")
+    stopping = False
+
+    def start() -> Any:
+        process = context.Process(target=_serve, args=(settings, "serve", listener))
+        process.start()
+        return process
+
+    def stop(number: int, _: Any) -> None:
+        nonlocal stopping
+        stopping = True
+        for process in processes:
+            if process.is_alive():
+                os.kill(process.pid, number)
+
+    processes = [start() for _ in range(settings.workers)]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    while processes:
+        for process in list(processes):
+            process.join(timeout=0.2)
+            if not process.is_alive():
+                processes.remove(process)
+                if not stopping:
+                    click.echo(f"bff: a worker ended with {process.exitcode} and is replaced", err=True)
+                    processes.append(start())
+
+
+@main.command(name="dev")
+@_common
+def dev_(host: str | None, port: int | None, config: Path | None) -> None:
+    """The whole thing on one machine: three demo services, and the gateway in front of them."""
+    given = {"host": host, "port": port}
+    settings = load(tokens.with_secret(os.environ), file=config, command_line=given)
+    logs.configure(settings.log_level, settings.log_format or "console")
+    uvloop.run(dev.run(settings))
+
+
+@main.command(name="demo-services")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", type=int, default=8101, show_default=True, help="The first of three ports; 0 is any free ones.")
+@click.option("--latency-ms", type=click.FloatRange(0, 60_000), default=0, help="How long each answer takes.")
+@click.option("--no-store", is_flag=True, help="Say of every answer that it must not be cached.")
+def demo_services(host: str, port: int, latency_ms: float, no_store: bool) -> None:
+    """The three demo services alone."""
+    _told(lambda: uvloop.run(dev.run_services(host, port, latency_s=latency_ms / 1000, no_store=no_store)))
+
+
+@main.command()
+@click.option("--sub", required=True, help="Whose token it is: a user's id.")
+@click.option("--role", help="A role, as admin.")
+@click.option("--ttl-s", type=click.IntRange(1, 10 * 365 * 86_400), default=86_400, show_default=True)
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The settings file (bff.toml).")
+def token(sub: str, role: str | None, ttl_s: int, config: Path | None) -> None:
+    """A development token, signed with JWT_SECRET, or with the secret of `bff dev` where there is none."""
+    settings = _told(lambda: load(tokens.with_secret(os.environ), file=config))
+    click.echo(tokens.make(settings, sub=sub, role=role, ttl_s=ttl_s))
+
+
+@main.group()
+def schema() -> None:
+    """The schema definition language of the variants."""
+
+
+@schema.command()
+@click.argument("variant", type=click.Choice(_VARIANT_NAMES), required=False)
+def export(variant: str | None) -> None:
+    """Print the SDL of VARIANT, or of all."""
+    for name in [variant] if variant else _VARIANT_NAMES:
+        click.echo(sdl.current(name), nl=False)
+
+
+@schema.command()
+def check() -> None:
+    """Compare the graph with the committed SDL; exit with 1 where they differ."""
+    drifts = sdl.check()
+    for drift in drifts:
+        click.echo(drift, err=True)
+    if drifts:
+        click.echo("The committed SDL has drifted. Where the change is meant: make sdl, and commit.", err=True)
+        sys.exit(1)
+    click.echo("The committed SDL is that of the graph.")

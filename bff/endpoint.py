@@ -1,0 +1,21 @@
+"""A mounted variant: all that is bound at start-up for one endpoint."""
+
+from dataclasses import dataclass, field
+
+from graphql import GraphQLSchema
+
+from bff.engine.plans import Plans
+from bff.gate.limits import LimitOptions
+from bff.graphiql.page import GraphiQLPage
+from schema.variants import Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One of `/web/graphql`, `/mobile/graphql`, `/admin/graphql`. `page` is None where GraphiQL is off."""
+
+    variant: Variant
+    schema: GraphQLSchema = field(repr=False)
+    plans: Plans
+    limits: LimitOptions
+    page: GraphiQLPage | None = field(repr=False)

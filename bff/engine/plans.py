@@ -1,0 +1,149 @@
+"""Documents made ready to run, and kept: what is known is parsed, validated and measured once.
+
+One `Plans` a variant. Bounded by count and by size; the one that has rested longest goes first. Nothing of a request is
+held on to, and what is refused is not kept.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    ASTValidationRule,
+    DocumentNode,
+    FragmentDefinitionNode,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    NoSchemaIntrospectionCustomRule,
+    OperationDefinitionNode,
+    OperationType,
+    parse,
+    specified_rules,
+    validate,
+)
+
+from bff.errors import DocumentError, InvalidOperation, TooComplex
+from bff.gate.limits import CostModel, LimitOptions, check_shape
+
+_MOST_DOCUMENTS = 1000
+_MOST_CHARACTERS = 8 * 1024 * 1024
+_MOST_ERRORS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of a document that has been found good. `fixed_cost` is None where variables decide."""
+
+    document: DocumentNode
+    node: OperationDefinitionNode
+    name: str | None
+    kind: OperationType
+    fragments: Mapping[str, FragmentDefinitionNode]
+    fixed_cost: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A document with its operations, by name."""
+
+    operations: Mapping[str | None, Operation]
+
+    def operation(self, name: str | None) -> Operation:
+        """The one that is meant (GraphQL specification, GetOperation). Raises `InvalidOperation`."""
+        if name:
+            found = self.operations.get(name)
+            if found is None:
+                raise InvalidOperation("There is no operation of that name in the document.")
+            return found
+        if len(self.operations) == 1:
+            return next(iter(self.operations.values()))
+        if self.operations:
+            raise InvalidOperation("The document has several operations: operationName has to say which.")
+        raise InvalidOperation("The document has no operation.")
+
+
+class Plans:
+    """The documents that a variant knows."""
+
+    def __init__(self, schema: GraphQLSchema, limits: LimitOptions, *, introspection: bool) -> None:
+        self._schema = schema
+        self._limits = limits
+        self._cost = CostModel(schema)
+        self._introspection = introspection
+        # Made once: a rule made anew is another class to graphql-core.
+        self._rules: tuple[type[ASTValidationRule], ...] = tuple(specified_rules)
+        if not introspection:
+            self._rules += (NoSchemaIntrospectionCustomRule,)
+        self._known: OrderedDict[str, Prepared] = OrderedDict()
+        self._characters = 0
+
+    def __repr__(self) -> str:
+        return f"<Plans {len(self._known)} documents, {self._characters} characters>"
+
+    @property
+    def hide_suggestions(self) -> bool:
+        """Whether errors must not say what the graph has besides: where it may not be asked, it is not told either."""
+        return not self._introspection
+
+    def get(self, text: str) -> tuple[Prepared, bool]:
+        """The document made ready, and whether it was known. Raises `DocumentError`, `TooComplex`."""
+        known = self._known.get(text)
+        if known is not None:
+            self._known.move_to_end(text)
+            return known, True
+        prepared = self._prepare(text)
+        self._keep(text, prepared)
+        return prepared, False
+
+    def check_cost(self, operation: Operation, variables: Mapping[str, Any]) -> None:
+        """Raises `TooComplex` where the operation, with those variables, costs more than the variant allows."""
+        cost = operation.fixed_cost
+        if cost is None:
+            cost = self._cost.of(operation.node, operation.fragments, variables)
+        if cost > self._limits.cost:
+            raise TooComplex("cost", cost, self._limits.cost)
+
+    def _prepare(self, text: str) -> Prepared:
+        document = self._parse(text)
+        check_shape(document, self._limits)
+        errors = validate(
+            self._schema, document, self._rules, max_errors=_MOST_ERRORS, hide_suggestions=self.hide_suggestions
+        )
+        if errors:
+            raise DocumentError("GRAPHQL_VALIDATION_FAILED", errors)
+        fragments = {
+            definition.name.value: definition
+            for definition in document.definitions
+            if isinstance(definition, FragmentDefinitionNode)
+        }
+        nodes = [definition for definition in document.definitions if isinstance(definition, OperationDefinitionNode)]
+        operations = (self._operation(document, node, fragments) for node in nodes)
+        return Prepared({operation.name: operation for operation in operations})
+
+    def _parse(self, text: str) -> DocumentNode:
+        try:
+            return parse(text, max_tokens=self._limits.tokens)
+        except GraphQLSyntaxError as error:
+            if "tokens" in error.message and "aborted" in error.message:
+                raise TooComplex("tokens", f"more than {self._limits.tokens}", self._limits.tokens) from None
+            raise DocumentError("GRAPHQL_PARSE_FAILED", [error]) from None
+        except RecursionError:
+            raise TooComplex("depth", "more than can be read", self._limits.depth) from None
+
+    def _operation(
+        self,
+        document: DocumentNode,
+        node: OperationDefinitionNode,
+        fragments: Mapping[str, FragmentDefinitionNode],
+    ) -> Operation:
+        fixed = None if self._cost.varies(node) else self._cost.of(node, fragments, {})
+        name = node.name.value if node.name else None
+        return Operation(document, node, name, node.operation, fragments, fixed)
+
+    def _keep(self, text: str, prepared: Prepared) -> None:
+        self._known[text] = prepared
+        self._characters += len(text)
+        while len(self._known) > _MOST_DOCUMENTS or self._characters > _MOST_CHARACTERS:
+            oldest, _ = self._known.popitem(last=False)
+            self._characters -= len(oldest)

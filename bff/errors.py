@@ -1,0 +1,182 @@
+"""What the gateway itself refuses, and how any error looks to a client.
+
+GatewayError                     status
+├── BadRequest                   400, 405, 406, 413, 415
+├── CsrfPrevented                415
+├── InvalidToken, TokenNeeded    401
+├── RoleNeeded                   403
+├── PersistedQueryNotSupported   200 or 400: a well-formed request that can't be served, as one that is invalid
+├── TooComplex                   the same
+└── Draining                     503
+
+An error that is none of these, of `schema.errors` or of `datasources.errors`, is a fault of ours: its message says nothing.
+"""
+
+import logging
+import traceback
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from graphql import GraphQLError
+
+from datasources.errors import SourceError
+from schema.errors import GraphError
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+INTERNAL = "INTERNAL_SERVER_ERROR"
+_log = logging.getLogger("bff.errors")
+
+
+class GatewayError(Exception):
+    """The root. `status` None means that the request was well-formed: the media type decides between 200 and 400."""
+
+    code: ClassVar[str] = "BAD_REQUEST"
+
+    def __init__(self, message: str, *, status: int | None = 400, headers: Headers = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.headers = headers
+
+
+class BadRequest(GatewayError):
+    """The HTTP request itself can't be taken."""
+
+
+class CsrfPrevented(GatewayError):
+    """A POST as a form on a foreign page could send it, without anybody's leave."""
+
+    code = "CSRF_PREVENTION_FAILED"
+
+
+class InvalidToken(GatewayError):
+    """A token was sent and is not good: the request is refused whole, never taken for an anonymous one."""
+
+    code = "UNAUTHENTICATED"
+
+    def __init__(self, reason: str) -> None:
+        # RFC 6750, section 3.1.
+        challenge = f'Bearer error="invalid_token", error_description="{reason}"'
+        super().__init__(f"The token is not valid: {reason}.", status=401, headers=_challenge(challenge))
+
+
+class TokenNeeded(GatewayError):
+    """Nothing here is for those who are not signed in."""
+
+    code = "UNAUTHENTICATED"
+
+    def __init__(self) -> None:
+        super().__init__("Sign in to use this graph.", status=401, headers=_challenge("Bearer"))
+
+
+class RoleNeeded(GatewayError):
+    """The token is good, and its bearer may not."""
+
+    code = "FORBIDDEN"
+
+    def __init__(self) -> None:
+        super().__init__("This graph is not for you.", status=403)
+
+
+class PersistedQueryNotSupported(GatewayError):
+    """A document was named by its hash; only whole documents are taken."""
+
+    code = "PERSISTED_QUERY_NOT_SUPPORTED"
+
+    def __init__(self) -> None:
+        super().__init__("Persisted queries are not supported: send the document.", status=None)
+
+
+class InvalidOperation(GatewayError):
+    """The document is fine, and has no operation that could be meant."""
+
+    code = "BAD_USER_INPUT"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, status=None)
+
+
+class TooComplex(GatewayError):
+    """A limit is passed: `what` says which one."""
+
+    code = "QUERY_TOO_COMPLEX"
+
+    def __init__(self, what: str, figure: int | str, limit: int) -> None:
+        super().__init__(f"The document's {what}: {figure}, allowed are {limit}.", status=None)
+
+
+class Draining(GatewayError):
+    """The gateway is about to stop and takes nothing new."""
+
+    code = "SERVICE_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        headers = ((b"retry-after", b"1"), (b"connection", b"close"))
+        super().__init__("The gateway is about to stop.", status=503, headers=headers)
+
+
+class DocumentError(Exception):
+    """The document can't be parsed, or asks for what the graph hasn't got. Holds all that is wrong with it."""
+
+    def __init__(self, code: str, errors: list[GraphQLError]) -> None:
+        super().__init__(code)
+        self.code = code
+        self.errors = errors
+
+
+def _challenge(value: str) -> Headers:
+    return ((b"www-authenticate", value.encode("ascii")),)
+
+
+def of_gateway(error: GatewayError) -> dict[str, Any]:
+    """A refusal as an entry of `errors`."""
+    return {"message": error.message, "extensions": {"code": error.code}}
+
+
+def of_document(error: GraphQLError, code: str) -> dict[str, Any]:
+    """A fault of the document or its variables as an entry of `errors`: graphql-core's words name only what was sent."""
+    return {**_position(error), "message": error.message, "extensions": {"code": code}}
+
+
+def of_execution(error: GraphQLError, request_id: str) -> dict[str, Any]:
+    """An error raised while an operation ran, as an entry of `errors`; nothing inner gets through."""
+    original = error.original_error
+    extensions: dict[str, Any]
+    if isinstance(original, SourceError):
+        message = original.message
+        extensions = {"code": original.code, "source": original.source}
+        if original.retry_after is not None:
+            extensions["retryAfter"] = max(1, round(original.retry_after))
+    elif isinstance(original, GraphError):
+        message, extensions = original.message, {"code": original.code}
+    elif original is None and error.message.startswith("Argument "):
+        # graphql-core, of an argument whose variable was not given or has the wrong value.
+        message, extensions = error.message, {"code": "BAD_USER_INPUT"}
+    else:
+        log_fault(original or error, request_id)
+        message, extensions = "Internal server error.", {"code": INTERNAL}
+    return {**_position(error), "message": message, "extensions": extensions}
+
+
+def _position(error: GraphQLError) -> dict[str, Any]:
+    position: dict[str, Any] = {}
+    if error.locations:
+        position["locations"] = [{"line": location.line, "column": location.column} for location in error.locations]
+    if error.path is not None:
+        position["path"] = error.path
+    return position
+
+
+def internal() -> Mapping[str, Any]:
+    """A fault of ours outside of any operation."""
+    return {"message": "Internal server error.", "extensions": {"code": INTERNAL}}
+
+
+def log_fault(error: BaseException, request_id: str) -> None:
+    """Log a fault of ours: its kind and where it came up. Not its message, which may hold what somebody has sent."""
+    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    _log.error(
+        "internal error",
+        extra={"fields": {"request_id": request_id, "kind": type(error).__qualname__, "frames": frames[-12:]}},
+    )

@@ -1,0 +1,89 @@
+"""One request's typed state: made when it comes in, filled step by step, gone when it is answered."""
+
+import re
+import secrets
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from starlette.types import Receive, Scope
+
+from datasources.caller import Deadline
+
+if TYPE_CHECKING:
+    from bff.endpoint import Endpoint
+    from bff.engine.plans import Operation
+    from bff.gate.auth import SignedIn
+    from bff.http import GraphQLRequest, MediaType
+
+_SANE_ID = re.compile(rb"[A-Za-z0-9._~-]{1,128}\Z")
+_TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})\Z")
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request on its way through the pipeline.
+
+    Attributes:
+        endpoint: the variant that was asked.
+        scope, receive: ASGI's own.
+        headers: names in lower case, as ASGI gives them, each with all of its values.
+        request_id: the client's where it is sane, else a new one; it is answered, logged and sent upstream.
+        traceparent: as it goes upstream (W3C Trace Context): the client's trace, a span of our own.
+        deadline: when the whole operation has had its time.
+    """
+
+    endpoint: "Endpoint"
+    scope: Scope
+    receive: Receive
+    headers: Mapping[bytes, list[bytes]]
+    request_id: str
+    traceparent: str
+    deadline: Deadline
+    media: "MediaType | None" = None
+    signed_in: "SignedIn | None" = None
+    request: "GraphQLRequest | None" = None
+    operation: "Operation | None" = None
+    calls: Counter[str] = field(default_factory=Counter)
+
+    def header(self, name: bytes) -> bytes | None:
+        """A header's value; of several, joined by commas (RFC 9110, section 5.3)."""
+        values = self.headers.get(name)
+        return b", ".join(values) if values else None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What goes back, and what the log shall know of it."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+    codes: tuple[str, ...] = ()
+    outcome: str = "ok"
+
+
+def headers_of(scope: Scope) -> dict[bytes, list[bytes]]:
+    """A request's headers by name."""
+    headers: dict[bytes, list[bytes]] = {}
+    for name, value in scope["headers"]:
+        headers.setdefault(name, []).append(value)
+    return headers
+
+
+def request_id_of(headers: Mapping[bytes, list[Any]]) -> str:
+    """The client's `X-Request-ID` where it is one and sane, else a new one."""
+    given = headers.get(b"x-request-id")
+    if given and len(given) == 1 and _SANE_ID.match(given[0]):
+        return str(given[0], "ascii")
+    return secrets.token_hex(16)
+
+
+def traceparent_of(headers: Mapping[bytes, list[Any]]) -> str:
+    """The `traceparent` to send upstream: the client's trace where it has one, else a new one, and a new span."""
+    given = headers.get(b"traceparent")
+    match = _TRACEPARENT.match(given[0]) if given and len(given) == 1 else None
+    if match is None:
+        return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    return f"00-{match[1].decode()}-{secrets.token_hex(8)}-{match[2].decode()}"

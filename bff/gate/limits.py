@@ -1,0 +1,206 @@
+"""Limits on what a document may ask: tokens, depth, aliases, cost. Each error says which, the figure and the limit.
+
+Depth and aliases are counted before the document is validated, on a walk that no cycle of fragments can trap; cost is
+counted after it, for an operation and its variables.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from annotated_types import Ge, Le
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLSchema,
+    InlineFragmentNode,
+    IntValueNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    VariableNode,
+    get_named_type,
+)
+
+from bff.errors import TooComplex
+from schema.annotations import size_of
+from schema.types.scalars import DEFAULT_FIRST, MOST_FIRST
+
+INTROSPECTION_DEPTH = 20
+"""How deep `__schema` and `__type` may be asked: tools ask deeper there than any screen asks of the data."""
+
+_UNTOLD_SIZE = 3
+"""How many items a list is taken to have where neither an argument nor a tag says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitOptions:
+    """How much one document may ask of a variant."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
+
+    depth: Annotated[int, Ge(1), Le(100)] = 12
+    cost: Annotated[int, Ge(1), Le(1_000_000)] = 5000
+    aliases: Annotated[int, Ge(0), Le(10_000)] = 30
+    tokens: Annotated[int, Ge(1), Le(100_000)] = 2000
+    body_bytes: Annotated[int, Ge(1), Le(100 * 1024 * 1024)] = 100 * 1024
+    batch: Annotated[int, Ge(1), Le(1000)] = 10
+
+
+def check_shape(document: DocumentNode, limits: LimitOptions) -> None:
+    """Depth and aliases of each operation. Raises `TooComplex`."""
+    fragments = {
+        definition.name.value: definition.selection_set
+        for definition in document.definitions
+        if isinstance(definition, FragmentDefinitionNode)
+    }
+    shapes = _Shapes(fragments)
+    for definition in document.definitions:
+        if isinstance(definition, OperationDefinitionNode):
+            shape = shapes.of(definition.selection_set)
+            if shape.depth > limits.depth:
+                raise TooComplex("depth", shape.depth, limits.depth)
+            if shape.introspection_depth > INTROSPECTION_DEPTH:
+                raise TooComplex("depth of introspection", shape.introspection_depth, INTROSPECTION_DEPTH)
+            if shape.aliases > limits.aliases:
+                raise TooComplex("aliases", shape.aliases, limits.aliases)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    depth: int = 0
+    introspection_depth: int = 0
+    aliases: int = 0
+
+
+class _Shapes:
+    """Measures selection sets; a fragment's once, however often it is spread. Nesting is bounded by the token limit."""
+
+    def __init__(self, fragments: Mapping[str, SelectionSetNode]) -> None:
+        self._fragments = fragments
+        self._known: dict[str, _Shape] = {}
+
+    def of(self, selections: SelectionSetNode | None) -> _Shape:
+        depth = introspection = aliases = 0
+        for selection in selections.selections if selections is not None else ():
+            inner = self._of_selection(selection)
+            depth = max(depth, inner.depth)
+            introspection = max(introspection, inner.introspection_depth)
+            aliases += inner.aliases
+        return _Shape(depth, introspection, aliases)
+
+    def _of_selection(self, selection: Any) -> _Shape:
+        if isinstance(selection, FragmentSpreadNode):
+            return self._of_fragment(selection.name.value)
+        inner = self.of(selection.selection_set)
+        if not isinstance(selection, FieldNode):
+            return inner
+        aliases = inner.aliases + (selection.alias is not None)
+        if selection.name.value.startswith("__"):
+            return _Shape(0, 1 + max(inner.depth, inner.introspection_depth), aliases)
+        return _Shape(1 + inner.depth, 1 + inner.introspection_depth if inner.introspection_depth else 0, aliases)
+
+    def _of_fragment(self, name: str) -> _Shape:
+        if name not in self._known:
+            self._known[name] = _Shape()  # what a cycle of fragments finds; validation will refuse it
+            self._known[name] = self.of(self._fragments.get(name))
+        return self._known[name]
+
+
+class CostModel:
+    """What an operation costs on a schema: how many objects with an id it may bring back, as far as can be told before.
+
+    A list counts as many as its `first`, or as its tag says. What a service sends along inside an object costs nothing.
+    """
+
+    def __init__(self, schema: GraphQLSchema) -> None:
+        self._schema = schema
+
+    def of(
+        self,
+        operation: OperationDefinitionNode,
+        fragments: Mapping[str, FragmentDefinitionNode],
+        variables: Mapping[str, Any],
+    ) -> int:
+        """The operation's cost with those variables."""
+        root = self._schema.get_root_type(operation.operation)
+        counting = _Counting(fragments, _with_defaults(operation, variables))
+        return 0 if root is None else counting.of([operation.selection_set], root, None)
+
+    @staticmethod
+    def varies(operation: OperationDefinitionNode) -> bool:
+        """Whether the cost may depend on variables."""
+        return bool(operation.variable_definitions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Counting:
+    """One count. Selections of the same response key are one field, as they are when the operation is executed."""
+
+    fragments: Mapping[str, FragmentDefinitionNode]
+    variables: Mapping[str, Any]
+
+    def of(self, sets: Sequence[SelectionSetNode], parent: Any, listed: int | None) -> int:
+        """The cost of an object's selections. `listed`: the length of its lists, where it is a connection."""
+        merged: dict[str, list[FieldNode]] = {}
+        visited: set[str] = set()
+        for selections in sets:
+            self._collect(selections, merged, visited)
+        return sum(
+            self._of_field(nodes, field, listed)
+            for nodes in merged.values()
+            if (field := parent.fields.get(nodes[0].name.value)) is not None
+        )
+
+    def _of_field(self, nodes: Sequence[FieldNode], field: GraphQLField, listed: int | None) -> int:
+        type_ = field.type.of_type if isinstance(field.type, GraphQLNonNull) else field.type
+        named = get_named_type(type_)
+        sets = [node.selection_set for node in nodes if node.selection_set is not None]
+        if not isinstance(named, GraphQLObjectType | GraphQLInterfaceType):
+            return 0
+        first = self._first(nodes[0], field)
+        own = 1 if "id" in named.fields else 0
+        if not isinstance(type_, GraphQLList):
+            return own + self.of(sets, named, first)
+        times = first if first is not None else listed
+        if times is None:
+            times = size_of(field.extensions) or _UNTOLD_SIZE
+        return times * (own + self.of(sets, named, None))
+
+    def _first(self, node: FieldNode, field: GraphQLField) -> int | None:
+        """The `first` of a field that takes one, between 0 and the most that any resolver grants."""
+        if "first" not in field.args:
+            return None
+        value: Any = field.args["first"].default_value
+        for argument in node.arguments or ():
+            if argument.name.value == "first" and isinstance(argument.value, VariableNode):
+                value = self.variables.get(argument.value.name.value, value)
+            elif argument.name.value == "first" and isinstance(argument.value, IntValueNode):
+                value = int(argument.value.value[:10])
+        return min(max(value, 0), MOST_FIRST) if isinstance(value, int) else DEFAULT_FIRST
+
+    def _collect(self, selections: SelectionSetNode, merged: dict[str, list[FieldNode]], visited: set[str]) -> None:
+        for selection in selections.selections:
+            if isinstance(selection, FieldNode):
+                key = (selection.alias or selection.name).value
+                merged.setdefault(key, []).append(selection)
+            elif isinstance(selection, InlineFragmentNode):
+                self._collect(selection.selection_set, merged, visited)
+            elif isinstance(selection, FragmentSpreadNode) and selection.name.value not in visited:
+                visited.add(selection.name.value)
+                self._collect(self.fragments[selection.name.value].selection_set, merged, visited)
+
+
+def _with_defaults(operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> dict[str, Any]:
+    defaults = {
+        definition.variable.name.value: int(definition.default_value.value[:10])
+        for definition in operation.variable_definitions or ()
+        if isinstance(definition.default_value, IntValueNode)
+    }
+    return {**defaults, **variables}

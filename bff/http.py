@@ -1,0 +1,193 @@
+"""GraphQL over HTTP: what a request asks for and in which form, and an answer as bytes. No I/O but reading the body.
+
+After the GraphQL-over-HTTP specification: both media types, POST and GET; 405, 406, 413 and 415 where they are due.
+"""
+
+import re
+from enum import StrEnum
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+import orjson
+from starlette.types import Receive
+
+from bff.errors import BadRequest, CsrfPrevented
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+_MOST_PARAMETERS = 20
+_FORM_TYPES = frozenset({"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"})
+_QUALITY = re.compile(r"(0(\.\d{0,3})?|1(\.0{0,3})?)\Z")
+
+
+class MediaType(StrEnum):
+    """The two forms of an answer; they differ in the statuses they come with."""
+
+    RESPONSE = "application/graphql-response+json"
+    JSON = "application/json"
+
+
+class GraphQLRequest(msgspec.Struct, frozen=True, rename="camel"):
+    """The members of a request, whether they came as a JSON body or as parameters. Others are ignored."""
+
+    query: str | None = None
+    operation_name: str | None = None
+    variables: dict[str, Any] | None = None
+    extensions: dict[str, Any] | None = None
+    document_id: str | None = None
+
+
+_request = msgspec.json.Decoder(GraphQLRequest)
+_members = msgspec.json.Decoder(dict[str, Any])
+
+
+def negotiate(accept: bytes | None) -> MediaType | None:
+    """The form in which to answer, None where the client takes neither.
+
+    Without an `Accept`, and for any of several, it is `application/json`, which every client reads.
+    """
+    if accept is None:
+        return MediaType.JSON
+    qualities: dict[MediaType, float] = {}
+    ranges = [_media_range(part) for part in accept.decode("latin-1").split(",") if part.strip()]
+    for media in MediaType:
+        # Of the ranges that match, the most specific one counts (RFC 9110, section 12.5.1).
+        matching = [(rank, q) for name, q in ranges if (rank := _rank(name, media))]
+        qualities[media] = max(matching)[1] if matching else 0.0
+    best = max(qualities.values())
+    if best <= 0:
+        return None
+    named = {name for name, q in ranges if q == best}
+    if MediaType.RESPONSE in named:
+        return MediaType.RESPONSE
+    return MediaType.JSON if qualities[MediaType.JSON] == best else MediaType.RESPONSE
+
+
+def wants_html(accept: bytes | None) -> bool:
+    """Whether a browser's address bar is asking, rather than a program."""
+    ranges = (accept or b"").decode("latin-1").split(",")
+    return any(name == "text/html" and q > 0 for name, q in map(_media_range, ranges))
+
+
+def _media_range(part: str) -> tuple[str, float]:
+    """A media range and its quality; a parameter that can't be met leaves the range as it is, but for its charset."""
+    name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+    quality = 1.0
+    for parameter in parameters:
+        key, _, value = parameter.partition("=")
+        if key.strip() == "q":
+            quality = float(value) if _QUALITY.match(value.strip()) else 0.0
+        elif key.strip() == "charset" and value.strip().strip('"') not in {"utf-8", "utf8"}:
+            return name, 0.0
+    return name, quality
+
+
+def _rank(name: str, media: MediaType) -> int:
+    """How closely a range names the media type: 3 itself, 2 its kind, 1 anything, 0 not at all."""
+    return {media.value: 3, "application/*": 2, "*/*": 1}.get(name, 0)
+
+
+def check_content(content_type: bytes | None, encoding: bytes | None) -> None:
+    """Whether a POST's body is one that is read here. Raises `CsrfPrevented`, `BadRequest`."""
+    name, *parameters = (piece.strip().lower() for piece in (content_type or b"").decode("latin-1").split(";"))
+    if name in _FORM_TYPES:
+        raise CsrfPrevented("A POST is expected with content-type application/json.", status=415)
+    if name != "application/json":
+        raise BadRequest("Expected content-type application/json.", status=415)
+    for parameter in parameters:
+        key, _, value = parameter.partition("=")
+        if key.strip() == "charset" and value.strip().strip('"') not in {"utf-8", "utf8"}:
+            raise BadRequest("Expected charset utf-8.", status=415)
+    if encoding is not None and encoding.strip().lower() not in {b"", b"identity"}:
+        raise BadRequest("Expected a body without content-encoding.", status=415)
+
+
+async def read_body(receive: Receive, declared: bytes | None, limit: int) -> bytes:
+    """The whole body, at most `limit` bytes. Raises `BadRequest` (413), `ClientGone`."""
+    if declared is not None and declared.isdigit() and int(declared[:20]) > limit:
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+class ClientGone(Exception):
+    """The client hung up while it was still sending: there is nobody to answer."""
+
+
+def _too_large(limit: int) -> BadRequest:
+    # The rest of the body stays unread, so the connection is of no further use.
+    return BadRequest(f"The body is longer than {limit} bytes.", status=413, headers=((b"connection", b"close"),))
+
+
+def decode_body(body: bytes) -> GraphQLRequest:
+    """A JSON body's request. Raises `BadRequest`."""
+    try:
+        return _request.decode(body)
+    except msgspec.ValidationError as error:
+        if body.lstrip()[:1] == b"[":
+            raise BadRequest("Expected one request, got a list of them.") from error
+        raise BadRequest(f"The request is not as expected: {error}.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest("The body is no JSON that can be read.") from error
+
+
+def decode_query(query_string: bytes) -> GraphQLRequest:
+    """A GET's request from its parameters. Raises `BadRequest`."""
+    try:
+        pairs = parse_qsl(
+            query_string.decode("ascii"),
+            keep_blank_values=True,
+            encoding="utf-8",
+            errors="strict",
+            max_num_fields=_MOST_PARAMETERS,
+        )
+    except ValueError as error:
+        raise BadRequest("The parameters can't be read.") from error
+    parameters = dict(pairs)
+    if len(parameters) < len(pairs):
+        raise BadRequest("A parameter is given twice.")
+    return GraphQLRequest(
+        query=parameters.get("query"),
+        operation_name=parameters.get("operationName") or None,
+        variables=_decode_parameter(parameters, "variables"),
+        extensions=_decode_parameter(parameters, "extensions"),
+        document_id=parameters.get("documentId"),
+    )
+
+
+def _decode_parameter(parameters: dict[str, str], name: str) -> dict[str, Any] | None:
+    text = parameters.get(name, "")
+    if text in {"", "null"}:
+        return None
+    try:
+        return _members.decode(text)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"{name}: expected a JSON object.") from error
+
+
+def encode(payload: Any) -> bytes:
+    """An answer as UTF-8 JSON."""
+    return orjson.dumps(payload)
+
+
+def content_headers(media: MediaType, body: bytes) -> Headers:
+    """The headers that go with every GraphQL answer."""
+    return (
+        (b"content-type", media.value.encode() + b"; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"vary", b"Accept, Authorization"),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+    )

@@ -1,0 +1,320 @@
+"""Settings: command line, environment, `bff.toml`, defaults, the stronger first. Read once, at start-up.
+
+Each feature's options stand beside the feature; here they are composed and given their names. An unknown key or a value
+out of range stops the start with a message that names it; a secret's value is never in one.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from bff.gate.limits import LimitOptions
+from bff.observe.logs import LogFormat, LogLevel
+from datasources.traffic.balance import InstanceOptions
+from datasources.traffic.breaker import BreakerOptions
+from datasources.traffic.bulkhead import BulkheadOptions
+from datasources.traffic.stack import TrafficOptions
+
+SOURCES = ("users", "orders", "products")
+DEFAULT_FILE = "bff.toml"
+STAFF_COST = 20_000
+_MOST_INSTANCES = 100
+_PREFIX = "BFF_"
+_FILE_VARIABLE = "BFF_CONFIG"
+_PLAIN_NAMES = frozenset(
+    {
+        "HOST",
+        "PORT",
+        "WORKERS",
+        "LOG_LEVEL",
+        "LOG_FORMAT",
+        "USERS_SERVICE_URL",
+        "ORDERS_SERVICE_URL",
+        "PRODUCTS_SERVICE_URL",
+        "JWT_SECRET",
+        "JWKS_URL",
+        "JWT_ISSUER",
+        "JWT_AUDIENCE",
+        "REDIS_URL",
+    }
+)
+"""Settings whose environment names bear no prefix."""
+
+
+class SettingsError(Exception):
+    """The settings can't be used; the message says which and why, a line each."""
+
+
+def _instances(value: Any) -> Any:
+    """`http://a:1;weight=3,http://b:2` as instances."""
+    if not isinstance(value, str):
+        return value
+    return tuple(_instance(part.strip()) for part in value.split(",") if part.strip())
+
+
+def _instance(text: str) -> InstanceOptions:
+    url, *parameters = (piece.strip() for piece in text.split(";"))
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("expected http:// or https:// and a host")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("expected a base URL without user, query or fragment")
+    _ = parts.port  # raises ValueError for a port that is none
+    weight = 1
+    for parameter in parameters:
+        name, _, number = parameter.partition("=")
+        if name.strip() != "weight" or not number.strip().isdigit() or not 0 <= int(number) <= 1000:
+            raise ValueError("expected ;weight= and a number from 0 to 1000")
+        weight = int(number)
+    return InstanceOptions(url, weight)
+
+
+def _some_weight(instances: tuple[InstanceOptions, ...]) -> tuple[InstanceOptions, ...]:
+    if not any(instance.weight for instance in instances):
+        raise ValueError("expected at least one instance whose weight is not 0")
+    return instances
+
+
+def _list(value: Any) -> Any:
+    """A list of the environment is parted by commas."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or value != f"{parts.scheme}://{parts.netloc}":
+        raise ValueError("expected an origin such as https://shop.example.com")
+    return value
+
+
+ServiceUrl = Annotated[
+    tuple[InstanceOptions, ...],
+    BeforeValidator(_instances),
+    Field(min_length=1, max_length=_MOST_INSTANCES),
+    AfterValidator(_some_weight),
+]
+Origin = Annotated[str, BeforeValidator(_origin)]
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RetrySettings(_Options):
+    """Taken and kept for the day on which reads are tried again; each call is made once."""
+
+    attempts: int = Field(default=2, ge=1, le=10)
+    budget_ratio: float = Field(default=0.2, ge=0, le=1)
+
+
+class CacheSettings(_Options):
+    """Taken and kept for the day on which answers of services are cached; none is."""
+
+    enabled: bool = True
+    max_entries: int = Field(default=10_000, ge=1, le=10_000_000)
+
+
+class SourceSettings(_Options):
+    """How one service is called."""
+
+    timeout_s: float = Field(default=2.0, gt=0, le=300)
+    retry: RetrySettings = RetrySettings()
+    breaker: BreakerOptions = BreakerOptions()
+    bulkhead: BulkheadOptions = BulkheadOptions()
+    cache: CacheSettings = CacheSettings()
+    forward_identity: bool = True
+    max_response_bytes: int = Field(default=10 * 1024 * 1024, ge=1024, le=1024 * 1024 * 1024)
+
+    def traffic(self) -> TrafficOptions:
+        """The options of the source's stack."""
+        return TrafficOptions(self.timeout_s, self.max_response_bytes, self.breaker, self.bulkhead)
+
+
+class _ProductsSettings(SourceSettings):
+    forward_identity: bool = False
+
+
+class SourcesSettings(_Options):
+    """`sources.NAME`."""
+
+    users: SourceSettings = SourceSettings()
+    orders: SourceSettings = SourceSettings()
+    products: _ProductsSettings = _ProductsSettings()
+
+
+class RateSettings(_Options):
+    """Taken and kept for the day on which requests are counted; none is."""
+
+    per_minute: int = Field(default=600, ge=1, le=10_000_000)
+    burst: int = Field(default=100, ge=1, le=1_000_000)
+
+
+class VariantSettings(_Options):
+    """One endpoint. `introspection` and `graphiql` left out: on in `bff dev`, off in `bff serve`."""
+
+    introspection: bool | None = None
+    graphiql: bool | None = None
+    limits: LimitOptions = LimitOptions()
+    rate: RateSettings = RateSettings()
+    documents: Literal["any", "trusted"] = "any"
+
+
+def _staff_limits(value: Any) -> Any:
+    """Staff may ask for more; naming another limit leaves that as it is."""
+    return {"cost": STAFF_COST, **value} if isinstance(value, dict) else value
+
+
+class _AdminSettings(VariantSettings):
+    introspection: bool | None = True
+    graphiql: bool | None = True
+    limits: Annotated[LimitOptions, BeforeValidator(_staff_limits)] = LimitOptions(cost=STAFF_COST)
+
+
+class VariantsSettings(_Options):
+    """`variants.NAME`."""
+
+    web: VariantSettings = VariantSettings()
+    mobile: VariantSettings = VariantSettings()
+    admin: _AdminSettings = _AdminSettings()
+
+
+class RequestSettings(_Options):
+    """Each request to a variant."""
+
+    deadline_s: float = Field(default=10.0, gt=0, le=300)
+
+
+class RateSwitch(_Options):
+    """The switch for all rate limits and quotas."""
+
+    enabled: bool = True
+
+
+class CorsSettings(_Options):
+    """Which foreign pages may ask."""
+
+    origins: Annotated[tuple[Origin, ...], BeforeValidator(_list)] = ()
+
+
+class DrainSettings(_Options):
+    """How the gateway stops: for `delay_s` it says that it is about to, then waits at most `timeout_s` for what runs."""
+
+    delay_s: float = Field(default=0.0, ge=0, le=300)
+    timeout_s: float = Field(default=15.0, gt=0, le=300)
+
+
+class Settings(BaseSettings):
+    """All of it. Frozen: what is read at the start holds until the end."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    host: str | None = None
+    port: int = Field(default=8000, ge=0, le=65_535)
+    workers: int = Field(default=1, ge=1, le=256)
+    log_level: LogLevel = "info"
+    log_format: LogFormat | None = None
+    users_service_url: ServiceUrl | None = None
+    orders_service_url: ServiceUrl | None = None
+    products_service_url: ServiceUrl | None = None
+    jwt_secret: SecretStr | None = Field(default=None, min_length=1)
+    jwks_url: str | None = None
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+    redis_url: SecretStr | None = None
+    sources: SourcesSettings = SourcesSettings()
+    request: RequestSettings = RequestSettings()
+    variants: VariantsSettings = VariantsSettings()
+    rate: RateSwitch = RateSwitch()
+    cors: CorsSettings = CorsSettings()
+    drain: DrainSettings = DrainSettings()
+
+    def instances(self, source: str) -> tuple[InstanceOptions, ...] | None:
+        """Where a source is; None where nobody said."""
+        found: tuple[InstanceOptions, ...] | None = getattr(self, f"{source}_service_url")
+        return found
+
+    def idle(self) -> list[str]:
+        """The settings that somebody set and that this version doesn't act on."""
+        named = [
+            f"sources.{source}.{part}"
+            for source in SOURCES
+            for part in ("retry", "cache")
+            if part in getattr(self.sources, source).model_fields_set
+        ]
+        named += [
+            f"variants.{variant}.rate"
+            for variant in type(self.variants).model_fields
+            if "rate" in getattr(self.variants, variant).model_fields_set
+        ]
+        return [*named, *(name for name in ("redis_url",) if name in self.model_fields_set)]
+
+
+class _Environment(PydanticBaseSettingsSource):
+    """`BFF_` and the path joined by `__`; the names of `_PLAIN_NAMES` also by themselves. An empty value is none."""
+
+    def __init__(self, settings_cls: type[BaseSettings], environment: Mapping[str, str]) -> None:
+        super().__init__(settings_cls)
+        self._environment = environment
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        """Not asked: `__call__` answers for all fields at once."""
+        raise NotImplementedError
+
+    def __call__(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name in sorted(self._environment):
+            value = self._environment[name]
+            if not value or name == _FILE_VARIABLE:
+                continue
+            if name in _PLAIN_NAMES:
+                found.setdefault(name.lower(), value)
+            elif name.startswith(_PREFIX):
+                *path, last = name.removeprefix(_PREFIX).lower().split("__")
+                inner = found
+                for part in path:
+                    inner = inner.setdefault(part, {})
+                    if not isinstance(inner, dict):
+                        raise SettingsError(f"{name}: {part} is set by itself and has nothing inside")
+                inner[last] = value
+        return found
+
+
+def load(
+    environment: Mapping[str, str],
+    *,
+    file: Path | None = None,
+    command_line: Mapping[str, Any] | None = None,
+) -> Settings:
+    """All settings. `file` is the one named on the command line, if one was. Raises `SettingsError`."""
+    path = file or (Path(environment[_FILE_VARIABLE]) if environment.get(_FILE_VARIABLE) else None)
+    if path is not None and not path.is_file():
+        raise SettingsError(f"{path}: there is no such file")
+
+    class FromAllPlaces(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            in_file = TomlConfigSettingsSource(settings_cls, toml_file=path or Path(DEFAULT_FILE))
+            return init_settings, _Environment(settings_cls, environment), in_file
+
+    try:
+        return FromAllPlaces(**{name: value for name, value in (command_line or {}).items() if value is not None})
+    except ValidationError as error:
+        raise SettingsError("\n".join(_line(fault) for fault in error.errors(include_input=False))) from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path or DEFAULT_FILE}: {error}") from None
+
+
+def _line(fault: Any) -> str:
+    path = [str(part) for part in fault["loc"] if not str(part).startswith(("function-", "tuple["))]
+    name, variable = ".".join(path), "__".join(path).upper()
+    if variable not in _PLAIN_NAMES:
+        variable = _PREFIX + variable
+    message = "unknown setting" if fault["type"] in {"extra_forbidden", "unexpected_keyword_argument"} else fault["msg"]
+    return f"{name} ({variable}): {message}"

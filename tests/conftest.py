@@ -1,0 +1,57 @@
+"""Fixtures that whole-path tests share: servers on real sockets, in threads of their own."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from bff.demo.serve import ANY_PORTS, running
+from tests.support.background import Background
+from tests.support.gateways import RunningGateway, running_gateway
+from tests.support.services import Tapped, tapped_services
+
+StartGateway = Callable[..., RunningGateway]
+
+
+@pytest.fixture(scope="session")
+def background() -> Iterator[Background]:
+    """An event loop for servers that the whole session shares."""
+    loop = Background()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture(scope="session")
+def dev_gateway(background: Background) -> RunningGateway:
+    """A gateway in dev mode in front of the demo services. Shared: only read through it."""
+    services = background.enter(running(ports=ANY_PORTS))
+    return background.enter(running_gateway(services, mode="dev"))
+
+
+@pytest.fixture
+def own_background() -> Iterator[Background]:
+    """An event loop for servers of one test."""
+    loop = Background()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def services(own_background: Background) -> Tapped:
+    """Demo services of one test: counted, with data of its own, and ready to fail."""
+    return own_background.enter(tapped_services())
+
+
+@pytest.fixture
+def start_gateway(own_background: Background, services: Tapped) -> StartGateway:
+    """Starts a gateway of one test in front of `services`; keywords are environment variables."""
+
+    def start(**environment: str) -> RunningGateway:
+        return own_background.enter(running_gateway(services.urls, environment))
+
+    return start
+
+
+@pytest.fixture
+def gateway(start_gateway: StartGateway) -> RunningGateway:
+    """A gateway of one test, with the default settings of `bff serve`."""
+    return start_gateway()

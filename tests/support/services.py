@@ -1,0 +1,93 @@
+"""REST services for tests: the demo services with a tap on each, through which calls are counted and made to fail."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from bff.demo.apps import demo_apps
+from bff.demo.data import DemoData
+from tests.support.faults import Fault, FaultyPort
+
+
+@dataclass(slots=True)
+class Tapped:
+    """The three services. `calls` has each call as (service, method, target), in order; `headers` what came with it."""
+
+    data: DemoData
+    ports: dict[str, FaultyPort]
+    calls: list[tuple[str, str, str]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Where they are."""
+        return {name: port.url for name, port in self.ports.items()}
+
+    def count(self) -> Counter[str]:
+        """Calls by service."""
+        return Counter(name for name, _, _ in self.calls)
+
+    def forget(self) -> None:
+        """Begin to count anew."""
+        self.calls.clear()
+        self.headers.clear()
+        self.bodies.clear()
+
+    def fail(self, name: str, fault: Fault | None) -> None:
+        """From now on the service fails in that way; None mends it."""
+        self.ports[name].fault = fault
+
+
+def _tap(name: str, app: ASGIApp, tapped: Tapped) -> ASGIApp:
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        query = scope["query_string"].decode()
+        tapped.calls.append((name, scope["method"], scope["path"] + (f"?{query}" if query else "")))
+        tapped.headers.append({key.decode(): value.decode("latin-1") for key, value in scope["headers"]})
+
+        async def tapped_receive() -> Any:
+            message = await receive()
+            if message.get("body"):
+                tapped.bodies.append(message["body"])
+            return message
+
+        await app(scope, tapped_receive, send)
+
+    return call
+
+
+@asynccontextmanager
+async def tapped_services(data: DemoData | None = None) -> AsyncIterator[Tapped]:
+    """The demo services on real ports, each behind a port that can be made to fail."""
+    data = data or DemoData()
+    tapped = Tapped(data, {})
+    apps = demo_apps(data)
+    servers, tasks = [], []
+    for name, app in apps.items():
+        config = uvicorn.Config(
+            _tap(name, app, tapped), port=0, lifespan="off", access_log=False, log_config=None, ws="none"
+        )
+        server = uvicorn.Server(config)
+        config.load()
+        server.lifespan = config.lifespan_class(config)
+        servers.append(server)
+        await server.startup()
+        tasks.append(asyncio.create_task(server.main_loop()))
+        port = server.servers[0].sockets[0].getsockname()[1]
+        tapped.ports[name] = await FaultyPort.open(port)
+    try:
+        yield tapped
+    finally:
+        for port_ in tapped.ports.values():
+            await port_.close()
+        for server in servers:
+            server.should_exit = True
+        await asyncio.gather(*tasks)
+        for server in servers:
+            await server.shutdown()
