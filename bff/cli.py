@@ -4,23 +4,23 @@ Exit codes: 0 done, 1 a check found something, 2 it could not begin.
 """
 
 import gc
-import multiprocessing
 import os
-import signal
 import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 import click
 import uvloop
 
 from bff import __version__, dev, sdl, tokens
-from bff.app import Mode, create, with_cors
+from bff.app import Gateway, create, with_cors
 from bff.observe import logs
 from bff.server import Server, listen
 from bff.settings import Settings, SettingsError, load
+from bff.supervisor import supervise
 from schema.variants import VARIANTS
 
 _VARIANT_NAMES = [variant.name for variant in VARIANTS]
@@ -63,52 +63,21 @@ def serve(host: str | None, port: int | None, config: Path | None, workers: int 
     """The gateway alone, in production mode, in front of the services that the settings name."""
     settings = load(os.environ, file=config, command_line={"host": host, "port": port, "workers": workers})
     logs.configure(settings.log_level, settings.log_format or "json")
-    create(settings)  # what is missing shall be said once, before anything listens
-    listener = listen(settings.host or "0.0.0.0", settings.port)  # noqa: S104 - a server's default, by contract
-    if settings.workers == 1:
-        _serve(settings, "serve", listener)
-        return
-    _supervise(settings, listener)
+    gateway = create(settings)
+    with listen(settings.host or "0.0.0.0", settings.port) as listener:  # noqa: S104 - a server's default, by contract
+        # What is made at start-up lives as long as the process: the collector need not look at it again, and several
+        # processes can share it.
+        gc.collect()
+        gc.freeze()
+        if settings.workers == 1:
+            _serve(gateway, settings, listener)
+        else:
+            supervise(settings.workers, lambda: _serve(gateway, settings, listener))
 
 
-def _serve(settings: Settings, mode: Mode, listener: Any) -> None:
-    """One process's work: from here on the settings are not read again."""
-    gateway = create(settings, mode)
+def _serve(gateway: Gateway, settings: Settings, listener: socket) -> None:
     server = Server(with_cors(gateway, settings), gateway, settings)
-    # What is made at start-up lives as long as the process: the collector need not look at it again.
-    gc.collect()
-    gc.freeze()
     uvloop.run(server.serve(sockets=[listener]))
-
-
-def _supervise(settings: Settings, listener: Any) -> None:
-    """Several processes on one socket. One that dies is replaced; a signal is passed on to all."""
-    context = multiprocessing.get_context("fork")
-    stopping = False
-
-    def start() -> Any:
-        process = context.Process(target=_serve, args=(settings, "serve", listener))
-        process.start()
-        return process
-
-    def stop(number: int, _: Any) -> None:
-        nonlocal stopping
-        stopping = True
-        for process in processes:
-            if process.is_alive():
-                os.kill(process.pid, number)
-
-    processes = [start() for _ in range(settings.workers)]
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    while processes:
-        for process in list(processes):
-            process.join(timeout=0.2)
-            if not process.is_alive():
-                processes.remove(process)
-                if not stopping:
-                    click.echo(f"bff: a worker ended with {process.exitcode} and is replaced", err=True)
-                    processes.append(start())
 
 
 @main.command(name="dev")

@@ -57,23 +57,6 @@ mutation CancelOrder($id: ID!) {
     needs_token=True,
 )
 
-_WATCH_ORDERS = Example(
-    "Watch orders change",
-    """\
-# It stays open: change an order
-# in another window, see it here.
-subscription WatchOrders($orderId: ID) {
-  orderStatusChanged(orderId: $orderId) {
-    id
-    status
-    total
-  }
-}
-""",
-    {"orderId": None},
-    needs_token=True,
-)
-
 _PLACED_ITEMS = {"items": [{"productId": "8", "quantity": 2}, {"productId": "21", "quantity": 1}]}
 
 _PAGE = {"first": 10, "after": None, "category": "toys", "search": None}
@@ -200,7 +183,6 @@ mutation UpdateProfile($input: UpdateProfileInput!) {
         {"input": {"email": "user1@example.org"}},
         needs_token=True,
     ),
-    _WATCH_ORDERS,
 )
 
 MOBILE = (
@@ -313,7 +295,6 @@ mutation PlaceOrder($input: PlaceOrderInput!) {
         needs_token=True,
     ),
     _CANCEL_ORDER,
-    _WATCH_ORDERS,
 )
 
 ADMIN = (
@@ -444,7 +425,6 @@ mutation UpdateProduct(
         needs_token=True,
     ),
     _CANCEL_ORDER,
-    _WATCH_ORDERS,
 )
 
 EXAMPLES: Mapping[str, tuple[Example, ...]] = {"web": WEB, "mobile": MOBILE, "admin": ADMIN}

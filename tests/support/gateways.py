@@ -83,7 +83,7 @@ async def running_gateway(
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110 - uvicorn tells it in no other way
         await asyncio.sleep(0.005)
     running = RunningGateway(f"http://127.0.0.1:{listener.getsockname()[1]}", settings, gateway)
     try:

@@ -62,7 +62,7 @@ function Panel({ examples, isFirstVisit }) {
 }
 
 function button(example, isActive, open) {
-  const kind = /^(query|mutation|subscription)\b/m.exec(example.query)?.[1] ?? "query";
+  const kind = /^(query|mutation)\b/m.exec(example.query)?.[1] ?? "query";
   return h(
     "button",
     { type: "button", onClick: () => open(example), "aria-pressed": isActive },

@@ -1,0 +1,47 @@
+"""Several processes that do the same work. One that dies is replaced; a signal is passed on; the end of all is the end."""
+
+import logging
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from types import FrameType
+
+_log = logging.getLogger("bff.supervisor")
+_LOOK_AGAIN_S = 0.2
+_PAUSE_S = 1.0
+"""Before a process is replaced, so that one that can't begin doesn't keep the machine busy with trying."""
+
+
+def supervise(workers: int, work: Callable[[], None]) -> None:
+    """Run `work` in so many forks of this process, until SIGTERM or SIGINT has ended them all."""
+    context = multiprocessing.get_context("fork")
+    processes: list[BaseProcess] = []
+    stopping = threading.Event()
+
+    def stop(number: int, _: FrameType | None) -> None:
+        stopping.set()
+        for process in processes:
+            if process.pid is not None and process.exitcode is None:
+                os.kill(process.pid, number)
+
+    def begin() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)  # not the supervisor's: the worker sets its own
+        work()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    while processes or not stopping.is_set():
+        while len(processes) < workers and not stopping.is_set():
+            processes.append(context.Process(target=begin))
+            processes[-1].start()
+        multiprocessing.connection.wait([process.sentinel for process in processes], timeout=_LOOK_AGAIN_S)
+        for process in [each for each in processes if each.exitcode is not None]:
+            processes.remove(process)
+            if not stopping.is_set():
+                _log.error("worker replaced", extra={"fields": {"pid": process.pid, "exitcode": process.exitcode}})
+                stopping.wait(_PAUSE_S)
