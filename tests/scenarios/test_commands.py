@@ -1,0 +1,161 @@
+"""The commands as processes: how they start, refuse to, and stop."""
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.gateways import SECRET, free_port
+from tests.support.processes import Command, bff
+from tests.support.services import Tapped
+
+
+def environment_of(services: Tapped) -> dict[str, str]:
+    """What `bff serve` needs to know."""
+    return {"JWT_SECRET": SECRET, **{f"{name.upper()}_SERVICE_URL": url for name, url in services.urls.items()}}
+
+
+def ask(url: str, query: str, results: list[httpx.Response | Exception]) -> None:
+    """One request, whose answer or failure is put into `results`."""
+    try:
+        results.append(httpx.post(f"{url}/web/graphql", json={"query": query}, timeout=10, trust_env=False))
+    except httpx.TransportError as error:
+        results.append(error)
+
+
+def test_dev_runs_the_whole_thing(tmp_path: Path) -> None:
+    """It prints three URLs and two tokens, with which the graph answers at once; SIGINT ends it with 0."""
+    with bff(tmp_path, "dev", "--port", "0") as dev:
+        output = dev.wait_for("admin    ey")
+        urls = {line.split()[0]: line.split()[1] for line in output.splitlines() if "/graphql" in line}
+        assert list(urls) == ["web", "mobile", "admin"]
+        user, admin = (
+            line.split()[-1] for line in output.splitlines() if line.split()[-1:] and line.split()[-1].startswith("ey")
+        )
+        base = urls["web"].removesuffix("/web/graphql")
+        dev.wait_until_ready(base)
+        query = {"query": '{ user(id: "1") { id email name orders { id total status } } }'}
+        for variant, token in (("web", user), ("mobile", user), ("admin", admin)):
+            answer = httpx.post(
+                urls[variant], json=query, headers={"authorization": f"Bearer {token}"}, trust_env=False
+            ).json()
+            assert len(answer["data"]["user"]["orders"]) == 10
+        assert "request method=POST path=/web/graphql" in dev.wait_for("variant=admin")
+        assert dev.stop(signal.SIGINT) == 0
+
+
+def test_serve_names_all_that_is_missing(tmp_path: Path) -> None:
+    """Without services or a secret it doesn't start, and says which."""
+    with bff(tmp_path, "serve") as serve:
+        assert serve.process.wait(20) == 2
+        assert "JWT_SECRET" in serve.output()
+    with bff(tmp_path, "serve", environment={"JWT_SECRET": SECRET, "USERS_SERVICE_URL": "http://127.0.0.1:1"}) as serve:
+        assert serve.process.wait(20) == 2
+        assert "ORDERS_SERVICE_URL" in serve.output()
+        assert "PRODUCTS_SERVICE_URL" in serve.output()
+        assert "USERS_SERVICE_URL" not in serve.output()
+
+
+@pytest.mark.parametrize(
+    "unfit", [{"BFF_SOURCES__ORDERS__TIMEOUT": "1"}, {"BFF_SOURCES__ORDERS__TIMEOUT_S": "0"}, {"BFF_NONSENSE": "1"}]
+)
+def test_settings_that_don_t_fit_stop_the_start(tmp_path: Path, services: Tapped, unfit: dict[str, str]) -> None:
+    """With the setting's name, and without any secret."""
+    with bff(tmp_path, "serve", environment={**environment_of(services), **unfit}) as serve:
+        assert serve.process.wait(20) == 2
+        assert next(iter(unfit)) in serve.output()
+        assert SECRET not in serve.output()
+        assert "Traceback" not in serve.output()
+
+
+def test_a_port_in_use_is_said(tmp_path: Path, services: Tapped) -> None:
+    """One line, and exit code 2."""
+    port = services.ports["users"].url.rpartition(":")[2]
+    with bff(tmp_path, "serve", "--host", "127.0.0.1", "--port", port, environment=environment_of(services)) as serve:
+        assert serve.process.wait(20) == 2
+        assert f"can't listen on 127.0.0.1:{port}" in serve.output()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_sigterm_drains(tmp_path: Path, services: Tapped, workers: str) -> None:
+    """What is in flight is finished; meanwhile `/ready` is 503 and new operations are refused; then it exits with 0."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    slow = {**environment_of(services), "BFF_SOURCES__PRODUCTS__TIMEOUT_S": "5"}
+    services.ports["products"].custom = slowly
+    with bff(tmp_path, "serve", "--host", "127.0.0.1", "--port", str(port), "--workers", workers, environment=slow) as serve:
+        serve.wait_until_ready(url)
+        # On a connection that stands: one that came later could find nobody listening any more.
+        finished: list[httpx.Response | Exception] = []
+        in_flight = threading.Thread(target=ask, args=(url, '{ product(id: "1") { name } }', finished))
+        in_flight.start()
+        while services.ports["products"].requests == 0:
+            time.sleep(0.01)
+        serve.process.send_signal(signal.SIGTERM)
+        if workers == "1":  # with several, the one that has nothing to finish is gone at once, and no port is left to ask it
+            assert_draining(serve, url)
+        in_flight.join(10)
+        (response,) = finished
+        assert isinstance(response, httpx.Response)
+        assert response.json() == {"data": {"product": {"name": "Product 1"}}}
+        assert serve.process.wait(20) == 0
+        lines = [json.loads(line) for line in serve.output().splitlines()]
+        assert {"draining", "request"} <= {line["message"] for line in lines}
+
+
+def assert_draining(serve: Command, url: str) -> None:
+    """It says so, and refuses."""
+    serve.wait_for('"draining"')
+    ready = httpx.get(f"{url}/ready", trust_env=False)
+    assert (ready.status_code, ready.json()["status"]) == (503, "draining")
+    refused: list[httpx.Response | Exception] = []
+    ask(url, "{ __typename }", refused)
+    (response,) = refused
+    assert isinstance(response, httpx.Response)
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "1"
+    assert response.json()["errors"][0]["extensions"]["code"] == "SERVICE_UNAVAILABLE"
+
+
+def slowly(_: bytes) -> bytes:
+    """Product 1, after a while."""
+    time.sleep(1.0)  # in the thread of the test's services: the gateway is another process
+    product = (
+        b'{"id":1,"sku":"SKU-00001","name":"Product 1","description":"d","price":8.7,"currency":"USD","stock":7,'
+        b'"category":"garden","imageUrl":"https://cdn.example.com/1.jpg","updatedAt":"2026-01-01T00:00:00Z"}'
+    )
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(product), product)
+
+
+def test_a_worker_that_dies_is_replaced(tmp_path: Path, services: Tapped) -> None:
+    """The others serve on, another takes its place, and the log says so."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    arguments = ("serve", "--host", "127.0.0.1", "--port", str(port), "--workers", "2")
+    with bff(tmp_path, *arguments, environment=environment_of(services)) as serve:
+        serve.wait_until_ready(url)
+        children = Path(f"/proc/{serve.process.pid}/task/{serve.process.pid}/children")
+        first, second = children.read_text().split()
+        os.kill(int(first), signal.SIGKILL)
+        serve.wait_for("worker replaced")
+        until = time.monotonic() + 10
+        while len(now := children.read_text().split()) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert second in now
+        assert first not in now
+        assert httpx.get(f"{url}/health", trust_env=False).status_code == 200
+        assert serve.stop() == 0
+
+
+def test_demo_services_alone(tmp_path: Path) -> None:
+    """They print where they are as the settings that a gateway needs."""
+    with bff(tmp_path, "demo-services", "--port", "0") as demo:
+        output = demo.wait_for("PRODUCTS_SERVICE_URL=")
+        settings = dict(line.split("=", 1) for line in output.splitlines())
+        assert httpx.get(settings["USERS_SERVICE_URL"] + "/users/1", trust_env=False).json()["name"] == "User 1"
+        assert demo.stop() == 0
