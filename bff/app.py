@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -35,6 +35,7 @@ from datasources.caller import Deadline
 from datasources.events import Listener
 from datasources.orders import Orders
 from datasources.products import Products
+from datasources.rest import RestSource
 from datasources.traffic.stack import Stack
 from datasources.users import Users
 from datasources.wire import Wire
@@ -44,6 +45,7 @@ from schema.graph import variant_schemas
 from schema.variants import VARIANTS
 
 Mode = Literal["serve", "dev"]
+S = TypeVar("S", bound=RestSource[Any])
 _log = logging.getLogger("bff.app")
 
 
@@ -190,18 +192,13 @@ def _sources(settings: Settings, emit: Listener) -> _Sourced:
         raise SettingsError("\n".join(f"{name}_service_url ({name.upper()}_SERVICE_URL): missing" for name in missing))
     wires: list[Wire] = []
 
-    def stack(name: str) -> Stack:
-        options = getattr(settings.sources, name).traffic()
+    def bound(source: type[S]) -> S:
+        options = getattr(settings.sources, source.name)
         wires.append(HttpxWire(max_connections=options.bulkhead.max_concurrent))
-        return Stack(name, settings.instances(name) or (), options, wires[-1], emit)
+        stack = Stack(source.name, settings.instances(source.name) or (), options.traffic(), wires[-1], emit)
+        return source(stack, forward_identity=options.forward_identity)
 
-    of = settings.sources
-    sources = Sources(
-        Users(stack("users"), forward_identity=of.users.forward_identity),
-        Orders(stack("orders"), forward_identity=of.orders.forward_identity),
-        Products(stack("products"), forward_identity=of.products.forward_identity),
-    )
-    return _Sourced(sources, tuple(wires))
+    return _Sourced(Sources(bound(Users), bound(Orders), bound(Products)), tuple(wires))
 
 
 def _endpoints(settings: Settings, mode: Mode) -> dict[str, Endpoint]:

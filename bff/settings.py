@@ -20,7 +20,6 @@ from datasources.traffic.breaker import BreakerOptions
 from datasources.traffic.bulkhead import BulkheadOptions
 from datasources.traffic.stack import TrafficOptions
 
-SOURCES = ("users", "orders", "products")
 DEFAULT_FILE = "bff.toml"
 STAFF_COST = 20_000
 _MOST_INSTANCES = 100
@@ -33,9 +32,6 @@ _PLAIN_NAMES = frozenset(
         "WORKERS",
         "LOG_LEVEL",
         "LOG_FORMAT",
-        "USERS_SERVICE_URL",
-        "ORDERS_SERVICE_URL",
-        "PRODUCTS_SERVICE_URL",
         "JWT_SECRET",
         "JWKS_URL",
         "JWT_ISSUER",
@@ -43,7 +39,8 @@ _PLAIN_NAMES = frozenset(
         "REDIS_URL",
     }
 )
-"""Settings whose environment names bear no prefix."""
+"""Settings whose environment names bear no prefix; those of the services' URLs don't either."""
+_SERVICE_URL = "_SERVICE_URL"
 
 
 class SettingsError(Exception):
@@ -145,6 +142,9 @@ class SourcesSettings(_Options):
     users: SourceSettings = SourceSettings()
     orders: SourceSettings = SourceSettings()
     products: _ProductsSettings = _ProductsSettings()
+
+
+SOURCES = tuple(SourcesSettings.model_fields)
 
 
 class RateSettings(_Options):
@@ -271,7 +271,7 @@ class _Environment(PydanticBaseSettingsSource):
             value = self._environment[name]
             if not value or name == _FILE_VARIABLE:
                 continue
-            if name in _PLAIN_NAMES:
+            if _is_plain(name):
                 found.setdefault(name.lower(), value)
             elif name.startswith(_PREFIX):
                 *path, last = name.removeprefix(_PREFIX).lower().split("__")
@@ -282,6 +282,10 @@ class _Environment(PydanticBaseSettingsSource):
                         raise SettingsError(f"{name}: {part} is set by itself and has nothing inside")
                 inner[last] = value
         return found
+
+
+def _is_plain(name: str) -> bool:
+    return name in _PLAIN_NAMES or (name.endswith(_SERVICE_URL) and name.removesuffix(_SERVICE_URL).lower() in SOURCES)
 
 
 def load(
@@ -314,7 +318,7 @@ def load(
 def _line(fault: Any) -> str:
     path = [str(part) for part in fault["loc"] if not str(part).startswith(("function-", "tuple["))]
     name, variable = ".".join(path), "__".join(path).upper()
-    if variable not in _PLAIN_NAMES:
+    if not _is_plain(variable):
         variable = _PREFIX + variable
     message = "unknown setting" if fault["type"] in {"extra_forbidden", "unexpected_keyword_argument"} else fault["msg"]
     return f"{name} ({variable}): {message}"

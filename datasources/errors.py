@@ -37,7 +37,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class SourceError(Exception):
-    """The root: a call failed.
+    """The root: a call failed. Itself it stands for a call that fits no HTTP request.
 
     `counts` says whether the service is to blame, `asked` whether the call went out at all, `answered` whether any answer
     came; `retry_after` is in seconds.

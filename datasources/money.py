@@ -14,4 +14,4 @@ def amount(value: float) -> float:
 
 def times(quantity: int, unit_price: float) -> float:
     """`quantity` times `unit_price`, rounded once at the end."""
-    return float((Decimal(repr(unit_price)) * quantity).quantize(_CENT, ROUND_HALF_UP))
+    return amount(float(Decimal(repr(unit_price)) * quantity))

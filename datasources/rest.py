@@ -142,7 +142,8 @@ class RestSource(Generic[R]):
     async def _get_items(
         self, caller: Caller, query: Mapping[str, str | None], decode: Callable[[bytes], Any] | None = None
     ) -> "_Envelope[R | Unreadable]":
-        target = f"{self.path}?{urlencode({name: value for name, value in query.items() if value is not None})}"
+        given = {name: value for name, value in query.items() if value is not None}
+        target = f"{self.path}?{urlencode(given, safe=',')}"
         call = Call("GET", self.path, target, caller, decode or self._decode_items, identity=self._forward_identity)
         envelope: _Envelope[R | Unreadable] = (await self._conduct(call)).value
         return envelope

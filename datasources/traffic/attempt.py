@@ -27,7 +27,16 @@ from datasources.errors import (
 from datasources.events import CallEnded, Listener
 from datasources.traffic.balance import Instance
 from datasources.traffic.call import Call, Reply
-from datasources.wire import AnswerTooLarge, ConnectionBroken, NotConnected, Wire, WireError, WireReply, WireRequest
+from datasources.wire import (
+    AnswerTooLarge,
+    ConnectionBroken,
+    NotConnected,
+    Unsendable,
+    Wire,
+    WireError,
+    WireReply,
+    WireRequest,
+)
 
 _VISIBLE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 _RETRY_AFTER_MOST_S = 86_400.0
@@ -88,6 +97,8 @@ class Attempt:
         except TimeoutError as error:
             # The deadline may leave an attempt next to no time: then its end says nothing of the service.
             raise TimedOut(self._source, counts=left >= self._timeout_s / 2) from error
+        except Unsendable as error:
+            raise SourceError(self._source, f"The {self._source} service can't be asked this.") from error
         except NotConnected as error:
             raise NotReached(self._source, sent=False) from error
         except ConnectionBroken as error:
@@ -125,7 +136,7 @@ def request_headers(call: Call) -> tuple[tuple[str, str], ...]:
     ]
     if call.identity and caller.identity is not None:
         # A `sub` may be any string; what can't stand in a header is percent-encoded (RFC 9110, section 5.5).
-        headers.append(("X-User-ID", quote(caller.identity.user_id, safe=_VISIBLE)))
+        headers.append(("X-User-ID", quote(caller.identity.user_id, safe=_VISIBLE, errors="surrogatepass")))
         headers.append(("Authorization", caller.identity.authorization))
     if call.body is not None:
         headers.append(("Content-Type", "application/json"))
@@ -154,10 +165,10 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
     """Seconds from `Retry-After` (RFC 9110, section 10.2.3), between 0 and a day; None where it is absent or unreadable."""
     value = headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
-        return min(float(value[:9]), _RETRY_AFTER_MOST_S)
+        return min(float(value), _RETRY_AFTER_MOST_S)
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

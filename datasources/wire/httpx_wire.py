@@ -13,6 +13,7 @@ from datasources.wire.protocol import (
     BrokenAnswer,
     ConnectionBroken,
     NotConnected,
+    Unsendable,
     WireReply,
     WireRequest,
 )
@@ -41,19 +42,19 @@ class HttpxWire:
 
     async def send(self, request: WireRequest, *, max_response_bytes: int) -> WireReply:
         """Send one request and read the whole answer. Raises `WireError`."""
-        outgoing = httpx.Request(
-            request.method,
-            request.url,
-            headers=list(request.headers),
-            content=request.body,
-            extensions=_NO_TIMEOUTS,
-        )
         try:
+            outgoing = httpx.Request(
+                request.method,
+                request.url,
+                headers=list(request.headers),
+                content=request.body,
+                extensions=_NO_TIMEOUTS,
+            )
             response = await self._transport.handle_async_request(outgoing)
         except (httpx.ConnectError, httpx.UnsupportedProtocol) as error:
             raise NotConnected from error
-        except httpx.LocalProtocolError as error:
-            raise NotConnected from error
+        except (httpx.InvalidURL, UnicodeEncodeError, httpx.LocalProtocolError) as error:
+            raise Unsendable from error
         except httpx.RemoteProtocolError as error:
             # h11 says so of a connection closed before the first byte; anything else it rejects did come as an answer.
             if "without sending a response" in str(error):

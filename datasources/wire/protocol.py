@@ -1,4 +1,4 @@
-"""What an HTTP client must do to serve as the wire, and the four ways in which it may fail.
+"""What an HTTP client must do to serve as the wire, and the five ways in which it may fail.
 
 A wire keeps no cookies, follows no redirects, reads no proxy settings, never sends a request twice, and takes no more
 bytes than it was told. Time is not its affair: the caller cancels it.
@@ -30,6 +30,10 @@ class WireReply:
 
 class WireError(Exception):
     """The root: no whole answer came."""
+
+
+class Unsendable(WireError):
+    """What was to be sent fits no HTTP request, so nothing was: the service has no part in it."""
 
 
 class NotConnected(WireError):

@@ -1,0 +1,51 @@
+"""The README's command lines, run as they stand there."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.processes import bff
+
+ROOT = Path(__file__).parents[2]
+
+
+def console_sessions(text: str) -> list[tuple[str, str]]:
+    """Each command of the ```console blocks, with what is printed under it."""
+    sessions: list[tuple[str, str]] = []
+    for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, printed = part.partition("\n")
+            sessions.append((command, printed.strip()))
+    return sessions
+
+
+def test_each_command_prints_what_stands_under_it(tmp_path: Path) -> None:
+    """A newcomer who types the README's lines sees the README's answers."""
+    sessions = console_sessions((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(sessions) >= 5
+    with bff(tmp_path, "dev", "--port", "0") as dev:
+        output = dev.wait_for("admin    ey")
+        base = re.search(r"http://127\.0\.0\.1:\d+", output)
+        assert base is not None
+        dev.wait_until_ready(base[0])
+        program = f"{sys.executable} -m bff"
+        script = ["set -euo pipefail", f"export PYTHONPATH={ROOT}"]
+        for command, _ in sessions:
+            here = command.replace("http://127.0.0.1:8000", base[0]).replace(".venv/bin/bff", program)
+            script += [here, "echo", "echo ---"]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("JWT_", "BFF_"))}
+        done = subprocess.run(
+            ["bash", "-c", "\n".join(script)], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        printed = [part.strip() for part in done.stdout.split("---\n")][: len(sessions)]
+        assert printed == [expected for _, expected in sessions]
+
+
+def test_every_file_it_names_is_there() -> None:
+    """No link of the docs leads nowhere."""
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), (page, target)
