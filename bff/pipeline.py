@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,8 +29,6 @@ from bff.observe.metrics import Metrics
 from datasources.caller import Caller
 from schema.context import Context, Sources
 from schema.loaders import Loaders
-
-_log = logging.getLogger("bff.pipeline")
 
 
 @dataclass(frozen=True, slots=True)

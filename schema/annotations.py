@@ -1,7 +1,7 @@
 """Tags on the graph: in which variants a field, an argument, an input field or an enum value is.
 
-A field or an input field without a tag is a mistake that stops the start. An argument or an enum value without one is
-wherever its field or its enum is.
+A field without a tag is a mistake that stops the start. An argument, an input field or an enum value without one is
+wherever its field, its input or its enum is.
 """
 
 from collections.abc import Callable, Sequence

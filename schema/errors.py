@@ -25,7 +25,7 @@ class SignInNeeded(GraphError):
     code = "UNAUTHENTICATED"
 
     def __init__(self) -> None:
-        super().__init__("Sign in to see this.")
+        super().__init__("Sign in first.")
 
 
 class NotAllowed(GraphError):

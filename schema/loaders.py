@@ -169,8 +169,10 @@ async def stretch_of(source: RestSource[R], caller: Caller, key: PageKey) -> Str
         entries = _entries(page, start)
         following = page
         if len(entries) < key.first and page.next_cursor is not None:
-            rest = Position(page.next_cursor)
-            following = await source.page(caller, limit=key.first - len(entries), cursor=rest.page, **filters)
+            # A service may end its page before the place where it ended it last: then there is more to skip.
+            rest = Position(page.next_cursor, max(start.skip - len(page.items), 0))
+            limit = min(rest.skip + key.first - len(entries), MAX_LIMIT)
+            following = await source.page(caller, limit=limit, cursor=rest.page, **filters)
             entries += _entries(following, rest)
     except BadCursor as error:
         raise BadUserInput("after: this is no cursor of this connection.") from error

@@ -96,15 +96,28 @@ class _Derivation:
         for root in ("query", "mutation", "subscription"):
             type_ = options[root]
             options[root] = self._type(type_) if type_ is not None and self._fields(type_) else None
-        options["types"] = None
+        options["types"] = ()
         options["directives"] = specified_directives
         options["assume_valid"] = False
         derived = GraphQLSchema(**options)
+        while len(types := self._implementing(graph, derived)) > len(options["types"] or ()):
+            options["types"] = types
+            derived = GraphQLSchema(**options)
         if faults := validate_schema(derived):
             raise TypeError(f"variant {self._audience}: " + "; ".join(fault.message for fault in faults))
         # Strawberry's resolvers find their schema this way.
         derived._strawberry_schema = graph._strawberry_schema  # type: ignore[attr-defined] # noqa: SLF001
         return derived
+
+    def _implementing(self, graph: GraphQLSchema, derived: GraphQLSchema) -> tuple[Any, ...]:
+        """What the interfaces so far lead to: the types behind them, which no field need name."""
+        interfaces = [type_ for type_ in derived.type_map.values() if isinstance(type_, GraphQLInterfaceType)]
+        found = [
+            type_
+            for interface in interfaces
+            for type_ in graph.get_implementations(graph.type_map[interface.name]).objects  # type: ignore[arg-type]
+        ]
+        return tuple(self._type(type_) for type_ in dict.fromkeys(found) if self._has_fields(type_))
 
     def _type(self, type_: Any) -> Any:
         if isinstance(type_, GraphQLNonNull):
@@ -122,9 +135,12 @@ class _Derivation:
         options: dict[str, Any] = dict(type_.to_kwargs())
         if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType):
             options["fields"] = lambda: self._fields(type_)
-            options["interfaces"] = lambda: [self._type(interface) for interface in type_.interfaces]
+            options["interfaces"] = lambda: [self._type(each) for each in type_.interfaces if self._has_fields(each)]
         elif isinstance(type_, GraphQLUnionType):
-            options["types"] = lambda: [self._type(member) for member in type_.types]
+            options["types"] = lambda: [self._type(member) for member in type_.types if self._has_fields(member)]
+            if (resolve := type_.resolve_type) is not None:
+                # Strawberry's looks for the member among those of the union that it is given: the graph's own.
+                options["resolve_type"] = lambda root, info, _: resolve(root, info, type_)
         elif isinstance(type_, GraphQLInputObjectType):
             options["fields"] = lambda: self._input_fields(type_)
         elif isinstance(type_, GraphQLEnumType):
@@ -162,6 +178,10 @@ class _Derivation:
             options["default_value"] = Undefined
         make: Callable[..., _T] = type(element)
         return make(**options)
+
+    def _has_fields(self, type_: GraphQLObjectType | GraphQLInterfaceType) -> bool:
+        """Whether anything of a type is in the variant: of an interface or a union only what has fields is left."""
+        return any(self._audience in (audiences_of(field.extensions) or ()) for field in type_.fields.values())
 
     def _has(self, extensions: dict[str, Any]) -> bool:
         """Whether an element whose tag may be left out is in the variant."""

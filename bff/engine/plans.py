@@ -106,7 +106,10 @@ class Plans:
 
     def _prepare(self, text: str) -> Prepared:
         document = self._parse(text)
-        check_shape(document, self._limits)
+        try:
+            check_shape(document, self._limits)
+        except RecursionError:
+            raise self._too_deep() from None
         errors = validate(
             self._schema, document, self._rules, max_errors=_MOST_ERRORS, hide_suggestions=self.hide_suggestions
         )
@@ -129,7 +132,10 @@ class Plans:
                 raise TooComplex("tokens", f"more than {self._limits.tokens}", self._limits.tokens) from None
             raise DocumentError("GRAPHQL_PARSE_FAILED", [error]) from None
         except RecursionError:
-            raise TooComplex("depth", "more than can be read", self._limits.depth) from None
+            raise self._too_deep() from None
+
+    def _too_deep(self) -> TooComplex:
+        return TooComplex("depth", "more than can be read", self._limits.depth)
 
     def _operation(
         self,

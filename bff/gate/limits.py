@@ -183,6 +183,8 @@ class _Counting:
                 value = self.variables.get(argument.value.name.value, value)
             elif argument.name.value == "first" and isinstance(argument.value, IntValueNode):
                 value = int(argument.value.value[:10])
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # JSON's 100.0 is as good an Int as 100, and as many
         return min(max(value, 0), MOST_FIRST) if isinstance(value, int) else DEFAULT_FIRST
 
     def _collect(self, selections: SelectionSetNode, merged: dict[str, list[FieldNode]], visited: set[str]) -> None:

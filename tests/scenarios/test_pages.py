@@ -52,7 +52,7 @@ def test_aliases_are_one_call(gateway: RunningGateway, services: Tapped) -> None
     answer = gateway.ask("web", query)
     assert answer["data"]["a"]["name"] == "Product 7"
     assert answer["data"]["c"]["name"] == "Product 8"
-    assert [target for _, _, target in services.calls] == ["/products?ids=7%2C8"]
+    assert [target for _, _, target in services.calls] == ["/products?ids=7,8"]
 
 
 def test_one_object_on_two_levels_is_asked_for_once(gateway: RunningGateway, services: Tapped) -> None:

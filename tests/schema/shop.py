@@ -33,7 +33,9 @@ VARIANT = {variant.name: variant for variant in VARIANTS}
 
 def user(id: int, **members: Any) -> User:
     """A user; what is not said follows from the id."""
-    return User(**{"id": id, "name": f"User {id}", "email": f"u{id}@example.com", "tier": Tier.PLUS, "created_at": BORN} | members)
+    return User(
+        **{"id": id, "name": f"User {id}", "email": f"u{id}@example.com", "tier": Tier.PLUS, "created_at": BORN} | members
+    )
 
 
 def product(id: int, **members: Any) -> Product:
@@ -96,7 +98,7 @@ class FakeSource:
         self.calls.append(("get_many", tuple(ids)))
         if self.failure is not None:
             return dict.fromkeys(ids, self.failure)
-        return {id: self._answer(self.records[id]) for id in ids if id in self.records}
+        return {key: self._answer(self.records[key]) for key in ids if key in self.records}
 
     async def page(self, caller: Caller, *, limit: int, cursor: str | None, **filters: str | None) -> Page[Any]:
         """So many of those that match, after the cursor `c3`: behind the third."""
@@ -114,7 +116,7 @@ class FakeSource:
         return SourceStatus(self.name, BreakerState.HALF_OPEN, (InstanceStatus(1, True), InstanceStatus(2, False)))
 
     def _listed(self) -> list[Any]:
-        return [self.records[id] for id in sorted(self.records)]
+        return [self.records[key] for key in sorted(self.records)]
 
     @staticmethod
     def _matches(record: Any, filters: Mapping[str, str | None]) -> bool:
@@ -154,18 +156,15 @@ class FakeOrders(FakeSource):
         if self.failure is not None:
             return dict.fromkeys(user_ids, self.failure)
         matching = [record for record in self._listed() if status is None or record.status is status]
-        return {
-            id: [self._answer(record) for record in matching if record.user_id == id][:limit] for id in user_ids
-        }
+        return {key: [self._answer(each) for each in matching if each.user_id == key][:limit] for key in user_ids}
 
     async def place(self, caller: Caller, user_id: int, items: Sequence[tuple[int, int]], *, key: str) -> Order:
-        id = max(self.records, default=0) + 1
-        if self.refusal is None:
-            self.records[id] = order(id, user_id, [(product_id, quantity, 2.5) for product_id, quantity in items])
         self._note("place", user_id, tuple(items), key)
         if self.refusal is not None:
             raise self.refusal
-        return self.records[id]
+        placed = order(max(self.records) + 1, user_id, [(product_id, quantity, 2.5) for product_id, quantity in items])
+        self.records[placed.id] = placed
+        return placed
 
     async def cancel(self, caller: Caller, id: int, *, key: str) -> Order:
         return self._write("cancel", id, key, status=OrderStatus.CANCELLED)
@@ -210,12 +209,14 @@ class Answer:
 class Shop:
     """Users 1 to 3; five orders, of users 1 and 2; products 1 to 12."""
 
-    users: FakeUsers = field(default_factory=lambda: FakeUsers("users", [user(id) for id in (1, 2, 3)]))
+    users: FakeUsers = field(default_factory=lambda: FakeUsers("users", [user(number) for number in (1, 2, 3)]))
     orders: FakeOrders = field(
-        default_factory=lambda: FakeOrders("orders", [order(id, user_id) for id, user_id in zip(range(1, 6), (1, 1, 2, 1, 1), strict=True)])
+        default_factory=lambda: FakeOrders(
+            "orders", [order(number, user_id) for number, user_id in enumerate((1, 1, 2, 1, 1), start=1)]
+        )
     )
     products: FakeProducts = field(
-        default_factory=lambda: FakeProducts("products", [product(id) for id in range(1, 13)])
+        default_factory=lambda: FakeProducts("products", [product(number) for number in range(1, 13)])
     )
 
     @property

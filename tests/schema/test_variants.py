@@ -14,6 +14,7 @@ from graphql import (
     GraphQLInterfaceType,
     GraphQLObjectType,
     GraphQLSchema,
+    Undefined,
     execute_sync,
     get_introspection_query,
     graphql_sync,
@@ -208,11 +209,7 @@ def _members(type_: Any) -> set[str]:
 
 
 def _default(element: Any) -> str:
-    return f" = {element.default_value}" if element.default_value not in (None, strawberry.UNSET) and not _undefined(element) else ""
-
-
-def _undefined(element: Any) -> bool:
-    return repr(element.default_value) == "Undefined"
+    return "" if element.default_value is Undefined else f" = {element.default_value}"
 
 
 def _shown(graph: GraphQLSchema, *kinds: type) -> dict[str, set[str]]:
@@ -462,9 +459,7 @@ def _printed(graph: GraphQLSchema) -> str:
 def test_all_that_is_not_tagged_for_a_variant_disappears() -> None:
     """Arguments, enum values, input fields, interfaces, union members, and the types that only they led to."""
     shown = derive(_library(), WEB)
-    assert sorted(_printed(shown).split("\n\n")) == sorted(
-        WEB_LIBRARY.replace(' = null', "").split("\n\n")
-    )
+    assert sorted(_printed(shown).split("\n\n")) == sorted(WEB_LIBRARY.replace(" = null", "").split("\n\n"))
 
 
 def test_all_that_is_tagged_for_a_variant_is_there() -> None:
@@ -482,8 +477,14 @@ def test_all_that_is_tagged_for_a_variant_is_there() -> None:
 @pytest.mark.parametrize(
     ("query", "data"),
     [
-        ('{ search(filter: {text: "a"}) { ... on Book { title pages } } }', {"search": [{"title": "a False None", "pages": 3}]}),
-        ("{ titled { __typename title ... on Magazine { issue } } }", {"titled": {"__typename": "Magazine", "title": "M", "issue": 7}}),
+        (
+            '{ search(filter: {text: "a"}) { ... on Book { title pages } } }',
+            {"search": [{"title": "a False None", "pages": 3}]},
+        ),
+        (
+            "{ titled { __typename title ... on Magazine { issue } } }",
+            {"titled": {"__typename": "Magazine", "title": "M", "issue": 7}},
+        ),
     ],
 )
 def test_what_is_left_still_runs(query: str, data: Any) -> None:
