@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
@@ -22,6 +22,7 @@ SUB = "42"
 AUTHORIZATION = "Bearer secret-token"
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 HOST = "http://10.11.12.13:8001"
+T = TypeVar("T")
 
 
 class Clock:
@@ -34,7 +35,8 @@ class Clock:
         return self.now
 
     async def advance(self, seconds: float) -> None:
-        """Let so many seconds pass, and let all that waited for them go on."""
+        """Let so many seconds pass for all that waits by now, and let it go on."""
+        await settle()
         self.now += seconds
         await settle()
 
@@ -43,6 +45,13 @@ async def settle() -> None:
     """Let every task run until it waits for something that has not happened yet."""
     for _ in range(20):
         await asyncio.sleep(0)
+
+
+async def ended(task: "asyncio.Task[T]") -> T:
+    """What came of a task that must have ended by now: where time stands still, waiting for it might never end."""
+    await settle()
+    assert task.done(), f"still running: {task!r}"
+    return await task
 
 
 class Heard(list[Event]):
@@ -94,10 +103,10 @@ Script = Callable[[WireRequest], Awaitable[WireReply]]
 
 
 class ScriptedWire:
-    """A network that does what it is told: answers, fails, or runs a script. The last instruction holds for ever."""
+    """A network that does what it is told: answers, fails, or runs a script. The last of `instructions` holds for ever."""
 
     def __init__(self, *instructions: WireReply | WireError | Script) -> None:
-        self._instructions = list(instructions or (answer(),))
+        self.instructions = list(instructions or (answer(),))
         self.sent: list[WireRequest] = []
         self.limits: list[int] = []
 
@@ -105,7 +114,7 @@ class ScriptedWire:
         """Do as told."""
         self.sent.append(request)
         self.limits.append(max_response_bytes)
-        instruction = self._instructions.pop(0) if len(self._instructions) > 1 else self._instructions[0]
+        instruction = self.instructions.pop(0) if len(self.instructions) > 1 else self.instructions[0]
         if isinstance(instruction, WireReply):
             return instruction
         if isinstance(instruction, WireError):

@@ -101,7 +101,7 @@ async def test_a_product_is_shown_as_the_service_has_it(shop: Shop) -> None:
 async def test_a_line_s_total_is_the_product_of_its_decimals(
     shop: Shop, quantity: int, price: float, expected: float
 ) -> None:
-    """quantity × unitPrice as it is worked out by hand: binary fractions never show."""
+    """The quantity by the price as it is worked out by hand: binary fractions never show."""
     shop.orders.records[1] = order(1, 1, [(1, quantity, price)])
     answer = await shop.ask("web", '{ order(id: "1") { items { quantity unitPrice lineTotal } } }', sub="1")
     assert answer.data["order"]["items"] == [{"quantity": quantity, "unitPrice": price, "lineTotal": expected}]

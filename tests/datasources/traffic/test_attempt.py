@@ -46,6 +46,7 @@ from tests.datasources.fakes import (
     Heard,
     ScriptedWire,
     answer,
+    ended,
     hang,
     make_attempt,
     make_call,
@@ -404,7 +405,7 @@ async def test_an_attempt_is_bounded_by_its_own_time_and_by_the_deadline(
     assert not task.done()
     await loop_clock.advance(0.002)
     with pytest.raises(TimedOut) as caught:
-        await task
+        await ended(task)
     assert (caught.value.counts, caught.value.asked, caught.value.answered) == (counts, True, False)
     assert [event.outcome for event in heard.ended] == ["timeout"]
     assert heard.ended[0].duration_s == pytest.approx(after_s + 0.001)
@@ -422,7 +423,7 @@ async def test_an_answer_in_time_is_an_answer(loop_clock: Clock, heard: Heard, c
     task = asyncio.create_task(attempt(slow, loop_clock, heard, caller))
     await loop_clock.advance(1.999)
     come.set_result(None)
-    assert (await task).value == {}
+    assert (await ended(task)).value == {}
     await loop_clock.advance(10)
 
 
@@ -456,5 +457,5 @@ async def test_cancellation_is_told_and_not_swallowed(clock: Clock, heard: Heard
     assert caller.calls == {"users": 1}
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await task
+        await ended(task)
     assert [event.outcome for event in heard.ended] == ["cancelled"]

@@ -24,7 +24,7 @@ from datasources.errors import (
 from datasources.events import BreakerState
 from datasources.traffic.breaker import Breaker, BreakerOptions, BreakerPolicy, Permit, Verdict, Window
 from datasources.traffic.call import Call, Reply
-from tests.datasources.fakes import Clock, Heard, hang, make_call, make_caller, ok, settle
+from tests.datasources.fakes import Clock, Heard, ended, hang, make_call, make_caller, ok, settle
 
 CLOSED, OPEN, HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN
 OPENED, HALF_OPENED, REOPENED, MENDED = (CLOSED, OPEN), (OPEN, HALF_OPEN), (HALF_OPEN, OPEN), (HALF_OPEN, CLOSED)
@@ -549,7 +549,7 @@ async def test_a_cancelled_probe_gives_its_permit_back() -> None:
     assert caught.value.retry_after == 1.0
     probe.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await probe
+        await ended(probe)
     assert guarded.policy.breaker.state is HALF_OPEN
     assert (await guarded.ask()).value == "well"
     assert guarded.policy.breaker.state is CLOSED

@@ -8,7 +8,7 @@ import pytest
 from datasources.errors import QueueFull, TimedOut
 from datasources.traffic.bulkhead import Bulkhead, BulkheadOptions
 from datasources.traffic.call import Call, Reply
-from tests.datasources.fakes import Clock, make_call, make_caller, ok, settle
+from tests.datasources.fakes import Clock, ended, make_call, make_caller, ok, settle
 
 
 class Work:
@@ -77,7 +77,7 @@ async def test_so_many_run_and_so_many_wait(clock: Clock) -> None:
     assert repr(ward) == "2 running, 3 waiting"
     (refused,) = await ward.enter("f")
     with pytest.raises(QueueFull) as caught:
-        await refused
+        await ended(refused)
     assert (caught.value.counts, caught.value.asked) == (False, False)
     assert repr(ward) == "2 running, 3 waiting"
     await close(ward, *tasks)
@@ -88,7 +88,7 @@ async def test_no_one_may_wait(clock: Clock) -> None:
     ward = Ward(clock, 1, 0)
     tasks = await ward.enter("a", "b")
     with pytest.raises(QueueFull):
-        await tasks[1]
+        await ended(tasks[1])
     await ward.work.finish("a")
     tasks = await ward.enter("c")
     assert ward.work.begun == ["a", "c"]
@@ -107,8 +107,8 @@ async def test_first_come_first_served(clock: Clock) -> None:
     await settle()
     assert ward.work.begun == ["a", "b", "c", "d"]
     await ward.work.finish("d")
-    assert (await tasks[0]).value == "a"
-    assert (await tasks[3]).value == "d"
+    assert (await ended(tasks[0])).value == "a"
+    assert (await ended(tasks[3])).value == "d"
     await close(ward, *tasks)
 
 
@@ -132,7 +132,7 @@ async def test_an_error_frees_the_place(clock: Clock) -> None:
         (task,) = await ward.enter("a")
         await ward.work.finish("a", error)
         with pytest.raises(type(error)) as caught:
-            await task
+            await ended(task)
         assert caught.value is error
     await close(ward)
 
@@ -143,7 +143,7 @@ async def test_whoever_gives_up_leaves_the_queue(clock: Clock) -> None:
     tasks = await ward.enter("a", "b", "c")
     tasks[1].cancel()
     with pytest.raises(asyncio.CancelledError):
-        await tasks[1]
+        await ended(tasks[1])
     assert repr(ward) == "1 running, 1 waiting"
     tasks += await ward.enter("d")  # there is room in the queue again
     await ward.work.finish("a")
@@ -186,7 +186,7 @@ async def test_the_deadline_holds_in_the_queue(loop_clock: Clock) -> None:
     assert not late.done()
     await loop_clock.advance(0.2)
     with pytest.raises(TimedOut) as caught:
-        await late
+        await ended(late)
     assert (caught.value.counts, caught.value.asked) == (False, False)
     assert repr(ward) == "1 running, 1 waiting"
     await ward.work.finish("a")
@@ -218,7 +218,7 @@ async def test_the_deadline_does_not_cut_off_what_runs(loop_clock: Clock) -> Non
     await loop_clock.advance(5.0)
     assert not waits.done()
     await ward.work.finish("b")
-    assert (await waits).value == "b"
+    assert (await ended(waits)).value == "b"
     await close(ward, runs)
 
 
