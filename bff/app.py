@@ -138,6 +138,8 @@ class _Sourced:
 
 def create(settings: Settings, mode: Mode = "serve") -> Gateway:
     """Wire the gateway. Raises `SettingsError` where something that it can't do without is missing."""
+    if missing := _missing(settings):
+        raise SettingsError("\n".join(missing))
     authenticator = Authenticator(_auth_options(settings))
     metrics = Metrics(SOURCES)
     sourced = _sources(settings, to_all([metrics.on_event, log_breakers]))
@@ -175,11 +177,19 @@ def with_cors(gateway: Gateway, settings: Settings) -> ASGIApp:
     )
 
 
-def _auth_options(settings: Settings) -> AuthOptions:
+def _missing(settings: Settings) -> list[str]:
+    """What has to be set and is not, a line each: all of it at once."""
+    lines = [f"{name}_service_url ({name.upper()}_SERVICE_URL): missing" for name in SOURCES if not settings.instances(name)]
     if settings.jwks_url is not None:
-        raise SettingsError("jwks_url (JWKS_URL): key sets are not supported by this version; set JWT_SECRET")
+        lines.append("jwks_url (JWKS_URL): key sets are not supported by this version; set JWT_SECRET")
+    elif settings.jwt_secret is None:
+        lines.append("jwt_secret (JWT_SECRET): missing, and without it no token can be checked")
+    return lines
+
+
+def _auth_options(settings: Settings) -> AuthOptions:
     if settings.jwt_secret is None:
-        raise SettingsError("jwt_secret (JWT_SECRET): missing, and without it no token can be checked")
+        raise AssertionError("what is missing is told first")
     secret = settings.jwt_secret.get_secret_value()
     if len(secret.encode()) < SHORTEST_SAFE_SECRET:
         _log.warning("JWT_SECRET is short", extra={"fields": {"bytes_wanted": SHORTEST_SAFE_SECRET}})
@@ -187,9 +197,6 @@ def _auth_options(settings: Settings) -> AuthOptions:
 
 
 def _sources(settings: Settings, emit: Listener) -> _Sourced:
-    missing = [name for name in SOURCES if settings.instances(name) is None]
-    if missing:
-        raise SettingsError("\n".join(f"{name}_service_url ({name.upper()}_SERVICE_URL): missing" for name in missing))
     wires: list[Wire] = []
 
     def bound(source: type[S]) -> S:

@@ -85,7 +85,7 @@ def _serve(gateway: Gateway, settings: Settings, listener: socket) -> None:
 def dev_(host: str | None, port: int | None, config: Path | None) -> None:
     """The whole thing on one machine: three demo services, and the gateway in front of them."""
     given = {"host": host, "port": port}
-    settings = load(tokens.with_secret(os.environ), file=config, command_line=given)
+    settings = tokens.with_secret(load(os.environ, file=config, command_line=given))
     logs.configure(settings.log_level, settings.log_format or "console")
     uvloop.run(dev.run(settings))
 
@@ -107,7 +107,7 @@ def demo_services(host: str, port: int, latency_ms: float, no_store: bool) -> No
 @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The settings file (bff.toml).")
 def token(sub: str, role: str | None, ttl_s: int, config: Path | None) -> None:
     """A development token, signed with JWT_SECRET, or with the secret of `bff dev` where there is none."""
-    settings = _told(lambda: load(tokens.with_secret(os.environ), file=config))
+    settings = tokens.with_secret(_told(lambda: load(os.environ, file=config)))
     click.echo(tokens.make(settings, sub=sub, role=role, ttl_s=ttl_s))
 
 

@@ -15,6 +15,7 @@ An error that is none of these, of `schema.errors` or of `datasources.errors`, i
 import logging
 import traceback
 from collections.abc import Mapping
+from math import ceil
 from typing import Any, ClassVar
 
 from graphql import GraphQLError
@@ -147,10 +148,10 @@ def of_execution(error: GraphQLError, request_id: str) -> dict[str, Any]:
         message = original.message
         extensions = {"code": original.code, "source": original.source}
         if original.retry_after is not None:
-            extensions["retryAfter"] = max(1, round(original.retry_after))
+            extensions["retryAfter"] = max(1, ceil(original.retry_after))  # not a moment too early
     elif isinstance(original, GraphError):
         message, extensions = original.message, {"code": original.code}
-    elif original is None and error.message.startswith("Argument "):
+    elif isinstance(original, GraphQLError | None) and error.message.startswith("Argument "):
         # graphql-core, of an argument whose variable was not given or has the wrong value.
         message, extensions = error.message, {"code": "BAD_USER_INPUT"}
     else:

@@ -4,6 +4,7 @@ Each feature's options stand beside the feature; here they are composed and give
 out of range stops the start with a message that names it; a secret's value is never in one.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,8 @@ from datasources.traffic.stack import TrafficOptions
 DEFAULT_FILE = "bff.toml"
 STAFF_COST = 20_000
 _MOST_INSTANCES = 100
+_MOST_WEIGHT = 1000
+_WEIGHT = re.compile(r"[0-9]{1,6}\Z")
 _PREFIX = "BFF_"
 _FILE_VARIABLE = "BFF_CONFIG"
 _PLAIN_NAMES = frozenset(
@@ -48,25 +51,29 @@ class SettingsError(Exception):
 
 
 def _instances(value: Any) -> Any:
-    """`http://a:1;weight=3,http://b:2` as instances."""
-    if not isinstance(value, str):
-        return value
-    return tuple(_instance(part.strip()) for part in value.split(",") if part.strip())
+    """`http://a:1;weight=3,http://b:2` as instances; a list in the file has one of them each."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        raise ValueError("expected URLs")
+    return tuple(_instance(part.strip()) for part in parts if part.strip())
 
 
 def _instance(text: str) -> InstanceOptions:
     url, *parameters = (piece.strip() for piece in text.split(";"))
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:  # whose message would repeat what may be a password
+        raise ValueError("expected a URL with a host and a port that can be") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("expected http:// or https:// and a host")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("expected a base URL without user, query or fragment")
-    _ = parts.port  # raises ValueError for a port that is none
+    if "@" in parts.netloc or "?" in url or "#" in url or " " in url or not url.isprintable():
+        raise ValueError("expected a base URL without user, query, fragment or blanks")
     weight = 1
     for parameter in parameters:
         name, _, number = parameter.partition("=")
-        if name.strip() != "weight" or not number.strip().isdigit() or not 0 <= int(number) <= 1000:
-            raise ValueError("expected ;weight= and a number from 0 to 1000")
+        if name.strip() != "weight" or not _WEIGHT.match(number.strip()) or int(number) > _MOST_WEIGHT:
+            raise ValueError(f"expected ;weight= and a number from 0 to {_MOST_WEIGHT}")
         weight = int(number)
     return InstanceOptions(url, weight)
 
@@ -95,7 +102,7 @@ ServiceUrl = Annotated[
     Field(min_length=1, max_length=_MOST_INSTANCES),
     AfterValidator(_some_weight),
 ]
-Origin = Annotated[str, BeforeValidator(_origin)]
+Origin = Annotated[str, AfterValidator(_origin)]
 
 
 class _Options(BaseModel):
@@ -311,13 +318,14 @@ def load(
         return FromAllPlaces(**{name: value for name, value in (command_line or {}).items() if value is not None})
     except ValidationError as error:
         raise SettingsError("\n".join(_line(fault) for fault in error.errors(include_input=False))) from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise SettingsError(f"{path or DEFAULT_FILE}: {error}") from None
 
 
 def _line(fault: Any) -> str:
     path = [str(part) for part in fault["loc"] if not str(part).startswith(("function-", "tuple["))]
-    name, variable = ".".join(path), "__".join(path).upper()
+    # A list is one variable, whichever of its entries is meant.
+    name, variable = ".".join(path), "__".join(part for part in path if not part.isdigit()).upper()
     if not _is_plain(variable):
         variable = _PREFIX + variable
     message = "unknown setting" if fault["type"] in {"extra_forbidden", "unexpected_keyword_argument"} else fault["msg"]

@@ -6,11 +6,13 @@ import multiprocessing.connection
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from types import FrameType
 
 _log = logging.getLogger("bff.supervisor")
+_STOP = (signal.SIGTERM, signal.SIGINT)
 _LOOK_AGAIN_S = 0.2
 _PAUSE_S = 1.0
 """Before a process is replaced, so that one that can't begin doesn't keep the machine busy with trying."""
@@ -29,19 +31,32 @@ def supervise(workers: int, work: Callable[[], None]) -> None:
                 os.kill(process.pid, number)
 
     def begin() -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _STOP:
             signal.signal(number, signal.SIG_DFL)  # not the supervisor's: the worker sets its own
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP)
         work()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOP:
         signal.signal(number, stop)
     while processes or not stopping.is_set():
         while len(processes) < workers and not stopping.is_set():
-            processes.append(context.Process(target=begin))
-            processes[-1].start()
+            with _signals_held_back():
+                if not stopping.is_set():
+                    processes.append(context.Process(target=begin))
+                    processes[-1].start()
         multiprocessing.connection.wait([process.sentinel for process in processes], timeout=_LOOK_AGAIN_S)
         for process in [each for each in processes if each.exitcode is not None]:
             processes.remove(process)
             if not stopping.is_set():
                 _log.error("worker replaced", extra={"fields": {"pid": process.pid, "exitcode": process.exitcode}})
                 stopping.wait(_PAUSE_S)
+
+
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """A signal waits until a fork is done. It would else find a worker that has no number yet, or still our own handler."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

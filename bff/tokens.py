@@ -1,19 +1,20 @@
 """Development tokens. `bff dev` and `bff token` share a secret that everybody knows; `bff serve` never takes it."""
 
 import time
-from collections.abc import Mapping
 
 import jwt
+from pydantic import SecretStr
 
 from bff.settings import Settings
 
 DEV_SECRET = "for-development-only-and-known-to-everybody"  # noqa: S105 - it protects nothing, and says so
 
 
-def with_secret(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment, with the development secret where it has none."""
-    has_secret = environment.get("JWT_SECRET") or environment.get("BFF_JWT_SECRET")
-    return {**environment} if has_secret else {**environment, "JWT_SECRET": DEV_SECRET}
+def with_secret(settings: Settings) -> Settings:
+    """The settings, with the development secret where they have none, wherever they may come from."""
+    if settings.jwt_secret is not None:
+        return settings
+    return settings.model_copy(update={"jwt_secret": SecretStr(DEV_SECRET)})
 
 
 def make(settings: Settings, *, sub: str, role: str | None = None, ttl_s: int = 86_400) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Awaitable
 from hashlib import sha256
+from math import isfinite
 from typing import Any
 from uuid import uuid4
 
@@ -145,7 +146,10 @@ def _changes(given: Any, never_null: tuple[str, ...]) -> tuple[dict[str, Any], l
     if not changes:
         return {}, [_invalid(None, f"Expected at least one of {', '.join(names)}.")]
     missing = [name for name in never_null if name in changes and changes[name] is None]
-    return changes, [_invalid([name], "Expected a value, got null.") for name in missing]
+    # 1e400 is a Float by its spelling; JSON has no infinity, and would say null.
+    endless = [name for name, value in changes.items() if isinstance(value, float) and not isfinite(value)]
+    errors = [_invalid([name], "Expected a value, got null.") for name in missing]
+    return changes, errors + [_invalid([name], "Expected a number, got one too large.") for name in endless]
 
 
 def _forget_orders(context: Context, order: OrderRecord | None) -> None:

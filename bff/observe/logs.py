@@ -3,6 +3,7 @@
 A record's members stand in `extra={"fields": {…}}`; nothing else of a request gets into a line.
 """
 
+import json
 import logging
 import sys
 from datetime import UTC, datetime
@@ -28,7 +29,10 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info and record.exc_info[0]:
             line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
+        try:
+            return orjson.dumps(line, default=str).decode()
+        except TypeError:
+            return orjson.dumps({name: _writable(value) for name, value in line.items()}).decode()
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -39,9 +43,11 @@ class ConsoleFormatter(logging.Formatter):
         fields = " ".join(
             f"{name}={_text(value)}" for name, value in getattr(record, "fields", {}).items() if value not in (None, [], {})
         )
-        line = f"{_moment(record)[11:19]} {record.levelname.lower():7} {record.getMessage()} {fields}".rstrip()
+        line = f"{_moment(record)[11:19]} {record.levelname.lower():7} {_shown(record.getMessage())} {fields}".rstrip()
         if record.exc_info and record.exc_info[0]:
-            line += "\n" + self.formatException(record.exc_info)
+            trace = self.formatException(record.exc_info).split("\n")
+            # Set in, so that no line of an exception can be taken for one of the log's own.
+            line = "\n  ".join([line, *map(_shown, trace)])
         return line
 
 
@@ -61,10 +67,25 @@ def _moment(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def _writable(value: Any) -> Any:
+    """The value, or its text where JSON can't say it: half a character, a number beyond 64 bits, a key that is no string."""
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        return ascii(value)
+    return value
+
+
 def _text(value: Any) -> str:
     if isinstance(value, dict):
-        return ",".join(f"{name}:{item}" for name, item in value.items())
-    if isinstance(value, list | tuple):
-        return ",".join(map(str, value))
-    # A console shows control characters as what they do; here they are shown as what they are.
-    return value if isinstance(value, str) and value.isprintable() and " " not in value else orjson.dumps(value).decode()
+        text = ",".join(f"{name}:{item}" for name, item in value.items())
+    elif isinstance(value, list | tuple):
+        text = ",".join(map(str, value))
+    else:
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if text.isprintable() and " " not in text else json.dumps(text)
+
+
+def _shown(text: str) -> str:
+    """A console shows control characters as what they do; here they are shown as what they are."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

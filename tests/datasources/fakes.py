@@ -198,21 +198,21 @@ def problem(status: int, detail: str = "", **members: Any) -> httpx.Response:
     return httpx.Response(status, json=body, headers={"content-type": "application/problem+json"})
 
 
-def a_user(id: int, **changes: Any) -> dict[str, Any]:
+def a_user(number: int, /, **changes: Any) -> dict[str, Any]:
     """A user as rest.md shows one."""
     return {
-        "id": id,
-        "name": f"User {id}",
-        "email": f"user{id}@example.com",
+        "id": number,
+        "name": f"User {number}",
+        "email": f"user{number}@example.com",
         "tier": "plus",
         "createdAt": "2026-01-01T00:01:00Z",
     } | changes
 
 
-def an_order(id: int, **changes: Any) -> dict[str, Any]:
+def an_order(number: int, /, **changes: Any) -> dict[str, Any]:
     """An order as rest.md shows one."""
     return {
-        "id": id,
+        "id": number,
         "userId": 1,
         "status": "paid",
         "currency": "USD",
@@ -225,18 +225,18 @@ def an_order(id: int, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def a_product(id: int, **changes: Any) -> dict[str, Any]:
+def a_product(number: int, /, **changes: Any) -> dict[str, Any]:
     """A product as rest.md shows one."""
     return {
-        "id": id,
-        "sku": f"SKU-{id:05d}",
-        "name": f"Product {id}",
+        "id": number,
+        "sku": f"SKU-{number:05d}",
+        "name": f"Product {number}",
         "description": "…",
         "price": 8.7,
         "currency": "USD",
         "stock": 7,
         "category": "garden",
-        "imageUrl": f"https://cdn.example.com/products/{id}.jpg",
+        "imageUrl": f"https://cdn.example.com/products/{number}.jpg",
         "updatedAt": "2026-01-01T00:00:00Z",
     } | changes
 

@@ -28,6 +28,34 @@ from schema.loaders import Loaders
 from schema.variants import VARIANTS
 
 BORN = datetime(2026, 1, 1, tzinfo=UTC)
+NO_IDS = [
+    "abc",
+    "",
+    "0",
+    "00",
+    "01",
+    "-1",
+    "+1",
+    " 1",
+    "1 ",
+    "1\n",
+    "1e3",
+    "1.0",
+    "0x1",
+    "1_0",
+    "9" * 30,
+    "9" * 19,
+    "1,2",
+    "1/../2",
+    "1?x=1",
+    "%31",
+    "\N{ARABIC-INDIC DIGIT ONE}",
+    "\N{FULLWIDTH DIGIT ONE}",
+    "\N{SUPERSCRIPT TWO}",
+    "\x00",
+]
+"""What is an `ID` to GraphQL and none to any service."""
+
 VARIANT = {variant.name: variant for variant in VARIANTS}
 
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from datasources.errors import BadAnswer, BreakerOpen, Busy, SourceError, TimedOut
 from schema.mutation import own_key, path_of
-from tests.schema.shop import Answer, Shop, order, product, rejected
-from tests.schema.test_query import NO_IDS
+from tests.schema.shop import NO_IDS, Answer, Shop, order, product, rejected
 
 FOR_CLIENTS = ("web", "mobile")
 
@@ -273,8 +272,8 @@ async def test_one_s_own_profile_is_changed(shop: Shop, variant: str) -> None:
     answer = await shop.ask(variant, PROFILE, {"input": {"email": "new@example.com"}}, sub="2")
     user = {"id": "2", "name": "User 2", "email": "new@example.com"}
     assert answer.data["updateProfile"] == {"user": user, "userErrors": []}
-    ((kind, id, changes, _),) = shop.users.calls
-    assert (kind, id, changes) == ("update", 2, {"email": "new@example.com"})
+    ((kind, user_id, changes, _),) = shop.users.calls
+    assert (kind, user_id, changes) == ("update", 2, {"email": "new@example.com"})
 
 
 async def test_a_name_may_be_taken_away(shop: Shop) -> None:
@@ -321,6 +320,15 @@ async def test_null_where_a_value_has_to_be_is_the_person_s_mistake(
     (payload,) = answer.data.values()
     assert [each["field"] for each in payload["userErrors"]] == fields
     assert {each["code"] for each in payload["userErrors"]} == {"INVALID"}
+    assert shop.calls == []
+
+
+@pytest.mark.parametrize("price", ["1e400", "-1e400"])
+async def test_an_amount_beyond_all_measure_is_the_person_s_mistake(shop: Shop, price: str) -> None:
+    """1e400 is a Float by its spelling, and none that JSON can write: it once went upstream as null."""
+    query = f'mutation {{ updateProduct(id: "1", input: {{price: {price}}}) {{ userErrors {{ field code }} }} }}'
+    answer = await shop.ask("admin", query, sub="boss")
+    assert answer.data == {"updateProduct": {"userErrors": [{"field": ["price"], "code": "INVALID"}]}}
     assert shop.calls == []
 
 
@@ -470,7 +478,7 @@ async def test_a_write_is_seen_by_what_is_read_behind_it(shop: Shop) -> None:
     mutation {
       one: updateProfile(input: {name: "Ann"}) { user { name orders { id status } } }
       two: cancelOrder(id: "5") { order { user { name orders(first: 2) { id status } } } }
-      three: placeOrder(input: {items: [{productId: "1", quantity: 1}]}) { order { id user { orders(first: 2) { id status } } } }
+      three: placeOrder(input: {items: [{productId: "1", quantity: 1}]}) { order { user { orders(first: 2) { id } } } }
       four: updateProfile(input: {name: "Eve"}) { user { name orders { id status } } }
     }
     """

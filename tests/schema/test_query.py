@@ -6,38 +6,10 @@ import pytest
 
 from datasources.errors import NotReached
 from schema.context import as_id
-from tests.schema.shop import Shop, order, product
+from tests.schema.shop import NO_IDS, Shop, order, product
 
 EVERYWHERE = ("web", "mobile", "admin")
 FOR_CLIENTS = ("web", "mobile")
-
-NO_IDS = [
-    "abc",
-    "",
-    "0",
-    "00",
-    "01",
-    "-1",
-    "+1",
-    " 1",
-    "1 ",
-    "1\n",
-    "1e3",
-    "1.0",
-    "0x1",
-    "1_0",
-    "9" * 30,
-    "9" * 19,
-    "1,2",
-    "1/../2",
-    "1?x=1",
-    "%31",
-    "\N{ARABIC-INDIC DIGIT ONE}",
-    "\N{FULLWIDTH DIGIT ONE}",
-    "\N{SUPERSCRIPT TWO}",
-    "\x00",
-]
-
 
 # me
 

@@ -302,7 +302,9 @@ async def test_only_404_means_missing(clock: Clock, heard: Heard, caller: Caller
         (
             b'{"type":"about:blank","title":"Invalid","status":422,"detail":"2 faults","errors":'
             b'[{"field":"items[0].productId","message":"no such product","more":1},{"message":"too many"}]}',
-            Problem("Invalid", "2 faults", (FieldProblem("items[0].productId", "no such product"), FieldProblem("", "too many"))),
+            Problem(
+                "Invalid", "2 faults", (FieldProblem("items[0].productId", "no such product"), FieldProblem("", "too many"))
+            ),
         ),
         (b'{"title":"Not found"}', Problem("Not found")),
         (b"{}", Problem()),
@@ -364,7 +366,10 @@ def test_retry_after_is_read_with_care(value: str | None, seconds: float | None)
 
 
 @settings(derandomize=True, deadline=None)
-@given(st.text() | st.from_regex(r"(Thu, )?[0-9]{1,30} (Jan|Feb) [0-9]{1,30} [0-9]{1,3}:[0-9]{1,30}(:[0-9]+)? ([+-][0-9]+|GMT|)"))
+@given(
+    st.text()
+    | st.from_regex(r"(Thu, )?[0-9]{1,30} (Jan|Feb) [0-9]{1,30} [0-9]{1,3}:[0-9]{1,30}(:[0-9]+)? ([+-][0-9]+|GMT|)")
+)
 def test_no_retry_after_brings_it_down(value: str) -> None:
     """Whatever a service writes there, it is a number within bounds or nothing."""
     seconds = retry_after({"retry-after": value}, NOW)

@@ -75,7 +75,12 @@ async def test_a_url_ends_before_the_slash(clock: Clock, url: str) -> None:
     assert (await balance(make_call(make_caller(clock)))).value == "http://users.test:1/base"
 
 
-SICK = [NotReached("users", sent=False), TimedOut("users", counts=True), Busy("users", 503, None), BadAnswer("users", counts=True)]
+SICK = [
+    NotReached("users", sent=False),
+    TimedOut("users", counts=True),
+    Busy("users", 503, None),
+    BadAnswer("users", counts=True),
+]
 ALIVE = [Busy("users", 429, None), BadAnswer("users", counts=False), Rejected("users", 409, Problem())]
 
 

@@ -365,7 +365,10 @@ class BreakerAgainstModel(RuleBasedStateMachine):
     """Calls come, end well or badly or not at all, late or soon; the breaker and its model never differ."""
 
     @initialize(
-        minimum=st.integers(1, 4), ratio=st.sampled_from([0.25, 0.5, 1.0]), probes=st.integers(1, 3), open_s=st.sampled_from([2, 30])
+        minimum=st.integers(1, 4),
+        ratio=st.sampled_from([0.25, 0.5, 1.0]),
+        probes=st.integers(1, 3),
+        open_s=st.sampled_from([2, 30]),
     )
     def begin(self, minimum: int, ratio: float, probes: int, open_s: int) -> None:
         """Any settings."""
@@ -429,13 +432,13 @@ class Guarded:
     async def ask(self, error: BaseException | None = None) -> Reply:
         """One call that ends so."""
 
-        async def next(call: Call) -> Reply:
+        async def service(call: Call) -> Reply:
             self.asked += 1
             if error is not None:
                 raise error
             return await ok(call)
 
-        return await self.policy(self.call, next)
+        return await self.policy(self.call, service)
 
     async def suffer(self, error: BaseException, times: int = 1) -> None:
         """So many calls that fail so."""

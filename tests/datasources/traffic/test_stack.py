@@ -93,7 +93,7 @@ async def test_a_call_goes_through(clock: Clock) -> None:
     assert rig.told == [(CallEnded, "ok")]
 
 
-# deadline and bulkhead
+# the deadline, then the bulkhead
 
 
 async def test_what_comes_too_late_does_not_even_queue(clock: Clock) -> None:
@@ -110,10 +110,11 @@ async def test_what_comes_too_late_does_not_even_queue(clock: Clock) -> None:
 async def test_time_in_the_queue_is_time_spent(loop_clock: Clock) -> None:
     """One budget for the wait and the work: what waited long has only what is left for its attempt."""
     rig = Rig(ScriptedWire(hang), loop_clock)
-    rig.start()
-    second = rig.start(left_s=2.5)
+    first, second = rig.start(), rig.start(left_s=2.5)
     await loop_clock.advance(2.1)  # the first has had its two seconds, and the second begins
     assert len(rig.wire.sent) == 2
+    with pytest.raises(TimedOut):
+        await ended(first)
     await loop_clock.advance(0.5)
     with pytest.raises(TimedOut) as caught:
         await ended(second)
@@ -134,7 +135,7 @@ async def test_late_in_the_queue_is_no_call(loop_clock: Clock) -> None:
     assert await gone(rig, [first])
 
 
-# bulkhead and breaker
+# the bulkhead, then the breaker
 
 
 async def test_a_full_queue_does_not_reach_the_breaker(clock: Clock) -> None:
@@ -163,7 +164,8 @@ async def test_a_refusal_by_the_breaker_holds_no_place(clock: Clock) -> None:
     await rig.open()
     for _ in range(20):
         await rig.fail(BreakerOpen)
-    assert await asyncio.gather(rig.start(), rig.start(), return_exceptions=True)
+    results = await asyncio.gather(*(rig.start() for _ in range(2)), return_exceptions=True)
+    assert [type(result) for result in results] == [BreakerOpen] * 2
     assert rig.told == [(CallRefused, "breaker_open")] * 22
 
 
@@ -175,7 +177,7 @@ async def test_who_waited_meets_the_breaker_of_now(clock: Clock) -> None:
     assert len(rig.wire.sent) == 2
 
 
-# breaker and balance
+# the breaker, then the balance
 
 
 async def test_an_open_breaker_asks_nobody(clock: Clock) -> None:
@@ -212,7 +214,7 @@ async def test_a_refused_call_takes_no_ones_turn(clock: Clock) -> None:
     assert [event.instance for event in rig.heard.ended] == [1, 2, 3]
 
 
-# balance and attempt
+# the balance, then the attempt
 
 
 async def test_a_timeout_is_the_instances(loop_clock: Clock) -> None:

@@ -1,0 +1,193 @@
+"""Log lines: one a record, and no value can break them."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bff.observe.logs import ConsoleFormatter, JsonFormatter, configure
+
+
+def record(message: str = "request", *args: Any, **fields: Any) -> logging.LogRecord:
+    """A record with those fields, of a known moment."""
+    made = logging.LogRecord("bff.access", logging.INFO, "x.py", 1, message, args, None)
+    made.created = 1767225600.25
+    made.fields = fields
+    return made
+
+
+def as_json(made: logging.LogRecord) -> dict[str, Any]:
+    """The line, which is one, in UTF-8, and JSON that any reader takes."""
+    line = JsonFormatter().format(made)
+    assert "\n" not in line
+    assert "\r" not in line
+    line.encode()
+
+    def strictly(constant: str) -> Any:
+        pytest.fail(f"{constant} is no JSON")
+
+    decoded: dict[str, Any] = json.loads(line, parse_constant=strictly)
+    return decoded
+
+
+def as_text(made: logging.LogRecord) -> str:
+    """The line, which is one, and can be shown."""
+    line = ConsoleFormatter().format(made)
+    assert line.isprintable()
+    line.encode()
+    return line
+
+
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """Leaves the process's logging as it was."""
+    root, ours = logging.getLogger(), logging.getLogger("bff")
+    before = root.handlers[:], root.level, ours.level, logging.getLogger("uvicorn").level
+    yield
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    ours.setLevel(before[2])
+    logging.getLogger("uvicorn").setLevel(before[3])
+
+
+def test_a_json_line_has_time_level_logger_message_and_fields() -> None:
+    """In that order, the time in UTC."""
+    assert list(as_json(record(status=200, ms=1.5, errors=[], calls={"users": 1})).items()) == [
+        ("time", "2026-01-01T00:00:00.250Z"),
+        ("level", "info"),
+        ("logger", "bff.access"),
+        ("message", "request"),
+        ("status", 200),
+        ("ms", 1.5),
+        ("errors", []),
+        ("calls", {"users": 1}),
+    ]
+
+
+def test_a_message_s_arguments_are_put_in() -> None:
+    """As logging does it; a record without fields is a line too."""
+    plain = logging.LogRecord("uvicorn", logging.WARNING, "x.py", 1, "%s of %d", ("one", 2), None)
+    assert as_json(plain)["message"] == "one of 2"
+    assert as_text(plain).endswith("warning one of 2")
+
+
+NASTY = [
+    "a\nb",
+    "\r\n{}",
+    '"quoted"',
+    "\x1b[31mred",
+    "\x9b31mred",
+    "\x00\x07\x7f",
+    "\u2028\u2029\x85",
+    "\u202eabc",
+    "\ud800",
+    "é😀",
+    2**70,
+    -(2**70),
+    float("nan"),
+    float("inf"),
+    b"bytes\n\xff",
+    {1: "a", None: "b"},
+    {"a\nb": "c\x1b"},
+    ["a\nb", "\x1b[31m", "\ud800"],
+    ("\n",),
+    {"set\n"},
+    Path("/a\nb"),
+    ValueError("a\nb"),
+    object(),
+    {"deep": [{"deeper": "\ud800", 5: b"\xff"}]},
+    None,
+    True,
+]
+
+
+@pytest.mark.parametrize("value", NASTY, ids=range(len(NASTY)))
+def test_a_json_line_is_valid_whatever_its_values(value: Any) -> None:
+    """A line that can't be written is lost, and with it what it would have told: the other fields are there in any case."""
+    line = as_json(record(before=1, value=value, after=2))
+    assert (line["before"], line["after"], line["message"]) == (1, 2, "request")
+    assert "value" in line
+
+
+@pytest.mark.parametrize("value", NASTY, ids=range(len(NASTY)))
+def test_a_console_line_cannot_be_broken_by_its_values(value: Any) -> None:
+    """Control characters are shown as what they are: none moves a cursor, changes a colour or begins a line."""
+    line = as_text(record(before=1, value=value, after=2))
+    assert line.startswith("00:00:00 info    request before=1 ")
+    assert line.endswith(" after=2")
+
+
+@given(st.text(), st.dictionaries(st.text(), st.text() | st.binary(), max_size=3))
+def test_no_text_whatsoever_breaks_a_line(text: str, mapping: dict[str, Any]) -> None:
+    """In either format."""
+    made = record(text=text, mapping=mapping, listed=[text])
+    as_json(made)
+    as_text(made)
+
+
+def test_a_json_value_that_can_be_written_is_written_as_it_is() -> None:
+    """One that can't does not spoil its neighbours."""
+    line = as_json(record(bad="\ud800", good="é\n", number=1))
+    assert (line["good"], line["number"]) == ("é\n", 1)
+    assert line["bad"] == "'\\ud800'"
+
+
+def test_a_json_line_holds_an_exception_whole() -> None:
+    """On the same line."""
+    try:
+        raise ValueError("a\nb\ud800")
+    except ValueError:
+        made = logging.LogRecord("bff", logging.ERROR, "x.py", 1, "failed", (), sys.exc_info())
+    assert "ValueError" in as_json(made)["exception"]
+
+
+def test_a_console_line_shows_an_exception_below_it() -> None:
+    """Where a person reads it."""
+    try:
+        raise ValueError("a")
+    except ValueError:
+        made = logging.LogRecord("bff", logging.ERROR, "x.py", 1, "failed", (), sys.exc_info())
+    first, *rest = ConsoleFormatter().format(made).splitlines()
+    assert first.endswith("error   failed")
+    assert rest[0].startswith("Traceback")
+
+
+def test_a_console_line_is_short() -> None:
+    """What is empty is left out, lists and counts are parted by commas, and text with spaces is quoted."""
+    made = record(
+        status=200, ms=1.5, ok=True, none=None, errors=[], calls={"users": 1, "orders": 2}, codes=["A", "B"], name="a b"
+    )
+    expected = 'status=200 ms=1.5 ok=true calls=users:1,orders:2 codes=A,B name="a b"'
+    assert as_text(made) == f"00:00:00 info    request {expected}"
+
+
+@pytest.mark.usefixtures("own_logging")
+@pytest.mark.parametrize(("format_", "expected"), [("json", '"message":"ours"'), ("console", "info    ours a=1")])
+def test_lines_go_to_standard_output(capsys: pytest.CaptureFixture[str], format_: Any, expected: str) -> None:
+    """Ours from the level that is set on, others' from warnings on; uvicorn's access lines would say the same twice."""
+    configure("info", format_)
+    logging.getLogger("bff.access").info("ours", extra={"fields": {"a": 1}})
+    logging.getLogger("bff.access").debug("too low")
+    logging.getLogger("other").info("not ours")
+    logging.getLogger("uvicorn.access").info("not ours either")
+    logging.getLogger("uvicorn.error").warning("theirs")
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert [expected in out, "theirs" in out, "too low" in out, "not ours" in out] == [True, True, False, False]
+    assert len(out.splitlines()) == 2
+
+
+@pytest.mark.usefixtures("own_logging")
+@pytest.mark.parametrize(("level", "shown"), [("debug", 5), ("info", 4), ("warning", 3), ("error", 2), ("critical", 1)])
+def test_the_level_is_the_one_that_is_set(capsys: pytest.CaptureFixture[str], level: Any, shown: int) -> None:
+    """Each of the five."""
+    configure(level, "json")
+    for number in (10, 20, 30, 40, 50):
+        logging.getLogger("bff").log(number, "x")
+    assert len(capsys.readouterr().out.splitlines()) == shown

@@ -1,0 +1,94 @@
+"""Metrics: what happened is counted, by labels that only the gateway gives."""
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from bff.observe.metrics import CONTENT_TYPE, Metrics
+from datasources.events import BreakerChanged, BreakerState, CallEnded, CallRefused
+
+SOURCES = ("users", "orders", "products")
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    """A process's metrics."""
+    return Metrics(SOURCES)
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    """A sample's value."""
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def test_requests_are_counted_by_variant_and_outcome(metrics: Metrics) -> None:
+    """And how long they took, by variant."""
+    metrics.request("web", "ok", 0.004)
+    metrics.request("web", "ok", 0.3)
+    metrics.request("mobile", "refused", 0.001)
+    assert value(metrics, "bff_requests_total", variant="web", outcome="ok") == 2
+    assert value(metrics, "bff_requests_total", variant="mobile", outcome="refused") == 1
+    assert value(metrics, "bff_requests_total", variant="web", outcome="refused") is None
+    assert value(metrics, "bff_request_seconds_count", variant="web") == 2
+    assert value(metrics, "bff_request_seconds_sum", variant="web") == pytest.approx(0.304)
+    assert value(metrics, "bff_request_seconds_bucket", variant="web", le="0.005") == 1
+
+
+def test_documents_are_counted_as_known_or_new(metrics: Metrics) -> None:
+    """By variant."""
+    for known in (False, True, True):
+        metrics.document("web", known=known)
+    assert value(metrics, "bff_documents_total", variant="web", result="known") == 2
+    assert value(metrics, "bff_documents_total", variant="web", result="new") == 1
+
+
+def test_calls_are_counted_by_source_and_outcome(metrics: Metrics) -> None:
+    """Those that went out with their time, those that were refused without."""
+    metrics.on_event(CallEnded("users", "/users/{id}", "GET", 1, "ok", 0.02, "r"))
+    metrics.on_event(CallEnded("users", "/users/{id}", "GET", 2, "timeout", 2.0, "r"))
+    metrics.on_event(CallRefused("users", "/users/{id}", "breaker_open", "r"))
+    outcomes = {
+        name: value(metrics, "bff_upstream_calls_total", source="users", outcome=name)
+        for name in ("ok", "timeout", "breaker_open")
+    }
+    assert outcomes == {"ok": 1, "timeout": 1, "breaker_open": 1}
+    assert value(metrics, "bff_upstream_call_seconds_count", source="users") == 2
+
+
+@pytest.mark.parametrize("state", BreakerState)
+def test_a_breaker_is_in_one_state(metrics: Metrics, state: BreakerState) -> None:
+    """1 for the state that it is in, 0 for the others; closed from the start, and each source's its own."""
+
+    def states(source: str) -> dict[str, float | None]:
+        return {each.value: value(metrics, "bff_breaker_state", source=source, state=each.value) for each in BreakerState}
+
+    assert states("orders") == {"closed": 1, "open": 0, "half_open": 0}
+    metrics.on_event(BreakerChanged("orders", BreakerState.CLOSED, state))
+    assert states("orders") == {each.value: float(each is state) for each in BreakerState}
+    assert states("users") == {"closed": 1, "open": 0, "half_open": 0}
+
+
+def test_the_text_is_prometheus_s(metrics: Metrics) -> None:
+    """Any scraper reads it, under the media type that goes with it."""
+    metrics.request("web", "ok", 0.1)
+    families = {family.name: family.type for family in text_string_to_metric_families(metrics.text().decode())}
+    assert families["bff_requests"] == "counter"
+    assert families["bff_request_seconds"] == "histogram"
+    assert families["bff_breaker_state"] == "gauge"
+    assert CONTENT_TYPE == b"text/plain; version=0.0.4; charset=utf-8"
+
+
+def test_nothing_of_a_call_but_source_and_outcome_is_a_label(metrics: Metrics) -> None:
+    """No request id, no route, no address: the number of series is bounded whatever comes."""
+    before = None
+    for number in range(50):
+        metrics.on_event(CallEnded("users", f"/users/{number}", "GET", number, "ok", 0.1, f"request-{number}"))
+        lines = len(metrics.text().splitlines())
+        assert before in {None, lines}
+        before = lines
+
+
+def test_two_gateways_in_one_process_count_apart() -> None:
+    """Each has a registry of its own."""
+    one, other = Metrics(SOURCES), Metrics(SOURCES)
+    one.document("web", known=True)
+    assert value(other, "bff_documents_total", variant="web", result="known") is None

@@ -1,0 +1,180 @@
+"""Errors: what the gateway refuses has a code and a status, and what clients see of any error is fit for them."""
+
+import json
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from graphql import GraphQLError, GraphQLSyntaxError, Source, parse
+
+from bff import errors
+from bff.errors import (
+    BadRequest,
+    CsrfPrevented,
+    Draining,
+    GatewayError,
+    InvalidOperation,
+    InvalidToken,
+    PersistedQueryNotSupported,
+    RoleNeeded,
+    TokenNeeded,
+    TooComplex,
+)
+from datasources.errors import BreakerOpen
+from schema.errors import BadUserInput, NotAllowed, SignInNeeded
+
+REFUSALS: list[tuple[GatewayError, str, int | None]] = [
+    (BadRequest("Bad."), "BAD_REQUEST", 400),
+    (BadRequest("Long.", status=413), "BAD_REQUEST", 413),
+    (CsrfPrevented("Form.", status=415), "CSRF_PREVENTION_FAILED", 415),
+    (InvalidToken("it has expired"), "UNAUTHENTICATED", 401),
+    (TokenNeeded(), "UNAUTHENTICATED", 401),
+    (RoleNeeded(), "FORBIDDEN", 403),
+    (PersistedQueryNotSupported(), "PERSISTED_QUERY_NOT_SUPPORTED", None),
+    (InvalidOperation("Which?"), "BAD_USER_INPUT", None),
+    (TooComplex("depth", 13, 12), "QUERY_TOO_COMPLEX", None),
+    (Draining(), "SERVICE_UNAVAILABLE", 503),
+]
+
+CODES = {
+    "GRAPHQL_PARSE_FAILED",
+    "GRAPHQL_VALIDATION_FAILED",
+    "BAD_USER_INPUT",
+    "UNAUTHENTICATED",
+    "FORBIDDEN",
+    "PERSISTED_QUERY_NOT_FOUND",
+    "PERSISTED_QUERY_NOT_SUPPORTED",
+    "OPERATION_NOT_ALLOWED",
+    "QUERY_TOO_COMPLEX",
+    "RATE_LIMITED",
+    "BAD_REQUEST",
+    "CSRF_PREVENTION_FAILED",
+    "SERVICE_UNAVAILABLE",
+    "UPSTREAM_UNAVAILABLE",
+    "UPSTREAM_TIMEOUT",
+    "UPSTREAM_ERROR",
+    "INTERNAL_SERVER_ERROR",
+}
+"""graph.md's table."""
+
+
+def located(original: Exception | None, message: str = "inner words") -> GraphQLError:
+    """An error as an execution gives it."""
+    source = Source("{ me { id } }")
+    return GraphQLError(message, nodes=parse(source).definitions[0], path=["me", 0, "id"], original_error=original)
+
+
+@pytest.mark.parametrize(("error", "code", "status"), REFUSALS, ids=[type(row[0]).__name__ for row in REFUSALS])
+def test_a_refusal_has_its_code_and_status(error: GatewayError, code: str, status: int | None) -> None:
+    """No status: the request was well-formed, and the media type decides between 200 and 400."""
+    assert error.status == status
+    assert errors.of_gateway(error) == {"message": error.message, "extensions": {"code": code}}
+    assert error.message.endswith((".", "?"))
+
+
+@pytest.mark.parametrize("error", [row[0] for row in REFUSALS], ids=[type(row[0]).__name__ for row in REFUSALS])
+def test_a_refusal_s_headers_are_headers(error: GatewayError) -> None:
+    """Lower-case names and printable ASCII, as ASGI wants them; a 401 challenges (RFC 9110, section 15.5.2)."""
+    for name, value in error.headers:
+        assert re.fullmatch(rb"[a-z-]+", name)
+        assert re.fullmatch(rb"[\x20-\x7e]+", value)
+    assert (b"www-authenticate" in dict(error.headers)) is (error.status == 401)
+
+
+def test_the_codes_are_those_of_the_contract() -> None:
+    """Every code that stands in the code of the gateway is in graph.md's table."""
+    used: set[str] = set()
+    for package in ("bff", "schema", "datasources"):
+        for file in Path(errors.__file__).parents[1].joinpath(package).rglob("*.py"):
+            text = file.read_text(encoding="utf-8")
+            used |= set(re.findall(r'(?:code(?:: ClassVar\[str\])? = |DocumentError\(|INTERNAL = )"([A-Z_]+)"', text))
+    assert {"INTERNAL_SERVER_ERROR", "BAD_USER_INPUT", "UPSTREAM_ERROR", "GRAPHQL_PARSE_FAILED"} <= used
+    assert used <= CODES | {"CONFLICT", "NOT_FOUND", "INVALID", "IDEMPOTENCY_KEY_REUSED"}
+
+
+def test_a_document_s_fault_tells_where() -> None:
+    """Message, place and code, and nothing else."""
+    with pytest.raises(GraphQLSyntaxError) as caught:
+        parse("{ me {\n }")
+    told = errors.of_document(caught.value, "GRAPHQL_PARSE_FAILED")
+    assert told == {
+        "message": "Syntax Error: Expected Name, found '}'.",
+        "locations": [{"line": 2, "column": 2}],
+        "extensions": {"code": "GRAPHQL_PARSE_FAILED"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("original", "message", "extensions"),
+    [
+        (BadUserInput("first: expected 1."), "first: expected 1.", {"code": "BAD_USER_INPUT"}),
+        (SignInNeeded(), "Sign in first.", {"code": "UNAUTHENTICATED"}),
+        (NotAllowed(), "This is not yours to see.", {"code": "FORBIDDEN"}),
+        (
+            BreakerOpen("users", 3.6),
+            "The users service is not being asked: it failed too often.",
+            {"code": "UPSTREAM_UNAVAILABLE", "source": "users", "retryAfter": 4},
+        ),
+        (ValueError("inner words"), "Internal server error.", {"code": "INTERNAL_SERVER_ERROR"}),
+        (GraphQLError("inner words"), "Internal server error.", {"code": "INTERNAL_SERVER_ERROR"}),
+        (None, "Internal server error.", {"code": "INTERNAL_SERVER_ERROR"}),
+    ],
+)
+def test_an_error_of_execution_is_told_by_its_kind(
+    original: Exception | None, message: str, extensions: dict[str, object]
+) -> None:
+    """Those raised on purpose with their words, any other without; path and place with all."""
+    assert errors.of_execution(located(original), "request-1") == {
+        "message": message,
+        "locations": [{"line": 1, "column": 1}],
+        "path": ["me", 0, "id"],
+        "extensions": extensions,
+    }
+
+
+@pytest.mark.parametrize("original", [None, GraphQLError("Argument 'id' is null.")])
+def test_graphql_s_own_word_on_an_argument_is_told(original: Exception | None) -> None:
+    """It is the client's mistake, and names only what the client sent."""
+    told = errors.of_execution(located(original, "Argument 'id' is null."), "request-1")
+    assert (told["message"], told["extensions"]) == ("Argument 'id' is null.", {"code": "BAD_USER_INPUT"})
+
+
+def test_an_exception_cannot_pose_as_an_argument() -> None:
+    """A fault whose message happens to begin so is masked all the same."""
+    told = errors.of_execution(located(ValueError("x"), "Argument secret"), "request-1")
+    assert told["message"] == "Internal server error."
+
+
+def test_an_error_without_a_place_has_none() -> None:
+    """No empty members."""
+    assert errors.of_execution(GraphQLError("x"), "r") == errors.internal()
+
+
+def _raised(make: Callable[[], Exception]) -> Exception:
+    try:
+        raise make()
+    except Exception as error:  # noqa: BLE001 - whatever was made
+        return error
+
+
+def test_a_fault_is_logged_by_kind_and_place(caplog: pytest.LogCaptureFixture) -> None:
+    """Not by its message, which may hold what somebody has sent; at most twelve frames."""
+
+    def deep(levels: int) -> Exception:
+        if levels:
+            return deep(levels - 1)
+        raise KeyError("a password")
+
+    def make() -> Exception:
+        return deep(30)
+
+    with caplog.at_level(logging.ERROR, "bff.errors"):
+        errors.log_fault(_raised(make), "request-1")
+    (record,) = caplog.records
+    fields = record.fields  # type: ignore[attr-defined]
+    assert (fields["request_id"], fields["kind"], len(fields["frames"])) == ("request-1", "KeyError", 12)
+    assert "test_errors.py" in fields["frames"][-1]
+    assert "password" not in json.dumps([record.getMessage(), fields])
+    assert record.exc_info is None

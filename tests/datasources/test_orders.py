@@ -1,0 +1,218 @@
+"""The orders service: its record, the orders of users, and an order's life."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from datasources.caller import Caller
+from datasources.errors import BadAnswer, Busy, Rejected, SourceError
+from datasources.orders import Order, OrderItem, Orders, OrderStatus
+from tests.datasources.fakes import Service, a_product, an_order, problem, without
+
+LOST = (BadAnswer, False)
+
+
+def shown(found: Any) -> Any:
+    """What was found for each user, with orders as their ids and errors as (class, whether it counts)."""
+
+    def one(it: Any) -> Any:
+        return (type(it), it.counts) if isinstance(it, SourceError) else it.id
+
+    return {user: one(them) if isinstance(them, SourceError) else [one(it) for it in them] for user, them in found.items()}
+
+
+async def test_an_order(orders: Orders, service: Service, caller: Caller) -> None:
+    """Each member of rest.md's example, typed, with its items in their order."""
+    service.answers = {"/orders/1": an_order(1)}
+    assert await orders.get(caller, 1) == Order(
+        id=1,
+        user_id=1,
+        status=OrderStatus.PAID,
+        currency="USD",
+        total=317.3,
+        created_at=datetime(2026, 2, 1, 0, 1, tzinfo=UTC),
+        items=(OrderItem(8, 2, 34.6), OrderItem(21, 3, 82.7)),
+    )
+
+
+async def test_amounts_have_two_decimals(orders: Orders, service: Service, caller: Caller) -> None:
+    """An order's total and its items' prices are rounded half up."""
+    items = [{"productId": 8, "quantity": 2, "unitPrice": 2.675}]
+    service.answers = {"/orders/1": an_order(1, total=1.005, items=items)}
+    found = await orders.get(caller, 1)
+    assert found is not None
+    assert (found.total, found.items[0].unit_price) == (1.01, 2.68)
+
+
+@pytest.mark.parametrize("status", OrderStatus)
+async def test_statuses(orders: Orders, service: Service, caller: Caller, status: OrderStatus) -> None:
+    """The five of rest.md, in lower case."""
+    service.answers = {"/orders/1": an_order(1, status=status.name.lower())}
+    found = await orders.get(caller, 1)
+    assert found is not None
+    assert found.status is status
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"items": None},
+        {"items": [{"productId": 8, "quantity": 2}]},
+        {"items": [{"productId": "8", "quantity": 2, "unitPrice": 1}]},
+        {"items": [an_order(1)["items"][0], None]},
+        {"total": "317.30"},
+        {"status": "lost"},
+        {"userId": None},
+    ],
+    ids=repr,
+)
+async def test_an_order_with_a_broken_part_is_broken(
+    orders: Orders, service: Service, caller: Caller, changes: dict[str, Any]
+) -> None:
+    """An item that can't be read makes its order one that can't be: never an order with a line missing."""
+    service.answers = {"/orders?ids=1,2": {"items": [an_order(1, **changes), an_order(2)]}}
+    found = await orders.get_many(caller, [1, 2])
+    assert isinstance(found[1], BadAnswer)
+    assert isinstance(found[2], Order)
+
+
+# orders of users
+
+
+@pytest.mark.parametrize(
+    ("status", "query"),
+    [(None, "userIds=3,1&limit=20"), (OrderStatus.SHIPPED, "userIds=3,1&limit=20&status=shipped")],
+)
+async def test_the_orders_of_users(
+    orders: Orders, service: Service, caller: Caller, status: OrderStatus | None, query: str
+) -> None:
+    """`GET /orders?userIds=…&limit=…`: each user once, each with its own in the order sent, and an empty list for none."""
+    sent = [an_order(9, userId=3), an_order(8, userId=1), an_order(7, userId=3)]
+    service.answers = {f"/orders?{query}": {"items": sent}}
+    assert shown(await orders.of_users(caller, [3, 1, 3], limit=20, status=status)) == {3: [9, 7], 1: [8]}
+    service.answers = {f"/orders?{query}": {"items": []}}
+    assert shown(await orders.of_users(caller, [3, 1], limit=20, status=status)) == {3: [], 1: []}
+    assert service.asked == [f"GET /orders?{query}"] * 2
+
+
+async def test_nobody_is_asked_for_no_users(orders: Orders, service: Service, caller: Caller) -> None:
+    """Without users there is no call; one user is asked for like many."""
+    assert await orders.of_users(caller, [], limit=20) == {}
+    assert service.asked == []
+    service.answers = {"/orders?userIds=3&limit=1": {"items": [an_order(9, userId=3)]}}
+    assert shown(await orders.of_users(caller, [3], limit=1)) == {3: [9]}
+
+
+async def test_no_user_gets_more_than_asked(orders: Orders, service: Service, caller: Caller) -> None:
+    """The limit holds for each user, though the service send more; others' orders are nobody's."""
+    sent = [an_order(number, userId=number % 3 + 1) for number in range(9, 0, -1)]
+    service.answers = {"/orders?userIds=1,2&limit=2": {"items": sent}}
+    assert shown(await orders.of_users(caller, [1, 2], limit=2)) == {1: [9, 6], 2: [7, 4]}
+
+
+@pytest.mark.parametrize("broken", [{"total": "x"}, {"id": None}, {"items": None}, {"status": 5}], ids=repr)
+async def test_a_broken_order_is_its_users(orders: Orders, service: Service, caller: Caller, broken: dict[str, Any]) -> None:
+    """It stands as its error in its place among its user's orders, and the other users have no part in it."""
+    sent = [an_order(9, userId=1), an_order(8, userId=2), an_order(7, **{"userId": 1, **broken}), an_order(6, userId=1)]
+    service.answers = {"/orders?userIds=1,2&limit=20": {"items": sent}}
+    assert shown(await orders.of_users(caller, [1, 2], limit=20)) == {1: [9, LOST, 6], 2: [8]}
+    service.answers = {"/orders?userIds=1,2&limit=2": {"items": sent}}
+    assert shown(await orders.of_users(caller, [1, 2], limit=2)) == {1: [9, LOST], 2: [8]}
+
+
+@pytest.mark.parametrize(
+    "nobodys", [without(an_order(7), "userId"), an_order(7, userId="1"), an_order(7, userId=True), None, 7, []], ids=repr
+)
+async def test_an_order_that_is_nobodys_may_be_anybodys(
+    orders: Orders, service: Service, caller: Caller, nobodys: Any
+) -> None:
+    """Whose it is can't be read: each of the users has the error, rather than a list that may be short."""
+    sent = [an_order(9, userId=1), nobodys, an_order(6, userId=2)]
+    service.answers = {"/orders?userIds=1,2,3&limit=20": {"items": sent}}
+    assert shown(await orders.of_users(caller, [1, 2, 3], limit=20)) == {1: [9, LOST], 2: [LOST, 6], 3: [LOST]}
+
+
+async def test_a_broken_order_of_somebody_else_is_nobodys(orders: Orders, service: Service, caller: Caller) -> None:
+    """Broken or whole: what wasn't asked for is ignored."""
+    sent = [an_order(9, userId=5, total=None), an_order(8, userId=1)]
+    service.answers = {"/orders?userIds=1,2&limit=20": {"items": sent}}
+    assert shown(await orders.of_users(caller, [1, 2], limit=20)) == {1: [8], 2: []}
+
+
+async def test_at_most_200_users_a_call_and_all_at_once(orders: Orders, service: Service, caller: Caller) -> None:
+    """201 users are two calls, both out before any is answered; the one that fails costs its own users."""
+    both_out = asyncio.Event()
+
+    async def answer(request: httpx.Request) -> Any:
+        if len(service.requests) == 2:
+            both_out.set()
+        await both_out.wait()
+        users = request.url.params["userIds"].split(",")
+        return problem(503) if len(users) == 200 else {"items": [an_order(1, userId=int(user)) for user in users]}
+
+    service.every = answer
+    found = shown(await asyncio.wait_for(orders.of_users(caller, range(1, 202), limit=3), 5))
+    assert found == dict.fromkeys(range(1, 201), (Busy, True)) | {201: [1]}
+    assert sorted(len(request.url.params["userIds"].split(",")) for request in service.requests) == [1, 200]
+
+
+# an order's life
+
+
+async def test_to_place_an_order(orders: Orders, service: Service, caller: Caller) -> None:
+    """`POST /orders` with the user and the items in their order; 201 and the order, which is pending."""
+    service.every = lambda _: httpx.Response(201, json=an_order(7, status="pending"))
+    order = await orders.place(caller, 42, [(8, 2), (21, 3), (8, 1)], key="key-1")
+    assert (order.id, order.status) == (7, OrderStatus.PENDING)
+    assert service.asked == ["POST /orders"]
+    lines = [(8, 2), (21, 3), (8, 1)]
+    assert service.last_json == {
+        "userId": 42,
+        "items": [{"productId": product, "quantity": quantity} for product, quantity in lines],
+    }
+    assert service.last.headers["idempotency-key"] == "key-1"
+
+
+async def test_to_cancel_an_order(orders: Orders, service: Service, caller: Caller) -> None:
+    """`POST /orders/{id}/cancel`, with a key and without a body."""
+    service.every = lambda _: an_order(7, status="cancelled")
+    assert (await orders.cancel(caller, 7, key="key-1")).status is OrderStatus.CANCELLED
+    assert service.asked == ["POST /orders/7/cancel"]
+    assert service.last.content == b""
+    assert service.last.headers["content-length"] == "0"
+    assert "content-type" not in service.last.headers
+    assert service.last.headers["idempotency-key"] == "key-1"
+
+
+@pytest.mark.parametrize("status", OrderStatus)
+async def test_to_move_an_order_on(orders: Orders, service: Service, caller: Caller, status: OrderStatus) -> None:
+    """`PATCH /orders/{id}` with the status as the service writes it."""
+    service.every = lambda _: an_order(7, status=status.value)
+    assert (await orders.update_status(caller, 7, status, key="key-1")).status is status
+    assert service.asked == ["PATCH /orders/7"]
+    assert service.last_json == {"status": status.name.lower()}
+    assert service.last.headers["idempotency-key"] == "key-1"
+
+
+@pytest.mark.parametrize("status", [404, 409, 422])
+async def test_a_write_that_is_rejected(orders: Orders, service: Service, caller: Caller, status: int) -> None:
+    """Each of the three writes: what the person can mend comes back as `Rejected`, under the write's own route."""
+    service.every = lambda _: problem(status, errors=[{"field": "items[0].quantity", "message": "1 to 1000"}])
+    for write in (
+        orders.place(caller, 1, [(1, 0)], key="key-1"),
+        orders.cancel(caller, 1, key="key-1"),
+        orders.update_status(caller, 1, OrderStatus.PAID, key="key-1"),
+    ):
+        with pytest.raises(Rejected) as caught:
+            await write
+        assert (caught.value.status, caught.value.problem.errors[0].field) == (status, "items[0].quantity")
+
+
+async def test_what_is_no_order_is_no_answer(orders: Orders, service: Service, caller: Caller) -> None:
+    """An object of another kind, however whole, is not taken for an order."""
+    service.answers = {"/orders/1": a_product(1)}
+    with pytest.raises(BadAnswer):
+        await orders.get(caller, 1)

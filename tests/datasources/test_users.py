@@ -1,0 +1,47 @@
+"""The users service: its record and its write."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from datasources.caller import Caller
+from datasources.users import Tier, User, Users
+from tests.datasources.fakes import Service, a_user, without
+
+
+async def test_a_user(users: Users, service: Service, caller: Caller) -> None:
+    """Each member of rest.md's example, typed."""
+    service.answers = {"/users/1": a_user(1)}
+    assert await users.get(caller, 1) == User(
+        id=1, name="User 1", email="user1@example.com", tier=Tier.PLUS, created_at=datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
+    )
+
+
+@pytest.mark.parametrize("body", [without(a_user(1), "name"), a_user(1, name=None)])
+async def test_a_user_may_have_no_name(users: Users, service: Service, caller: Caller, body: dict[str, Any]) -> None:
+    """The one member that the graph lets be null: absent and null are the same."""
+    service.answers = {"/users/1": body}
+    found = await users.get(caller, 1)
+    assert found is not None
+    assert found.name is None
+
+
+@pytest.mark.parametrize("tier", Tier)
+async def test_tiers(users: Users, service: Service, caller: Caller, tier: Tier) -> None:
+    """`free`, `plus` and `pro`, in lower case."""
+    service.answers = {"/users/1": a_user(1, tier=tier.name.lower())}
+    found = await users.get(caller, 1)
+    assert found is not None
+    assert found.tier is tier
+
+
+@pytest.mark.parametrize("changes", [{"name": "A"}, {"email": "a@b"}, {"name": None, "email": "a@b"}, {}])
+async def test_an_update(users: Users, service: Service, caller: Caller, changes: dict[str, str | None]) -> None:
+    """`PATCH /users/{id}` with just what changes, and its key; the answer is the user."""
+    service.every = lambda _: a_user(7, name="A")
+    user = await users.update(caller, 7, changes, key="key-1")
+    assert (user.id, user.name) == (7, "A")
+    assert service.asked == ["PATCH /users/7"]
+    assert service.last_json == changes
+    assert service.last.headers["idempotency-key"] == "key-1"

@@ -1,0 +1,521 @@
+"""The wire over httpx, on real sockets of this machine: what it sends, what it takes, and how it fails."""
+
+import asyncio
+import gc
+import shutil
+import socket
+import ssl
+import subprocess
+import warnings
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from datasources.wire import (
+    AnswerTooLarge,
+    BrokenAnswer,
+    ConnectionBroken,
+    NotConnected,
+    Unsendable,
+    WireError,
+    WireReply,
+    WireRequest,
+)
+from datasources.wire.httpx_wire import HttpxWire
+from tests.datasources.wire.peer import PATIENCE_S, Act, Flood, Peer, close, listening, reset, response, say, wait_for_ever
+
+MIB = 1024 * 1024
+HEADERS = (("Accept", "application/json"), ("X-Request-ID", "request-1"))
+
+
+@pytest.fixture
+async def peer() -> AsyncIterator[Peer]:
+    """The server."""
+    async with listening() as peer:
+        yield peer
+
+
+@pytest.fixture
+async def wire() -> AsyncIterator[HttpxWire]:
+    """A wire of one connection at a time: one that it lost would be missed."""
+    wire = HttpxWire(max_connections=1)
+    yield wire
+    await wire.aclose()
+
+
+async def send(
+    wire: HttpxWire, url: str, method: str = "GET", body: bytes | None = None, *, most_bytes: int = MIB
+) -> WireReply:
+    """Send one request; in a test nothing takes long."""
+    request = WireRequest(method, f"{url}/users/1?a=b", HEADERS, body)
+    return await asyncio.wait_for(wire.send(request, max_response_bytes=most_bytes), PATIENCE_S)
+
+
+async def check_usable(wire: HttpxWire, peer: Peer) -> None:
+    """After whatever happened, the next request is answered, and is no other than itself."""
+    before = len(peer.requests)
+    peer.acts = [say(response(b"fine"))]
+    assert (await send(wire, peer.url)).body == b"fine"
+    assert len(peer.requests) == before + 1
+
+
+# what goes out
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "more"),
+    [
+        ("GET", None, b""),
+        ("POST", b'{"a":1}', b"Content-Length: 7\r\n"),
+        ("POST", None, b"Content-Length: 0\r\n"),
+        ("PATCH", "ü".encode(), b"Content-Length: 2\r\n"),
+    ],
+)
+async def test_a_request_goes_out_as_it_was_given(
+    wire: HttpxWire, peer: Peer, method: str, body: bytes | None, more: bytes
+) -> None:
+    """To the byte: target, headers in their order, `Host`, the body's length, and nothing of the client's own."""
+    await send(wire, peer.url, method, body)
+    host = peer.url.removeprefix("http://").encode()
+    head, _, sent = peer.requests[0].partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    assert lines[0] == f"{method} /users/1?a=b HTTP/1.1".encode()
+    given = [b"Host: " + host, b"Accept: application/json", b"X-Request-ID: request-1"]
+    assert sorted(lines[1:]) == sorted(given + more.splitlines())
+    assert sent == (body or b"")
+
+
+@pytest.mark.parametrize("target", ["/products?ids=3,1,2", "/products?search=50%25+off%3F%2F%C3%BC&limit=20", "/users/-1"])
+async def test_a_target_goes_out_as_it_was_given(wire: HttpxWire, peer: Peer, target: str) -> None:
+    """Nothing is encoded anew, decoded or put in order."""
+    await wire.send(WireRequest("GET", peer.url + target, HEADERS), max_response_bytes=MIB)
+    assert peer.heads == [f"GET {target} HTTP/1.1"]
+
+
+async def test_cookies_are_not_kept(wire: HttpxWire, peer: Peer) -> None:
+    """What a service sets for one viewer is never sent for another."""
+    peer.acts = [say(response(b"{}", "set-cookie: session=secret; Path=/"))]
+    for _ in range(3):
+        reply = await send(wire, peer.url)
+        assert "session" in reply.headers["set-cookie"]
+    assert not [request for request in peer.requests if b"cookie" in request.lower()]
+
+
+async def test_the_environment_has_no_say(
+    wire: HttpxWire, peer: Peer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither proxies nor credentials of the environment: requests go where the settings say, as they are."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    async with listening() as proxy:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+            monkeypatch.setenv(name.lower(), proxy.url)
+        own = HttpxWire(max_connections=1)
+        for each in (wire, own):
+            await send(each, peer.url)
+        await own.aclose()
+        assert proxy.connections == 0
+    assert peer.heads == ["GET /users/1?a=b HTTP/1.1"] * 2
+    assert not [request for request in peer.requests if b"authorization" in request.lower()]
+
+
+@pytest.mark.parametrize(
+    ("url", "headers"),
+    [
+        ("", (("X-User-ID", "Ж"),)),
+        ("", (("X-User-ID", "ü"),)),
+        ("", (("X-User-ID", "\ud800"),)),
+        ("", (("X-User-ID", "1\r\nX-Admin: 1"),)),
+        ("", (("X-User-ID", "1\nX-Admin: 1"),)),
+        ("", (("X-User-ID", "1\x00"),)),
+        ("", (("X User ID", "1"),)),
+        ("/" + "a" * 70_000, ()),
+        ("/\x00", ()),
+        ("/a\r\nX-Admin: 1", ()),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+async def test_what_fits_no_request_is_not_sent(
+    wire: HttpxWire, peer: Peer, url: str, headers: tuple[tuple[str, str], ...]
+) -> None:
+    """An error of its own, for the service has no part in it (it was `NotConnected`, or none of the wire's, once)."""
+    with pytest.raises(Unsendable):
+        await wire.send(WireRequest("GET", peer.url + url, headers), max_response_bytes=MIB)
+    assert peer.requests == []
+    await check_usable(wire, peer)
+
+
+# what comes back
+
+
+async def test_an_answer_is_taken_as_it_came(wire: HttpxWire, peer: Peer) -> None:
+    """Status, headers by lower-case names with repeated ones joined, and the body undecoded."""
+    headers = ("Content-Type: application/json", "content-encoding: gzip", "Vary: a", "vary: b", "X-Name: J\xfcrgen")
+    peer.acts = [say(response(b"\x1f\x8bno gzip", *headers, status="418 I'm a teapot"))]
+    reply = await send(wire, peer.url)
+    assert (reply.status, reply.body) == (418, b"\x1f\x8bno gzip")
+    assert reply.headers["content-type"] == "application/json"
+    assert reply.headers["vary"] == "a, b"
+    assert reply.headers["x-name"] == "Jürgen"
+    assert set(reply.headers) == {"content-length", "content-type", "content-encoding", "vary", "x-name"}
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("act", "body"),
+    [
+        (say(response(b"")), b""),
+        (say(response(b"", status="204 No Content")), b""),
+        (say(CHUNKED + b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"), b"hello world"),
+        (say(b"HTTP/1.1 200 OK\r\n\r\nhello", close), b"hello"),
+        (say(b"HTTP/1.0 200 OK\r\n\r\nhello", close), b"hello"),
+        (say(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + response(b"hello")), b"hello"),
+        (say(response(b"hello", "connection: close"), close), b"hello"),
+    ],
+)
+async def test_all_ways_to_end_a_body(wire: HttpxWire, peer: Peer, act: Act, body: bytes) -> None:
+    """By its length, in chunks, by the connection's end; and hints before the answer are not the answer."""
+    peer.acts = [act]
+    assert (await send(wire, peer.url)).body == body
+    await check_usable(wire, peer)
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_redirects_are_not_followed(wire: HttpxWire, peer: Peer, status: str, method: str) -> None:
+    """Where to ask is the settings' to say, not a service's."""
+    peer.acts = [say(response(b"", f"location: {peer.url}/elsewhere", status=status)), say(response())]
+    assert (await send(wire, peer.url, method)).status == int(status[:3])
+    assert len(peer.requests) == 1
+
+
+# connections
+
+
+async def test_a_connection_is_used_again(wire: HttpxWire, peer: Peer) -> None:
+    """One after the other, all over one connection, whatever the answers say."""
+    statuses = ["200 OK", "404 Not Found", "500 Internal Server Error", "422 Invalid", "200 OK"]
+    peer.acts = [say(response(status=status)) for status in statuses]
+    for _ in statuses:
+        await send(wire, peer.url)
+    assert (len(peer.requests), peer.connections) == (5, 1)
+
+
+async def test_there_are_never_more_connections_than_set(peer: Peer) -> None:
+    """What comes at once beyond that waits for a connection, and is answered over it."""
+    wire = HttpxWire(max_connections=3)
+    await asyncio.gather(*(send(wire, peer.url) for _ in range(20)))
+    assert (len(peer.requests), peer.connections) == (20, 3)
+    await wire.aclose()
+
+
+@pytest.mark.parametrize("end", [close, reset])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_connection_that_died_idle_is_not_used(wire: HttpxWire, peer: Peer, end: Act, method: str) -> None:
+    """Closed by the server between two requests: the next one, a write too, goes over a new connection, once."""
+    peer.acts = [say(response(b"{}"), end), say(response())]
+    await send(wire, peer.url)
+    await peer.gone()
+    assert (await send(wire, peer.url, method)).status == 200
+    assert (len(peer.requests), peer.connections) == (2, 2)
+
+
+@pytest.mark.parametrize("end", [close, reset])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_connection_that_dies_under_a_request_costs_that_request(
+    wire: HttpxWire, peer: Peer, end: Act, method: str
+) -> None:
+    """Closed at the very moment: whether the service acted can't be known, and so nothing is sent a second time."""
+    peer.acts = [say(response()), say(b"", end), say(response())]
+    await send(wire, peer.url)
+    with pytest.raises(ConnectionBroken):
+        await send(wire, peer.url, method)
+    assert (len(peer.requests), peer.connections) == (2, 1)
+    await check_usable(wire, peer)
+
+
+async def test_an_idle_connection_is_given_up_in_time(peer: Peer) -> None:
+    """One that has been idle for longer than set is not used again: a firewall may have forgotten it."""
+    wire = HttpxWire(max_connections=1, keepalive_expiry_s=0)
+    for _ in range(2):
+        await send(wire, peer.url)
+    assert peer.connections == 2
+    await wire.aclose()
+
+
+async def test_closing_closes(peer: Peer) -> None:
+    """Idle connections don't outlive the wire."""
+    wire = HttpxWire(max_connections=2)
+    await asyncio.gather(send(wire, peer.url), send(wire, peer.url))
+    await wire.aclose()
+    await peer.gone()
+    await peer.gone()
+
+
+# no connection
+
+
+def closed_port() -> int:
+    """A port on which nobody listens just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def test_refused(wire: HttpxWire, peer: Peer) -> None:
+    """Nobody listens: nothing was sent."""
+    with pytest.raises(NotConnected):
+        await send(wire, f"http://127.0.0.1:{closed_port()}")
+    await check_usable(wire, peer)
+
+
+async def test_a_name_that_leads_nowhere(wire: HttpxWire, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that no name service knows: nothing was sent."""
+
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", unknown)
+        with pytest.raises(NotConnected):
+            await send(wire, "http://users.invalid:8001")
+    await check_usable(wire, peer)
+
+
+@pytest.mark.parametrize("answer", [say(response()), say(b"\x15\x03\x03\x00\x02\x02\x28")])
+async def test_what_speaks_no_tls(wire: HttpxWire, peer: Peer, answer: Act) -> None:
+    """Plain HTTP or a TLS alert where TLS was to be: nothing of the request was sent."""
+    hello: list[bytes] = []
+
+    async def not_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hello.append(await reader.read(4096))
+        await answer(writer)
+        writer.close()
+
+    server = await asyncio.start_server(not_tls, "127.0.0.1", 0)
+    async with server:
+        with pytest.raises(NotConnected):
+            await send(wire, f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    assert b"/users/1" not in hello[0]
+    await check_usable(wire, peer)
+
+
+@pytest.fixture(scope="module")
+def self_signed(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
+    """A server's TLS with a certificate for this machine that nobody vouches for."""
+    folder = tmp_path_factory.mktemp("tls")
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    named = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*made, *named, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+async def test_a_certificate_that_nobody_vouches_for(wire: HttpxWire, peer: Peer, self_signed: ssl.SSLContext) -> None:
+    """Certificates are checked: to an impostor nothing is sent, no token above all."""
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # the server's side of the failure
+    async with listening(self_signed) as impostor:
+        with pytest.raises(NotConnected):
+            await send(wire, impostor.url.replace("http:", "https:"))
+        assert impostor.requests == []
+    await check_usable(wire, peer)
+
+
+# connections that break
+
+
+BROKEN_BEFORE = {
+    "closed": say(b"", close),
+    "reset": say(b"", reset),
+    "closed in the status line": say(b"HTTP/1.1 20", close),
+    "reset in the head": say(b"HTTP/1.1 200 OK\r\ncontent-le", reset),
+    "closed after a hint": say(b"HTTP/1.1 103 Early Hints\r\n\r\n", close),
+}
+BROKEN_WITHIN = {
+    "closed before the body": say(response(b"", length=10), close),
+    "closed in the body": say(response(b"12345", length=10), close),
+    "reset in the body": say(response(b"12345", length=10), reset),
+    "closed in a chunk": say(CHUNKED + b"5\r\nhe", close),
+    "closed between chunks": say(CHUNKED + b"5\r\nhello\r\n", close),
+    "reset between chunks": say(CHUNKED + b"5\r\nhello\r\n", reset),
+    "reset in an endless body": say(b"HTTP/1.1 200 OK\r\n\r\nhello", reset),
+    "chunks of no size": say(CHUNKED + b"hello\r\n"),
+    "another protocol": say(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"),
+    "no status": say(b"HTTP/1.1 OK\r\n\r\n"),
+    "no header": say(b"HTTP/1.1 200 OK\r\nwhat is this\r\n\r\n"),
+    "two lengths": say(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n12"),
+    "a length that is none": say(b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n"),
+    "a head without end": Flood(b"HTTP/1.1 200 OK\r\n", b"x: " + b"y" * 1000 + b"\r\n"),
+}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("act", BROKEN_BEFORE.values(), ids=BROKEN_BEFORE)
+async def test_a_connection_that_breaks_before_an_answer(wire: HttpxWire, peer: Peer, act: Act, method: str) -> None:
+    """The service may have acted or not, and the request is never sent a second time."""
+    peer.acts = [act, say(response())]
+    with pytest.raises(ConnectionBroken):
+        await send(wire, peer.url, method)
+    assert len(peer.requests) == 1
+    await check_usable(wire, peer)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("act", BROKEN_WITHIN.values(), ids=BROKEN_WITHIN)
+async def test_an_answer_that_breaks(wire: HttpxWire, peer: Peer, act: Act, method: str) -> None:
+    """Cut short or no HTTP: there is no half an answer, and the request is never sent a second time."""
+    peer.acts = [act, say(response())]
+    with pytest.raises(BrokenAnswer):
+        await send(wire, peer.url, method)
+    assert len(peer.requests) == 1
+    await check_usable(wire, peer)
+
+
+# answers that are too large
+
+
+@pytest.mark.parametrize("length", [1000, 1001])
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_so_many_bytes_and_no_more(wire: HttpxWire, peer: Peer, length: int, chunked: bool) -> None:
+    """To the byte, declared or not."""
+    body = b"x" * length
+    peer.acts = [say(CHUNKED + b"%x\r\n%b\r\n0\r\n\r\n" % (length, body) if chunked else response(body))]
+    if length <= 1000:
+        assert (await send(wire, peer.url, most_bytes=1000)).body == body
+    else:
+        with pytest.raises(AnswerTooLarge):
+            await send(wire, peer.url, most_bytes=1000)
+    await check_usable(wire, peer)
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        Flood(response(b"", length=100 * MIB), b" " * 65536),
+        Flood(response(b"", length=10**18), b" " * 65536),
+        Flood(CHUNKED, b"10000\r\n" + b" " * 65536 + b"\r\n"),
+        Flood(CHUNKED, b"1\r\n \r\n" * 1000),
+        Flood(b"HTTP/1.1 200 OK\r\n\r\n", b" " * 65536),
+    ],
+    ids=["declared", "absurd", "chunks", "small chunks", "endless"],
+)
+async def test_what_is_too_large_is_not_read(wire: HttpxWire, peer: Peer, flood: Flood) -> None:
+    """The connection is closed at once: what the sockets buffer may have come, the rest never does."""
+    flood.sent = 0
+    peer.acts = [flood]
+    with pytest.raises(AnswerTooLarge):
+        await send(wire, peer.url, most_bytes=100_000)
+    await peer.gone()
+    assert flood.sent < 20 * MIB
+    assert len(peer.requests) == 1
+    await check_usable(wire, peer)
+
+
+async def test_a_declared_length_is_believed_before_a_byte_comes(wire: HttpxWire, peer: Peer) -> None:
+    """An answer that says it is too long is refused on its word."""
+    peer.acts = [say(response(b"", length=1001))]
+    with pytest.raises(AnswerTooLarge):
+        await send(wire, peer.url, most_bytes=1000)
+    await peer.gone()
+
+
+# cancellation
+
+
+async def cancel(task: "asyncio.Task[WireReply]") -> None:
+    """Cancel it, and see that it was not swallowed."""
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, PATIENCE_S)
+
+
+async def until(happened: Sequence[object]) -> None:
+    """Wait until something is in the list."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not happened:  # noqa: ASYNC110 - a tiny wait for a real socket
+            await asyncio.sleep(0.001)
+
+
+async def hang_in_body(writer: asyncio.StreamWriter) -> None:
+    """Begin to answer, and stop."""
+    writer.write(response(b"12345", length=10))
+    await wait_for_ever(writer)
+
+
+@pytest.mark.parametrize("act", [wait_for_ever, hang_in_body])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_cancellation_closes_the_connection(wire: HttpxWire, peer: Peer, act: Act, method: str) -> None:
+    """Before the answer and in the midst of it: a late answer can't be taken for the next one's, and no place is lost."""
+    peer.acts = [act]
+    for _ in range(3):
+        task = asyncio.create_task(send(wire, peer.url, method))
+        await until(peer.requests)
+        await asyncio.sleep(0.02)
+        await cancel(task)
+        await peer.gone()
+    assert peer.connections == len(peer.requests) == 3
+    await check_usable(wire, peer)
+    assert peer.connections == 4
+
+
+async def test_cancellation_while_waiting_for_a_connection(wire: HttpxWire, peer: Peer) -> None:
+    """Who gives up before there was a connection for it has sent nothing and holds up nobody."""
+    peer.acts = [wait_for_ever]
+    first = asyncio.create_task(send(wire, peer.url))
+    await until(peer.requests)
+    second = asyncio.create_task(send(wire, peer.url))
+    await asyncio.sleep(0.02)
+    await cancel(second)
+    await cancel(first)
+    assert len(peer.requests) == 1
+    await check_usable(wire, peer)
+
+
+async def test_cancellation_while_connecting(wire: HttpxWire, peer: Peer) -> None:
+    """A handshake that never ends is left: nothing of the request was sent, and it holds up nobody."""
+    hello: list[bytes] = []
+    over = asyncio.Event()
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hello.append(await reader.read(4096))
+        await over.wait()
+        reset(writer)
+
+    server = await asyncio.start_server(mute, "127.0.0.1", 0)
+    async with server:
+        task = asyncio.create_task(send(wire, f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
+        await until(hello)
+        await cancel(task)
+        await check_usable(wire, peer)
+        over.set()
+    assert b"/users/1" not in hello[0]
+    del task
+    with warnings.catch_warnings():  # httpcore leaves such a connection to the garbage collector to close
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+# what is shown
+
+
+def test_nothing_of_the_settings_is_shown(wire: HttpxWire) -> None:
+    """No address, no pool: the source's own line says what there is to say."""
+    assert repr(wire) == "HttpxWire()"
+
+
+@pytest.mark.parametrize("kind", [NotConnected, ConnectionBroken, BrokenAnswer, AnswerTooLarge, Unsendable])
+def test_there_is_one_root(kind: type[WireError]) -> None:
+    """Whoever wants to catch whatever a wire raises has one class to catch, and it says nothing of itself."""
+    assert issubclass(kind, WireError)
+    assert str(kind()) == ""
