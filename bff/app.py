@@ -40,8 +40,8 @@ from datasources.traffic.stack import Stack
 from datasources.users import Users
 from datasources.wire import Wire
 from datasources.wire.httpx_wire import HttpxWire
-from schema.context import Sources
 from schema.graph import variant_schemas
+from schema.sources import Sources
 from schema.variants import VARIANTS
 
 Mode = Literal["serve", "dev"]

@@ -27,8 +27,9 @@ from bff.gate.auth import Authenticator
 from bff.http import GraphQLRequest, MediaType
 from bff.observe.metrics import Metrics
 from datasources.caller import Caller
-from schema.context import Context, Sources
+from schema.context import Context
 from schema.loaders import Loaders
+from schema.sources import Sources
 
 
 @dataclass(frozen=True, slots=True)

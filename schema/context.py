@@ -1,19 +1,15 @@
 """All that a resolver may touch. One a request; it dies with it."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import strawberry
 
 from datasources.caller import Caller
-from datasources.orders import Orders
-from datasources.products import Products
-from datasources.users import Users
 from schema.errors import SignInNeeded
-
-if TYPE_CHECKING:
-    from schema.loaders import Loaders
-    from schema.variants import Variant
+from schema.loaders import Loaders
+from schema.sources import Sources
+from schema.variants import Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +26,6 @@ class Viewer:
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
-    """The REST sources, bound at start-up."""
-
-    users: Users
-    orders: Orders
-    products: Products
-
-    def all(self) -> "tuple[Users, Orders, Products]":
-        """Every source, in the order in which they are shown."""
-        return self.users, self.orders, self.products
-
-
-@dataclass(frozen=True, slots=True)
 class PartialError:
     """A fault that cost a part of a field's value and left the rest: it stands in `errors` with the field's path."""
 
@@ -54,11 +37,11 @@ class PartialError:
 class Context:
     """What the resolvers of one operation share."""
 
-    variant: "Variant"
+    variant: Variant
     viewer: Viewer | None
     caller: Caller
     sources: Sources
-    loaders: "Loaders"
+    loaders: Loaders
     partial_errors: list[PartialError] = field(default_factory=list)
 
     def signed_in(self) -> Viewer:

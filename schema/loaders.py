@@ -1,7 +1,4 @@
-"""The request's DataLoaders, and the field that is loaded by key.
-
-A relation's resolver returns a key; the field's extension loads it. So resolvers stay one line, and whoever executes the
-operation may collect a level's keys and hand them over as one batch.
+"""The request's DataLoaders.
 
 What a loader promises: keys asked for in one turn of the event loop are one batch; a key is asked for once a request; a
 missing key is None; a failed key fails alone; a waiter that is cancelled takes nobody with it; nothing is left hanging.
@@ -13,17 +10,16 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from aiodataloader import DataLoader
-from strawberry.extensions import FieldExtension
 
 from datasources.caller import Caller
 from datasources.errors import SourceError
 from datasources.orders import Order, OrderStatus
 from datasources.products import Product
-from datasources.rest import MAX_LIMIT, BadCursor, Page, R, RestSource
+from datasources.rest import R, RestSource
 from datasources.users import User
-from schema.context import Context, Info, PartialError, Sources
-from schema.cursors import Position
+from schema.connections import PageKey, Stretch, stretch_of
 from schema.errors import BadUserInput
+from schema.sources import Sources
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -74,33 +70,6 @@ class UserOrdersKey:
     user_id: int
     first: int
     status: OrderStatus | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PageKey:
-    """A stretch of a connection: `first` items behind `after`."""
-
-    first: int
-    after: str | None = None
-    filters: tuple[tuple[str, str | None], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Entry(Generic[R]):
-    """An item of a connection, with the cursor to continue behind it. `node` is an error where it could not be read."""
-
-    cursor: str
-    node: R | SourceError
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch(Generic[R]):
-    """What a connection shows: `first` items or fewer, and whether there are more."""
-
-    entries: Sequence[Entry[R]]
-    has_next: bool
-    has_previous: bool
-    total: int
 
 
 class Loaders:
@@ -155,82 +124,3 @@ class Loaders:
         for record in records:
             if not isinstance(record, SourceError):
                 by_id.prime(record.id, record)
-
-
-async def stretch_of(source: RestSource[R], caller: Caller, key: PageKey) -> Stretch[R]:
-    """`key.first` items behind `key.after`, in one call, or in two where the cursor lies far inside a page.
-
-    Raises `BadUserInput` for a cursor that is none, `SourceError`.
-    """
-    start = Position.decode(key.after)
-    filters = dict(key.filters)
-    try:
-        page = await source.page(caller, limit=min(start.skip + key.first, MAX_LIMIT), cursor=start.page, **filters)
-        entries = _entries(page, start)
-        following = page
-        if len(entries) < key.first and page.next_cursor is not None:
-            # A service may end its page before the place where it ended it last: then there is more to skip.
-            rest = Position(page.next_cursor, max(start.skip - len(page.items), 0))
-            limit = min(rest.skip + key.first - len(entries), MAX_LIMIT)
-            following = await source.page(caller, limit=limit, cursor=rest.page, **filters)
-            entries += _entries(following, rest)
-    except BadCursor as error:
-        raise BadUserInput("after: this is no cursor of this connection.") from error
-    return Stretch(entries, following.next_cursor is not None, key.after is not None, page.total)
-
-
-def _entries(page: Page[R], start: Position) -> list[Entry[R]]:
-    """The page's items behind `start`. The last one's cursor is the service's own, where it gave one."""
-    entries = [
-        Entry(Position(start.page, number).encode(), item)
-        for number, item in enumerate(page.items, start=1)
-        if number > start.skip
-    ]
-    if entries and page.next_cursor is not None:
-        entries[-1] = Entry(Position(page.next_cursor).encode(), entries[-1].node)
-    return entries
-
-
-class Loaded(FieldExtension):
-    """The field's resolver returns a key, or None; its value is what the loader of that name has for it.
-
-    Attributes:
-        loader: the name of one of `Loaders`.
-        show: makes the field's value of what was loaded; a pure function of it and the context. What is None stays so.
-    """
-
-    def __init__(self, loader: str, show: Callable[[Any, Context], Any] | None = None) -> None:
-        self.loader = loader
-        self.show = show
-
-    def resolve(self, next_: Callable[..., Any], source: Any, info: Info, **kwargs: Any) -> Any:
-        """The loader's future; or a coroutine, where the value is to be made of it first."""
-        key = next_(source, info, **kwargs)
-        if key is None:
-            return None
-        loading = getattr(info.context.loaders, self.loader).load(key)
-        return loading if self.show is None else self._shown(loading, info)
-
-    async def _shown(self, loading: Awaitable[Any], info: Info) -> Any:
-        value = await loading
-        return None if value is None or self.show is None else self.show(value, info.context)
-
-
-class LoadedList(Loaded):
-    """As `Loaded`, for a list. An item that failed is left out and told in `errors`, so that it costs nothing but itself."""
-
-    async def _shown(self, loading: Awaitable[Any], info: Info) -> Any:
-        value = await super()._shown(loading, info) if self.show else await loading
-        if value is None:
-            return None
-        failed = [item for item in value if isinstance(item, Exception)]
-        if not failed:
-            return value
-        path = info.path.as_list()
-        info.context.partial_errors.extend(PartialError(error, path) for error in failed)
-        return [item for item in value if not isinstance(item, Exception)]
-
-    def resolve(self, next_: Callable[..., Any], source: Any, info: Info, **kwargs: Any) -> Any:
-        """A coroutine of the list."""
-        key = next_(source, info, **kwargs)
-        return None if key is None else self._shown(getattr(info.context.loaders, self.loader).load(key), info)

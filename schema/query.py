@@ -7,9 +7,10 @@ import strawberry
 from datasources.orders import OrderStatus
 from datasources.traffic.stack import SourceStatus
 from schema.annotations import ADMIN, EVERYONE, MOBILE, computed
+from schema.connections import PageKey
 from schema.context import Context, Info, as_id
 from schema.errors import NotAllowed
-from schema.loaders import Loaded, PageKey
+from schema.loaded import Loaded
 from schema.types.home import Home
 from schema.types.order import Order
 from schema.types.page import Connection, page_key

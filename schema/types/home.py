@@ -3,8 +3,10 @@
 import strawberry
 
 from schema.annotations import MOBILE, computed
+from schema.connections import PageKey
 from schema.context import Info
-from schema.loaders import Loaded, LoadedList, PageKey, UserOrdersKey
+from schema.loaded import Loaded, LoadedList
+from schema.loaders import UserOrdersKey
 from schema.types.order import Order
 from schema.types.page import nodes_of
 from schema.types.product import Product

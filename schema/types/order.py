@@ -8,7 +8,7 @@ import strawberry
 from datasources import money, orders
 from datasources.orders import OrderStatus
 from schema.annotations import ADMIN, EVERYONE, MOBILE, WEB, computed, enum_for, on
-from schema.loaders import Loaded
+from schema.loaded import Loaded
 from schema.types.product import Product
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 import strawberry
 
 from schema.annotations import EVERYONE, computed, on
-from schema.loaders import Entry, PageKey, Stretch
+from schema.connections import Entry, PageKey, Stretch
 from schema.types.scalars import first_of
 
 T = TypeVar("T")
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @strawberry.type(description="Where a connection's stretch lies in the whole.")
 class PageInfo:
-    """Resolved from `schema.loaders.Stretch`."""
+    """Resolved from `schema.connections.Stretch`."""
 
     entries: strawberry.Private[Sequence[Entry[Any]]]
     has_next: strawberry.Private[bool]
@@ -43,7 +43,7 @@ class PageInfo:
 
 @strawberry.type(description="An item of a connection and its cursor.")
 class Edge(Generic[T]):
-    """Resolved from `schema.loaders.Entry`."""
+    """Resolved from `schema.connections.Entry`."""
 
     cursor: str = on(*EVERYONE, description="Works as `after`.")
     node: T | None = on(*EVERYONE)
@@ -51,7 +51,7 @@ class Edge(Generic[T]):
 
 @strawberry.type(description="A stretch of a longer list.")
 class Connection(Generic[T]):
-    """Resolved from `schema.loaders.Stretch`."""
+    """Resolved from `schema.connections.Stretch`."""
 
     entries: strawberry.Private[Sequence[Entry[Any]]]
     total: strawberry.Private[int]

@@ -7,7 +7,8 @@ import strawberry
 from datasources.orders import OrderStatus
 from datasources.users import Tier
 from schema.annotations import ADMIN, EVERYONE, WEB, computed, enum_for, on
-from schema.loaders import LoadedList, UserOrdersKey
+from schema.loaded import LoadedList
+from schema.loaders import UserOrdersKey
 from schema.types.order import Order
 from schema.types.scalars import DEFAULT_FIRST, first_of
 

@@ -191,7 +191,7 @@ def _machine(options: Options) -> str:
     info = Path("/proc/cpuinfo").read_text()
     model = next((line.partition(":")[2].strip() for line in info.splitlines() if "model name" in line), "?")
     asked = [options.python, "-c", "import sys; print(sys.version.replace(chr(10), ' '))"]
-    python = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+    python = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
     caching = "no-store" if options.no_store else "as the contract says"
     return (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {model}, {os.cpu_count()} cores, {platform.system()} "

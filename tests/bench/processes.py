@@ -74,7 +74,7 @@ class Process:
         self.name = name
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed in __exit__
         with on_core(core):
-            self._popen = subprocess.Popen(  # noqa: S603  # commands are ours
+            self._popen = subprocess.Popen(  # commands are ours
                 command,
                 cwd=ROOT,
                 env=None if env is None else dict(env),

@@ -22,9 +22,10 @@ from datasources.products import Product
 from datasources.rest import BadCursor, Page
 from datasources.traffic.stack import InstanceStatus, SourceStatus
 from datasources.users import Tier, User
-from schema.context import Context, Sources, Viewer
+from schema.context import Context, Viewer
 from schema.graph import variant_schemas
 from schema.loaders import Loaders
+from schema.sources import Sources
 from schema.variants import VARIANTS
 
 BORN = datetime(2026, 1, 1, tzinfo=UTC)

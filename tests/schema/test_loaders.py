@@ -14,9 +14,10 @@ from datasources.errors import BadAnswer, BreakerOpen, SourceError, TimedOut
 from datasources.orders import OrderStatus
 from datasources.rest import MAX_LIMIT, BadCursor, Page
 from datasources.users import User
+from schema.connections import PageKey, Stretch, stretch_of
 from schema.cursors import Position
 from schema.errors import BadUserInput
-from schema.loaders import Loader, PageKey, Stretch, UserOrdersKey, stretch_of
+from schema.loaders import Loader, UserOrdersKey
 from tests.schema.shop import Shop, order, user
 
 Answer = Callable[[Sequence[int]], Mapping[int, Any]]

@@ -110,10 +110,11 @@ async def test_a_lost_mutation_loses_the_data(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("error", "extensions"),
     [
-        (BreakerOpen("users", 12.4), {"code": "UPSTREAM_UNAVAILABLE", "source": "users", "retryAfter": 12}),
+        (BreakerOpen("users", 12.4), {"code": "UPSTREAM_UNAVAILABLE", "source": "users", "retryAfter": 13}),
         (BreakerOpen("users", 0.2), {"code": "UPSTREAM_UNAVAILABLE", "source": "users", "retryAfter": 1}),
         (QueueFull("users"), {"code": "UPSTREAM_UNAVAILABLE", "source": "users"}),
         (NotReached("users", sent=False), {"code": "UPSTREAM_UNAVAILABLE", "source": "users"}),
+        (BreakerOpen("users", 0.0), {"code": "UPSTREAM_UNAVAILABLE", "source": "users", "retryAfter": 1}),
         (Busy("users", 503, 7), {"code": "UPSTREAM_UNAVAILABLE", "source": "users", "retryAfter": 7}),
         (Busy("users", 429, None), {"code": "UPSTREAM_UNAVAILABLE", "source": "users"}),
         (TimedOut("users", counts=True), {"code": "UPSTREAM_TIMEOUT", "source": "users"}),
@@ -127,7 +128,7 @@ async def test_a_lost_mutation_loses_the_data(shop: Shop) -> None:
 async def test_a_source_s_error_tells_code_source_and_when_to_come_back(
     shop: Shop, error: SourceError, extensions: dict[str, Any]
 ) -> None:
-    """As the contract's table has it; `retryAfter` in whole seconds, at least one, where it is known."""
+    """As the contract's table has it; `retryAfter` in whole seconds, never too early and at least one, where it is known."""
     shop.users.failure = error
     (told,) = (await ask(shop, "{ me { id } }")).payload["errors"]
     assert told["extensions"] == extensions

@@ -17,7 +17,13 @@ from schema.variants import VARIANTS
 from tests.schema.shop import schemas
 
 SECRET = "hunter2"
-DOCUMENT = f'query Account($password: String) {{ me {{ id }} products(search: "{SECRET}") {{ totalCount }} x: products(search: $password) {{ totalCount }} }}'
+DOCUMENT = f"""
+query Account($password: String) {{
+  me {{ id }}
+  products(search: "{SECRET}") {{ totalCount }}
+  x: products(search: $password) {{ totalCount }}
+}}
+"""
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -138,24 +137,34 @@ def test_a_json_value_that_can_be_written_is_written_as_it_is() -> None:
     assert line["bad"] == "'\\ud800'"
 
 
-def test_a_json_line_holds_an_exception_whole() -> None:
+def failed(message: str) -> logging.LogRecord:
+    """A record of an exception with that message."""
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - its message is anything at all
+        raise ValueError(message)
+    return logging.LogRecord("bff", logging.ERROR, "x.py", 1, "failed", (), (caught.type, caught.value, caught.tb))
+
+
+@pytest.mark.parametrize("message", ["a", "a\nb\ud800", "\x1b[31m"])
+def test_a_json_line_holds_an_exception_whole(message: str) -> None:
     """On the same line."""
-    try:
-        raise ValueError("a\nb\ud800")
-    except ValueError:
-        made = logging.LogRecord("bff", logging.ERROR, "x.py", 1, "failed", (), sys.exc_info())
-    assert "ValueError" in as_json(made)["exception"]
+    assert "ValueError" in as_json(failed(message))["exception"]
 
 
-def test_a_console_line_shows_an_exception_below_it() -> None:
-    """Where a person reads it."""
-    try:
-        raise ValueError("a")
-    except ValueError:
-        made = logging.LogRecord("bff", logging.ERROR, "x.py", 1, "failed", (), sys.exc_info())
-    first, *rest = ConsoleFormatter().format(made).splitlines()
+@pytest.mark.parametrize("message", ["a", "a\n12:00:00 info    forged", "\x1b[31m\ud800", "\r\x85\u2028"])
+def test_a_console_line_shows_an_exception_below_it(message: str) -> None:
+    """Set in, so that what an exception says can't pass for a line of the log's own, and shown as what it is."""
+    text = ConsoleFormatter().format(failed(message))
+    first, *rest = text.split("\n")
     assert first.endswith("error   failed")
-    assert rest[0].startswith("Traceback")
+    assert rest[0] == "  Traceback (most recent call last):"
+    assert all(line.startswith("  ") and line.isprintable() for line in rest)
+
+
+@pytest.mark.parametrize("message", ["a\nb", "\x1b[31m", "\ud800"])
+def test_a_message_cannot_break_a_line_either(message: str) -> None:
+    """Others' messages may hold what a client sent."""
+    as_text(record(message))
+    as_json(record(message))
 
 
 def test_a_console_line_is_short() -> None:

@@ -1,0 +1,72 @@
+"""Connections cut from the services' pages: a stretch of a list, each item with a cursor to continue behind it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic
+
+from datasources.caller import Caller
+from datasources.errors import SourceError
+from datasources.rest import MAX_LIMIT, BadCursor, Page, R, RestSource
+from schema.cursors import Position
+from schema.errors import BadUserInput
+
+
+@dataclass(frozen=True, slots=True)
+class PageKey:
+    """A stretch of a connection: `first` items behind `after`."""
+
+    first: int
+    after: str | None = None
+    filters: tuple[tuple[str, str | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[R]):
+    """An item of a connection, with the cursor to continue behind it. `node` is an error where it could not be read."""
+
+    cursor: str
+    node: R | SourceError
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch(Generic[R]):
+    """What a connection shows: `first` items or fewer, and whether there are more."""
+
+    entries: Sequence[Entry[R]]
+    has_next: bool
+    has_previous: bool
+    total: int
+
+
+async def stretch_of(source: RestSource[R], caller: Caller, key: PageKey) -> Stretch[R]:
+    """`key.first` items behind `key.after`, in one call, or in two where the cursor lies far inside a page.
+
+    Raises `BadUserInput` for a cursor that is none, `SourceError`.
+    """
+    start = Position.decode(key.after)
+    filters = dict(key.filters)
+    try:
+        page = await source.page(caller, limit=min(start.skip + key.first, MAX_LIMIT), cursor=start.page, **filters)
+        entries = _entries(page, start)
+        following = page
+        if len(entries) < key.first and page.next_cursor is not None:
+            # A service may end its page before the place where it ended it last: then there is more to skip.
+            rest = Position(page.next_cursor, max(start.skip - len(page.items), 0))
+            limit = min(rest.skip + key.first - len(entries), MAX_LIMIT)
+            following = await source.page(caller, limit=limit, cursor=rest.page, **filters)
+            entries += _entries(following, rest)
+    except BadCursor as error:
+        raise BadUserInput("after: this is no cursor of this connection.") from error
+    return Stretch(entries, following.next_cursor is not None, key.after is not None, page.total)
+
+
+def _entries(page: Page[R], start: Position) -> list[Entry[R]]:
+    """The page's items behind `start`. The last one's cursor is the service's own, where it gave one."""
+    entries = [
+        Entry(Position(start.page, number).encode(), item)
+        for number, item in enumerate(page.items, start=1)
+        if number > start.skip
+    ]
+    if entries and page.next_cursor is not None:
+        entries[-1] = Entry(Position(page.next_cursor).encode(), entries[-1].node)
+    return entries
