@@ -92,7 +92,13 @@ def dev_(host: str | None, port: int | None, config: Path | None) -> None:
 
 @main.command(name="demo-services")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", type=int, default=8101, show_default=True, help="The first of three ports; 0 is any free ones.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535 - 2),
+    default=8101,
+    show_default=True,
+    help="The first of three ports; 0 is any free ones.",
+)
 @click.option("--latency-ms", type=click.FloatRange(0, 60_000), default=0, help="How long each answer takes.")
 @click.option("--no-store", is_flag=True, help="Say of every answer that it must not be cached.")
 def demo_services(host: str, port: int, latency_ms: float, no_store: bool) -> None:
