@@ -1,1 +1,303 @@
-"""Being written."""
+"""The commands, called in this process: what they print where, and their exit codes. As processes: scenarios."""
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import jwt
+import pytest
+from click.testing import CliRunner, Result
+
+import schema
+from bff import __version__, sdl, tokens
+from bff.cli import main
+from bff.errors import InvalidToken
+from bff.gate.auth import Authenticator, AuthOptions
+from bff.settings import SOURCES, Settings
+from schema.variants import VARIANTS
+
+SECRET = "a secret of the tests that is long enough"
+NAMES = [variant.name for variant in VARIANTS]
+URLS = {f"{source.upper()}_SERVICE_URL": f"http://{source}.example.com" for source in SOURCES}
+ENOUGH = {"JWT_SECRET": SECRET, **URLS}
+"""All that `serve` needs."""
+_PLAIN = {name.upper() for name in Settings.model_fields}
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, and none of the settings that this process may have."""
+    for name in os.environ:
+        if name.startswith("BFF_") or name in _PLAIN:
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _logging() -> Iterator[None]:
+    """`serve` sets up the process's logging: it is put back."""
+    loggers = [logging.getLogger(name) for name in ("", "bff", "uvicorn")]
+    before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+
+
+def bff(*arguments: str, **environment: str) -> Result:
+    """Call `bff`."""
+    return CliRunner().invoke(main, arguments, env=environment, prog_name="bff")
+
+
+def refused(*arguments: str, **environment: str) -> list[str]:
+    """The lines on standard error of a command that can't begin: it exits with 2, says nothing else and throws nothing."""
+    result = bff(*arguments, **environment)
+    assert result.exit_code == 2
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
+    return result.stderr.splitlines()
+
+
+# The whole
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_names_the_commands(option: str) -> None:
+    """Each with a word on what it does; an option that is none is told."""
+    result = bff(option)
+    assert result.exit_code == 0
+    listed = result.stdout.partition("Commands:\n")[2].splitlines()
+    commands = {line.split()[0]: line.split()[1:] for line in listed if re.match(r"  \S", line)}
+    assert set(commands) >= {"dev", "serve", "demo-services", "token", "schema"}
+    assert all(commands.values())
+    assert refused("--nonsense")
+
+
+@pytest.mark.parametrize(
+    "command", [["dev"], ["serve"], ["demo-services"], ["token"], ["schema", "export"], ["schema", "check"]]
+)
+def test_each_command_has_help(command: list[str]) -> None:
+    """By either name, with every option explained but for those that explain themselves."""
+    long, short = bff(*command, "--help"), bff(*command, "-h")
+    assert (long.exit_code, long.stdout) == (0, short.stdout)
+    assert " ".join(["Usage: bff", *command]) in long.stdout
+
+
+def test_version() -> None:
+    """The package's."""
+    assert bff("--version").stdout == f"bff, version {__version__}\n"
+
+
+# token
+
+
+def accepted(
+    printed: str, secret: str = SECRET, issuer: str | None = None, audience: str | None = None
+) -> tuple[str, set[str]]:
+    """Whom a gateway takes the bearer of what was printed for, and with which roles."""
+    signed_in = Authenticator(AuthOptions(secret, issuer, audience)).authenticate([f"Bearer {printed.strip()}".encode()])
+    assert signed_in is not None
+    return signed_in.viewer.sub, set(signed_in.viewer.roles)
+
+
+@pytest.mark.parametrize(("role", "roles"), [([], set()), (["--role", "admin"], {"admin"})])
+def test_a_token_is_one_that_the_gateway_takes(role: list[str], roles: set[str]) -> None:
+    """One line on standard output, so that a script can put it into a header."""
+    result = bff("token", "--sub", "42", *role, JWT_SECRET=SECRET)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+\n", result.stdout)
+    assert accepted(result.stdout) == ("42", roles)
+
+
+def test_a_token_is_for_the_issuer_and_the_audience_that_are_set() -> None:
+    """As the gateway with the same settings demands; another refuses it."""
+    printed = bff("token", "--sub", "1", JWT_SECRET=SECRET, JWT_ISSUER="me", JWT_AUDIENCE="shop").stdout
+    assert accepted(printed, issuer="me", audience="shop") == ("1", set())
+    with pytest.raises(InvalidToken, match="issuer"):
+        accepted(printed, issuer="you", audience="shop")
+    with pytest.raises(InvalidToken, match="audience"):
+        accepted(printed, issuer="me", audience="bank")
+
+
+@pytest.mark.parametrize(("option", "seconds"), [([], 86_400), (["--ttl-s", "5"], 5)])
+def test_a_token_holds_for_a_day_or_as_long_as_is_said(option: list[str], seconds: int) -> None:
+    """In seconds."""
+    claims = jwt.decode(bff("token", "--sub", "1", *option, JWT_SECRET=SECRET).stdout.strip(), SECRET, algorithms=["HS256"])
+    assert claims["exp"] - claims["iat"] == seconds
+
+
+def test_without_a_secret_a_token_is_for_bff_dev() -> None:
+    """Which has the same secret, known to everybody."""
+    assert accepted(bff("token", "--sub", "1").stdout, tokens.DEV_SECRET) == ("1", set())
+
+
+@pytest.mark.parametrize("option", [True, False], ids=["--config", "bff.toml"])
+def test_the_secret_may_stand_in_the_file(place: Path, option: bool) -> None:
+    """The development secret once went before it, and the gateway refused the token."""
+    file = place / ("other.toml" if option else "bff.toml")
+    file.write_text(f'jwt_secret = "{SECRET}"')
+    printed = bff("token", "--sub", "1", *(["--config", str(file)] if option else [])).stdout
+    assert accepted(printed) == ("1", set())
+    with pytest.raises(InvalidToken):
+        accepted(printed, tokens.DEV_SECRET)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--sub", "1", "--ttl-s", "0"], ["--sub", "1", "--ttl-s", "soon"]])
+def test_a_token_that_can_t_be_meant(arguments: list[str]) -> None:
+    """Without whose it is, or for no time."""
+    assert "Usage: bff token" in refused("token", *arguments)[0]
+
+
+# schema
+
+
+@pytest.mark.parametrize("variant", NAMES)
+def test_schema_export_is_the_committed_sdl(variant: str) -> None:
+    """Byte for byte: `bff schema export` is how it gets there."""
+    committed = (Path(schema.__file__).parent / "sdl" / f"{variant}.graphql").read_bytes()
+    assert bff("schema", "export", variant).stdout_bytes == committed
+
+
+def test_schema_export_of_all() -> None:
+    """One after the other, in their order."""
+    assert bff("schema", "export").stdout == "".join(sdl.current(name) for name in NAMES)
+
+
+def test_schema_export_of_what_is_no_variant() -> None:
+    """It names those that are."""
+    last = refused("schema", "export", "tv")[-1]
+    assert all(name in last for name in ["tv", *NAMES])
+
+
+def test_schema_check_is_content() -> None:
+    """Where the graph is as it was committed."""
+    result = bff("schema", "check")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout
+
+
+def test_schema_check_names_what_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 1: it is a finding, not a failure. What to do where it is meant is said too."""
+    current = {name: sdl.current(name) for name in NAMES}
+    with_more = {**current, "web": current["web"].replace("  email: String!\n", "  email: String!\n  phone: String\n")}
+    monkeypatch.setattr(sdl, "committed", with_more.get)
+    result = bff("schema", "check")
+    assert (result.exit_code, result.stdout) == (1, "")
+    breaking, advice = result.stderr.splitlines()
+    assert breaking.startswith("web: breaking: ")
+    assert "User.phone" in breaking
+    assert "make sdl" in advice
+
+
+# serve, dev and demo-services refuse to begin
+
+
+def names_in(lines: list[str]) -> set[str]:
+    """The environment names that the lines tell."""
+    return {match[1] for line in lines if (match := re.match(r"bff: \S+ \((\w+)\): ", line))}
+
+
+@pytest.mark.parametrize("without", [*[[name] for name in ENOUGH], list(URLS), list(ENOUGH)], ids=" ".join)
+def test_serve_names_all_that_is_missing(without: list[str]) -> None:
+    """Each missing setting on a line of its own, all of them at once, and no other."""
+    lines = refused("serve", **{name: value for name, value in ENOUGH.items() if name not in without})
+    assert len(lines) == len(without)
+    assert names_in(lines) == set(without)
+
+
+def test_serve_never_takes_the_development_secret() -> None:
+    """What everybody knows protects nothing: without a secret it doesn't begin."""
+    assert names_in(refused("serve", **URLS)) == {"JWT_SECRET"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({"BFF_NONSENSE": "1"}, "BFF_NONSENSE"),
+        ({"PORT": "70000"}, "PORT"),
+        ({"BFF_SOURCES__ORDERS__TIMEOUT_S": "0"}, "BFF_SOURCES__ORDERS__TIMEOUT_S"),
+        ({"BFF_VARIANTS__WEB__DOCUMENTS": "trusted"}, "variants.web.documents"),
+        ({"JWKS_URL": "https://keys.example.com"}, "JWKS_URL"),
+        ({"BFF_CONFIG": "nowhere.toml"}, "nowhere.toml"),
+    ],
+)
+@pytest.mark.parametrize("command", ["serve", "dev"])
+def test_what_is_set_wrong_is_named(command: str, environment: dict[str, str], named: str) -> None:
+    """In one line on standard error, without a traceback and without the secret."""
+    if command == "dev":
+        environment = {**environment, "PORT": environment.get("PORT", "0")}
+    (line,) = refused(command, **ENOUGH, **environment)
+    assert line.startswith("bff: ")
+    assert named in line
+    assert SECRET not in line
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [(["--port", "70000"], "PORT"), (["--port", "-1"], "PORT"), (["--workers", "0"], "WORKERS"), (["--workers", "x"], "x")],
+)
+def test_an_option_out_of_range_is_named(options: list[str], named: str) -> None:
+    """An option is a setting like any other, and stronger than the environment's."""
+    assert named in refused("serve", *options, **ENOUGH, PORT="8000", WORKERS="1")[-1]
+
+
+@pytest.mark.parametrize("command", [["serve"], ["dev"], ["token", "--sub", "1"]])
+def test_a_config_that_is_none(place: Path, command: list[str]) -> None:
+    """A file that is not there, or a directory, is named; `BFF_CONFIG` does not stand in for it."""
+    (place / "good.toml").write_text("port = 0")
+    lines = refused(*command, "--config", "nowhere.toml", **ENOUGH, BFF_CONFIG="good.toml")
+    assert lines == ["bff: nowhere.toml: there is no such file"]
+    assert str(place) in refused(*command, "--config", str(place), **ENOUGH)[-1]
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"port = ", "bff.toml"),
+        (b"host = '\xff'", "bff.toml"),
+        (b"[sources.orders]\nspeed = 1", "BFF_SOURCES__ORDERS__SPEED"),
+        (b"[cors]\norigins = [1]", "BFF_CORS__ORIGINS"),
+        (b"[cors]\norigins = ['https://a.example.com', 'junk']", "BFF_CORS__ORIGINS"),
+        (b"orders_service_url = 5", "ORDERS_SERVICE_URL"),
+        (b"orders_service_url = [5]", "ORDERS_SERVICE_URL"),
+        (b"orders_service_url = ['http://a', 'b']", "ORDERS_SERVICE_URL"),
+        (b"orders_service_url = [{ url = 'ftp://a', weight = -3 }]", "ORDERS_SERVICE_URL"),
+        (b"orders_service_url = 'http://a b'", "ORDERS_SERVICE_URL"),
+        (b"orders_service_url = 'http://a/?'", "ORDERS_SERVICE_URL"),
+        (b"orders_service_url = 'http://a/#'", "ORDERS_SERVICE_URL"),
+        (b'orders_service_url = "http://a\\tb"', "ORDERS_SERVICE_URL"),
+        (b"orders_service_url = 'http://a;weight=\xc2\xb2'", "ORDERS_SERVICE_URL"),
+        (b"orders_service_url = 'http://a;weight=" + b"9" * 5000 + b"'", "ORDERS_SERVICE_URL"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_named(place: Path, content: bytes, named: str) -> None:
+    """As a whole or by the setting in it, in one line: neither is a traceback, nor taken for what it is not."""
+    (place / "bff.toml").write_bytes(content)
+    environment = {name: value for name, value in ENOUGH.items() if name != "ORDERS_SERVICE_URL"}
+    (line,) = refused("serve", **environment)
+    assert line.startswith("bff: ")
+    assert named in line
+
+
+def test_a_list_of_the_file_is_instances(place: Path) -> None:
+    """As text they are parted by commas; where the file has a list, each entry is one. So only the secret is missing."""
+    (place / "bff.toml").write_text("orders_service_url = ['http://a;weight=2', 'http://b']")
+    environment = {name: value for name, value in URLS.items() if name != "ORDERS_SERVICE_URL"}
+    assert names_in(refused("serve", **environment)) == {"JWT_SECRET"}
+
+
+def test_an_address_that_is_none_is_said() -> None:
+    """Or is not this machine's: one line, by each command that listens."""
+    for command in (["serve"], ["dev"], ["demo-services"]):
+        (line,) = refused(*command, "--host", "192.0.2.1", "--port", "0", **ENOUGH)
+        assert line.startswith("bff: ")
+        assert "192.0.2.1" in line
+
+
+@pytest.mark.parametrize("port", ["-1", "65534", "70000", "x"])
+def test_demo_services_need_three_ports(port: str) -> None:
+    """Of which the last is 65535 at most: it once ended in a traceback."""
+    assert refused("demo-services", "--port", port)[-1].startswith("Error: Invalid value for '--port'")

@@ -390,6 +390,16 @@ def test_a_service_may_have_several_instances(text: str, instances: list[tuple[s
     assert load({"ORDERS_SERVICE_URL": text}).instances("orders") == tuple(InstanceOptions(*each) for each in instances)
 
 
+def test_the_file_may_list_instances(empty_place: Path) -> None:
+    """One of them an entry; what is no URL in it is named by the setting."""
+    file = empty_place / "bff.toml"
+    file.write_text('orders_service_url = ["http://a;weight=2", "http://b"]')
+    assert load({}).instances("orders") == (InstanceOptions("http://a", 2), InstanceOptions("http://b"))
+    for wrong in ("1", "[1]", '["http://a", 1]', "[]", '{ url = "http://a" }'):
+        file.write_text(f"orders_service_url = {wrong}")
+        assert refusal({}).startswith("orders_service_url (ORDERS_SERVICE_URL): ")
+
+
 @pytest.mark.parametrize(
     "text",
     [

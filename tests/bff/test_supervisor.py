@@ -116,6 +116,7 @@ supervisor.supervise(3, work)
         f"told {worker} {number.value}" for worker in workers
     )
     assert len([line for line in running.said if line.startswith("began")]) == 3
+    assert not any("replaced" in line for line in running.said)
 
 
 def test_a_worker_that_ends_is_replaced_after_the_pause(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_the_gateway_takes_it(environment: Mapping[str, str], role: str | None, 
     """With the sub and the role that were asked for, whatever else the settings demand of a token."""
     settings = load(environment)
     viewer = viewer_of(tokens.make(settings, sub="42", role=role), settings)
-    assert (viewer.user_id, viewer.roles) == ("42", roles)
+    assert (viewer.sub, viewer.roles) == ("42", roles)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_the_development_secret_fills_in(environment: Mapping[str, str]) -> None
     assert settings.jwt_secret.get_secret_value() == tokens.DEV_SECRET
     assert settings.model_dump(exclude={"jwt_secret"}) == before.model_dump(exclude={"jwt_secret"})
     assert before.jwt_secret is None
-    assert viewer_of(tokens.make(settings, sub="1"), settings).user_id == "1"
+    assert viewer_of(tokens.make(settings, sub="1"), settings).sub == "1"
 
 
 @pytest.mark.parametrize("name", ["JWT_SECRET", "BFF_JWT_SECRET"])

@@ -50,10 +50,13 @@ async def test_everybody_sees_oneself(shop: Shop, variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", FOR_CLIENTS)
-@pytest.mark.parametrize("id", ["2", "404", "01", "abc", "", "1 "])
-async def test_another_user_is_forbidden(shop: Shop, variant: str, id: str) -> None:
-    """Whether there is one or not, and whether it is an id or not: who is there is not told. Nothing is asked."""
-    answer = await shop.ask(variant, _USER, {"id": id}, sub="1")
+@pytest.mark.parametrize(
+    ("sub", "id"),
+    [*(("1", each) for each in ("2", "404", "01", "abc", "", "1 ")), ("service-account", "abc"), ("01", "1"), ("01", "001")],
+)
+async def test_another_user_is_forbidden(shop: Shop, variant: str, sub: str, id: str) -> None:
+    """Whether there is one or not, and whether either is an id or not: who is there is not told. Nothing is asked."""
+    answer = await shop.ask(variant, _USER, {"id": id}, sub=sub)
     assert (answer.data, answer.codes, shop.calls) == ({"user": None}, {"user": "FORBIDDEN"}, [])
 
 

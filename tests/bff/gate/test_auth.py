@@ -186,7 +186,7 @@ def test_a_token_before_its_time_is_refused(ahead_s: int) -> None:
     assert "not valid yet" in refused(bearer(token(nbf=int(time.time()) + ahead_s))).message
 
 
-@pytest.mark.parametrize("iat", [int(time.time()) + 3600, 0, "soon"])
+@pytest.mark.parametrize("iat", [2**40, 0, "soon"])
 def test_when_it_was_issued_does_not_matter(iat: Any) -> None:
     """`iat` is not for us to judge."""
     assert viewer(bearer(token(iat=iat))).sub == "1"

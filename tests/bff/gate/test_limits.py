@@ -194,8 +194,8 @@ def test_a_huge_document_is_refused_at_once() -> None:
     [
         "{ " + "... { " * 660 + "__typename" + " }" * 661,
         "{ ...F0 } "
-        + " ".join(f"fragment F{n} on Query {{ {'... { ' * 150} ...F{n + 1} {' }' * 150} }}" for n in range(3))
-        + " fragment F3 on Query { __typename }",
+        + " ".join(f"fragment F{n} on Query {{ {'... { ' * 150} ...F{n + 1} {' }' * 150} }}" for n in range(4))
+        + " fragment F4 on Query { __typename }",
         "{ me(a: " + "[" * 900 + "]" * 900 + ") { id } }",
         "query ($a: " + "[" * 900 + "Int" + "]" * 900 + ") { me { id } }",
     ],
