@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from bff.http import GraphQLRequest, MediaType
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._~-]{1,128}\Z")
-_TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})\Z")
+# A later version than 00 may say more behind what is known, and is read as far as that (W3C Trace Context, section 3.2.4).
+_TRACEPARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-[ -~]*)?\Z")
 
 
 @dataclass(slots=True)
@@ -84,6 +85,6 @@ def traceparent_of(headers: Mapping[bytes, list[Any]]) -> str:
     """The `traceparent` to send upstream: the client's trace where it has one, else a new one, and a new span."""
     given = headers.get(b"traceparent")
     match = _TRACEPARENT.match(given[0]) if given and len(given) == 1 else None
-    if match is None:
+    if match is None or (match[1] == b"00" and match[4] is not None):
         return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
-    return f"00-{match[1].decode()}-{secrets.token_hex(8)}-{match[2].decode()}"
+    return f"00-{match[2].decode()}-{secrets.token_hex(8)}-{match[3].decode()}"

@@ -84,6 +84,10 @@ def _some_weight(instances: tuple[InstanceOptions, ...]) -> tuple[InstanceOption
     return instances
 
 
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
 def _list(value: Any) -> Any:
     """A list of the environment is parted by commas."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -223,7 +227,7 @@ class Settings(BaseSettings):
     host: str | None = None
     port: int = Field(default=8000, ge=0, le=65_535)
     workers: int = Field(default=1, ge=1, le=256)
-    log_level: LogLevel = "info"
+    log_level: Annotated[LogLevel, BeforeValidator(_lower)] = "info"
     log_format: LogFormat | None = None
     users_service_url: ServiceUrl | None = None
     orders_service_url: ServiceUrl | None = None

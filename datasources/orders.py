@@ -1,7 +1,6 @@
 """The orders service: its records and endpoints."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from enum import StrEnum
 
 import msgspec
@@ -9,7 +8,7 @@ import msgspec
 from datasources.caller import Caller
 from datasources.errors import SourceError
 from datasources.money import amount
-from datasources.rest import Record, RestSource, Unreadable, joined
+from datasources.rest import Moment, Record, RestSource, Unreadable, joined
 
 
 class OrderStatus(StrEnum):
@@ -41,7 +40,7 @@ class Order(Record, frozen=True, kw_only=True):
     status: OrderStatus
     currency: str
     total: float
-    created_at: datetime
+    created_at: Moment
     items: tuple[OrderItem, ...]
 
     def __post_init__(self) -> None:

@@ -1,13 +1,12 @@
 """The products service: its records and endpoints."""
 
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from datasources.caller import Caller
 from datasources.money import amount
-from datasources.rest import Record, RestSource
+from datasources.rest import Moment, Record, RestSource
 
 
 class Product(Record, frozen=True, kw_only=True):
@@ -21,7 +20,7 @@ class Product(Record, frozen=True, kw_only=True):
     stock: int
     category: str
     image_url: str
-    updated_at: datetime
+    updated_at: Moment
 
     def __post_init__(self) -> None:
         """Keep amounts to two decimals, whatever the service sends."""

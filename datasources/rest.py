@@ -6,7 +6,8 @@ An object that doesn't fit its record costs itself alone: it stands as a `BadAns
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -28,6 +29,9 @@ class Record(msgspec.Struct, frozen=True, rename="camel"):
 
     id: int
 
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its offset, as RFC 3339 has it. One without could be any of two dozen."""
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")

@@ -1,10 +1,9 @@
 """The users service: its records and endpoints."""
 
-from datetime import datetime
 from enum import StrEnum
 
 from datasources.caller import Caller
-from datasources.rest import Record, RestSource
+from datasources.rest import Moment, Record, RestSource
 
 
 class Tier(StrEnum):
@@ -20,7 +19,7 @@ class User(Record, frozen=True, kw_only=True):
 
     email: str
     tier: Tier
-    created_at: datetime
+    created_at: Moment
     name: str | None = None
 
 

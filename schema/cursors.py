@@ -12,7 +12,7 @@ import msgspec
 from datasources.rest import MAX_LIMIT
 from schema.errors import BadUserInput
 
-_LONGEST = 2048
+_LONGEST = 8192
 _decoder = msgspec.json.Decoder(tuple[str | None, int])
 
 

@@ -56,7 +56,7 @@ class Mutation:
             return PlaceOrderPayload(order=None, user_errors=user_errors[:_MOST_USER_ERRORS])
         key = new_key() if client_key is None else own_key(sub, client_key)
         write = context.sources.orders.place(context.caller, user_id, items, key=key)
-        order, user_errors = await _written(write, "order", keyed=client_key is not None)
+        order, user_errors = await _written(write, "order", by_id=False, keyed=client_key is not None)
         _forget_orders(context, order)
         return PlaceOrderPayload(order=order, user_errors=user_errors)
 
@@ -82,7 +82,7 @@ class Mutation:
         if user_errors:
             return UpdateProfilePayload(user=None, user_errors=user_errors)
         write = context.sources.users.update(context.caller, user_id, changes, key=new_key())
-        user, user_errors = await _written(write, "user")
+        user, user_errors = await _written(write, "user", by_id=False)
         context.loaders.user.clear(user_id)
         return UpdateProfilePayload(user=user, user_errors=user_errors)
 
@@ -161,13 +161,18 @@ def _forget_orders(context: Context, order: OrderRecord | None) -> None:
         context.loaders.order.prime(order.id, order)
 
 
-async def _written(write: Awaitable[Any], thing: str, *, keyed: bool = False) -> tuple[Any, list[UserError]]:
-    """What was written, or what the person can mend. `keyed`: whether the client chose the idempotency key."""
+async def _written(
+    write: Awaitable[Any], thing: str, *, by_id: bool = True, keyed: bool = False
+) -> tuple[Any, list[UserError]]:
+    """What was written, or what the person can mend.
+
+    `by_id`: whether the client named it by an argument `id`; `keyed`: whether the client chose the idempotency key.
+    """
     try:
         return await write, []
     except Rejected as error:
         if error.status == 404:
-            return None, [_not_found(thing)]
+            return None, [_not_found(thing, by_id=by_id)]
         if error.status == 409 and keyed:
             message = "This idempotency key was used for something else."
             return None, [UserError(field=["idempotencyKey"], message=message, code="IDEMPOTENCY_KEY_REUSED")]
@@ -196,5 +201,5 @@ def _invalid(field: list[str] | None, message: str) -> UserError:
     return UserError(field=field, message=message, code="INVALID")
 
 
-def _not_found(thing: str) -> UserError:
-    return UserError(field=["id"], message=f"There is no such {thing}.", code="NOT_FOUND")
+def _not_found(thing: str, *, by_id: bool = True) -> UserError:
+    return UserError(field=["id"] if by_id else None, message=f"There is no such {thing}.", code="NOT_FOUND")

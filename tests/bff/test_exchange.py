@@ -19,6 +19,13 @@ def test_a_sane_request_id_is_kept(given_id: str) -> None:
     assert request_id_of({b"x-request-id": [given_id.encode()]}) == given_id
 
 
+@pytest.mark.parametrize("tail", ["", "-", "-what-may-come"])
+def test_a_later_version_is_read_as_far_as_it_is_known(tail: str) -> None:
+    """Trace and flags are taken from it, and go on in the version that we speak (W3C Trace Context, section 3.2.4)."""
+    version, trace, _, flags = traceparent_of({b"traceparent": [b"cc" + PARENT[2:] + tail.encode()]}).split("-")
+    assert (version, trace, flags) == ("00", "0af7651916cd43dd8448eb211c80319c", "01")
+
+
 @pytest.mark.parametrize(
     "values",
     [

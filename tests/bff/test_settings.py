@@ -20,6 +20,7 @@ PLAIN: list[tuple[str, Any, str, Any]] = [
     ("port", 8000, "8123", 8123),
     ("workers", 1, "4", 4),
     ("log_level", "info", "debug", "debug"),
+    ("log_level", "info", "WARNING", "warning"),
     ("log_format", None, "console", "console"),
     ("users_service_url", None, "http://u:1", (InstanceOptions("http://u:1"),)),
     ("orders_service_url", None, "http://o:1", (InstanceOptions("http://o:1"),)),

@@ -143,13 +143,19 @@ supervisor.supervise(2, work)
 
 
 def test_a_stop_does_not_wait_for_the_pause(tmp_path: Path) -> None:
-    """Asked to stop while it holds back a replacement, it begins none."""
+    """Before a replacement there is one; asked to stop while it lasts, the supervisor begins none."""
     program = """
+class Event(supervisor.threading.Event):
+    def wait(self, timeout=None):
+        say("pauses", timeout)
+        return super().wait(timeout)
+
+supervisor.threading.Event = Event
 supervisor._PAUSE_S = 3600.0
 supervisor.supervise(1, lambda: say("ran"))
 """
     with supervised(tmp_path, program) as running:
-        running.hear("worker replaced")
+        running.hear("pauses 3600.0")
         running.stop()
         assert running.exit_code() == 0
     assert running.said.count("ran") == 1
@@ -168,15 +174,26 @@ def work():
     signal.signal(signal.SIGTERM, stop)
     wait()
 
+look = supervisor.multiprocessing.connection.wait
+def told(sentinels, timeout):
+    say("looks at", len(sentinels))
+    return look(sentinels, timeout)
+
+supervisor.multiprocessing.connection.wait = told
+supervisor._LOOK_AGAIN_S = 0.01
 supervisor.supervise(1, work)
+say("over")
 """
     with supervised(tmp_path, program) as running:
         running.began(1)
         running.stop()
         running.hear("signal 1")
-        assert running.process.poll() is None
+        for _ in range(3):
+            running.hear("looks at 1")
+        assert "over" not in running.said
         running.stop()
         running.hear("signal 2")
+        running.hear("over")
         assert running.exit_code() == 0
 
 
@@ -189,6 +206,23 @@ supervisor.supervise(2, wait)
     with supervised(tmp_path, program) as running:
         assert running.exit_code() == 0
     assert len([line for line in running.said if line.startswith("began")]) <= 1
+
+
+def test_a_signal_just_before_a_fork_prevents_it(tmp_path: Path) -> None:
+    """A worker begun after the others were told would never be told itself."""
+    program = """
+mask = signal.pthread_sigmask
+def late(how, numbers):
+    if how == signal.SIG_BLOCK and is_first("signal"):
+        os.kill(os.getpid(), signal.SIGTERM)
+    return mask(how, numbers)
+
+supervisor.signal.pthread_sigmask = late
+supervisor.supervise(2, wait)
+"""
+    with supervised(tmp_path, program) as running:
+        assert running.exit_code() == 0
+    assert running.said == []
 
 
 def test_a_signal_to_a_worker_just_forked_ends_it(tmp_path: Path) -> None:

@@ -54,7 +54,9 @@ class Visit:
 
     async def run(self, example: str) -> None:
         """Open an example from the panel and press the execute button."""
-        await self.page.get_by_role("button", name=example).click()
+        button = self.page.get_by_role("button", name=example)
+        await button.click()
+        await expect(button).to_have_attribute("aria-pressed", "true")  # it is in the editor: a machine is faster than that
         await self.page.get_by_role("button", name="Execute query").click()
 
     async def expect_answer(self, text: str) -> None:

@@ -206,22 +206,22 @@ async def test_a_chunk_that_fails_costs_its_own_keys(
     users: Users, service: Service, caller: Caller, broken: Any, fault: Any
 ) -> None:
     """What was asked for in other calls is there; what was asked for in this one has its error."""
-    service.every = lambda request: broken if ",200" in request.url.params["ids"] else all_there(request)
-    found = faults(await users.get_many(caller, range(1, 402)))
-    assert found == {one: fault if one <= 200 else one for one in range(1, 402)}
+    service.every = lambda request: broken if ",400" in request.url.params["ids"] else all_there(request)
+    found = faults(await users.get_many(caller, range(1, 501)))
+    assert found == {one: fault if 200 < one <= 400 else one for one in range(1, 501)}
 
 
 async def test_a_broken_connection_costs_its_own_keys(users: Users, service: Service, caller: Caller) -> None:
     """Neither is a chunk whose connection breaks anyone else's affair."""
 
     def broken(request: httpx.Request) -> Any:
-        if ",200" in request.url.params["ids"]:
+        if "201" in request.url.params["ids"]:
             raise httpx.ReadError("reset")
         return all_there(request)
 
     service.every = broken
     found = faults(await users.get_many(caller, range(1, 203)))
-    assert found == {one: (NotReached, True) if one <= 200 else one for one in range(1, 203)}
+    assert found == {one: (NotReached, True) if one > 200 else one for one in range(1, 203)}
 
 
 BROKEN = [

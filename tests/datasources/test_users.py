@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from datasources.caller import Caller
+from datasources.errors import BadAnswer
 from datasources.users import Tier, User, Users
 from tests.datasources.fakes import Service, a_user, without
 
@@ -34,6 +35,13 @@ async def test_tiers(users: Users, service: Service, caller: Caller, tier: Tier)
     found = await users.get(caller, 1)
     assert found is not None
     assert found.tier is tier
+
+
+async def test_a_time_without_its_offset_is_no_time(users: Users, service: Service, caller: Caller) -> None:
+    """It could be any of two dozen: the object is not as agreed, and is not guessed at."""
+    service.answers = {"/users/1": a_user(1, createdAt="2026-01-01T00:01:00")}
+    with pytest.raises(BadAnswer):
+        await users.get(caller, 1)
 
 
 @pytest.mark.parametrize("changes", [{"name": "A"}, {"email": "a@b"}, {"name": None, "email": "a@b"}, {}])

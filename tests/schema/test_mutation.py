@@ -393,6 +393,8 @@ async def test_what_the_person_can_mend_is_told_in_user_errors(
     assert answer.codes == {}
     (payload,) = answer.data.values()
     assert [each["code"] for each in payload["userErrors"]] == [code]
+    if status == 404:  # an argument that was not there can't be what is wrong
+        assert [each["field"] for each in payload["userErrors"]] == [["id"] if "id" in variables else None]
     assert "secret" not in str(payload)
     assert [value for name, value in payload.items() if name != "userErrors"] == [None]
 

@@ -93,6 +93,15 @@ async def test_a_call_goes_through(clock: Clock) -> None:
     assert rig.told == [(CallEnded, "ok")]
 
 
+@pytest.mark.parametrize("instruction", [answer(500), answer(404), NotConnected()], ids=repr)
+async def test_a_call_is_told_of_once(clock: Clock, instruction: WireReply | NotConnected) -> None:
+    """What went over the wire has ended and was not refused: no call is told of twice."""
+    rig = Rig(ScriptedWire(instruction), clock)
+    with pytest.raises(SourceError) as caught:
+        await ended(rig.start())
+    assert rig.told == [(CallEnded, caught.value.outcome)]
+
+
 # the deadline, then the bulkhead
 
 
