@@ -7,7 +7,7 @@ import strawberry
 
 from schema.annotations import EVERYONE, computed, on
 from schema.connections import Entry, PageKey, Stretch
-from schema.types.scalars import first_of
+from schema.types.scalars import filter_of, first_of
 
 T = TypeVar("T")
 
@@ -79,7 +79,7 @@ class Connection(Generic[T]):
 
 def page_key(first: int | None, after: str | None, **filters: str | None) -> PageKey:
     """The key by which a connection is loaded. Raises `BadUserInput`."""
-    return PageKey(first_of(first), after, tuple(filters.items()))
+    return PageKey(first_of(first), after, tuple((name, filter_of(name, text)) for name, text in filters.items()))
 
 
 def nodes_of(stretch: Stretch[Any], _: Any) -> list[Any]:

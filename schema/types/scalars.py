@@ -9,6 +9,7 @@ from schema.errors import BadUserInput
 
 DEFAULT_FIRST = 20
 MOST_FIRST = 100
+LONGEST_FILTER = 500
 
 
 def _serialize(moment: datetime) -> str:
@@ -30,6 +31,13 @@ DATE_TIME = strawberry.scalar(
     serialize=_serialize,
     parse_value=_parse,
 )
+
+
+def filter_of(name: str, text: str | None) -> str | None:
+    """A filter's text, short enough to stand in a URL. Raises `BadUserInput`."""
+    if text is not None and len(text) > LONGEST_FILTER:
+        raise BadUserInput(f"{name}: expected at most {LONGEST_FILTER} characters, got {len(text)}.")
+    return text
 
 
 def first_of(first: int | None) -> int:

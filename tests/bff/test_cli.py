@@ -145,6 +145,12 @@ def test_the_secret_may_stand_in_the_file(place: Path, option: bool) -> None:
         accepted(printed, tokens.DEV_SECRET)
 
 
+def test_of_both_names_the_one_with_the_prefix_counts() -> None:
+    """`HOST` and its like may be there for somebody else; `BFF_` is meant for us."""
+    printed = bff("token", "--sub", "1", JWT_SECRET="somebody else's secret, long enough too", BFF_JWT_SECRET=SECRET).stdout
+    assert accepted(printed) == ("1", set())
+
+
 @pytest.mark.parametrize("arguments", [[], ["--sub", "1", "--ttl-s", "0"], ["--sub", "1", "--ttl-s", "soon"]])
 def test_a_token_that_can_t_be_meant(arguments: list[str]) -> None:
     """Without whose it is, or for no time."""
@@ -259,8 +265,8 @@ def test_a_config_that_is_none(place: Path, command: list[str]) -> None:
         (b"port = ", "bff.toml"),
         (b"host = '\xff'", "bff.toml"),
         (b"[sources.orders]\nspeed = 1", "BFF_SOURCES__ORDERS__SPEED"),
-        (b"[cors]\norigins = [1]", "BFF_CORS__ORIGINS"),
-        (b"[cors]\norigins = ['https://a.example.com', 'junk']", "BFF_CORS__ORIGINS"),
+        (b"[cors]\norigins = [1]", "(BFF_CORS__ORIGINS)"),
+        (b"[cors]\norigins = ['https://a.example.com', 'junk']", "(BFF_CORS__ORIGINS)"),
         (b"orders_service_url = 5", "ORDERS_SERVICE_URL"),
         (b"orders_service_url = [5]", "ORDERS_SERVICE_URL"),
         (b"orders_service_url = ['http://a', 'b']", "ORDERS_SERVICE_URL"),

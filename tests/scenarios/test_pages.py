@@ -122,6 +122,16 @@ def test_first_out_of_range_is_bad_input(gateway: RunningGateway, services: Tapp
     assert services.calls == []
 
 
+def test_a_filter_too_long_is_bad_input(gateway: RunningGateway, services: Tapped) -> None:
+    """A search that no URL can hold is the client's mistake, and costs no call; one that is just short enough is asked."""
+    query = "query ($text: String) { products(search: $text) { totalCount } }"
+    answer = gateway.ask("web", query, {"text": "ü" * 501})
+    assert answer["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+    assert "500" in answer["errors"][0]["message"]
+    assert services.calls == []
+    assert gateway.ask("web", query, {"text": "ü" * 500}) == {"data": {"products": {"totalCount": 0}}}
+
+
 def test_a_cursor_that_is_none_is_bad_input(gateway: RunningGateway) -> None:
     """A cursor that was made up, whether we can tell or only the service can, is the client's mistake."""
     for after in ("nonsense", "WyJtYWRlLXVwIiwwXQ"):
