@@ -22,10 +22,14 @@ _NO_TIMEOUTS = {"timeout": {"connect": None, "read": None, "write": None, "pool"
 """Time is bounded once, from outside: see `traffic/attempt.py`."""
 
 
+_KEEP_ALIVE_S = 4.0
+"""Servers commonly close what has been idle for 5 seconds: we do first, or a request meets a connection on its way out."""
+
+
 class HttpxWire:
     """HTTP/1.1 with keep-alive over `httpx.AsyncHTTPTransport`."""
 
-    def __init__(self, *, max_connections: int, keepalive_expiry_s: float = 15.0) -> None:
+    def __init__(self, *, max_connections: int, keepalive_expiry_s: float = _KEEP_ALIVE_S) -> None:
         self._transport = httpx.AsyncHTTPTransport(
             verify=ssl.create_default_context(),
             trust_env=False,

@@ -21,7 +21,19 @@ from bff.errors import (
     TokenNeeded,
     TooComplex,
 )
-from datasources.errors import BreakerOpen
+from datasources.errors import (
+    BadAnswer,
+    BreakerOpen,
+    Busy,
+    Forbidden,
+    NotReached,
+    Problem,
+    QueueFull,
+    Rejected,
+    SourceError,
+    TimedOut,
+    Unauthenticated,
+)
 from schema.errors import BadUserInput, NotAllowed, SignInNeeded
 
 REFUSALS: list[tuple[GatewayError, str, int | None]] = [
@@ -169,3 +181,32 @@ def test_a_fault_is_logged_by_kind_and_place(caplog: pytest.LogCaptureFixture) -
     assert "test_errors.py" in fields["frames"][-1]
     assert "password" not in json.dumps([record.getMessage(), fields])
     assert record.exc_info is None
+
+
+@pytest.mark.parametrize(
+    ("error", "extensions"),
+    [
+        (BreakerOpen("users", 0.0), {"code": "UPSTREAM_UNAVAILABLE", "source": "users", "retryAfter": 1}),
+        (Busy("users", 503, None), {"code": "UPSTREAM_UNAVAILABLE", "source": "users"}),
+        (QueueFull("orders"), {"code": "UPSTREAM_UNAVAILABLE", "source": "orders"}),
+        (NotReached("orders", sent=True), {"code": "UPSTREAM_UNAVAILABLE", "source": "orders"}),
+        (TimedOut("orders", counts=True), {"code": "UPSTREAM_TIMEOUT", "source": "orders"}),
+        (BadAnswer("orders", counts=True), {"code": "UPSTREAM_ERROR", "source": "orders"}),
+        (Rejected("orders", 400, Problem("t", "d")), {"code": "UPSTREAM_ERROR", "source": "orders"}),
+        (Unauthenticated("orders"), {"code": "UNAUTHENTICATED", "source": "orders"}),
+        (Forbidden("orders"), {"code": "FORBIDDEN", "source": "orders"}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_kind_of_source_error_has_its_code(error: SourceError, extensions: dict[str, object]) -> None:
+    """Code and source always; `retryAfter` where it is known, and then a whole second at the least."""
+    assert errors.of_execution(GraphQLError("x", original_error=error), "request-1")["extensions"] == extensions
+
+
+def test_a_masked_fault_is_told_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """What the client is not told, somebody is."""
+    errors.of_execution(GraphQLError("x", original_error=KeyError("secret")), "request-1")
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("bff.errors", "ERROR")
+    assert record.fields["kind"] == "KeyError"  # type: ignore[attr-defined]
+    assert "secret" not in str(vars(record))

@@ -71,7 +71,13 @@ async def tapped_services(data: DemoData | None = None) -> AsyncIterator[Tapped]
     servers, tasks = [], []
     for name, app in apps.items():
         config = uvicorn.Config(
-            _tap(name, app, tapped), port=0, lifespan="off", access_log=False, log_config=None, ws="none"
+            _tap(name, app, tapped),
+            port=0,
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            ws="none",
+            timeout_keep_alive=75,
         )
         server = uvicorn.Server(config)
         config.load()
