@@ -3,11 +3,16 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from bff.demo.serve import ANY_PORTS, running
 from tests.support.background import Background
 from tests.support.gateways import RunningGateway, running_gateway
 from tests.support.services import Tapped, tapped_services
+
+# The same examples each time, and no clock: a test that fails does so for everybody.
+hypothesis_settings.register_profile("project", derandomize=True, deadline=None)
+hypothesis_settings.load_profile("project")
 
 StartGateway = Callable[..., RunningGateway]
 
