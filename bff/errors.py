@@ -14,7 +14,7 @@ An error that is none of these, of `schema.errors` or of `datasources.errors`, i
 
 import logging
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import ceil
 from typing import Any, ClassVar
 
@@ -158,6 +158,11 @@ def of_execution(error: GraphQLError, request_id: str) -> dict[str, Any]:
         log_fault(original or error, request_id)
         message, extensions = "Internal server error.", {"code": INTERNAL}
     return {**_position(error), "message": message, "extensions": extensions}
+
+
+def codes_of(told: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The codes of entries of `errors`, each once, in order."""
+    return list(dict.fromkeys(error["extensions"]["code"] for error in told))
 
 
 def _position(error: GraphQLError) -> dict[str, Any]:

@@ -12,9 +12,7 @@ import msgspec
 import orjson
 from starlette.types import Receive
 
-from bff.errors import BadRequest, CsrfPrevented
-
-Headers = tuple[tuple[bytes, bytes], ...]
+from bff.errors import BadRequest, CsrfPrevented, Headers
 
 _MOST_PARAMETERS = 20
 _FORM_TYPES = frozenset({"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"})
@@ -78,9 +76,13 @@ def _media_range(part: str) -> tuple[str, float]:
         key, _, value = parameter.partition("=")
         if key.strip() == "q":
             quality = float(value) if _QUALITY.match(value.strip()) else 0.0
-        elif key.strip() == "charset" and value.strip().strip('"') not in {"utf-8", "utf8"}:
+        elif key.strip() == "charset" and not _is_utf8(value):
             return name, 0.0
     return name, quality
+
+
+def _is_utf8(charset: str) -> bool:
+    return charset.strip().strip('"') in {"utf-8", "utf8"}
 
 
 def _rank(name: str, media: MediaType) -> int:
@@ -97,7 +99,7 @@ def check_content(content_type: bytes | None, encoding: bytes | None) -> None:
         raise BadRequest("Expected content-type application/json.", status=415)
     for parameter in parameters:
         key, _, value = parameter.partition("=")
-        if key.strip() == "charset" and value.strip().strip('"') not in {"utf-8", "utf8"}:
+        if key.strip() == "charset" and not _is_utf8(value):
             raise BadRequest("Expected charset utf-8.", status=415)
     if encoding is not None and encoding.strip().lower() not in {b"", b"identity"}:
         raise BadRequest("Expected a body without content-encoding.", status=415)

@@ -190,8 +190,7 @@ def _refusal(exchange: Exchange, told: list[dict[str, Any]], status: int | None,
     if status is None:
         status = 400 if media is MediaType.RESPONSE else 200
     body = http.encode({"errors": told})
-    codes = tuple(dict.fromkeys(error["extensions"]["code"] for error in told))
-    return Response(status, http.content_headers(media, body) + headers, body, codes, "refused")
+    return Response(status, http.content_headers(media, body) + headers, body, tuple(errors.codes_of(told)), "refused")
 
 
 def _decoded(exchange: Exchange) -> GraphQLRequest:

@@ -23,8 +23,9 @@ def committed(variant: str) -> str | None:
 def check() -> list[str]:
     """What differs, a line each: breaking changes first, as such; an empty list where nothing does."""
     lines: list[str] = []
+    schemas = variant_schemas()
     for variant in VARIANTS:
-        now, before = current(variant.name), committed(variant.name)
+        now, before = sdl(schemas[variant.name]), committed(variant.name)
         if before is None:
             lines.append(f"{variant.name}: no SDL is committed")
         elif now != before:

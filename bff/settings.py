@@ -262,7 +262,9 @@ class Settings(BaseSettings):
             for variant in type(self.variants).model_fields
             if "rate" in getattr(self.variants, variant).model_fields_set
         ]
-        return [*named, *(name for name in ("redis_url",) if name in self.model_fields_set)]
+        if "redis_url" in self.model_fields_set:
+            named.append("redis_url")
+        return named
 
 
 class _Environment(PydanticBaseSettingsSource):

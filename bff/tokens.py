@@ -1,4 +1,4 @@
-"""Development tokens. `bff dev` and `bff token` share a secret that everybody knows; `bff serve` never takes it."""
+"""Development tokens. `bff dev` and `bff token` share a secret that everybody knows; `bff serve` has no such default."""
 
 import time
 

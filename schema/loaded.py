@@ -29,7 +29,9 @@ class Loaded(FieldExtension):
         key = next_(source, info, **kwargs)
         if key is None:
             return None
-        loading = getattr(info.context.loaders, self.loader).load(key)
+        return self._finish(getattr(info.context.loaders, self.loader).load(key), info)
+
+    def _finish(self, loading: Awaitable[Any], info: Info) -> Awaitable[Any]:
         return loading if self.show is None else self._shown(loading, info)
 
     async def _shown(self, loading: Awaitable[Any], info: Info) -> Any:
@@ -40,8 +42,8 @@ class Loaded(FieldExtension):
 class LoadedList(Loaded):
     """As `Loaded`, for a list. An item that failed is left out and told in `errors`, so that it costs nothing but itself."""
 
-    async def _shown(self, loading: Awaitable[Any], info: Info) -> Any:
-        value = await super()._shown(loading, info) if self.show else await loading
+    async def _finish(self, loading: Awaitable[Any], info: Info) -> Any:
+        value = await super()._finish(loading, info)
         if value is None:
             return None
         failed = [item for item in value if isinstance(item, Exception)]
@@ -50,8 +52,3 @@ class LoadedList(Loaded):
         path = info.path.as_list()
         info.context.partial_errors.extend(PartialError(error, path) for error in failed)
         return [item for item in value if not isinstance(item, Exception)]
-
-    def resolve(self, next_: Callable[..., Any], source: Any, info: Info, **kwargs: Any) -> Any:
-        """A coroutine of the list."""
-        key = next_(source, info, **kwargs)
-        return None if key is None else self._shown(getattr(info.context.loaders, self.loader).load(key), info)

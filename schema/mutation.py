@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable
+from dataclasses import fields
 from hashlib import sha256
 from math import isfinite
 from typing import Any
@@ -141,7 +142,7 @@ async def _may_change_order(context: Context, order_id: int) -> bool:
 
 def _changes(given: Any, never_null: tuple[str, ...]) -> tuple[dict[str, Any], list[UserError]]:
     """The members that were given, by the service's names (which are the graph's), or what is wrong with them."""
-    names = [name for name, _ in vars(type(given))["__dataclass_fields__"].items()]
+    names = [field.name for field in fields(given)]
     changes = {name: value for name in names if (value := getattr(given, name)) is not strawberry.UNSET}
     if not changes:
         return {}, [_invalid(None, f"Expected at least one of {', '.join(names)}.")]

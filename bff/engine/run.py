@@ -23,7 +23,7 @@ class Answer:
     @property
     def codes(self) -> list[str]:
         """The errors' codes, each once, in order."""
-        return list(dict.fromkeys(error["extensions"]["code"] for error in self.payload.get("errors", ())))
+        return errors.codes_of(self.payload.get("errors", ()))
 
 
 async def run(
