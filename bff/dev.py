@@ -12,6 +12,7 @@ from bff.demo.options import DemoOptions
 from bff.demo.serve import DEFAULT_PORTS, running
 from bff.server import Server, listen
 from bff.settings import SOURCES, Settings
+from bff.sockets import url_of
 from datasources.traffic.balance import InstanceOptions
 from schema.variants import VARIANTS
 
@@ -29,8 +30,7 @@ async def run(settings: Settings) -> None:
             places = {f"{name}_service_url": (InstanceOptions(urls[name]),) for name in missing}
             settings = settings.model_copy(update=places)
         gateway = create(settings, "dev")
-        host, port = listener.getsockname()[:2]
-        _greet(settings, f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        _greet(settings, url_of(listener))
         await Server(with_cors(gateway, settings), gateway, settings).serve(sockets=[listener])
 
 

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from bff.app import Gateway
 from bff.settings import Settings
+from bff.sockets import listening
 
 _log = logging.getLogger("bff.server")
 _KEEP_ALIVE_S = 75
@@ -79,14 +80,7 @@ class Server(uvicorn.Server):
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket. Raises `OSError` that names the address."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named: asyncio sets TCP_NODELAY only where it is.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
+        return listening(host, port)
     except OSError as error:
-        listener.close()
         raise OSError(error.errno, f"can't listen on {host}:{port}: {error.strerror}") from error
-    return listener

@@ -57,11 +57,6 @@ class Loader(DataLoader[K, V | None], Generic[K, V]):
             return shared
         return asyncio.shield(shared)
 
-    def replace(self, key: K, value: V) -> None:
-        """From now on the key has that value: after a write."""
-        self.clear(key)
-        self.prime(key, value)
-
 
 @dataclass(frozen=True, slots=True)
 class UserOrdersKey:

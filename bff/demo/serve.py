@@ -7,7 +7,6 @@ and are left alone. Requests are not logged.
 import asyncio
 import errno
 import socket
-import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from types import MappingProxyType
@@ -19,6 +18,7 @@ from starlette.types import ASGIApp
 from bff.demo.apps import demo_apps
 from bff.demo.data import DemoData
 from bff.demo.options import DEFAULT_OPTIONS, DemoOptions
+from bff.sockets import listening, url_of
 
 DEFAULT_PORTS: Final[Mapping[str, int]] = MappingProxyType({"users": 8101, "orders": 8102, "products": 8103})
 ANY_PORTS: Final[Mapping[str, int]] = MappingProxyType(dict.fromkeys(DEFAULT_PORTS, 0))
@@ -27,7 +27,6 @@ ANY_PORTS: Final[Mapping[str, int]] = MappingProxyType(dict.fromkeys(DEFAULT_POR
 KEEP_ALIVE_S: Final = 75
 # How long a request may still take once the services are to stop.
 DRAIN_S: Final = 2
-BACKLOG: Final = 2048
 
 
 @asynccontextmanager
@@ -65,7 +64,7 @@ async def running(
         tasks = [asyncio.create_task(server.run_until_stopped()) for server in servers]
         try:
             # The kernel takes connections from here on; the servers pick them up on the loop's next turns.
-            yield {name: _url(sock) for name, sock in bound.items()}
+            yield {name: url_of(sock) for name, sock in bound.items()}
         finally:
             for server in servers:
                 server.should_exit = True
@@ -102,25 +101,10 @@ class _Server(uvicorn.Server):
 
 
 def _listening(name: str, host: str, port: int, *, fall_back: bool) -> socket.socket:
-    # The protocol is named, though it goes without saying: asyncio sends small packets at once (TCP_NODELAY) only on
-    # sockets that bear it. Without, each answer would wait some 40 ms for the client's delayed acknowledgement.
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        if sys.platform != "win32":
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-        # Listens at once: two sockets may be bound to one port as long as neither listens, and the clash came later.
-        sock.listen(BACKLOG)
+        return listening(host, port)
     except OSError as error:
-        sock.close()
         if fall_back and error.errno == errno.EADDRINUSE:
             return _listening(name, host, 0, fall_back=False)
         reason = error.strerror or error
         raise OSError(error.errno, f"the {name} service cannot listen on {host}:{port}: {reason}") from error
-    return sock
-
-
-def _url(sock: socket.socket) -> str:
-    host, port = sock.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -235,7 +235,7 @@ async def test_a_replaced_key_has_the_new_value() -> None:
     """Whatever was loaded before."""
     loader = Loader(opened())
     assert await loader.load(1) == 10
-    loader.replace(1, "new")
+    loader.clear(1).prime(1, "new")
     assert await loader.load(1) == "new"
 
 
@@ -245,7 +245,7 @@ async def test_a_load_under_way_does_not_overwrite_what_was_replaced() -> None:
     loader = Loader(batches)
     before = loader.load(1)
     await turns()
-    loader.replace(1, "new")
+    loader.clear(1).prime(1, "new")
     batches.gate.set()
     assert await before == 10
     assert await loader.load(1) == "new"

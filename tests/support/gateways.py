@@ -14,6 +14,7 @@ from bff import tokens
 from bff.app import Gateway, Mode, create, with_cors
 from bff.server import listen
 from bff.settings import Settings, load
+from bff.sockets import url_of
 
 SECRET = "a secret that only the tests know, and long enough"
 
@@ -85,7 +86,7 @@ async def running_gateway(
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:  # noqa: ASYNC110 - uvicorn tells it in no other way
         await asyncio.sleep(0.005)
-    running = RunningGateway(f"http://127.0.0.1:{listener.getsockname()[1]}", settings, gateway)
+    running = RunningGateway(url_of(listener), settings, gateway)
     try:
         yield running
     finally:
