@@ -54,6 +54,8 @@ class Visit:
 
     async def run(self, example: str) -> None:
         """Open an example from the panel and press the execute button."""
+        # The page comes with an example in the editor: until that is there, it is not ready for another.
+        await expect(self.page.locator('.examples button[aria-pressed="true"]')).to_have_count(1)
         button = self.page.get_by_role("button", name=example)
         await button.click()
         await expect(button).to_have_attribute("aria-pressed", "true")  # it is in the editor: a machine is faster than that
