@@ -7,7 +7,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -28,8 +28,9 @@ from bff.graphiql.page import page
 from bff.graphiql.static import PREFIX as ASSETS_PREFIX
 from bff.graphiql.static import Assets
 from bff.observe import access_log
-from bff.observe.listeners import log_breakers, to_all
+from bff.observe.listeners import log_event, to_all
 from bff.observe.metrics import CONTENT_TYPE, Metrics
+from bff.reload import Reload
 from bff.settings import SOURCES, Settings, SettingsError
 from datasources.caller import Deadline
 from datasources.events import Listener
@@ -53,12 +54,19 @@ class Gateway(FastAPI):
     """The application. `drain()` makes it refuse what is new; `in_flight` counts what still runs."""
 
     def __init__(
-        self, endpoints: Mapping[str, Endpoint], services: pipeline.Services, deadline_s: float, **options: Any
+        self,
+        endpoints: Mapping[str, Endpoint],
+        services: pipeline.Services,
+        deadline_s: float,
+        reload: Callable[[], None],
+        **options: Any,
     ) -> None:
         super().__init__(title="bff", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, **options)
         self._endpoints = {endpoint.variant.path: endpoint for endpoint in endpoints.values()}
         self._services = services
         self._deadline_s = deadline_s
+        self.reload = reload
+        """Read the settings again, and take over what can change while it runs: where the services are."""
         self.in_flight = 0
         self.draining = False
         self.started = False
@@ -130,30 +138,48 @@ async def _send(response: Response, request_id: str, send: Send) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Sourced:
-    """The sources with the wires below them, which are to be closed at the end."""
+    """The sources, with their stacks by name and the wires below them, which are to be closed at the end."""
 
     sources: Sources
-    wires: tuple[Wire, ...]
+    stacks: Mapping[str, Stack]
+    wires: Sequence[Wire]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """While the context is open, the stacks do what they do beside the calls."""
+        beside = [asyncio.create_task(stack.run()) for stack in self.stacks.values()]
+        try:
+            yield
+        finally:
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+            await asyncio.gather(*(stack.aclose() for stack in self.stacks.values()))
+            await asyncio.gather(*(wire.aclose() for wire in self.wires))
 
 
-def create(settings: Settings, mode: Mode = "serve") -> Gateway:
-    """Wire the gateway. Raises `SettingsError` where something that it can't do without is missing."""
+def create(settings: Settings, mode: Mode = "serve", load_again: Callable[[], Settings] | None = None) -> Gateway:
+    """Wire the gateway. Raises `SettingsError` where something that it can't do without is missing.
+
+    `load_again` reads the settings anew when the gateway is told to reload; without it there is nothing to read.
+    """
     if missing := _missing(settings):
         raise SettingsError("\n".join(missing))
     authenticator = Authenticator(_auth_options(settings))
     metrics = Metrics(SOURCES)
-    sourced = _sources(settings, to_all([metrics.on_event, log_breakers]))
+    sourced = _sources(settings, to_all([metrics.on_event, log_event]))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        gateway.started = True
-        yield
-        gateway.drain()
-        await asyncio.gather(*(wire.aclose() for wire in sourced.wires))
+        async with sourced.running():
+            gateway.started = True
+            yield
+            gateway.drain()
 
     services = pipeline.Services(authenticator, sourced.sources, metrics, lambda: gateway.draining)
     endpoints = _endpoints(settings, mode)
-    gateway = Gateway(endpoints, services, settings.request.deadline_s, lifespan=lifespan)
+    reload = Reload(settings, load_again, sourced.stacks)
+    gateway = Gateway(endpoints, services, settings.request.deadline_s, reload, lifespan=lifespan)
     _add_operations(gateway, sourced.sources, metrics)
     gateway.mount(ASSETS_PREFIX, Assets(), name="graphiql")
     if mode == "dev":
@@ -197,15 +223,17 @@ def _auth_options(settings: Settings) -> AuthOptions:
 
 
 def _sources(settings: Settings, emit: Listener) -> _Sourced:
+    stacks: dict[str, Stack] = {}
     wires: list[Wire] = []
 
     def bound(source: type[S]) -> S:
         options = getattr(settings.sources, source.name)
-        wires.append(HttpxWire(max_connections=options.bulkhead.max_concurrent))
-        stack = Stack(source.name, settings.instances(source.name) or (), options.traffic(), wires[-1], emit)
+        wires.append(HttpxWire(options.wire()))
+        instances = settings.instances(source.name) or ()
+        stack = stacks[source.name] = Stack(source.name, instances, options.traffic(), wires[-1], emit)
         return source(stack, forward_identity=options.forward_identity)
 
-    return _Sourced(Sources(bound(Users), bound(Orders), bound(Products)), tuple(wires))
+    return _Sourced(Sources(bound(Users), bound(Orders), bound(Products)), stacks, wires)
 
 
 def _endpoints(settings: Settings, mode: Mode) -> dict[str, Endpoint]:

@@ -7,7 +7,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from socket import socket
 from typing import Any
@@ -61,9 +61,11 @@ def main() -> None:
 @click.option("--workers", type=int, help="How many processes serve.")
 def serve(host: str | None, port: int | None, config: Path | None, workers: int | None) -> None:
     """The gateway alone, in production mode, in front of the services that the settings name."""
-    settings = load(os.environ, file=config, command_line={"host": host, "port": port, "workers": workers})
+    given = {"host": host, "port": port, "workers": workers}
+    read = partial(load, os.environ, file=config, command_line=given)
+    settings = read()
     logs.configure(settings.log_level, settings.log_format or "json")
-    gateway = create(settings)
+    gateway = create(settings, load_again=read)
     with listen(settings.host or "0.0.0.0", settings.port) as listener:  # noqa: S104 - a server's default, by contract
         # What is made at start-up lives as long as the process: the collector need not look at it again, and several
         # processes can share it.
@@ -84,10 +86,10 @@ def _serve(gateway: Gateway, settings: Settings, listener: socket) -> None:
 @_common
 def dev_(host: str | None, port: int | None, config: Path | None) -> None:
     """The whole thing on one machine: three demo services, and the gateway in front of them."""
-    given = {"host": host, "port": port}
-    settings = tokens.with_secret(load(os.environ, file=config, command_line=given))
+    read = partial(load, os.environ, file=config, command_line={"host": host, "port": port})
+    settings = read()
     logs.configure(settings.log_level, settings.log_format or "console")
-    uvloop.run(dev.run(settings))
+    uvloop.run(dev.run(tokens.with_secret(settings), lambda: tokens.with_secret(read())))
 
 
 @main.command(name="demo-services")

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import click
@@ -19,8 +20,9 @@ from schema.variants import VARIANTS
 _DAYS_30_S = 30 * 86_400
 
 
-async def run(settings: Settings) -> None:
+async def run(settings: Settings, load_again: Callable[[], Settings]) -> None:
     """The demo services for those sources that the settings don't place elsewhere, and the gateway. Until a signal."""
+    places: dict[str, tuple[InstanceOptions, ...]] = {}
     async with AsyncExitStack() as stack:
         listener = listen(settings.host or "127.0.0.1", settings.port)
         stack.callback(listener.close)
@@ -29,7 +31,13 @@ async def run(settings: Settings) -> None:
             urls = await stack.enter_async_context(running(fall_back=True))
             places = {f"{name}_service_url": (InstanceOptions(urls[name]),) for name in missing}
             settings = settings.model_copy(update=places)
-        gateway = create(settings, "dev")
+
+        def again() -> Settings:
+            found = load_again()
+            unplaced = {name: place for name, place in places.items() if getattr(found, name) is None}
+            return found.model_copy(update=unplaced)
+
+        gateway = create(settings, "dev", again)
         _greet(settings, url_of(listener))
         await Server(with_cors(gateway, settings), gateway, settings).serve(sockets=[listener])
 

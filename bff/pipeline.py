@@ -24,6 +24,7 @@ from bff.errors import (
 )
 from bff.exchange import Exchange, Response
 from bff.gate.auth import Authenticator
+from bff.hangup import UntilGone
 from bff.http import GraphQLRequest, MediaType
 from bff.observe.metrics import Metrics
 from datasources.caller import Caller
@@ -131,13 +132,17 @@ async def execute(exchange: Exchange, services: Services) -> Response | None:
         services.sources,
         Loaders(services.sources, caller),
     )
-    answer = await run_operation(
-        exchange.endpoint.schema,
-        operation,
-        _decoded(exchange).variables,
-        context,
-        hide_suggestions=exchange.endpoint.plans.hide_suggestions,
-    )
+    try:
+        async with UntilGone(exchange.receive):
+            answer = await run_operation(
+                exchange.endpoint.schema,
+                operation,
+                _decoded(exchange).variables,
+                context,
+                hide_suggestions=exchange.endpoint.plans.hide_suggestions,
+            )
+    finally:
+        context.loaders.close()
     return _of_answer(exchange, answer)
 
 

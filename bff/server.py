@@ -1,7 +1,7 @@
 """Runs an application under uvicorn so that it stops well.
 
 On SIGTERM or SIGINT: it says on `/ready` that it is draining and takes no new request; what is in flight is finished, for
-`drain.timeout_s` at most; then it exits with 0. A second signal stops it at once.
+`drain.timeout_s` at most; then it exits with 0. A second signal stops it at once. On SIGHUP the settings are read again.
 """
 
 import asyncio
@@ -53,10 +53,11 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.handle_exit, number, None)
+        loop.add_signal_handler(signal.SIGHUP, self._gateway.reload)
         try:
             yield
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(number)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature

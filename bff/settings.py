@@ -16,15 +16,21 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from bff.gate.limits import LimitOptions
 from bff.observe.logs import LogFormat, LogLevel
-from datasources.traffic.balance import InstanceOptions
+from datasources.traffic.balance import BalanceOptions, InstanceOptions
 from datasources.traffic.breaker import BreakerOptions
 from datasources.traffic.bulkhead import BulkheadOptions
+from datasources.traffic.cache import CacheOptions
+from datasources.traffic.health import HealthOptions
+from datasources.traffic.hedge import HedgeOptions
+from datasources.traffic.retry import RetryOptions
 from datasources.traffic.stack import TrafficOptions
+from datasources.wire import TlsOptions, WireOptions
 
 DEFAULT_FILE = "bff.toml"
 STAFF_COST = 20_000
 _MOST_INSTANCES = 100
 _MOST_WEIGHT = 1000
+_SPARE_CONNECTIONS = 4
 _WEIGHT = re.compile(r"[0-9]{1,6}\Z")
 _PREFIX = "BFF_"
 _FILE_VARIABLE = "BFF_CONFIG"
@@ -113,34 +119,45 @@ class _Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class RetrySettings(_Options):
-    """Taken and kept for the day on which reads are tried again; each call is made once."""
-
-    attempts: int = Field(default=2, ge=1, le=10)
-    budget_ratio: float = Field(default=0.2, ge=0, le=1)
-
-
-class CacheSettings(_Options):
-    """Taken and kept for the day on which answers of services are cached; none is."""
-
-    enabled: bool = True
-    max_entries: int = Field(default=10_000, ge=1, le=10_000_000)
-
-
 class SourceSettings(_Options):
     """How one service is called."""
 
     timeout_s: float = Field(default=2.0, gt=0, le=300)
-    retry: RetrySettings = RetrySettings()
+    connect_timeout_s: float = Field(default=1.0, gt=0, le=300)
+    http2: bool = False
+    tls: TlsOptions = TlsOptions()
+    retry: RetryOptions = RetryOptions()
+    hedge: HedgeOptions = HedgeOptions()
     breaker: BreakerOptions = BreakerOptions()
     bulkhead: BulkheadOptions = BulkheadOptions()
-    cache: CacheSettings = CacheSettings()
+    balance: BalanceOptions = BalanceOptions()
+    health: HealthOptions = HealthOptions()
+    cache: CacheOptions = CacheOptions()
     forward_identity: bool = True
     max_response_bytes: int = Field(default=10 * 1024 * 1024, ge=1024, le=1024 * 1024 * 1024)
 
     def traffic(self) -> TrafficOptions:
         """The options of the source's stack."""
-        return TrafficOptions(self.timeout_s, self.max_response_bytes, self.breaker, self.bulkhead)
+        return TrafficOptions(
+            timeout_s=self.timeout_s,
+            max_response_bytes=self.max_response_bytes,
+            cache=self.cache,
+            retry=self.retry,
+            hedge=self.hedge,
+            bulkhead=self.bulkhead,
+            breaker=self.breaker,
+            balance=self.balance,
+            health=self.health,
+        )
+
+    def wire(self) -> WireOptions:
+        """The options of the source's connections. Health checks never wait for one behind the calls."""
+        return WireOptions(
+            max_connections=self.bulkhead.max_concurrent + _SPARE_CONNECTIONS,
+            connect_timeout_s=self.connect_timeout_s,
+            http2=self.http2,
+            tls=self.tls,
+        )
 
 
 class _ProductsSettings(SourceSettings):
@@ -252,12 +269,6 @@ class Settings(BaseSettings):
     def idle(self) -> list[str]:
         """The settings that somebody set and that this version doesn't act on."""
         named = [
-            f"sources.{source}.{part}"
-            for source in SOURCES
-            for part in ("retry", "cache")
-            if part in getattr(self.sources, source).model_fields_set
-        ]
-        named += [
             f"variants.{variant}.rate"
             for variant in type(self.variants).model_fields
             if "rate" in getattr(self.variants, variant).model_fields_set

@@ -1,4 +1,4 @@
-"""Several processes that do the same work. One that dies is replaced; a signal is passed on; the end of all is the end."""
+"""Several processes that do the same work. One that dies is replaced; signals are passed on; the end of all is the end."""
 
 import logging
 import multiprocessing
@@ -6,7 +6,7 @@ import multiprocessing.connection
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from types import FrameType
@@ -19,25 +19,25 @@ _PAUSE_S = 1.0
 
 
 def supervise(workers: int, work: Callable[[], None]) -> None:
-    """Run `work` in so many forks of this process, until SIGTERM or SIGINT has ended them all."""
+    """Run `work` in so many forks of this process, until SIGTERM or SIGINT has ended them all. SIGHUP reaches each."""
     context = multiprocessing.get_context("fork")
     processes: list[BaseProcess] = []
     stopping = threading.Event()
 
     def stop(number: int, _: FrameType | None) -> None:
         stopping.set()
-        for process in processes:
-            if process.pid is not None and process.exitcode is None:
-                os.kill(process.pid, number)
+        _tell(processes, number)
 
     def begin() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the worker sets its own: not a reason to end
         for number in _STOP:
             signal.signal(number, signal.SIG_DFL)  # not the supervisor's: the worker sets its own
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_STOP, signal.SIGHUP))
         work()
 
     for number in _STOP:
         signal.signal(number, stop)
+    signal.signal(signal.SIGHUP, lambda number, _: _tell(processes, number))
     while processes or not stopping.is_set():
         while len(processes) < workers and not stopping.is_set():
             with _signals_held_back():
@@ -52,10 +52,16 @@ def supervise(workers: int, work: Callable[[], None]) -> None:
                 stopping.wait(_PAUSE_S)
 
 
+def _tell(processes: Sequence[BaseProcess], number: int) -> None:
+    for process in processes:
+        if process.pid is not None and process.exitcode is None:
+            os.kill(process.pid, number)
+
+
 @contextmanager
 def _signals_held_back() -> Iterator[None]:
     """A signal waits until a fork is done. It would else find a worker that has no number yet, or still our own handler."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (*_STOP, signal.SIGHUP))
     try:
         yield
     finally:

@@ -1,16 +1,18 @@
 """What can go wrong with a call to a service.
 
-SourceError                 code                  counts against the service
+SourceError                 code                  counts against the service               a second try may help
 ├── Unavailable             UPSTREAM_UNAVAILABLE
-│   ├── BreakerOpen                               no: nothing was asked
-│   ├── QueueFull                                 no: refused here
-│   ├── NotReached                                yes: no connection, or one that broke before an answer
-│   └── Busy                                      503 yes, 429 no
-├── TimedOut                UPSTREAM_TIMEOUT      yes, where the service had its time
-├── BadAnswer               UPSTREAM_ERROR        5xx and what can't be read: yes; 400 and one wrong object: no
-├── Unauthenticated         UNAUTHENTICATED       no
-├── Forbidden               FORBIDDEN             no
-└── Rejected                UPSTREAM_ERROR        no: 404, 409 and 422, which the one who asked can mend
+│   ├── BreakerOpen                               no: nothing was asked                    no
+│   ├── QueueFull                                 no: refused here                         no
+│   ├── NotReached                                yes: no connection, or one that broke    yes
+│   └── Busy                                      503 yes, 429 no                          yes
+├── TimedOut                UPSTREAM_TIMEOUT      yes, where the service had its time      yes, where it was asked
+├── BadAnswer               UPSTREAM_ERROR        5xx and what can't be read: yes;         502, 504, an answer that broke off
+│                                                 400 and one wrong object: no
+├── Unauthenticated         UNAUTHENTICATED       no                                       no
+├── Forbidden               FORBIDDEN             no                                       no
+└── Rejected                UPSTREAM_ERROR        no: 404, 409 and 422, which the one      no
+                                                  who asked can mend
 
 Messages are fit for a client: they name the service and never its address, its words or what was asked.
 """
@@ -40,13 +42,14 @@ class SourceError(Exception):
     """The root: a call failed. Itself it stands for a call that fits no HTTP request.
 
     `counts` says whether the service is to blame, `asked` whether the call went out at all, `answered` whether any answer
-    came; `retry_after` is in seconds.
+    came, `retriable` whether the same call made again may fare better; `retry_after` is in seconds.
     """
 
     code: ClassVar[str] = "UPSTREAM_ERROR"
     outcome: ClassVar[str] = "error"
     answered: ClassVar[bool] = False
     asked: bool = True
+    retriable: bool = False
 
     def __init__(self, source: str, message: str, *, counts: bool = False, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -87,6 +90,7 @@ class NotReached(Unavailable):
     """No connection came about, or it broke before an answer began. `sent` tells whether the service may have acted."""
 
     outcome = "not_reached"
+    retriable = True
 
     def __init__(self, source: str, *, sent: bool) -> None:
         super().__init__(source, f"The {source} service could not be reached.", counts=True)
@@ -98,6 +102,7 @@ class Busy(Unavailable):
 
     outcome = "busy"
     answered = True
+    retriable = True
 
     def __init__(self, source: str, status: int, retry_after: float | None) -> None:
         super().__init__(source, f"The {source} service is busy.", counts=status >= 500, retry_after=retry_after)
@@ -111,7 +116,7 @@ class TimedOut(SourceError):
 
     def __init__(self, source: str, *, counts: bool, asked: bool = True) -> None:
         super().__init__(source, f"The {source} service took too long.", counts=counts)
-        self.asked = asked
+        self.asked = self.retriable = asked
 
 
 class BadAnswer(SourceError):
@@ -120,8 +125,9 @@ class BadAnswer(SourceError):
     outcome = "bad_answer"
     answered = True
 
-    def __init__(self, source: str, *, counts: bool) -> None:
+    def __init__(self, source: str, *, counts: bool, retriable: bool = False) -> None:
         super().__init__(source, f"The {source} service gave an answer that can't be used.", counts=counts)
+        self.retriable = retriable
 
 
 class Unauthenticated(SourceError):

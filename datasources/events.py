@@ -16,9 +16,33 @@ class BreakerState(StrEnum):
     HALF_OPEN = "half_open"
 
 
+class CacheResult(StrEnum):
+    """How the cache came to an answer."""
+
+    HIT = "hit"
+    PARTIAL = "partial"
+    """A part of the keys was at hand; the rest was asked for."""
+    REVALIDATED = "revalidated"
+    STALE = "stale"
+    MISS = "miss"
+
+
+class InstanceState(StrEnum):
+    """Whether an instance gets calls."""
+
+    IN = "in"
+    EJECTED = "ejected"
+    """For a while, after faults in a row."""
+    UNHEALTHY = "unhealthy"
+    """Until its health check says otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class CallEnded:
-    """One attempt went over the wire and ended; `outcome` is `ok` or that of the error."""
+    """One attempt went over the wire and ended; `outcome` is `ok` or that of the error.
+
+    `status` is the answer's, None where none came; `problem` what a problem document named itself (its title), for the log.
+    """
 
     source: str
     route: str
@@ -27,6 +51,8 @@ class CallEnded:
     outcome: str
     duration_s: float
     request_id: str
+    status: int | None = None
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +66,53 @@ class CallRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class CallRetried:
+    """A call is made again after `delay_s`; `outcome` is what came of the try before. A hedge has the outcome `hedge`."""
+
+    source: str
+    route: str
+    outcome: str
+    delay_s: float
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallCached:
+    """A read passed the cache."""
+
+    source: str
+    route: str
+    result: CacheResult
+
+
+@dataclass(frozen=True, slots=True)
+class CallShared:
+    """A read waits for what another one is asking already."""
+
+    source: str
+    route: str
+
+
+@dataclass(frozen=True, slots=True)
 class BreakerChanged:
-    """A source's breaker went from one state to another."""
+    """A breaker went from one state to another. `route` is None for the source's own; `forced` by an administrator."""
 
     source: str
     before: BreakerState
     after: BreakerState
+    route: str | None = None
+    forced: bool = False
 
 
-Event = CallEnded | CallRefused | BreakerChanged
+@dataclass(frozen=True, slots=True)
+class InstanceChanged:
+    """An instance is given calls again, or none for `for_s` seconds (None: until its health check passes)."""
+
+    source: str
+    instance: int
+    state: InstanceState
+    for_s: float | None = None
+
+
+Event = CallEnded | CallRefused | CallRetried | CallCached | CallShared | BreakerChanged | InstanceChanged
 Listener = Callable[[Event], None]

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
+from typing import Any
 
 import msgspec
 
 from datasources.caller import Caller
 from datasources.errors import SourceError
 from datasources.money import amount
-from datasources.rest import Moment, Record, RestSource, Unreadable, joined
+from datasources.rest import MAX_IDS, Moment, Record, RestSource, Unreadable, joined
+from datasources.traffic.call import Call, Keyed, Stale
 
 
 class OrderStatus(StrEnum):
@@ -61,19 +64,18 @@ class Orders(RestSource[Order]):
 
     async def of_users(
         self, caller: Caller, user_ids: Sequence[int], *, limit: int, status: OrderStatus | None = None
-    ) -> dict[int, UserOrders | SourceError]:
+    ) -> dict[int, UserOrders | Stale | SourceError]:
         """For each of the users at most `limit` orders, newest first."""
-        wanted = list(dict.fromkeys(user_ids))
-        return await self._in_chunks(wanted, lambda chunk: self._chunk_of_users(caller, chunk, limit, status))
+        return await self._load(caller, list(dict.fromkeys(user_ids)), partial(self._by_users, limit, status))
 
-    async def _chunk_of_users(
-        self, caller: Caller, user_ids: Sequence[int], limit: int, status: OrderStatus | None
-    ) -> dict[int, list[Order | SourceError]]:
-        envelope = await self._get_items(
-            caller, {"userIds": joined(user_ids), "limit": str(limit), "status": status and status.value}
-        )
+    def _by_users(self, limit: int, status: OrderStatus | None, caller: Caller, user_ids: Sequence[Any]) -> Call:
+        keyed = Keyed(("user", limit, status), tuple(user_ids), partial(self._by_users, limit, status), MAX_IDS)
+        query = {"userIds": joined(user_ids), "limit": str(limit), "status": status and status.value}
+        return self._read(caller, query, partial(self._of_users, keyed.keys, limit), keyed=keyed)
+
+    def _of_users(self, user_ids: Sequence[Any], limit: int, body: bytes) -> dict[int, list[Order | SourceError]]:
         orders: dict[int, list[Order | SourceError]] = {user_id: [] for user_id in user_ids}
-        for item in envelope.items:
+        for item in self._decode_items(body).items:
             if not isinstance(item, Unreadable):
                 _append(orders, item.user_id, item, limit)
             elif item.keys.user_id is not None:

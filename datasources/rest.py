@@ -4,9 +4,10 @@ An object that doesn't fit its record costs itself alone: it stands as a `BadAns
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 from urllib.parse import urlencode
 
@@ -14,7 +15,8 @@ import msgspec
 
 from datasources.caller import Caller
 from datasources.errors import BadAnswer, Rejected, SourceError
-from datasources.traffic.call import Call, Reply
+from datasources.events import BreakerState
+from datasources.traffic.call import ID, Call, Keyed, Reply, Stale
 from datasources.traffic.stack import SourceStatus
 
 MAX_IDS = 200
@@ -39,17 +41,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[R]):
-    """A page of a resource. An item that could not be read stands in its place as the error it is."""
+    """A page of a resource. An item that could not be read stands in its place as the error it is.
+
+    `stale_s` is its age where it is past its time and nothing better could be had, else None.
+    """
 
     items: Sequence[R | SourceError]
     next_cursor: str | None
     total: int
+    stale_s: float | None = None
 
 
 class _Envelope(msgspec.Struct, Generic[T], rename="camel"):
     items: list[T]
-    next_cursor: str | None = None
-    total: int = 0
 
 
 class _PageEnvelope(msgspec.Struct, Generic[T], rename="camel"):
@@ -69,6 +73,10 @@ class Conduct(Protocol):
         """The source's present state."""
         ...
 
+    def force_breaker(self, state: BreakerState | None) -> None:
+        """Hold the breaker open or closed; None lets it be."""
+        ...
+
 
 class RestSource(Generic[R]):
     """One resource of one service. A subclass names it and adds what rest.md adds for it."""
@@ -80,6 +88,7 @@ class RestSource(Generic[R]):
     def __init__(self, conduct: Conduct, *, forward_identity: bool) -> None:
         self._conduct = conduct
         self._forward_identity = forward_identity
+        self._route_of_one = f"{self.path}/{{id}}"
         self._decode_one: Callable[[bytes], R] = msgspec.json.Decoder(self.record).decode
         self._decode_items = self._tolerant(_Envelope)
         self._decode_page = self._tolerant(_PageEnvelope)
@@ -91,38 +100,40 @@ class RestSource(Generic[R]):
         """The source's breaker and instances."""
         return self._conduct.status()
 
-    async def get(self, caller: Caller, id: int) -> R | None:
-        """The object with that id, or None where there is none. Raises `SourceError`."""
-        call = Call(
+    def force_breaker(self, state: BreakerState | None) -> None:
+        """Hold the breaker open or closed; None lets it be."""
+        self._conduct.force_breaker(state)
+
+    async def get_many(self, caller: Caller, ids: Sequence[int]) -> dict[int, R | Stale | SourceError]:
+        """The objects with those ids, each once. What does not exist is left out; what failed is its error.
+
+        `Stale` is an object past its time, where nothing better could be had.
+        """
+        return await self._load(caller, list(dict.fromkeys(ids)), self._by_ids)
+
+    def _by_ids(self, caller: Caller, ids: Sequence[Any]) -> Call:
+        keyed = Keyed(ID, tuple(ids), self._by_ids, MAX_IDS)
+        if len(ids) > 1:
+            return self._read(caller, {"ids": joined(ids)}, partial(self._many, keyed.keys), keyed=keyed)
+        return Call(
             "GET",
-            f"{self.path}/{{id}}",
-            f"{self.path}/{id}",
+            self._route_of_one,
+            f"{self.path}/{ids[0]}",
             caller,
-            self._decode_one,
+            partial(self._one, ids[0]),
             identity=self._forward_identity,
             missing_ok=True,
+            keyed=keyed,
         )
-        found: R | None = (await self._conduct(call)).value
-        if found is not None and found.id != id:
-            raise BadAnswer(self.name, counts=False)
-        return found
 
-    async def get_many(self, caller: Caller, ids: Sequence[int]) -> dict[int, R | SourceError]:
-        """The objects with those ids, each once. What does not exist is left out; what failed is its error."""
-        wanted = list(dict.fromkeys(ids))
-        if len(wanted) == 1:
-            try:
-                found = await self.get(caller, wanted[0])
-            except SourceError as error:
-                return {wanted[0]: error}
-            return {} if found is None else {found.id: found}
-        return await self._in_chunks(wanted, lambda chunk: self._get_chunk(caller, chunk))
+    def _one(self, id: int, body: bytes) -> dict[int, R | SourceError]:
+        found = self._decode_one(body)
+        return {id: found if found.id == id else BadAnswer(self.name, counts=False)}
 
-    async def _get_chunk(self, caller: Caller, ids: Sequence[int]) -> dict[int, R | SourceError]:
-        envelope = await self._get_items(caller, {"ids": joined(ids)})
+    def _many(self, ids: Sequence[int], body: bytes) -> dict[int, R | SourceError]:
         asked = set(ids)
         answers: dict[int, R | SourceError] = {}
-        for item in envelope.items:
+        for item in self._decode_items(body).items:
             if isinstance(item, Unreadable):
                 # One that doesn't even tell its id may be any of those that are missing.
                 for id_ in (item.id,) if item.id is not None else asked - answers.keys():
@@ -134,23 +145,25 @@ class RestSource(Generic[R]):
     async def page(self, caller: Caller, *, limit: int, cursor: str | None, **filters: str | None) -> Page[R]:
         """A page of at most `limit` (1 to 200) items after `cursor`. Raises `BadCursor`, `SourceError`."""
         query = {"limit": str(limit), "cursor": cursor, **filters}
+        call = self._read(caller, query, partial(self._page, limit), objects=_objects)
         try:
-            envelope = await self._get_items(caller, query, self._decode_page)
+            value = (await self._conduct(call)).value
         except Rejected as error:
             if error.status == 400 and cursor is not None:
                 raise BadCursor from error
             raise
+        page: Page[R] = replace(value.value, stale_s=value.age_s) if isinstance(value, Stale) else value
+        return page
+
+    def _page(self, limit: int, body: bytes) -> Page[R]:
+        envelope = self._decode_page(body)
         items = [item.error if isinstance(item, Unreadable) else item for item in envelope.items[:limit]]
         return Page(items, envelope.next_cursor, envelope.total)
 
-    async def _get_items(
-        self, caller: Caller, query: Mapping[str, str | None], decode: Callable[[bytes], Any] | None = None
-    ) -> "_Envelope[R | Unreadable]":
+    def _read(self, caller: Caller, query: Mapping[str, str | None], decode: Callable[[bytes], Any], **options: Any) -> Call:
         given = {name: value for name, value in query.items() if value is not None}
         target = f"{self.path}?{urlencode(given, safe=',')}"
-        call = Call("GET", self.path, target, caller, decode or self._decode_items, identity=self._forward_identity)
-        envelope: _Envelope[R | Unreadable] = (await self._conduct(call)).value
-        return envelope
+        return Call("GET", self.path, target, caller, decode, identity=self._forward_identity, **options)
 
     async def _write(
         self,
@@ -173,24 +186,28 @@ class RestSource(Generic[R]):
             identity=True,
             body=None if body is None else msgspec.json.encode(body),
             idempotency_key=key,
+            touches=id,
         )
         written: R = (await self._conduct(call)).value
         return written
 
-    @staticmethod
-    async def _in_chunks(keys: Sequence[int], load: Callable[[Sequence[int]], Any]) -> dict[int, Any]:
+    async def _load(
+        self, caller: Caller, keys: Sequence[int], narrow: Callable[[Caller, Sequence[Any]], Call]
+    ) -> dict[int, Any]:
         """Load the keys by 200, all chunks at once. A chunk that fails costs its own keys and no others."""
 
         async def guarded(chunk: Sequence[int]) -> dict[int, Any]:
             try:
-                found: dict[int, Any] = await load(chunk)
+                found: dict[int, Any] = (await self._conduct(narrow(caller, chunk))).value
             except SourceError as error:
                 return dict.fromkeys(chunk, error)
             return found
 
+        if not keys:
+            return {}
+        if len(keys) <= MAX_IDS:
+            return await guarded(keys)
         chunks = [keys[start : start + MAX_IDS] for start in range(0, len(keys), MAX_IDS)]
-        if len(chunks) == 1:
-            return await guarded(chunks[0])
         merged: dict[int, Any] = {}
         for found in await asyncio.gather(*map(guarded, chunks)):
             merged.update(found)
@@ -216,6 +233,11 @@ class RestSource(Generic[R]):
             return self._decode_one(bytes(raw))
         except msgspec.ValidationError:
             return Unreadable(BadAnswer(self.name, counts=False), read_keys(raw))
+
+
+def _objects(page: Page[Any]) -> dict[Hashable, Any]:
+    """A page's objects by id."""
+    return {item.id: item for item in page.items if not isinstance(item, SourceError)}
 
 
 class Keys(msgspec.Struct, frozen=True, rename="camel"):

@@ -30,12 +30,13 @@ class Entry(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class Stretch(Generic[R]):
-    """What a connection shows: `first` items or fewer, and whether there are more."""
+    """What a connection shows: `first` items or fewer, and whether there are more. `stale_s` as `Page` has it."""
 
     entries: Sequence[Entry[R]]
     has_next: bool
     has_previous: bool
     total: int
+    stale_s: float | None = None
 
 
 async def stretch_of(source: RestSource[R], caller: Caller, key: PageKey) -> Stretch[R]:
@@ -57,7 +58,9 @@ async def stretch_of(source: RestSource[R], caller: Caller, key: PageKey) -> Str
             entries += _entries(following, rest)
     except BadCursor as error:
         raise BadUserInput("after: this is no cursor of this connection.") from error
-    return Stretch(entries, following.next_cursor is not None, key.after is not None, page.total)
+    ages = [each.stale_s for each in (page, following) if each.stale_s is not None]
+    stale_s = max(ages, default=None)
+    return Stretch(entries, following.next_cursor is not None, key.after is not None, page.total, stale_s)
 
 
 def _entries(page: Page[R], start: Position) -> list[Entry[R]]:

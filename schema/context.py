@@ -1,5 +1,6 @@
 """All that a resolver may touch. One a request; it dies with it."""
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,8 @@ from schema.errors import SignInNeeded
 from schema.loaders import Loaders
 from schema.sources import Sources
 from schema.variants import Variant
+
+_audit = logging.getLogger("bff.audit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,18 @@ class PartialError:
 
 
 @dataclass(frozen=True, slots=True)
+class Degraded:
+    """A field that shows something older or other than it should, for want of better: it stands in `extensions.degraded`.
+
+    `age_s` is the age of what is shown; None where it is the field's fallback.
+    """
+
+    path: list[str | int]
+    source: str
+    age_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """What the resolvers of one operation share."""
 
@@ -43,6 +58,12 @@ class Context:
     sources: Sources
     loaders: Loaders
     partial_errors: list[PartialError] = field(default_factory=list)
+    degraded: list[Degraded] = field(default_factory=list)
+
+    def audit(self, action: str, **details: Any) -> None:
+        """Leave a line in the log of who changed the gateway itself, and how."""
+        fields = {"action": action, "by": self.signed_in().sub, "request_id": self.caller.request_id, **details}
+        _audit.info("audit", extra={"fields": fields})
 
     def signed_in(self) -> Viewer:
         """The viewer. Raises `SignInNeeded` where there is none."""

@@ -2,11 +2,12 @@
 
 What a loader promises: keys asked for in one turn of the event loop are one batch; a key is asked for once a request; a
 missing key is None; a failed key fails alone; a waiter that is cancelled takes nobody with it; nothing is left hanging.
+In place of a value there may be a `Stale` one; what is primed from another answer is never stale.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from aiodataloader import DataLoader
@@ -16,6 +17,7 @@ from datasources.errors import SourceError
 from datasources.orders import Order, OrderStatus
 from datasources.products import Product
 from datasources.rest import R, RestSource
+from datasources.traffic.call import Stale
 from datasources.users import User
 from schema.connections import PageKey, Stretch, stretch_of
 from schema.errors import BadUserInput
@@ -24,22 +26,43 @@ from schema.sources import Sources
 K = TypeVar("K")
 V = TypeVar("V")
 
-Batch = Callable[[Sequence[K]], Awaitable[Mapping[K, V | Exception]]]
+Batch = Callable[[Sequence[K]], Awaitable[Mapping[K, V | Stale | Exception]]]
 
 
-class Loader(DataLoader[K, V | None], Generic[K, V]):
+@dataclass(slots=True)
+class Work:
+    """What the loaders of one request have under way. Once it is over, nothing new begins."""
+
+    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    is_over: bool = False
+
+    def end(self) -> None:
+        """Stop all of it."""
+        self.is_over = True
+        for task in tuple(self.tasks):
+            task.cancel()
+
+
+class Loader(DataLoader[K, V | Stale | None], Generic[K, V]):
     """A DataLoader over a function that answers a batch of keys with a mapping; what is not in it is None."""
 
-    def __init__(self, batch: Batch[K, V]) -> None:
+    def __init__(self, batch: Batch[K, V], work: Work | None = None) -> None:
         super().__init__()
         self._batch = batch
+        self._work = work or Work()
 
     def __repr__(self) -> str:
         return f"<Loader {len(self._cache)} keys>"
 
-    async def batch_load_fn(self, keys: list[K]) -> list[V | None]:
+    async def batch_load_fn(self, keys: list[K]) -> list[V | Stale | None]:
         """Answer each key by its value, None or error, in order. An error of the batch is that of each key."""
+        task = asyncio.current_task()
+        if task is None:
+            raise AssertionError("a batch runs in a task")
+        self._work.tasks.add(task)
         try:
+            if self._work.is_over:
+                raise asyncio.CancelledError  # noqa: TRY301 - one way out for what is cancelled
             found = await self._batch(keys)
         except asyncio.CancelledError:
             # aiodataloader would leave the waiters hanging: they go with the batch.
@@ -48,9 +71,11 @@ class Loader(DataLoader[K, V | None], Generic[K, V]):
                 if future is not None:
                     future.cancel()
             raise
+        finally:
+            self._work.tasks.discard(task)
         return [found.get(key) for key in keys]  # type: ignore[misc] # aiodataloader takes an exception for a failed key
 
-    def load(self, key: K) -> "asyncio.Future[V | None]":
+    def load(self, key: K) -> "asyncio.Future[V | Stale | None]":
         """A future of one's own: to cancel it cancels neither the load nor the others that wait for it."""
         shared = super().load(key)
         if shared.done() and not shared.cancelled():
@@ -73,13 +98,20 @@ class Loaders:
     def __init__(self, sources: Sources, caller: Caller) -> None:
         self._sources = sources
         self._caller = caller
-        self.user: Loader[int, User] = Loader(lambda ids: sources.users.get_many(caller, ids))
-        self.order: Loader[int, Order] = Loader(lambda ids: sources.orders.get_many(caller, ids))
-        self.product: Loader[int, Product] = Loader(lambda ids: sources.products.get_many(caller, ids))
-        self.user_orders: Loader[UserOrdersKey, Sequence[Order | SourceError]] = Loader(self._load_user_orders)
-        self.users_page: Loader[PageKey, Stretch[User]] = Loader(self._pages(sources.users, self.user))
-        self.orders_page: Loader[PageKey, Stretch[Order]] = Loader(self._pages(sources.orders, self.order))
-        self.products_page: Loader[PageKey, Stretch[Product]] = Loader(self._pages(sources.products, self.product))
+        self._work = Work()
+        self.user: Loader[int, User] = Loader(lambda ids: sources.users.get_many(caller, ids), self._work)
+        self.order: Loader[int, Order] = Loader(lambda ids: sources.orders.get_many(caller, ids), self._work)
+        self.product: Loader[int, Product] = Loader(lambda ids: sources.products.get_many(caller, ids), self._work)
+        self.user_orders: Loader[UserOrdersKey, Sequence[Order | SourceError]] = Loader(self._load_user_orders, self._work)
+        self.users_page: Loader[PageKey, Stretch[User]] = Loader(self._pages(sources.users, self.user), self._work)
+        self.orders_page: Loader[PageKey, Stretch[Order]] = Loader(self._pages(sources.orders, self.order), self._work)
+        self.products_page: Loader[PageKey, Stretch[Product]] = Loader(
+            self._pages(sources.products, self.product), self._work
+        )
+
+    def close(self) -> None:
+        """Stop what is still under way: the operation it was for has ended."""
+        self._work.end()
 
     async def _load_user_orders(self, keys: Sequence[UserOrdersKey]) -> Mapping[UserOrdersKey, Any]:
         groups: dict[tuple[int, OrderStatus | None], list[UserOrdersKey]] = {}
@@ -91,24 +123,25 @@ class Loaders:
             user_ids = [key.user_id for key in group]
             orders = await self._sources.orders.of_users(self._caller, user_ids, limit=first, status=status)
             for key in group:
-                value = orders[key.user_id]
-                found[key] = value
-                if not isinstance(value, SourceError):
+                value = found[key] = orders[key.user_id]
+                if not isinstance(value, SourceError | Stale):
                     self._prime(self.order, value)
 
         await asyncio.gather(*(load(first, status, group) for (first, status), group in groups.items()))
         return found
 
     def _pages(self, source: RestSource[R], by_id: Loader[int, R]) -> Batch[PageKey, Stretch[R]]:
-        async def load(key: PageKey) -> Stretch[R] | Exception:
+        async def load(key: PageKey) -> Stretch[R] | Stale | Exception:
             try:
                 stretch = await stretch_of(source, self._caller, key)
             except (SourceError, BadUserInput) as error:
                 return error
+            if stretch.stale_s is not None:
+                return Stale(stretch, stretch.stale_s, source.name)
             self._prime(by_id, [entry.node for entry in stretch.entries])
             return stretch
 
-        async def batch(keys: Sequence[PageKey]) -> Mapping[PageKey, Stretch[R] | Exception]:
+        async def batch(keys: Sequence[PageKey]) -> Mapping[PageKey, Stretch[R] | Stale | Exception]:
             return dict(zip(keys, await asyncio.gather(*map(load, keys)), strict=True))
 
         return batch

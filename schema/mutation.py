@@ -11,13 +11,16 @@ from uuid import uuid4
 import strawberry
 
 from datasources.errors import Rejected
+from datasources.events import BreakerState
 from datasources.orders import Order as OrderRecord
 from datasources.orders import OrderStatus
+from datasources.traffic.call import Stale
 from schema.annotations import ADMIN, EVERYONE, MOBILE, WEB, computed
 from schema.context import Context, Info, as_id
 from schema.errors import NotAllowed
 from schema.types.payloads import (
     CancelOrderPayload,
+    ForceBreakerPayload,
     PlaceOrderInput,
     PlaceOrderPayload,
     UpdateOrderStatusPayload,
@@ -115,6 +118,21 @@ class Mutation:
         context.loaders.products_page.clear_all()
         return UpdateProductPayload(product=product, user_errors=user_errors)
 
+    @computed(ADMIN, description="Hold a source's breaker open or closed; with null it goes by its own rule again.")
+    def force_breaker(self, info: Info, source: str, state: BreakerState | None = None) -> ForceBreakerPayload:
+        """In the process that answers, until it ends."""
+        context = info.context
+        named = {each.name: each for each in context.sources.all()}.get(source)
+        if named is None:
+            error = UserError(field=["source"], message="There is no such source.", code="NOT_FOUND")
+            return ForceBreakerPayload(source=None, user_errors=[error])
+        if state is BreakerState.HALF_OPEN:
+            return ForceBreakerPayload(source=None, user_errors=[_invalid(["state"], "Expected OPEN, CLOSED or null.")])
+        named.force_breaker(state)
+        context.audit("force_breaker", source=source, state=state and state.value)
+        shown: Any = named.status()
+        return ForceBreakerPayload(source=shown, user_errors=[])
+
 
 def new_key() -> str:
     """A key for a write whose client gave none: no two writes share it."""
@@ -136,7 +154,9 @@ def _own_user_id(context: Context) -> int:
 async def _may_change_order(context: Context, order_id: int) -> bool:
     if context.variant.staff:
         return True
-    order: OrderRecord | None = await context.loaders.order.load(order_id)
+    order = await context.loaders.order.load(order_id)
+    if isinstance(order, Stale):
+        order = order.value
     return order is not None and context.may_see_user(order.user_id)
 
 

@@ -10,7 +10,7 @@ from graphql.execution import execute
 
 from bff import errors
 from bff.engine.plans import Operation
-from schema.context import Context
+from schema.context import Context, Degraded
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,4 +58,14 @@ def _answer(result: ExecutionResult, context: Context) -> Answer:
         errors.of_execution(GraphQLError(str(fault.error), path=fault.path, original_error=fault.error), request_id)
         for fault in context.partial_errors
     ]
-    return Answer({"errors": told, "data": result.data} if told else {"data": result.data}, executed=True)
+    payload: dict[str, Any] = {"errors": told, "data": result.data} if told else {"data": result.data}
+    if context.degraded:
+        payload["extensions"] = {"degraded": [_degraded(each) for each in context.degraded]}
+    return Answer(payload, executed=True)
+
+
+def _degraded(what: Degraded) -> dict[str, Any]:
+    """A field that shows an old value, with its age in whole seconds, or its fallback, which has none."""
+    age = None if what.age_s is None else int(what.age_s)
+    shown = {"path": what.path, "source": what.source, "age": age}
+    return {**shown, "fallback": True} if age is None else shown

@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
-from datasources.events import BreakerChanged, Event, Listener
+from datasources.events import BreakerChanged, CallEnded, Event, InstanceChanged, Listener
 
 _log = logging.getLogger("bff.sources")
+_QUIET = frozenset({"ok", "cancelled"})
 
 
 def to_all(listeners: Sequence[Listener]) -> Listener:
@@ -21,8 +23,41 @@ def to_all(listeners: Sequence[Listener]) -> Listener:
     return tell
 
 
-def log_breakers(event: Event) -> None:
-    """A line for each change of a breaker's state."""
-    if isinstance(event, BreakerChanged):
-        fields = {"source": event.source, "before": event.before.value, "after": event.after.value}
-        _log.warning("breaker changed", extra={"fields": fields})
+def log_event(event: Event) -> None:
+    """A line for each change of a breaker or an instance, and for each call that went out and failed."""
+    fields: dict[str, Any]
+    match event:
+        case BreakerChanged():
+            fields = {
+                "source": event.source,
+                "route": event.route,
+                "before": event.before.value,
+                "after": event.after.value,
+                "forced": event.forced or None,
+            }
+            _log.warning("breaker changed", extra={"fields": _given(fields)})
+        case InstanceChanged():
+            fields = {
+                "source": event.source,
+                "instance": event.instance,
+                "state": event.state.value,
+                "for_s": event.for_s,
+            }
+            _log.warning("instance changed", extra={"fields": _given(fields)})
+        case CallEnded(outcome=outcome) if outcome not in _QUIET:
+            fields = {
+                "source": event.source,
+                "route": event.route,
+                "method": event.method,
+                "instance": event.instance,
+                "outcome": outcome,
+                "status": event.status,
+                "problem": event.problem or None,
+                "ms": round(event.duration_s * 1000, 2),
+                "request_id": event.request_id,
+            }
+            _log.info("call failed", extra={"fields": _given(fields)})
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}

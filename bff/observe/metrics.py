@@ -1,8 +1,22 @@
 """Prometheus metrics. Labels come from lists that the gateway itself bounds; nothing that a client sends is one."""
 
+from collections.abc import Callable
+from typing import Any
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from datasources.events import BreakerChanged, BreakerState, CallEnded, CallRefused, Event
+from datasources.events import (
+    BreakerChanged,
+    BreakerState,
+    CallCached,
+    CallEnded,
+    CallRefused,
+    CallRetried,
+    CallShared,
+    Event,
+    InstanceChanged,
+    InstanceState,
+)
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -32,39 +46,86 @@ class Metrics:
         self._call_seconds = Histogram(
             "bff_upstream_call_seconds", "Calls that went out.", ["source"], buckets=_BUCKETS, registry=self.registry
         )
+        self._retries = Counter(
+            "bff_upstream_retries",
+            "Calls made again, by why; hedge: while the first was under way.",
+            ["source", "outcome"],
+            registry=self.registry,
+        )
+        self._cached = Counter(
+            "bff_upstream_cache",
+            "Reads that passed the cache, by what it had.",
+            ["source", "result"],
+            registry=self.registry,
+        )
+        self._shared = Counter(
+            "bff_upstream_shared", "Reads that waited for another one's call.", ["source"], registry=self.registry
+        )
         self._breaker = Gauge(
             "bff_breaker_state",
             "1 for the state that a breaker is in.",
             ["source", "state"],
             registry=self.registry,
         )
+        self._route_breaker = Gauge(
+            "bff_route_breaker_state",
+            "1 for the state that a route's breaker is in, once it was in another one than the first.",
+            ["source", "route", "state"],
+            registry=self.registry,
+        )
+        self._instance = Gauge(
+            "bff_instance_state",
+            "1 for the state that an instance is in, once it was in another one than the first.",
+            ["source", "instance", "state"],
+            registry=self.registry,
+        )
         for source in sources:
-            self._show_breaker(source, BreakerState.CLOSED)
+            self._show_breaker(source, None, BreakerState.CLOSED)
+        # One look-up by the event's kind, and one by its labels: each call has several events.
+        self._on: dict[type[Any], Callable[[Any], None]] = {
+            CallEnded: self._on_ended,
+            CallRefused: lambda event: self._child(self._calls, event.source, event.outcome).inc(),
+            CallRetried: lambda event: self._child(self._retries, event.source, event.outcome).inc(),
+            CallCached: lambda event: self._child(self._cached, event.source, event.result.value).inc(),
+            CallShared: lambda event: self._child(self._shared, event.source).inc(),
+            BreakerChanged: lambda event: self._show_breaker(event.source, event.route, event.after),
+            InstanceChanged: self._on_instance,
+        }
+        self._children: dict[tuple[Any, ...], Any] = {}
 
     def request(self, variant: str, outcome: str, duration_s: float) -> None:
         """A request to a variant has been answered."""
-        self._requests.labels(variant, outcome).inc()
-        self._request_seconds.labels(variant).observe(duration_s)
+        self._child(self._requests, variant, outcome).inc()
+        self._child(self._request_seconds, variant).observe(duration_s)
 
     def document(self, variant: str, *, known: bool) -> None:
         """A document was asked for."""
-        self._documents.labels(variant, "known" if known else "new").inc()
+        self._child(self._documents, variant, "known" if known else "new").inc()
 
     def on_event(self, event: Event) -> None:
-        """A source's call ended or was refused, or its breaker changed."""
-        match event:
-            case CallEnded(source=source, outcome=outcome, duration_s=duration_s):
-                self._calls.labels(source, outcome).inc()
-                self._call_seconds.labels(source).observe(duration_s)
-            case CallRefused(source=source, outcome=outcome):
-                self._calls.labels(source, outcome).inc()
-            case BreakerChanged(source=source, after=after):
-                self._show_breaker(source, after)
+        """Something happened around a call."""
+        self._on[type(event)](event)
 
     def text(self) -> bytes:
         """All of it in Prometheus's text format."""
         return generate_latest(self.registry)
 
-    def _show_breaker(self, source: str, state: BreakerState) -> None:
+    def _child(self, metric: Any, *labels: str) -> Any:
+        key = (metric, *labels)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = metric.labels(*labels)
+        return child
+
+    def _on_ended(self, event: CallEnded) -> None:
+        self._child(self._calls, event.source, event.outcome).inc()
+        self._child(self._call_seconds, event.source).observe(event.duration_s)
+
+    def _on_instance(self, event: InstanceChanged) -> None:
+        for each in InstanceState:
+            self._instance.labels(event.source, event.instance, each.value).set(1 if each is event.state else 0)
+
+    def _show_breaker(self, source: str, route: str | None, state: BreakerState) -> None:
+        metric, labels = (self._breaker, [source]) if route is None else (self._route_breaker, [source, route])
         for each in BreakerState:
-            self._breaker.labels(source, each.value).set(1 if each is state else 0)
+            metric.labels(*labels, each.value).set(1 if each is state else 0)

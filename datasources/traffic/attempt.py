@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import quote
 
 import msgspec
 
@@ -26,9 +25,10 @@ from datasources.errors import (
 )
 from datasources.events import CallEnded, Listener
 from datasources.traffic.balance import Instance
-from datasources.traffic.call import Call, Reply
+from datasources.traffic.call import Call, Reply, request_headers
 from datasources.wire import (
     AnswerTooLarge,
+    BrokenAnswer,
     ConnectionBroken,
     NotConnected,
     Unsendable,
@@ -38,8 +38,8 @@ from datasources.wire import (
     WireRequest,
 )
 
-_VISIBLE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 _RETRY_AFTER_MOST_S = 86_400.0
+_LONGEST_TITLE = 200
 _problem = msgspec.json.Decoder(Problem)
 
 
@@ -66,10 +66,11 @@ class Attempt:
     async def __call__(self, call: Call, instance: Instance) -> Reply:
         """Raises `SourceError` for anything but an answer that the call can use."""
         began = self._clock()
-        outcome = "cancelled"
+        outcome, answer = "cancelled", None
         call.caller.calls[self._source] += 1
         try:
-            reply = self._understand(call, await self._exchange(call, instance))
+            answer = await self._exchange(call, instance)
+            reply = self._understand(call, answer)
             outcome = "ok"
         except SourceError as error:
             outcome = error.outcome
@@ -84,15 +85,18 @@ class Attempt:
                     outcome,
                     self._clock() - began,
                     call.caller.request_id,
+                    None if answer is None else answer.status,
+                    "" if answer is None or outcome == "ok" else _title(answer),
                 )
             )
         return reply
 
     async def _exchange(self, call: Call, instance: Instance) -> WireReply:
         left = call.caller.deadline.left()
-        request = WireRequest(call.method, instance.url + call.target, request_headers(call), call.body)
+        timeout_s = min(self._timeout_s, left)
+        request = WireRequest(call.method, instance.url + call.target, request_headers(call, timeout_s), call.body)
         try:
-            async with asyncio.timeout(min(self._timeout_s, left)):
+            async with asyncio.timeout(timeout_s):
                 return await self._wire.send(request, max_response_bytes=self._max_response_bytes)
         except TimeoutError as error:
             # The deadline may leave an attempt next to no time: then its end says nothing of the service.
@@ -106,12 +110,14 @@ class Attempt:
         except AnswerTooLarge as error:
             raise BadAnswer(self._source, counts=False) from error
         except WireError as error:
-            raise BadAnswer(self._source, counts=True) from error
+            raise BadAnswer(self._source, counts=True, retriable=isinstance(error, BrokenAnswer)) from error
 
     def _understand(self, call: Call, reply: WireReply) -> Reply:
         if not 200 <= reply.status < 300:
+            if reply.status == 304 and call.validator is not None:
+                return Reply(304, None, reply.headers)
             if reply.status == 404 and call.missing_ok:
-                return Reply(404, None, reply.headers)
+                return Reply(404, {}, reply.headers)
             raise error_of(self._source, reply)
         if not _is_json(reply.headers.get("content-type", "")) or "content-encoding" in reply.headers:
             raise BadAnswer(self._source, counts=True)
@@ -121,28 +127,7 @@ class Attempt:
             raise BadAnswer(self._source, counts=False) from error
         except (ValueError, RecursionError) as error:
             raise BadAnswer(self._source, counts=True) from error
-        return Reply(reply.status, value, reply.headers)
-
-
-def request_headers(call: Call) -> tuple[tuple[str, str], ...]:
-    """The headers that rest.md wants; identity only where the call carries it. Never one that the client sent as it is."""
-    caller = call.caller
-    headers = [
-        ("Accept", "application/json"),
-        ("Accept-Encoding", "identity"),
-        ("X-Request-ID", caller.request_id),
-        ("traceparent", caller.traceparent),
-        ("User-Agent", "bff"),
-    ]
-    if call.identity and caller.identity is not None:
-        # A `sub` may be any string; what can't stand in a header is percent-encoded (RFC 9110, section 5.5).
-        headers.append(("X-User-ID", quote(caller.identity.user_id, safe=_VISIBLE, errors="surrogatepass")))
-        headers.append(("Authorization", caller.identity.authorization))
-    if call.body is not None:
-        headers.append(("Content-Type", "application/json"))
-    if call.idempotency_key is not None:
-        headers.append(("Idempotency-Key", call.idempotency_key))
-    return tuple(headers)
+        return Reply(reply.status, value, reply.headers, len(reply.body))
 
 
 def error_of(source: str, reply: WireReply) -> SourceError:
@@ -158,7 +143,7 @@ def error_of(source: str, reply: WireReply) -> SourceError:
             return Rejected(source, status, _read_problem(reply))
         case status:
             # A redirect is not followed: where to ask is the settings' to say, not a service's.
-            return BadAnswer(source, counts=not 400 <= status < 500)
+            return BadAnswer(source, counts=not 400 <= status < 500, retriable=status in {502, 504})
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
@@ -180,6 +165,11 @@ def _read_problem(reply: WireReply) -> Problem:
         return _problem.decode(reply.body)
     except (ValueError, RecursionError):
         return Problem()
+
+
+def _title(reply: WireReply) -> str:
+    """What a problem document names itself: the same for each of its kind (RFC 9457, section 3.1.3), so nothing personal."""
+    return _read_problem(reply).title[:_LONGEST_TITLE] if "problem" in reply.headers.get("content-type", "") else ""
 
 
 def _is_json(content_type: str) -> bool:

@@ -4,16 +4,18 @@ Asked before a call and told after it. `Breaker` is the rule, without I/O and wi
 puts it around calls.
 
 The cases:
-1. closed: calls pass. Once the window holds `minimum_calls` and the failures' share reaches `failure_ratio`: open.
+1. closed: calls pass. Once the window holds `minimum_calls` and the failures' share reaches `failure_ratio`, or that of
+   the slow calls `slow_call_ratio`: open. Only a call that is a failure, or slow, can do that.
 2. open: calls are refused until `open_s` have passed; the first call after that half opens it.
-3. half open: `half_open_calls` probes are admitted at once, all others refused. One failure opens it again; when so many
-   probes have succeeded, it closes with an empty window.
+3. half open: `half_open_calls` probes are admitted at once, all others refused. One failure, or one that is slow, opens it
+   again; when so many probes have succeeded, it closes with an empty window.
 4. a call admitted before the last change of state says nothing about the present one: its result is dropped.
 5. a call that ended without a verdict (cancelled, or cut off by its caller's deadline) gives its permit back.
+6. forced by an administrator: open refuses all, with no probes; closed lets all pass, whatever comes of them. Let go of, it
+   is closed with an empty window.
 """
 
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -25,14 +27,27 @@ from datasources.caller import Clock
 from datasources.errors import BreakerOpen, SourceError
 from datasources.events import BreakerChanged, BreakerState, Listener
 from datasources.traffic.call import Call, Handler, Reply
+from datasources.traffic.window import Window
 
-_BUCKETS = 10
-"""The window slides in tenths of its length."""
+_MOST_ROUTES = 100
+_OTHER_ROUTES = "…"
+_WORST_FIRST = (BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED)
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerOptions:
-    """When it opens, for how long, and how it is tried again. Durations in seconds."""
+    """When it opens, for how long, and how it is tried again. Durations in seconds.
+
+    Attributes:
+        window_s: how far back calls are counted.
+        minimum_calls: so many in the window before it may open.
+        failure_ratio: it opens at this share of failures.
+        open_s: how long it stays open.
+        half_open_calls: probes that are let through then.
+        slow_call_s: a call that took longer is slow; None: none is.
+        slow_call_ratio: it opens at this share of slow calls too.
+        per_route: whether each of the source's routes has a breaker of its own.
+    """
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
@@ -41,6 +56,9 @@ class BreakerOptions:
     failure_ratio: Annotated[float, Gt(0), Le(1)] = 0.5
     open_s: Annotated[float, Gt(0), Le(3600)] = 30.0
     half_open_calls: Annotated[int, Ge(1), Le(1000)] = 1
+    slow_call_s: Annotated[float, Gt(0), Le(3600)] | None = None
+    slow_call_ratio: Annotated[float, Gt(0), Le(1)] = 1.0
+    per_route: bool = False
 
 
 class Verdict(Enum):
@@ -58,69 +76,42 @@ class Permit:
     epoch: int
 
 
-class Window:
-    """Calls and failures of the last `length_s` seconds, counted in buckets: constant in memory, whatever the load."""
-
-    def __init__(self, length_s: float) -> None:
-        self._bucket_s = length_s / _BUCKETS
-        self._buckets: deque[list[int]] = deque()  # [number of the bucket since time began, calls, failures]
-        self._calls = 0
-        self._failures = 0
-
-    def add(self, now: float, *, failed: bool) -> None:
-        """Count one call."""
-        number = int(now / self._bucket_s)
-        self._drop_before(number - _BUCKETS + 1)
-        if not self._buckets or self._buckets[-1][0] != number:
-            self._buckets.append([number, 0, 0])
-        last = self._buckets[-1]
-        last[1] += 1
-        last[2] += failed
-        self._calls += 1
-        self._failures += failed
-
-    def totals(self, now: float) -> tuple[int, int]:
-        """Calls and failures that are still inside the window."""
-        self._drop_before(int(now / self._bucket_s) - _BUCKETS + 1)
-        return self._calls, self._failures
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._buckets.clear()
-        self._calls = self._failures = 0
-
-    def _drop_before(self, number: int) -> None:
-        while self._buckets and self._buckets[0][0] < number:
-            _, calls, failures = self._buckets.popleft()
-            self._calls -= calls
-            self._failures -= failures
-
-
 class Breaker:
-    """The state machine. Not thread-safe: it lives on one event loop, and never awaits."""
+    """The state machine. Not thread-safe: it lives on one event loop, and never awaits.
 
-    def __init__(self, options: BreakerOptions, on_change: Callable[[BreakerState, BreakerState], None]) -> None:
+    `on_change` is told the state before and after, and whether an administrator forced it.
+    """
+
+    def __init__(self, options: BreakerOptions, on_change: Callable[[BreakerState, BreakerState, bool], None]) -> None:
         self._options = options
         self._on_change = on_change
         self._state = BreakerState.CLOSED
-        self._epoch = 0
+        self._forced: BreakerState | None = None
+        self._permit = Permit(0)
         self._window = Window(options.window_s)
         self._opened_at = 0.0
         self._probes_out = 0
         self._probes_passed = 0
 
     def __repr__(self) -> str:
-        return f"<Breaker {self._state}, epoch {self._epoch}>"
+        return f"<Breaker {self._state}{' (forced)' if self._forced else ''}, epoch {self._permit.epoch}>"
 
     @property
     def state(self) -> BreakerState:
         """The present state. Open turns to half open with the first call after `open_s`, not by time alone."""
         return self._state
 
+    @property
+    def forced(self) -> BreakerState | None:
+        """The state in which an administrator holds it; None where it goes by its own rule."""
+        return self._forced
+
     def admit(self, now: float) -> Permit | float:
         """A permit, or the seconds after which to ask again."""
         if self._state is BreakerState.CLOSED:
-            return Permit(self._epoch)
+            return self._permit
+        if self._forced is not None:
+            return float(self._options.open_s)
         if self._state is BreakerState.OPEN:
             left = self._opened_at + self._options.open_s - now
             if left > 0:
@@ -129,21 +120,40 @@ class Breaker:
         if self._probes_out + self._probes_passed >= self._options.half_open_calls:
             return 1.0
         self._probes_out += 1
-        return Permit(self._epoch)
+        return self._permit
 
-    def settle(self, permit: Permit, verdict: Verdict, now: float) -> None:
-        """Take in how a call that was admitted has ended."""
-        if permit.epoch != self._epoch:
+    def settle(self, permit: Permit, verdict: Verdict, now: float, duration_s: float = 0.0) -> None:
+        """Take in how a call that was admitted has ended, and how long it took."""
+        if permit is not self._permit or self._forced is not None:
             return
+        slow_call_s = self._options.slow_call_s
+        slow = slow_call_s is not None and duration_s > slow_call_s and verdict is not Verdict.NONE
         if self._state is BreakerState.HALF_OPEN:
-            self._settle_probe(verdict, now)
+            self._settle_probe(Verdict.FAILURE if slow else verdict, now)
         elif verdict is not Verdict.NONE:
-            self._window.add(now, failed=verdict is Verdict.FAILURE)
-            calls, failures = self._window.totals(now)
-            enough = calls >= self._options.minimum_calls
-            # Only a failure can open it: a success that merely completes the minimum is no reason to.
-            if enough and verdict is Verdict.FAILURE and failures / calls >= self._options.failure_ratio:
+            failed = verdict is Verdict.FAILURE
+            self._window.add(now, 1, failed, slow)
+            # A success that merely completes the minimum is no reason to open.
+            if (failed or slow) and self._is_too_much(now):
                 self._open(now)
+
+    def force(self, state: BreakerState | None) -> None:
+        """Hold it open or closed; None lets it go, closed and with an empty window. Raises `ValueError` for half open."""
+        if state is BreakerState.HALF_OPEN:
+            raise ValueError("Expected open, closed or None: half open is a way and no place to stay.")
+        if state is self._forced:
+            return
+        self._forced = state
+        self._window.clear()
+        self._turn(state or BreakerState.CLOSED, forced=True)
+
+    def _is_too_much(self, now: float) -> bool:
+        calls, failures, slow = self._window.totals(now)
+        if calls < self._options.minimum_calls:
+            return False
+        return failures / calls >= self._options.failure_ratio or (
+            self._options.slow_call_s is not None and slow / calls >= self._options.slow_call_ratio
+        )
 
     def _settle_probe(self, verdict: Verdict, now: float) -> None:
         self._probes_out -= 1
@@ -159,24 +169,49 @@ class Breaker:
         self._opened_at = now
         self._turn(BreakerState.OPEN)
 
-    def _turn(self, state: BreakerState) -> None:
+    def _turn(self, state: BreakerState, *, forced: bool = False) -> None:
         before, self._state = self._state, state
-        self._epoch += 1
+        self._permit = Permit(self._permit.epoch + 1)
         self._probes_out = self._probes_passed = 0
-        self._on_change(before, state)
+        self._on_change(before, state, forced)
 
 
 class BreakerPolicy:
-    """Puts a breaker around a source's calls."""
+    """Puts a breaker around a source's calls, or one around those of each route."""
 
     def __init__(self, source: str, options: BreakerOptions, emit: Listener, clock: Clock = time.monotonic) -> None:
         self._source = source
+        self._options = options
+        self._emit = emit
         self._clock = clock
-        self.breaker = Breaker(options, lambda before, after: emit(BreakerChanged(source, before, after)))
+        self.breaker = self._make(None)
+        """The source's own. Where each route has one, none of its calls goes by it: it only holds what is forced."""
+        self.routes: dict[str, Breaker] = {}
+
+    def __repr__(self) -> str:
+        return f"<BreakerPolicy {self.breaker!r}, {len(self.routes)} routes>"
+
+    @property
+    def state(self) -> BreakerState:
+        """The source's state: of several routes' the worst."""
+        states = {breaker.state for breaker in self.routes.values()} | {self.breaker.state}
+        return next(state for state in _WORST_FIRST if state in states)
+
+    @property
+    def forced(self) -> BreakerState | None:
+        """The state in which an administrator holds it."""
+        return self.breaker.forced
+
+    def force(self, state: BreakerState | None) -> None:
+        """Hold all of the source open or closed; None lets it go. Raises `ValueError` for half open."""
+        for breaker in (self.breaker, *self.routes.values()):
+            breaker.force(state)
 
     async def __call__(self, call: Call, next: Handler) -> Reply:
         """Raises `BreakerOpen` instead of asking a source that is left alone."""
-        permit = self.breaker.admit(self._clock())
+        breaker = self._of_route(call) if self._options.per_route else self.breaker
+        began = self._clock()
+        permit = breaker.admit(began)
         if not isinstance(permit, Permit):
             raise BreakerOpen(self._source, retry_after=permit)
         verdict = Verdict.NONE
@@ -187,8 +222,26 @@ class BreakerPolicy:
             verdict = _verdict_on(error)
             raise
         finally:
-            self.breaker.settle(permit, verdict, self._clock())
+            now = self._clock()
+            breaker.settle(permit, verdict, now, now - began)
         return reply
+
+    def _of_route(self, call: Call) -> Breaker:
+        """Routes are templates of our own code and few; should they be many, the later ones share a breaker."""
+        route = f"{call.method} {call.route}"
+        if route not in self.routes and len(self.routes) >= _MOST_ROUTES:
+            route = _OTHER_ROUTES
+        breaker = self.routes.get(route)
+        if breaker is None:
+            breaker = self.routes[route] = self._make(route)
+            breaker.force(self.forced)
+        return breaker
+
+    def _make(self, route: str | None) -> Breaker:
+        def tell(before: BreakerState, after: BreakerState, forced: bool) -> None:
+            self._emit(BreakerChanged(self._source, before, after, route, forced))
+
+        return Breaker(self._options, tell)
 
 
 def _verdict_on(error: SourceError) -> Verdict:

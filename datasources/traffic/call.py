@@ -1,10 +1,31 @@
 """What runs through the stack: a call on its way down, a reply on its way up."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from urllib.parse import quote
 
-from datasources.caller import Caller
+from datasources.caller import Caller, Identity
+
+_VISIBLE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
+_NO_HEADERS: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """What a call asks for by key. The value of its reply is a mapping of those keys that exist.
+
+    Attributes:
+        family: what kind of keys these are: two calls for the same key of one family get the same object.
+        keys: what is asked for, each key once.
+        narrow: makes the same call for other keys of the family, at most `most` of them.
+        most: so many keys fit one call.
+    """
+
+    family: Hashable
+    keys: tuple[Any, ...]
+    narrow: Callable[[Caller, Sequence[Any]], "Call"] = field(repr=False)
+    most: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,27 +41,63 @@ class Call:
         identity: whether `X-User-ID` and `Authorization` go along.
         body: JSON, for a write.
         idempotency_key: for a write.
-        missing_ok: whether a 404 is an answer like any other, with the value None.
+        missing_ok: whether a 404 is an answer like any other: that none of the keys is there.
+        keyed: what is asked for by key; None for a page, whose value stands for itself.
+        objects: of a page's value, the objects by their key of the family `ID`.
+        touches: for a write, the key of the family `ID` that it changes; None where it has none yet.
+        validator: an entity tag (RFC 9110, section 8.8.3) of what is at hand: a 304 then is an answer like any other.
+        tried: the numbers of the instances that were asked, in order. The balance notes them, so that a second try goes
+            elsewhere.
     """
 
     method: str
     route: str
     target: str
     caller: Caller
-    decode: Callable[[bytes], Any]
+    decode: Callable[[bytes], Any] = field(repr=False)
     identity: bool = False
-    body: bytes | None = None
-    idempotency_key: str | None = None
+    body: bytes | None = field(default=None, repr=False)
+    idempotency_key: str | None = field(default=None, repr=False)
     missing_ok: bool = False
+    keyed: Keyed | None = None
+    objects: Callable[[Any], Mapping[Hashable, Any]] | None = field(default=None, repr=False)
+    touches: Hashable | None = None
+    validator: str | None = None
+    tried: list[int] = field(default_factory=list)
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it changes nothing, so that it may be shared, kept and made again."""
+        return self.method == "GET"
+
+    @property
+    def viewer(self) -> Identity | None:
+        """Whose answer this is, and nobody else's; None where nothing personal goes upstream."""
+        return self.caller.identity if self.identity else None
+
+
+ID = "id"
+"""The family of keys by which a resource's objects are known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """A value that is past its time and was taken because nothing better could be had. `age_s` since it was made."""
+
+    value: Any
+    age_s: float
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a service answered, decoded."""
+    """What a service answered, decoded. In place of a keyed value, or of a page's, there may be a `Stale` one."""
 
     status: int
     value: Any
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=lambda: _NO_HEADERS)
+    size: int = 0
+    """The body's length in bytes."""
 
 
 Handler = Callable[[Call], Awaitable[Reply]]
@@ -52,3 +109,31 @@ class Policy(Protocol):
     async def __call__(self, call: Call, next: Handler) -> Reply:
         """Answer the call, by asking `next` or without."""
         ...
+
+
+def request_headers(call: Call, timeout_s: float | None = None) -> tuple[tuple[str, str], ...]:
+    """The headers that rest.md wants; identity only where the call carries it. Never one that the client sent as it is.
+
+    `timeout_s`, what the attempt has, goes along in milliseconds: a service may spare itself what would come too late.
+    """
+    caller = call.caller
+    headers = [
+        ("Accept", "application/json"),
+        ("Accept-Encoding", "identity"),
+        ("User-Agent", "bff"),
+        ("X-Request-ID", caller.request_id),
+        ("traceparent", caller.traceparent),
+    ]
+    if timeout_s is not None:
+        headers.append(("X-Request-Timeout-Ms", str(max(int(timeout_s * 1000), 1))))
+    if call.identity and caller.identity is not None:
+        # A `sub` may be any string; what can't stand in a header is percent-encoded (RFC 9110, section 5.5).
+        headers.append(("X-User-ID", quote(caller.identity.user_id, safe=_VISIBLE, errors="surrogatepass")))
+        headers.append(("Authorization", caller.identity.authorization))
+    if call.body is not None:
+        headers.append(("Content-Type", "application/json"))
+    if call.idempotency_key is not None:
+        headers.append(("Idempotency-Key", call.idempotency_key))
+    if call.validator is not None:
+        headers.append(("If-None-Match", call.validator))
+    return tuple(headers)

@@ -7,24 +7,35 @@ from functools import partial
 
 from datasources.caller import Clock
 from datasources.errors import SourceError
-from datasources.events import BreakerState, CallRefused, Listener
+from datasources.events import BreakerState, CallRefused, InstanceState, Listener
 from datasources.traffic.attempt import Attempt
-from datasources.traffic.balance import Balance, InstanceOptions
+from datasources.traffic.balance import Balance, BalanceOptions, InstanceOptions
 from datasources.traffic.breaker import BreakerOptions, BreakerPolicy
+from datasources.traffic.budget import RetryBudget
 from datasources.traffic.bulkhead import Bulkhead, BulkheadOptions
+from datasources.traffic.cache import Cache, CacheOptions
 from datasources.traffic.call import Call, Handler, Policy, Reply
 from datasources.traffic.deadline import DeadlinePolicy
+from datasources.traffic.health import HealthChecks, HealthOptions
+from datasources.traffic.hedge import HedgeOptions, HedgePolicy
+from datasources.traffic.retry import RetryOptions, RetryPolicy
+from datasources.traffic.single_flight import SingleFlight
 from datasources.wire import Wire
 
 
 @dataclass(frozen=True, slots=True)
 class TrafficOptions:
-    """How a source's calls are bounded and guarded."""
+    """How a source's calls are bounded, guarded, shared and kept."""
 
     timeout_s: float = 2.0
     max_response_bytes: int = 10 * 1024 * 1024
-    breaker: BreakerOptions = field(default_factory=BreakerOptions)
+    cache: CacheOptions = field(default_factory=CacheOptions)
+    retry: RetryOptions = field(default_factory=RetryOptions)
+    hedge: HedgeOptions = field(default_factory=HedgeOptions)
     bulkhead: BulkheadOptions = field(default_factory=BulkheadOptions)
+    breaker: BreakerOptions = field(default_factory=BreakerOptions)
+    balance: BalanceOptions = field(default_factory=BalanceOptions)
+    health: HealthOptions = field(default_factory=HealthOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +44,17 @@ class InstanceStatus:
 
     number: int
     healthy: bool
+    weight: int
+    state: InstanceState
 
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """A source as the gateway sees it."""
+    """A source as the gateway sees it. `forced` tells whether an administrator holds the breaker as it is."""
 
     name: str
     breaker: BreakerState
+    forced: bool
     instances: tuple[InstanceStatus, ...]
 
 
@@ -58,7 +72,6 @@ class Stack:
     ) -> None:
         self._source = source
         self._emit = emit
-        self._breaker = BreakerPolicy(source, options.breaker, emit, clock)
         attempt = Attempt(
             source,
             wire,
@@ -67,19 +80,37 @@ class Stack:
             max_response_bytes=options.max_response_bytes,
             clock=clock,
         )
-        self._balance = Balance(instances, attempt)
-        policies: tuple[Policy, ...] = (
-            DeadlinePolicy(source),  # first: what comes too late shall not even queue
-            Bulkhead(source, options.bulkhead),  # outside the breaker: a refusal here never counts against the service
-            self._breaker,  # around the choice of instance: one breaker a source
+        self._balance = Balance(source, instances, attempt, emit, options.balance, clock)
+        self._health = HealthChecks(source, self._balance, wire, options.health)
+        self._breaker = BreakerPolicy(source, options.breaker, emit, clock)
+        self._cache = Cache(source, options.cache, emit, clock)
+        budget = RetryBudget(options.retry.budget_ratio, clock)
+        caching = options.cache.enabled
+        order: tuple[Policy | None, ...] = (
+            # What comes too late shall not even queue; nor be answered by chance, from the cache, where its sibling is not.
+            DeadlinePolicy(source),
+            # Outside all that guards the service: an old answer stands in whatever it was that failed below.
+            self._cache.lookup if caching else None,
+            # Below the lookup, so that only what is missing is shared; above retries, so that those who wait share them.
+            SingleFlight(source, emit),
+            # Below the single flight: an answer is kept once, with all the keys that different requests put into it.
+            self._cache.fill if caching else None,
+            # Outside the bulkhead, so that a wait between tries holds no place; each try asks the breaker anew.
+            RetryPolicy(source, options.retry, budget, emit),
+            # Inside retry: each try may have its second, from the same budget.
+            HedgePolicy(source, options.hedge, budget, emit, clock) if options.hedge.enabled else None,
+            # Outside the breaker: a refusal here never counts against the service.
+            Bulkhead(source, options.bulkhead),
+            # Around the choice of an instance: one breaker a source (or route). What is one instance's affair, balance says.
+            self._breaker,
         )
-        handler: Handler = self._balance  # innermost: then the attempt, bounded in time and size, mapped to errors
-        for policy in reversed(policies):
+        handler: Handler = self._balance  # innermost, inside retry: a second try goes to another instance; then the attempt
+        for policy in reversed([each for each in order if each is not None]):
             handler = partial(policy, next=handler)
         self._handler = handler
 
     def __repr__(self) -> str:
-        return f"<Stack {self._source}: {self._breaker.breaker!r}>"
+        return f"<Stack {self._source}: {self._breaker!r}, {self._balance!r}, {self._cache!r}>"
 
     async def __call__(self, call: Call) -> Reply:
         """Make the call under all policies. Raises `SourceError`."""
@@ -94,6 +125,23 @@ class Stack:
         """The source's breaker and instances, without addresses."""
         return SourceStatus(
             self._source,
-            self._breaker.breaker.state,
-            tuple(InstanceStatus(instance.number, instance.healthy) for instance in self._balance.instances),
+            self._breaker.state,
+            self._breaker.forced is not None,
+            tuple(InstanceStatus(each.number, each.healthy, each.weight, each.state) for each in self._balance.instances),
         )
+
+    def force_breaker(self, state: BreakerState | None) -> None:
+        """Hold the breaker open or closed until it is let go with None. Raises `ValueError` for half open."""
+        self._breaker.force(state)
+
+    def set_instances(self, instances: Sequence[InstanceOptions]) -> None:
+        """Change where the source is; an instance that stays keeps its state. `ValueError` where none has a weight."""
+        self._balance.set_instances(instances)
+
+    async def run(self) -> None:
+        """What goes on beside the calls, until cancelled: health checks, where they are on."""
+        await self._health.run()
+
+    async def aclose(self) -> None:
+        """Stop what calls have left running."""
+        await self._cache.aclose()

@@ -5,9 +5,11 @@ from datasources.wire.protocol import (
     BrokenAnswer,
     ConnectionBroken,
     NotConnected,
+    TlsOptions,
     Unsendable,
     Wire,
     WireError,
+    WireOptions,
     WireReply,
     WireRequest,
 )
@@ -17,9 +19,11 @@ __all__ = [
     "BrokenAnswer",
     "ConnectionBroken",
     "NotConnected",
+    "TlsOptions",
     "Unsendable",
     "Wire",
     "WireError",
+    "WireOptions",
     "WireReply",
     "WireRequest",
 ]

@@ -4,8 +4,6 @@ It uses the transport and not the client: `httpx.AsyncClient` keeps a cookie jar
 settings of the environment, and costs more.
 """
 
-import ssl
-
 import httpx
 
 from datasources.wire.protocol import (
@@ -14,30 +12,29 @@ from datasources.wire.protocol import (
     ConnectionBroken,
     NotConnected,
     Unsendable,
+    WireOptions,
     WireReply,
     WireRequest,
 )
-
-_NO_TIMEOUTS = {"timeout": {"connect": None, "read": None, "write": None, "pool": None}}
-"""Time is bounded once, from outside: see `traffic/attempt.py`."""
-
-
-_KEEP_ALIVE_S = 4.0
-"""Servers commonly close what has been idle for 5 seconds: we do first, or a request meets a connection on its way out."""
+from datasources.wire.tls import tls_context
 
 
 class HttpxWire:
-    """HTTP/1.1 with keep-alive over `httpx.AsyncHTTPTransport`."""
+    """HTTP/1.1 with keep-alive, or HTTP/2, over `httpx.AsyncHTTPTransport`."""
 
-    def __init__(self, *, max_connections: int, keepalive_expiry_s: float = _KEEP_ALIVE_S) -> None:
+    def __init__(self, options: WireOptions) -> None:
+        # All other time is bounded from outside: see `traffic/attempt.py`.
+        timeouts = {"connect": options.connect_timeout_s, "read": None, "write": None, "pool": None}
+        self._extensions = {"timeout": timeouts}
         self._transport = httpx.AsyncHTTPTransport(
-            verify=ssl.create_default_context(),
+            verify=tls_context(options.tls),
             trust_env=False,
             retries=0,
+            http2=options.http2,
             limits=httpx.Limits(
-                max_connections=max_connections,
-                max_keepalive_connections=max_connections,
-                keepalive_expiry=keepalive_expiry_s,
+                max_connections=options.max_connections,
+                max_keepalive_connections=options.max_connections,
+                keepalive_expiry=options.keepalive_s,
             ),
         )
 
@@ -52,10 +49,10 @@ class HttpxWire:
                 request.url,
                 headers=list(request.headers),
                 content=request.body,
-                extensions=_NO_TIMEOUTS,
+                extensions=self._extensions,
             )
             response = await self._transport.handle_async_request(outgoing)
-        except (httpx.ConnectError, httpx.UnsupportedProtocol) as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
             raise NotConnected from error
         except (httpx.InvalidURL, UnicodeEncodeError, httpx.LocalProtocolError) as error:
             raise Unsendable from error

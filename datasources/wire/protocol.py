@@ -1,11 +1,12 @@
 """What an HTTP client must do to serve as the wire, and the five ways in which it may fail.
 
 A wire keeps no cookies, follows no redirects, reads no proxy settings, never sends a request twice, and takes no more
-bytes than it was told. Time is not its affair: the caller cancels it.
+bytes than it was told. Bytes that nobody asked for end their connection. Time is not its affair, but for the time to
+connect: the caller cancels it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -26,6 +27,42 @@ class WireReply:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TlsOptions:
+    """How a service proves itself, and we ourselves to it: paths of PEM files.
+
+    Attributes:
+        ca_file: the authorities that are trusted, in place of the system's.
+        cert_file: our certificate, with its chain.
+        key_file: its key; None where it stands in `cert_file`.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
+
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WireOptions:
+    """How connections to a service are made and kept. Durations in seconds.
+
+    Attributes:
+        max_connections: so many at once; a request beyond waits.
+        connect_timeout_s: until a connection, with TLS, stands; then it is `NotConnected`.
+        keepalive_s: servers commonly close what has been idle for 5 seconds: we do first, or a request meets a connection
+            on its way out.
+        http2: whether HTTP/2 is offered (by ALPN, so over TLS only).
+    """
+
+    max_connections: int = 100
+    connect_timeout_s: float = 1.0
+    keepalive_s: float = 4.0
+    http2: bool = False
+    tls: TlsOptions = field(default_factory=TlsOptions)
 
 
 class WireError(Exception):

@@ -5,6 +5,7 @@ import strawberry
 from schema.annotations import ADMIN, EVERYONE, MOBILE, WEB, on
 from schema.types.order import Order
 from schema.types.product import Product
+from schema.types.source import Source
 from schema.types.user import User
 
 
@@ -54,6 +55,14 @@ class UpdateProductPayload:
     """The product as changed."""
 
     product: Product | None = on(ADMIN)
+    user_errors: list[UserError] = on(ADMIN)
+
+
+@strawberry.type
+class ForceBreakerPayload:
+    """The source as it is from now on."""
+
+    source: Source | None = on(ADMIN)
     user_errors: list[UserError] = on(ADMIN)
 
 

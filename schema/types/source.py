@@ -2,9 +2,12 @@
 
 import strawberry
 
-from datasources.events import BreakerState
+from datasources.events import BreakerState, InstanceState
 from schema.annotations import ADMIN, enum_for, on
 
+enum_for(description="IN: it gets calls. EJECTED: none for a while, after faults. UNHEALTHY: none until its check passes.")(
+    InstanceState
+)
 enum_for(description="CLOSED: calls pass. OPEN: none does. HALF_OPEN: a few are let through to see.")(BreakerState)
 
 
@@ -14,6 +17,8 @@ class SourceInstance:
 
     number: int = on(ADMIN)
     healthy: bool = on(ADMIN, description="Whether its last call came to an answer that speaks for it.")
+    weight: int = on(ADMIN, description="Its share of the calls.")
+    state: InstanceState = on(ADMIN)
 
 
 @strawberry.type(description="A REST service behind the graph.")
@@ -22,4 +27,5 @@ class Source:
 
     name: str = on(ADMIN)
     breaker: BreakerState = on(ADMIN)
+    forced: bool = on(ADMIN, description="Whether an administrator holds the breaker as it is.")
     instances: list[SourceInstance] = on(ADMIN)

@@ -237,3 +237,35 @@ supervisor.supervise(1, wait)
         running.began(1)
         running.stop()
         assert running.exit_code() == 0
+
+
+def test_a_hangup_reaches_every_worker_and_ends_none(tmp_path: Path) -> None:
+    """It tells them to read the settings again; it would end a process that has no handler."""
+    program = """
+def work():
+    signal.signal(signal.SIGHUP, lambda number, frame: say("reads", os.getpid()))
+    wait()
+
+supervisor.supervise(2, work)
+"""
+    with supervised(tmp_path, program) as running:
+        workers = running.began(2)
+        running.stop(signal.SIGHUP)
+        assert sorted(int(running.hear("reads").split()[1]) for _ in workers) == sorted(workers)
+        assert running.process.poll() is None
+        running.stop()
+        assert running.exit_code() == 0
+
+
+def test_a_hangup_ends_no_worker_that_has_not_begun(tmp_path: Path) -> None:
+    """Just forked, with no handler of its own yet."""
+    program = """
+os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGHUP))
+supervisor._PAUSE_S = 0.0
+supervisor.supervise(1, wait)
+"""
+    with supervised(tmp_path, program) as running:
+        running.began(1)
+        running.stop()
+        assert running.exit_code() == 0
+        assert not any("replaced" in line for line in running.said)

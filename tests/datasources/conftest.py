@@ -12,6 +12,7 @@ from datasources.orders import Orders
 from datasources.products import Products
 from datasources.rest import RestSource
 from datasources.users import Users
+from datasources.wire import WireOptions
 from datasources.wire.httpx_wire import HttpxWire
 from tests.datasources.fakes import Clock, Heard, Service, make_caller, make_stack
 
@@ -47,7 +48,7 @@ def caller(clock: Clock) -> Caller:
 @pytest.fixture(scope="session")
 def played_wire() -> HttpxWire:
     """The real wire. Only for use above respx: it is never connected, so that it outlives event loops."""
-    return HttpxWire(max_connections=10)
+    return HttpxWire(WireOptions(max_connections=10))
 
 
 @pytest.fixture

@@ -11,10 +11,14 @@ import msgspec
 import respx
 
 from datasources.caller import Caller, Deadline, Identity
+from datasources.errors import SourceError
 from datasources.events import BreakerChanged, CallEnded, CallRefused, Event
+from datasources.rest import R, RestSource
 from datasources.traffic.attempt import Attempt
 from datasources.traffic.balance import Instance, InstanceOptions
+from datasources.traffic.cache import CacheOptions
 from datasources.traffic.call import Call, Reply
+from datasources.traffic.retry import RetryOptions
 from datasources.traffic.stack import Stack, TrafficOptions
 from datasources.wire import Wire, WireError, WireReply, WireRequest
 
@@ -23,6 +27,8 @@ AUTHORIZATION = "Bearer secret-token"
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 HOST = "http://10.11.12.13:8001"
 T = TypeVar("T")
+ONCE = TrafficOptions(cache=CacheOptions(enabled=False), retry=RetryOptions(attempts=1))
+"""Each call goes out, once."""
 
 
 class Clock:
@@ -144,8 +150,8 @@ def make_stack(
     instances: Sequence[InstanceOptions] = (InstanceOptions(HOST),),
     source: str = "users",
 ) -> Stack:
-    """A stack with the default settings."""
-    return Stack(source, instances, options or TrafficOptions(), wire, heard, clock)
+    """A stack with the default settings, but that each call goes out, once."""
+    return Stack(source, instances, options or ONCE, wire, heard, clock)
 
 
 async def ok(_: Call) -> Reply:
@@ -190,6 +196,14 @@ class Service:
     def last_json(self) -> Any:
         """The newest request's body."""
         return json.loads(self.last.content)
+
+
+async def get(source: RestSource[R], caller: Caller, id: int) -> R | None:
+    """One object, or None where there is none. Raises `SourceError`."""
+    found = (await source.get_many(caller, [id])).get(id)
+    if isinstance(found, SourceError):
+        raise found
+    return found
 
 
 def problem(status: int, detail: str = "", **members: Any) -> httpx.Response:

@@ -10,7 +10,7 @@ import pytest
 from datasources.caller import Caller
 from datasources.errors import BadAnswer, Busy, Rejected, SourceError
 from datasources.orders import Order, OrderItem, Orders, OrderStatus
-from tests.datasources.fakes import Service, a_product, an_order, problem, without
+from tests.datasources.fakes import Service, a_product, an_order, get, problem, without
 
 LOST = (BadAnswer, False)
 
@@ -27,7 +27,7 @@ def shown(found: Any) -> Any:
 async def test_an_order(orders: Orders, service: Service, caller: Caller) -> None:
     """Each member of rest.md's example, typed, with its items in their order."""
     service.answers = {"/orders/1": an_order(1)}
-    assert await orders.get(caller, 1) == Order(
+    assert await get(orders, caller, 1) == Order(
         id=1,
         user_id=1,
         status=OrderStatus.PAID,
@@ -42,7 +42,7 @@ async def test_amounts_have_two_decimals(orders: Orders, service: Service, calle
     """An order's total and its items' prices are rounded half up."""
     items = [{"productId": 8, "quantity": 2, "unitPrice": 2.675}]
     service.answers = {"/orders/1": an_order(1, total=1.005, items=items)}
-    found = await orders.get(caller, 1)
+    found = await get(orders, caller, 1)
     assert found is not None
     assert (found.total, found.items[0].unit_price) == (1.01, 2.68)
 
@@ -51,7 +51,7 @@ async def test_amounts_have_two_decimals(orders: Orders, service: Service, calle
 async def test_statuses(orders: Orders, service: Service, caller: Caller, status: OrderStatus) -> None:
     """The five of rest.md, in lower case."""
     service.answers = {"/orders/1": an_order(1, status=status.name.lower())}
-    found = await orders.get(caller, 1)
+    found = await get(orders, caller, 1)
     assert found is not None
     assert found.status is status
 
@@ -215,4 +215,4 @@ async def test_what_is_no_order_is_no_answer(orders: Orders, service: Service, c
     """An object of another kind, however whole, is not taken for an order."""
     service.answers = {"/orders/1": a_product(1)}
     with pytest.raises(BadAnswer):
-        await orders.get(caller, 1)
+        await get(orders, caller, 1)

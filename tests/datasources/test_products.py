@@ -8,13 +8,13 @@ import pytest
 from datasources.caller import Caller
 from datasources.errors import Rejected
 from datasources.products import Product, Products
-from tests.datasources.fakes import SUB, Clock, Service, a_product, make_caller
+from tests.datasources.fakes import SUB, Clock, Service, a_product, get, make_caller
 
 
 async def test_a_product(products: Products, service: Service, caller: Caller) -> None:
     """Each member of rest.md's example, typed."""
     service.answers = {"/products/1": a_product(1)}
-    assert await products.get(caller, 1) == Product(
+    assert await get(products, caller, 1) == Product(
         id=1,
         sku="SKU-00001",
         name="Product 1",
@@ -37,7 +37,7 @@ async def test_a_price_has_two_decimals(
         "/products/1": a_product(1, price=sent),
         "/products?ids=1,2": {"items": [a_product(1, price=sent), a_product(2)]},
     }
-    one = await products.get(caller, 1)
+    one = await get(products, caller, 1)
     many = await products.get_many(caller, [1, 2])
     assert isinstance(one, Product)
     assert (one.price, many[1]) == (price, one)
@@ -55,7 +55,7 @@ async def test_a_price_is_a_number(products: Products, service: Service, caller:
 async def test_reads_carry_no_identity(products: Products, service: Service, clock: Clock) -> None:
     """What anyone may read is asked for nobody in particular, though somebody is signed in; a write is somebody's."""
     signed_in = make_caller(clock, sub=SUB)
-    await products.get(signed_in, 1)
+    await get(products, signed_in, 1)
     await products.get_many(signed_in, [1, 2])
     with pytest.raises(Rejected):
         await products.page(signed_in, limit=20, cursor=None, search="x")

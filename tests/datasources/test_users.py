@@ -8,13 +8,13 @@ import pytest
 from datasources.caller import Caller
 from datasources.errors import BadAnswer
 from datasources.users import Tier, User, Users
-from tests.datasources.fakes import Service, a_user, without
+from tests.datasources.fakes import Service, a_user, get, without
 
 
 async def test_a_user(users: Users, service: Service, caller: Caller) -> None:
     """Each member of rest.md's example, typed."""
     service.answers = {"/users/1": a_user(1)}
-    assert await users.get(caller, 1) == User(
+    assert await get(users, caller, 1) == User(
         id=1, name="User 1", email="user1@example.com", tier=Tier.PLUS, created_at=datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
     )
 
@@ -23,7 +23,7 @@ async def test_a_user(users: Users, service: Service, caller: Caller) -> None:
 async def test_a_user_may_have_no_name(users: Users, service: Service, caller: Caller, body: dict[str, Any]) -> None:
     """The one member that the graph lets be null: absent and null are the same."""
     service.answers = {"/users/1": body}
-    found = await users.get(caller, 1)
+    found = await get(users, caller, 1)
     assert found is not None
     assert found.name is None
 
@@ -32,7 +32,7 @@ async def test_a_user_may_have_no_name(users: Users, service: Service, caller: C
 async def test_tiers(users: Users, service: Service, caller: Caller, tier: Tier) -> None:
     """`free`, `plus` and `pro`, in lower case."""
     service.answers = {"/users/1": a_user(1, tier=tier.name.lower())}
-    found = await users.get(caller, 1)
+    found = await get(users, caller, 1)
     assert found is not None
     assert found.tier is tier
 
@@ -41,7 +41,7 @@ async def test_a_time_without_its_offset_is_no_time(users: Users, service: Servi
     """It could be any of two dozen: the object is not as agreed, and is not guessed at."""
     service.answers = {"/users/1": a_user(1, createdAt="2026-01-01T00:01:00")}
     with pytest.raises(BadAnswer):
-        await users.get(caller, 1)
+        await get(users, caller, 1)
 
 
 @pytest.mark.parametrize("changes", [{"name": "A"}, {"email": "a@b"}, {"name": None, "email": "a@b"}, {}])

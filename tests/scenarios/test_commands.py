@@ -152,6 +152,38 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path, services: Tapped) -> Non
         assert serve.stop() == 0
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_instances_change_without_a_restart(tmp_path: Path, services: Tapped, workers: str) -> None:
+    """SIGHUP: the settings file is read again, and calls go where it says from then on. A broken file changes nothing."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    environment = {**environment_of(services), "BFF_SOURCES__USERS__CACHE__ENABLED": "false"}
+    del environment["PRODUCTS_SERVICE_URL"]
+    file = tmp_path / "bff.toml"
+    file.write_text('products_service_url = "http://127.0.0.1:9"\n')
+    arguments = ("serve", "--host", "127.0.0.1", "--port", str(port), "--workers", workers)
+    with bff(tmp_path, *arguments, environment=environment) as serve:
+        serve.wait_until_ready(url)
+        answers: list[httpx.Response | Exception] = []
+        ask(url, '{ product(id: "1") { name } }', answers)
+        for text, line in (
+            ("products_service_url = 7\n", "settings not reloaded"),
+            (f'products_service_url = "{services.urls["products"]}"\n', "settings reloaded"),
+        ):
+            file.write_text(text)
+            serve.process.send_signal(signal.SIGHUP)
+            until = time.monotonic() + 10
+            while serve.output().count(line) < int(workers):
+                assert time.monotonic() < until, serve.output()
+                time.sleep(0.02)
+        for _ in range(4):
+            ask(url, '{ product(id: "1") { name } }', answers)
+        first, *rest = [answer.json() for answer in answers if isinstance(answer, httpx.Response)]
+        assert first["data"] == {"product": None}
+        assert [answer["data"] for answer in rest] == [{"product": {"name": "Product 1"}}] * 4
+        assert serve.stop() == 0
+
+
 def test_demo_services_alone(tmp_path: Path) -> None:
     """They print where they are as the settings that a gateway needs."""
     with bff(tmp_path, "demo-services", "--port", "0") as demo:

@@ -90,7 +90,7 @@ def test_after_the_window_fills_a_sick_service_is_left_alone(start_gateway: Star
         assert error["extensions"]["code"] == ("UPSTREAM_ERROR" if number <= 5 else "UPSTREAM_UNAVAILABLE")
         assert error["extensions"].get("retryAfter") == (None if number <= 5 else 1)
         assert services.ports["orders"].requests == min(number, 5)
-    assert services.count() == {"users": 10, "products": 10}
+    assert services.count() == {"users": 10, "products": 1}  # which may be kept for a while
     ready = gateway.http.get(f"{gateway.url}/ready")
     assert ready.status_code == 200
     states = {name: source["breaker"] for name, source in ready.json()["sources"].items()}

@@ -16,10 +16,11 @@ from graphql import ExecutionResult, GraphQLSchema, execute, parse, validate
 
 from datasources.caller import Caller, Deadline, Identity
 from datasources.errors import FieldProblem, Problem, Rejected, SourceError
-from datasources.events import BreakerState
+from datasources.events import BreakerState, InstanceState
 from datasources.orders import Order, OrderItem, OrderStatus
 from datasources.products import Product
 from datasources.rest import BadCursor, Page
+from datasources.traffic.call import Stale
 from datasources.traffic.stack import InstanceStatus, SourceStatus
 from datasources.users import Tier, User
 from schema.context import Context, Viewer
@@ -99,7 +100,10 @@ def order(id: int, user_id: int, items: Sequence[tuple[int, int, float]] = ((1, 
 
 
 class FakeSource:
-    """Objects by id. `calls` has what was asked; `failure` fails all of it, `broken` single objects, `refusal` writes."""
+    """Objects by id. `calls` has what was asked; `failure` fails all of it, `broken` single objects, `refusal` writes.
+
+    Where `stale_s` is set, all that is read is so old.
+    """
 
     def __init__(self, name: str, records: Sequence[Any]) -> None:
         self.name = name
@@ -108,26 +112,26 @@ class FakeSource:
         self.failure: SourceError | None = None
         self.broken: dict[int, SourceError] = {}
         self.refusal: SourceError | None = None
+        self.stale_s: float | None = None
+        self.forced: BreakerState | None = None
 
     def _answer(self, record: Any) -> Any:
         return self.broken.get(record.id, record)
+
+    def _aged(self, value: Any) -> Any:
+        return value if self.stale_s is None else Stale(value, self.stale_s, self.name)
 
     def _note(self, *call: Any) -> None:
         self.calls.append(call)
         if self.failure is not None:
             raise self.failure
 
-    async def get(self, caller: Caller, id: int) -> Any:
-        """One object or None."""
-        self._note("get", id)
-        return self._answer(self.records[id]) if id in self.records else None
-
     async def get_many(self, caller: Caller, ids: Sequence[int]) -> dict[int, Any]:
         """Those that exist; what failed is its error."""
         self.calls.append(("get_many", tuple(ids)))
         if self.failure is not None:
             return dict.fromkeys(ids, self.failure)
-        return {key: self._answer(self.records[key]) for key in ids if key in self.records}
+        return {key: self._aged(self._answer(self.records[key])) for key in ids if key in self.records}
 
     async def page(self, caller: Caller, *, limit: int, cursor: str | None, **filters: str | None) -> Page[Any]:
         """So many of those that match, after the cursor `c3`: behind the third."""
@@ -138,11 +142,21 @@ class FakeSource:
         start = int(cursor[1:]) if cursor else 0
         end = min(start + limit, len(matching))
         next_cursor = f"c{end}" if end < len(matching) else None
-        return Page([self._answer(record) for record in matching[start:end]], next_cursor, len(matching))
+        items = [self._answer(record) for record in matching[start:end]]
+        return Page(items, next_cursor, len(matching), self.stale_s)
 
     def status(self) -> SourceStatus:
         """As a source with two instances, one of which is not well."""
-        return SourceStatus(self.name, BreakerState.HALF_OPEN, (InstanceStatus(1, True), InstanceStatus(2, False)))
+        breaker = self.forced or BreakerState.HALF_OPEN
+        instances = (
+            InstanceStatus(1, healthy=True, weight=9, state=InstanceState.IN),
+            InstanceStatus(2, healthy=False, weight=1, state=InstanceState.EJECTED),
+        )
+        return SourceStatus(self.name, breaker, self.forced is not None, instances)
+
+    def force_breaker(self, state: BreakerState | None) -> None:
+        """Note it."""
+        self.forced = state
 
     def _listed(self) -> list[Any]:
         return [self.records[key] for key in sorted(self.records)]
@@ -185,7 +199,9 @@ class FakeOrders(FakeSource):
         if self.failure is not None:
             return dict.fromkeys(user_ids, self.failure)
         matching = [record for record in self._listed() if status is None or record.status is status]
-        return {key: [self._answer(each) for each in matching if each.user_id == key][:limit] for key in user_ids}
+        return {
+            key: self._aged([self._answer(each) for each in matching if each.user_id == key][:limit]) for key in user_ids
+        }
 
     async def place(self, caller: Caller, user_id: int, items: Sequence[tuple[int, int]], *, key: str) -> Order:
         self._note("place", user_id, tuple(items), key)
@@ -227,6 +243,11 @@ class Answer:
             ".".join(map(str, error.path or ())): getattr(error.original_error, "code", "-")
             for error in self.result.errors or ()
         }
+
+    @property
+    def degraded(self) -> list[tuple[list[str | int], str, float | None]]:
+        """What is shown for want of better: path, source, age."""
+        return [(each.path, each.source, each.age_s) for each in self.context.degraded]
 
     @property
     def partial(self) -> list[tuple[str, list[str | int]]]:

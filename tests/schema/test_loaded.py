@@ -1,7 +1,14 @@
-"""Loaded fields: a list is shown without what failed of it, and `errors` is told."""
+"""Loaded fields: what they show when a service fails, and how they say so."""
 
-from datasources.errors import BadAnswer, BreakerOpen
-from tests.schema.shop import Shop
+from typing import Any
+
+import pytest
+import strawberry
+
+from datasources.errors import BadAnswer, BreakerOpen, Forbidden, NotReached, SourceError, TimedOut
+from schema.loaded import Loaded, LoadedList
+from schema.loaders import UserOrdersKey
+from tests.schema.shop import Shop, rejected
 
 _ORDERS = "{ me { id orders { id } } }"
 
@@ -55,3 +62,105 @@ async def test_a_failed_item_of_a_connection_is_null_in_its_place(shop: Shop) ->
         "web", "query ($after: String) { products(after: $after, first: 1) { nodes { id } } }", {"after": after}
     )
     assert answer.data == {"products": {"nodes": [{"id": "3"}]}}
+
+
+# The ladder: fresh, stale, fallback, error
+
+
+async def test_what_is_stale_is_shown_and_said(shop: Shop) -> None:
+    """One object, a list, a connection: each with its path, its source and its age, and no error."""
+    shop.users.stale_s, shop.orders.stale_s, shop.products.stale_s = 5.5, 7, 40
+    query = "{ me { id orders(first: 1) { id items { product { id } } } } products(first: 1) { nodes { id } } }"
+    answer = await shop.ask("web", query, sub="1")
+    assert answer.codes == {}
+    assert answer.data["me"] == {"id": "1", "orders": [{"id": "5", "items": [{"product": {"id": "1"}}]}]}
+    assert sorted(answer.degraded, key=str) == [
+        (["me", "orders", 0, "items", 0, "product"], "products", 40),
+        (["me", "orders"], "orders", 7),
+        (["me"], "users", 5.5),
+        (["products"], "products", 40),
+    ]
+
+
+async def test_what_is_fresh_is_not_said(shop: Shop) -> None:
+    """Nothing to say, nothing said."""
+    answer = await shop.ask("web", "{ me { id orders { id } } }", sub="1")
+    assert answer.degraded == []
+
+
+async def test_ownership_is_checked_on_what_is_stale_too(shop: Shop) -> None:
+    """An old order of somebody else's is as little to be seen as a new one, or cancelled."""
+    shop.orders.stale_s = 7
+    answer = await shop.ask("web", '{ order(id: "3") { id } }', sub="1")
+    assert answer.data == {"order": None}
+    answer = await shop.ask("web", 'mutation { cancelOrder(id: "3") { userErrors { code } } }', sub="1")
+    assert answer.data == {"cancelOrder": {"userErrors": [{"code": "NOT_FOUND"}]}}
+
+
+@strawberry.type
+class Screen:
+    """A graph of fields with fallbacks."""
+
+    @strawberry.field(graphql_type=str | None, extensions=[Loaded("user", show=lambda user, _: user.name)])
+    def bare(self) -> int:
+        return 1
+
+    @strawberry.field(
+        graphql_type=str | None,
+        extensions=[Loaded("user", show=lambda user, _: user.name, fallback=lambda context: f"in {context.variant.name}")],
+    )
+    def name(self) -> int:
+        return 1
+
+    @strawberry.field(graphql_type=list[str] | None, extensions=[LoadedList("user_orders", fallback=lambda _: [])])
+    def orders(self) -> Any:
+        return UserOrdersKey(1, 3)
+
+
+async def show(shop: Shop, query: str) -> tuple[Any, list[Any], Any]:
+    """What the screen shows, the codes of its errors, and what is degraded."""
+    context = shop.context("web", "1")
+    result = await strawberry.Schema(Screen).execute(query, context_value=context)
+    codes = [getattr(error.original_error, "code", "-") for error in result.errors or ()]
+    return result.data, codes, [(each.path, each.source, each.age_s) for each in context.degraded]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        BreakerOpen("users", 3),
+        NotReached("users", sent=True),
+        TimedOut("users", counts=True),
+        BadAnswer("users", counts=True),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+async def test_a_declared_fallback_is_shown_for_a_fault(shop: Shop, fault: SourceError) -> None:
+    """It is said to be one: it has no age. A field that declares none is null, with its error."""
+    shop.users.failure = shop.orders.failure = fault
+    data, codes, degraded = await show(shop, "{ name bare orders }")
+    assert data == {"name": "in web", "bare": None, "orders": []}
+    assert codes == [fault.code]
+    assert sorted(degraded) == [(["name"], "users", None), (["orders"], "users", None)]
+
+
+@pytest.mark.parametrize("refusal", [Forbidden("users"), rejected(404)], ids=["forbidden", "rejected"])
+async def test_a_refusal_is_not_glossed_over(shop: Shop, refusal: SourceError) -> None:
+    """A service that says no works well: its answer is the field's error."""
+    shop.users.failure = refusal
+    data, codes, degraded = await show(shop, "{ name }")
+    assert (data, codes, degraded) == ({"name": None}, [refusal.code], [])
+
+
+async def test_what_is_stale_comes_before_a_fallback(shop: Shop) -> None:
+    """An old answer is nearer to the truth."""
+    shop.users.stale_s = 9
+    data, _, degraded = await show(shop, "{ name }")
+    assert (data, degraded) == ({"name": "User 1"}, [(["name"], "users", 9)])
+
+
+async def test_nothing_that_is_absent_falls_back(shop: Shop) -> None:
+    """What does not exist is null: that is an answer."""
+    shop.users.records.clear()
+    data, codes, degraded = await show(shop, "{ name }")
+    assert (data, codes, degraded) == ({"name": None}, [], [])

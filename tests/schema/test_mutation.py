@@ -1,5 +1,6 @@
 """The root of writing: who may, what goes out, what comes back, and that what was read before is forgotten."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasources.errors import BadAnswer, BreakerOpen, Busy, SourceError, TimedOut
+from datasources.events import BreakerState
 from schema.mutation import own_key, path_of
 from tests.schema.shop import NO_IDS, Answer, Shop, order, product, rejected
 
@@ -540,3 +542,41 @@ async def test_mutations_run_one_after_the_other(shop: Shop) -> None:
     answer = await shop.ask("mobile", query, sub="1")
     assert list(answer.data) == ["b", "a"]
     assert [call[:2] for call in shop.orders.calls if call[0] == "cancel"] == [("cancel", 2), ("cancel", 1)]
+
+
+# The gateway itself
+
+
+_FORCE = "mutation ($source: String!, $state: BreakerState) { forceBreaker(source: $source, state: $state) { %s } }"
+_SHOWN = _FORCE % "source { name breaker forced } userErrors { field code }"
+
+
+@pytest.mark.parametrize("state", ["OPEN", "CLOSED"])
+async def test_an_administrator_holds_a_breaker(shop: Shop, caplog: pytest.LogCaptureFixture, state: str) -> None:
+    """Open or closed, until it is let go; each time with a line in the log that says who."""
+    caplog.set_level(logging.INFO, "bff.audit")
+    answer = await shop.ask("admin", _SHOWN, {"source": "orders", "state": state}, sub="boss")
+    source = {"name": "orders", "breaker": state, "forced": True}
+    assert answer.data["forceBreaker"] == {"source": source, "userErrors": []}
+    assert [fake.forced for fake in (shop.users, shop.orders, shop.products)] == [None, BreakerState[state], None]
+    await shop.ask("admin", _SHOWN, {"source": "orders"}, sub="boss")
+    assert shop.orders.forced is None
+    lines = [record.__dict__["fields"] for record in caplog.records]
+    assert [(line["action"], line["by"], line["source"], line["state"]) for line in lines] == [
+        ("force_breaker", "boss", "orders", state.lower()),
+        ("force_breaker", "boss", "orders", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variables", "error"),
+    [
+        ({"source": "stock", "state": "OPEN"}, {"field": ["source"], "code": "NOT_FOUND"}),
+        ({"source": "orders", "state": "HALF_OPEN"}, {"field": ["state"], "code": "INVALID"}),
+    ],
+)
+async def test_what_cannot_be_held(shop: Shop, variables: dict[str, str], error: dict[str, Any]) -> None:
+    """No such source; half open, which is a way and no place to stay."""
+    answer = await shop.ask("admin", _SHOWN, variables, sub="boss")
+    assert answer.data["forceBreaker"] == {"source": None, "userErrors": [error]}
+    assert shop.orders.forced is None

@@ -310,10 +310,15 @@ async def test_a_part_of_home_is_lost_by_itself(shop: Shop, source: str, lost: s
 
 async def test_sources_show_breakers_and_instances_and_no_addresses(shop: Shop) -> None:
     """The gateway's own view, in the order of the settings, without a call."""
-    answer = await shop.ask("admin", "{ sources { name breaker instances { number healthy } } }", sub="boss")
-    instances = [{"number": 1, "healthy": True}, {"number": 2, "healthy": False}]
+    query = "{ sources { name breaker forced instances { number healthy weight state } } }"
+    answer = await shop.ask("admin", query, sub="boss")
+    instances = [
+        {"number": 1, "healthy": True, "weight": 9, "state": "IN"},
+        {"number": 2, "healthy": False, "weight": 1, "state": "EJECTED"},
+    ]
     assert answer.data["sources"] == [
-        {"name": name, "breaker": "HALF_OPEN", "instances": instances} for name in ("users", "orders", "products")
+        {"name": name, "breaker": "HALF_OPEN", "forced": False, "instances": instances}
+        for name in ("users", "orders", "products")
     ]
     assert shop.calls == []
 

@@ -83,10 +83,13 @@ Home
 Source
   a    name: String!
   a    breaker: BreakerState!
+  a    forced: Boolean!
   a    instances: [SourceInstance!]!
 SourceInstance
   a    number: Int!
   a    healthy: Boolean!
+  a    weight: Int!
+  a    state: InstanceState!
 UserConnection
   a    edges: [UserEdge!]!
   a    nodes: [User]!
@@ -122,6 +125,7 @@ Mutation
   wm   updateProfile(input: UpdateProfileInput!): UpdateProfilePayload!
   a    updateOrderStatus(id: ID!, status: OrderStatus!): UpdateOrderStatusPayload!
   a    updateProduct(id: ID!, input: UpdateProductInput!): UpdateProductPayload!
+  a    forceBreaker(source: String!, state: BreakerState): ForceBreakerPayload!
 PlaceOrderPayload
   wm   order: Order
   wm   userErrors: [UserError!]!
@@ -137,12 +141,15 @@ UpdateOrderStatusPayload
 UpdateProductPayload
   a    product: Product
   a    userErrors: [UserError!]!
+ForceBreakerPayload
+  a    source: Source
+  a    userErrors: [UserError!]!
 UserError
   wma  field: [String!]
   wma  message: String!
   wma  code: String!
 """
-"""graph.md's table, but for the subscription, which is not there yet."""
+"""graph.md's table, but for the subscription, which is not there yet; with what administrators do to the gateway itself."""
 
 INPUTS = """
 PlaceOrderInput
@@ -175,6 +182,10 @@ BreakerState
   a    CLOSED
   a    OPEN
   a    HALF_OPEN
+InstanceState
+  a    IN
+  a    EJECTED
+  a    UNHEALTHY
 """
 
 SCALARS = {"ID", "String", "Int", "Float", "Boolean", "DateTime"}

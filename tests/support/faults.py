@@ -4,7 +4,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 
@@ -60,13 +60,14 @@ _CANNED = {
 
 @dataclass(slots=True)
 class FaultyPort:
-    """A TCP port in front of another. `requests` counts what came in while it failed (not connections, requests)."""
+    """A TCP port in front of another. `requests` counts what came in while it failed, `failed` has it, whole."""
 
     url: str
     _target: int
     _server: asyncio.Server | None = None
     fault_now: Fault | None = None
     requests: int = 0
+    failed: list[bytes] = field(default_factory=list)
     custom: Callable[[bytes], bytes] | None = None
     _tasks: "set[asyncio.Task[None]] | None" = None
 
@@ -88,6 +89,7 @@ class FaultyPort:
     def fault(self, fault: Fault | None) -> None:
         self.fault_now = fault
         self.requests = 0
+        self.failed.clear()
 
     async def close(self) -> None:
         """Close it, and all that came through it."""
@@ -124,6 +126,7 @@ class FaultyPort:
                     return
                 if self.fault_now is not None or self.custom is not None:
                     self.requests += 1
+                    self.failed.append(request)
                     if not await self._fail(request, writer):
                         return
                     continue

@@ -1,11 +1,24 @@
 """Listeners are never in the way."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 
-from bff.observe.listeners import log_breakers, to_all
-from datasources.events import BreakerChanged, BreakerState, CallEnded, CallRefused, Event
+from bff.observe.listeners import log_event, to_all
+from datasources.events import (
+    BreakerChanged,
+    BreakerState,
+    CacheResult,
+    CallCached,
+    CallEnded,
+    CallRefused,
+    CallRetried,
+    CallShared,
+    Event,
+    InstanceChanged,
+    InstanceState,
+)
 
 ENDED = CallEnded("users", "/users/{id}", "GET", 1, "ok", 0.1, "request-1")
 REFUSED = CallRefused("users", "/users/{id}", "breaker_open", "request-1")
@@ -39,11 +52,62 @@ def test_nobody_listening_is_fine() -> None:
     to_all([])(ENDED)
 
 
-def test_a_breaker_s_change_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
-    """From which state to which, of which source; calls are not."""
+@pytest.mark.parametrize(
+    ("event", "message", "fields"),
+    [
+        (CHANGED, "breaker changed", {"source": "users", "before": "closed", "after": "open"}),
+        (
+            BreakerChanged("users", BreakerState.OPEN, BreakerState.CLOSED, "GET /users", forced=True),
+            "breaker changed",
+            {"source": "users", "route": "GET /users", "before": "open", "after": "closed", "forced": True},
+        ),
+        (
+            InstanceChanged("users", 2, InstanceState.EJECTED, 20.0),
+            "instance changed",
+            {"source": "users", "instance": 2, "state": "ejected", "for_s": 20.0},
+        ),
+        (
+            InstanceChanged("users", 2, InstanceState.UNHEALTHY),
+            "instance changed",
+            {"source": "users", "instance": 2, "state": "unhealthy"},
+        ),
+    ],
+)
+def test_a_change_of_state_is_a_line(
+    caplog: pytest.LogCaptureFixture, event: Event, message: str, fields: dict[str, object]
+) -> None:
+    """What changed from which state to which; a warning."""
     with caplog.at_level(logging.DEBUG, "bff.sources"):
-        for event in (ENDED, REFUSED, CHANGED):
-            log_breakers(event)
+        log_event(event)
     (record,) = caplog.records
-    assert record.levelno == logging.WARNING
-    assert record.fields == {"source": "users", "before": "closed", "after": "open"}  # type: ignore[attr-defined]
+    assert (record.levelno, record.getMessage()) == (logging.WARNING, message)
+    assert record.fields == fields  # type: ignore[attr-defined]
+
+
+def test_a_call_that_failed_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    """With what the service called it; what was refused here, shared or went well is none."""
+    failed = CallEnded("users", "/users/{id}", "GET", 1, "busy", 0.1234, "request-1", 503, "Too many people")
+    others: list[Event] = [
+        ENDED,
+        REFUSED,
+        replace(ENDED, outcome="cancelled"),
+        CallShared("users", "/users"),
+        CallCached("users", "/users", CacheResult.HIT),
+        CallRetried("users", "/users", "busy", 0.1, "request-1"),
+    ]
+    with caplog.at_level(logging.DEBUG, "bff.sources"):
+        for event in [*others, failed]:
+            log_event(event)
+    (record,) = caplog.records
+    assert (record.levelno, record.getMessage()) == (logging.INFO, "call failed")
+    assert record.fields == {  # type: ignore[attr-defined]
+        "source": "users",
+        "route": "/users/{id}",
+        "method": "GET",
+        "instance": 1,
+        "outcome": "busy",
+        "status": 503,
+        "problem": "Too many people",
+        "ms": 123.4,
+        "request_id": "request-1",
+    }

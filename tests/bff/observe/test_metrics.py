@@ -4,7 +4,18 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bff.observe.metrics import CONTENT_TYPE, Metrics
-from datasources.events import BreakerChanged, BreakerState, CallEnded, CallRefused
+from datasources.events import (
+    BreakerChanged,
+    BreakerState,
+    CacheResult,
+    CallCached,
+    CallEnded,
+    CallRefused,
+    CallRetried,
+    CallShared,
+    InstanceChanged,
+    InstanceState,
+)
 
 SOURCES = ("users", "orders", "products")
 
@@ -52,6 +63,38 @@ def test_calls_are_counted_by_source_and_outcome(metrics: Metrics) -> None:
     }
     assert outcomes == {"ok": 1, "timeout": 1, "breaker_open": 1}
     assert value(metrics, "bff_upstream_call_seconds_count", source="users") == 2
+
+
+def test_what_spares_calls_is_counted(metrics: Metrics) -> None:
+    """Reads that the cache saw by what it had, reads that shared a call, and calls made again by why."""
+    for result in (CacheResult.HIT, CacheResult.HIT, CacheResult.STALE):
+        metrics.on_event(CallCached("products", "/products", result))
+    metrics.on_event(CallShared("products", "/products"))
+    metrics.on_event(CallRetried("products", "/products", "busy", 0.1, "r"))
+    metrics.on_event(CallRetried("products", "/products", "hedge", 0.1, "r"))
+    cached = {name: value(metrics, "bff_upstream_cache_total", source="products", result=name) for name in ("hit", "stale")}
+    assert cached == {"hit": 2, "stale": 1}
+    assert value(metrics, "bff_upstream_shared_total", source="products") == 1
+    for outcome in ("busy", "hedge"):
+        assert value(metrics, "bff_upstream_retries_total", source="products", outcome=outcome) == 1
+
+
+def test_an_instance_is_in_one_state(metrics: Metrics) -> None:
+    """By its number."""
+    metrics.on_event(InstanceChanged("users", 2, InstanceState.EJECTED, 10.0))
+    states = {
+        each.value: value(metrics, "bff_instance_state", source="users", instance="2", state=each.value)
+        for each in InstanceState
+    }
+    assert states == {"in": 0, "ejected": 1, "unhealthy": 0}
+
+
+def test_a_route_s_breaker_is_apart_from_the_source_s(metrics: Metrics) -> None:
+    """Where routes have their own."""
+    metrics.on_event(BreakerChanged("users", BreakerState.CLOSED, BreakerState.OPEN, "GET /users"))
+    labels = {"source": "users", "state": "open"}
+    assert value(metrics, "bff_route_breaker_state", route="GET /users", **labels) == 1
+    assert value(metrics, "bff_breaker_state", **labels) == 0
 
 
 @pytest.mark.parametrize("state", BreakerState)

@@ -25,8 +25,8 @@ from datasources.errors import (
     Unauthenticated,
 )
 from datasources.events import CallEnded
-from datasources.traffic.attempt import request_headers, retry_after
-from datasources.traffic.call import Reply
+from datasources.traffic.attempt import retry_after
+from datasources.traffic.call import Reply, request_headers
 from datasources.wire import (
     AnswerTooLarge,
     BrokenAnswer,
@@ -282,9 +282,9 @@ async def test_no_encoding_is_asked_for_and_none_is_taken(clock: Clock, heard: H
 
 
 async def test_missing_is_an_answer_where_the_call_says_so(clock: Clock, heard: Heard, caller: Caller) -> None:
-    """With `missing_ok` 404 is None, and a good outcome; whatever its body is."""
+    """With `missing_ok` a 404 says that none of the keys is there, and is a good outcome; whatever its body is."""
     reply = await attempt(answer(404, b"<html>", content_type="text/html"), clock, heard, caller, missing_ok=True)
-    assert (reply.status, reply.value) == (404, None)
+    assert (reply.status, reply.value) == (404, {})
     assert heard.ended[0].outcome == "ok"
 
 
@@ -443,7 +443,7 @@ async def test_each_call_over_the_wire_is_told(clock: Clock, heard: Heard, calle
         return answer()
 
     await make_attempt(ScriptedWire(slow), clock, heard)(make_call(caller), make_instance())
-    assert heard == [CallEnded("users", "/users/{id}", "GET", 1, "ok", 0.25, "request-1")]
+    assert heard == [CallEnded("users", "/users/{id}", "GET", 1, "ok", 0.25, "request-1", 200)]
 
 
 @pytest.mark.parametrize("instruction", [answer(), answer(500), NotConnected(), BrokenAnswer(), Unsendable()], ids=repr)
@@ -464,3 +464,76 @@ async def test_cancellation_is_told_and_not_swallowed(clock: Clock, heard: Heard
     with pytest.raises(asyncio.CancelledError):
         await ended(task)
     assert [event.outcome for event in heard.ended] == ["cancelled"]
+
+
+def busy(body: bytes, content_type: str = "application/problem+json") -> WireReply:
+    """A 503 that says why."""
+    return answer(503, body, content_type=content_type)
+
+
+@pytest.mark.parametrize(
+    ("reply", "problem"),
+    [
+        (busy(b'{"title":"Too many people","detail":"bob@example.com"}'), "Too many people"),
+        (busy(b'{"title":"' + b"x" * 300 + b'"}'), "x" * 200),
+        (busy(b'{"title":"Too many people"}', "application/json"), ""),
+        (busy(b"<html>"), ""),
+    ],
+)
+async def test_a_problem_is_told_by_its_title(
+    clock: Clock, heard: Heard, caller: Caller, reply: WireReply, problem: str
+) -> None:
+    """The title is the same for each of its kind; the detail may be about somebody, and is told to nobody."""
+    with pytest.raises(Busy):
+        await make_attempt(ScriptedWire(reply), clock, heard)(make_call(caller), make_instance())
+    (event,) = heard.ended
+    assert (event.status, event.problem) == (503, problem)
+
+
+async def test_not_modified_is_an_answer_to_a_validator_alone(clock: Clock, heard: Heard, caller: Caller) -> None:
+    """RFC 9110, section 15.4.5: without one, a 304 answers nothing that was asked."""
+    attempt = make_attempt(ScriptedWire(answer(304, b"")), clock, heard)
+    assert (await attempt(make_call(caller, validator='"v1"'), make_instance())).status == 304
+    with pytest.raises(BadAnswer):
+        await attempt(make_call(caller), make_instance())
+
+
+@pytest.mark.parametrize(("left_s", "sent"), [(10.0, "2000"), (0.5, "500"), (0.0001, "1")])
+async def test_what_is_left_goes_upstream(clock: Clock, heard: Heard, left_s: float, sent: str) -> None:
+    """In milliseconds: the attempt's time, or the operation's where that is less."""
+    wire = ScriptedWire()
+    caller = make_caller(clock, left_s=left_s)
+    await make_attempt(wire, clock, heard)(make_call(caller), make_instance())
+    assert dict(wire.sent[0].headers)["X-Request-Timeout-Ms"] == sent
+
+
+@pytest.mark.parametrize(
+    ("instruction", "retriable"),
+    [
+        (NotConnected(), True),
+        (ConnectionBroken(), True),
+        (BrokenAnswer(), True),
+        (AnswerTooLarge(), False),
+        (Unsendable(), False),
+        (answer(500), False),
+        (answer(501), False),
+        (answer(502), True),
+        (answer(503), True),
+        (answer(504), True),
+        (answer(429), True),
+        (answer(400), False),
+        (answer(401), False),
+        (answer(403), False),
+        (answer(409), False),
+        (answer(302), False),
+        (answer(200, b"{"), False),
+    ],
+    ids=repr,
+)
+async def test_what_a_second_try_may_mend(
+    clock: Clock, heard: Heard, caller: Caller, instruction: Any, retriable: bool
+) -> None:
+    """Faults of the connection, and what the service itself says will pass."""
+    with pytest.raises(SourceError) as caught:
+        await make_attempt(ScriptedWire(instruction), clock, heard)(make_call(caller), make_instance())
+    assert caught.value.retriable is retriable

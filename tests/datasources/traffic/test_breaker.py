@@ -1,11 +1,11 @@
-"""Breaker: the five cases of its docstring, and the whole of it against a model that is slow and plain."""
+"""Breaker: the six cases of its docstring, and the whole of it against a model that is slow and plain."""
 
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -21,8 +21,8 @@ from datasources.errors import (
     TimedOut,
     Unauthenticated,
 )
-from datasources.events import BreakerState
-from datasources.traffic.breaker import Breaker, BreakerOptions, BreakerPolicy, Permit, Verdict, Window
+from datasources.events import BreakerChanged, BreakerState
+from datasources.traffic.breaker import Breaker, BreakerOptions, BreakerPolicy, Permit, Verdict
 from datasources.traffic.call import Call, Reply
 from tests.datasources.fakes import Clock, Heard, ended, hang, make_call, make_caller, ok, settle
 
@@ -39,7 +39,12 @@ class Rig:
         self.now = 1000.0
         self.options = options
         self.turns: list[tuple[BreakerState, BreakerState]] = []
-        self.breaker = Breaker(options, lambda before, after: self.turns.append((before, after)))
+        self.forced: list[bool] = []
+        self.breaker = Breaker(options, self._turned)
+
+    def _turned(self, before: BreakerState, after: BreakerState, forced: bool) -> None:
+        self.turns.append((before, after))
+        self.forced.append(forced)
 
     def admit(self) -> Permit:
         """Ask for a permit that there must be."""
@@ -53,9 +58,9 @@ class Rig:
         assert isinstance(left, float)
         return left
 
-    def settle(self, permit: Permit, verdict: str) -> None:
+    def settle(self, permit: Permit, verdict: str, duration_s: float = 0.0) -> None:
         """Tell how a call ended."""
-        self.breaker.settle(permit, VERDICTS[verdict], self.now)
+        self.breaker.settle(permit, VERDICTS[verdict], self.now, duration_s)
 
     def calls(self, verdicts: str) -> BreakerState:
         """Make a row of calls, `+` well, `-` badly, `0` without a verdict; the state after it."""
@@ -144,29 +149,102 @@ def test_old_successes_do_not_outweigh_a_fresh_failure() -> None:
 steps = st.lists(st.tuples(st.integers(0, 400), st.sampled_from([True, False, None])), max_size=40)
 
 
-@settings(derandomize=True, deadline=None)
-@given(steps, st.sampled_from([0.5, 10.0, 60.0]))
-def test_a_window_counts_the_calls_of_its_length(steps: list[tuple[int, bool | None]], length_s: float) -> None:
-    """All of the last nine tenths of its length are in, nothing older than its length is; between lies one bucket."""
-    window, log, now = Window(length_s), [], 1000.0
-    for step, failed in steps:
-        now += step / 100 * length_s
-        if failed is not None:  # else only time passes
-            window.add(now, failed=failed)
-            log.append((now, failed))
-        calls, failures = window.totals(now)
-        young = [was for at, was in log if now - at < 0.9 * length_s - 1e-6]
-        inside = [was for at, was in log if now - at < length_s + 1e-6]
-        assert len(young) <= calls <= len(inside)
-        assert sum(young) <= failures <= sum(inside)
+def late(rig: Rig, calls: str) -> BreakerState:
+    """A row of calls that go well, `s` slowly, `q` quickly."""
+    for call in calls:
+        rig.settle(rig.admit(), "+", 1.5 if call == "s" else 1.0)
+    return rig.breaker.state
 
 
-def test_a_window_stays_small() -> None:
-    """However many calls: ten buckets, no list of calls."""
-    window = Window(10)
-    for tick in range(5000):
-        window.add(1000 + tick / 50, failed=True)
-    assert len(window._buckets) == 10
+SLOW = BreakerOptions(minimum_calls=4, slow_call_s=1.0, slow_call_ratio=0.5)
+
+
+@pytest.mark.parametrize(
+    ("calls", "state"),
+    [("ssss", OPEN), ("qqss", OPEN), ("qqqs", CLOSED), ("qqqssq", CLOSED), ("sssq", CLOSED), ("sss", CLOSED)],
+)
+def test_it_opens_at_the_share_of_slow_calls_too(calls: str, state: BreakerState) -> None:
+    """Case 1: however well they went; slow is what took longer than the limit, and a quick call opens nothing."""
+    assert late(Rig(SLOW), calls) is state
+
+
+def test_slowness_counts_only_where_it_is_limited() -> None:
+    """Without a limit no call is slow."""
+    assert late(Rig(BreakerOptions(minimum_calls=1, slow_call_ratio=0.1)), "ssss") is CLOSED
+
+
+def test_a_slow_probe_opens_it_again() -> None:
+    """Case 3: a service that answers late is not back yet."""
+    rig, probe = Rig(BreakerOptions(minimum_calls=4, slow_call_s=1.0)).half_opened()
+    rig.settle(probe, "+", 1.5)
+    assert rig.breaker.state is OPEN
+
+
+def test_a_call_without_a_verdict_is_not_slow() -> None:
+    """Case 5: cut off by its caller, it says nothing."""
+    rig = Rig(SLOW)
+    for _ in range(8):
+        rig.settle(rig.admit(), "0", 1.5)
+    assert rig.breaker.state is CLOSED
+
+
+# 6. forced
+
+
+def test_forced_open_it_refuses_all_and_probes_none() -> None:
+    """However long it stays so."""
+    rig = Rig()
+    rig.breaker.force(OPEN)
+    for _ in range(3):
+        assert rig.refuse() == 30
+        rig.now += 100
+    assert rig.turns == [OPENED]
+
+
+def test_forced_closed_it_lets_all_pass() -> None:
+    """Whatever comes of them."""
+    rig = Rig().opened()
+    rig.breaker.force(CLOSED)
+    assert rig.calls("-" * 50) is CLOSED
+    assert rig.turns == [OPENED, (OPEN, CLOSED)]
+
+
+@pytest.mark.parametrize("state", [OPEN, CLOSED])
+def test_let_go_of_it_begins_anew(state: BreakerState) -> None:
+    """Closed, with an empty window, and by its own rule."""
+    rig = Rig()
+    rig.calls("---")
+    rig.breaker.force(state)
+    rig.breaker.force(None)
+    assert (rig.breaker.state, rig.breaker.forced) == (CLOSED, None)
+    assert rig.calls("---") is CLOSED
+    assert rig.calls("-") is OPEN
+
+
+def test_what_was_forced_is_told_once_each_time() -> None:
+    """Also where it shows no other state than before; what was held already is not held anew."""
+    rig = Rig()
+    for state in (CLOSED, CLOSED, OPEN, OPEN, None, None):
+        rig.breaker.force(state)
+    assert rig.turns == [(CLOSED, CLOSED), OPENED, (OPEN, CLOSED)]
+    assert rig.forced == [True, True, True]
+
+
+def test_a_call_from_before_it_was_forced_says_nothing() -> None:
+    """Case 4 holds here as well."""
+    rig = Rig()
+    permits = [rig.admit() for _ in range(4)]
+    rig.breaker.force(OPEN)
+    rig.breaker.force(None)
+    for permit in permits:
+        rig.settle(permit, "-")
+    assert rig.breaker.state is CLOSED
+
+
+def test_half_open_is_no_place_to_stay() -> None:
+    """It can't be forced."""
+    with pytest.raises(ValueError, match="half open"):
+        Rig().breaker.force(HALF_OPEN)
 
 
 # 2. open
@@ -312,13 +390,18 @@ class Model:
 
     options: BreakerOptions
     state: BreakerState = CLOSED
-    log: list[tuple[float, bool]] = field(default_factory=list)
+    forced: BreakerState | None = None
+    log: list[tuple[float, bool, bool]] = field(default_factory=list)
     opened_at: float = 0.0
     out: set[int] = field(default_factory=set)  # permits of this state
     passed: int = 0
 
     def admit(self, now: float, number: int) -> bool:
         """Whether call `number` is let through."""
+        if self.forced is not None:
+            if self.forced is CLOSED:
+                self.out.add(number)
+            return self.forced is CLOSED
         if self.state is OPEN and now >= self.opened_at + self.options.open_s:
             self.turn(HALF_OPEN)
         full = self.state is HALF_OPEN and len(self.out) + self.passed >= self.options.half_open_calls
@@ -327,26 +410,35 @@ class Model:
         self.out.add(number)
         return True
 
-    def settle(self, now: float, number: int, verdict: Verdict) -> None:
+    def force(self, state: BreakerState | None) -> None:
+        """Held in a state, or let go."""
+        if state is not self.forced:
+            self.forced = state
+            self.turn(state or CLOSED)
+
+    def settle(self, now: float, number: int, verdict: Verdict, duration_s: float) -> None:
         """Call `number` has ended."""
         if number not in self.out:
             return
         self.out.remove(number)
-        if verdict is Verdict.NONE:
+        if verdict is Verdict.NONE or self.forced is not None:
             return
         failed = verdict is Verdict.FAILURE
+        slow = self.options.slow_call_s is not None and duration_s > self.options.slow_call_s
         if self.state is HALF_OPEN:
-            self.passed += not failed
-            if failed:
+            self.passed += not failed and not slow
+            if failed or slow:
                 self.open(now)
             elif self.passed == self.options.half_open_calls:
                 self.turn(CLOSED)
         else:
-            self.log.append((now, failed))
+            self.log.append((now, failed, slow))
             bucket_s = self.options.window_s / 10
-            inside = [was for at, was in self.log if now // bucket_s - at // bucket_s < 10]
-            enough = len(inside) >= self.options.minimum_calls
-            if failed and enough and sum(inside) >= self.options.failure_ratio * len(inside):
+            inside = [(bad, late) for at, bad, late in self.log if now // bucket_s - at // bucket_s < 10]
+            failures, laggards = sum(bad for bad, _ in inside), sum(late for _, late in inside)
+            too_many = failures >= self.options.failure_ratio * len(inside)
+            too_slow = self.options.slow_call_s is not None and laggards >= self.options.slow_call_ratio * len(inside)
+            if (failed or slow) and len(inside) >= self.options.minimum_calls and (too_many or too_slow):
                 self.open(now)
 
     def open(self, now: float) -> None:
@@ -370,10 +462,14 @@ class BreakerAgainstModel(RuleBasedStateMachine):
         ratio=st.sampled_from([0.25, 0.5, 1.0]),
         probes=st.integers(1, 3),
         open_s=st.sampled_from([2, 30]),
+        slow_call_s=st.sampled_from([None, 1.0]),
+        slow_ratio=st.sampled_from([0.25, 1.0]),
     )
-    def begin(self, minimum: int, ratio: float, probes: int, open_s: int) -> None:
+    def begin(
+        self, minimum: int, ratio: float, probes: int, open_s: int, slow_call_s: float | None, slow_ratio: float
+    ) -> None:
         """Any settings."""
-        self.rig = Rig(BreakerOptions(10.0, minimum, ratio, float(open_s), probes))
+        self.rig = Rig(BreakerOptions(10.0, minimum, ratio, float(open_s), probes, slow_call_s, slow_ratio))
         self.model = Model(self.rig.options)
         self.permits: dict[int, Permit] = {}
         self.numbers: Iterator[int] = iter(range(10_000))
@@ -391,23 +487,29 @@ class BreakerAgainstModel(RuleBasedStateMachine):
             assert 0 < permit <= self.rig.options.open_s
 
     @precondition(lambda self: self.permits)
-    @rule(data=st.data(), verdict=st.sampled_from("---++0"))
-    def end(self, data: st.DataObject, verdict: str) -> None:
-        """One of the calls that are out ends."""
+    @rule(data=st.data(), verdict=st.sampled_from("---++0"), duration_s=st.sampled_from([0.0, 1.0, 1.5]))
+    def end(self, data: st.DataObject, verdict: str, duration_s: float) -> None:
+        """One of the calls that are out ends, sooner or later."""
         number = data.draw(st.sampled_from(sorted(self.permits)))
-        self.rig.settle(self.permits.pop(number), verdict)
-        self.model.settle(self.rig.now, number, VERDICTS[verdict])
+        self.rig.settle(self.permits.pop(number), verdict, duration_s)
+        self.model.settle(self.rig.now, number, VERDICTS[verdict], duration_s)
 
-    @rule(verdicts=st.text("--+0", min_size=1, max_size=4))
-    def come_and_end(self, verdicts: str) -> None:
+    @rule(state=st.sampled_from([OPEN, CLOSED, None, None]))
+    def force(self, state: BreakerState | None) -> None:
+        """An administrator holds it, or lets it go."""
+        self.rig.breaker.force(state)
+        self.model.force(state)
+
+    @rule(verdicts=st.text("--+0", min_size=1, max_size=4), duration_s=st.sampled_from([0.0, 1.5]))
+    def come_and_end(self, verdicts: str, duration_s: float) -> None:
         """Calls, one after the other, as most are."""
         for verdict in verdicts:
             number = next(self.numbers)
             permit = self.rig.breaker.admit(self.rig.now)
             assert isinstance(permit, Permit) is self.model.admit(self.rig.now, number)
             if isinstance(permit, Permit):
-                self.rig.settle(permit, verdict)
-                self.model.settle(self.rig.now, number, VERDICTS[verdict])
+                self.rig.settle(permit, verdict, duration_s)
+                self.model.settle(self.rig.now, number, VERDICTS[verdict], duration_s)
 
     @rule(quarters=st.sampled_from([1, 2, 4, 7, 8, 36, 39, 40, 41, 119, 120]))
     def wait(self, quarters: int) -> None:
@@ -585,3 +687,77 @@ async def test_all_changes_are_told_in_order() -> None:
 def test_its_state_can_be_read_in_a_log() -> None:
     """One line, with its state."""
     assert repr(Rig().opened().breaker) == "<Breaker open, epoch 1>"
+
+
+# By route
+
+
+READ, WRITE = "GET /users/{id}", "PATCH /users/{id}"
+
+
+def per_route(heard: Heard, clock: Clock) -> BreakerPolicy:
+    """A breaker for each route, that opens with the first failure."""
+    return BreakerPolicy("users", BreakerOptions(minimum_calls=1, per_route=True), heard, clock)
+
+
+async def fail(_: Call) -> Reply:
+    """A service that is down."""
+    raise BadAnswer("users", counts=True)
+
+
+async def test_a_route_s_failures_are_its_own(clock: Clock, heard: Heard) -> None:
+    """Writes go on while reads are refused; the source shows the worst of its routes."""
+    policy, caller = per_route(heard, clock), make_caller(clock)
+    with pytest.raises(BadAnswer):
+        await policy(make_call(caller), fail)
+    with pytest.raises(BreakerOpen):
+        await policy(make_call(caller), ok)
+    assert (await policy(make_call(caller, method="PATCH"), ok)).value == "well"
+    assert {route: breaker.state for route, breaker in policy.routes.items()} == {READ: OPEN, WRITE: CLOSED}
+    assert policy.state is OPEN
+    changes = [(event.route, event.after) for event in heard if isinstance(event, BreakerChanged)]
+    assert changes == [(READ, OPEN)]
+
+
+async def test_all_routes_are_forced_those_to_come_too(clock: Clock, heard: Heard) -> None:
+    """An administrator means the source."""
+    policy, caller = per_route(heard, clock), make_caller(clock)
+    await policy(make_call(caller), ok)
+    policy.force(OPEN)
+    for method in ("GET", "PATCH"):
+        with pytest.raises(BreakerOpen):
+            await policy(make_call(caller, method=method), ok)
+    assert (policy.state, policy.forced) == (OPEN, OPEN)
+    policy.force(None)
+    await policy(make_call(caller, method="PATCH"), ok)
+    assert (policy.state, policy.forced) == (CLOSED, None)
+
+
+async def test_routes_are_bounded(clock: Clock, heard: Heard) -> None:
+    """Beyond a hundred they share one."""
+    policy, caller = per_route(heard, clock), make_caller(clock)
+    for number in range(150):
+        await policy(make_call(caller, route=f"/{number}"), ok)
+    assert len(policy.routes) == 101
+
+
+async def test_without_routes_there_is_one(clock: Clock, heard: Heard) -> None:
+    """The source's."""
+    policy = BreakerPolicy("users", BreakerOptions(minimum_calls=1), heard, clock)
+    with pytest.raises(BadAnswer):
+        await policy(make_call(make_caller(clock)), fail)
+    with pytest.raises(BreakerOpen):
+        await policy(make_call(make_caller(clock), method="PATCH"), ok)
+    assert (policy.routes, policy.state) == ({}, OPEN)
+
+
+async def test_the_policy_measures_how_long_a_call_takes(clock: Clock, heard: Heard) -> None:
+    """From its permit to its answer."""
+
+    async def slow(_: Call) -> Reply:
+        clock.now += 1.5
+        return Reply(200, "late")
+
+    policy = BreakerPolicy("users", BreakerOptions(minimum_calls=1, slow_call_s=1.0), heard, clock)
+    await policy(make_call(make_caller(clock)), slow)
+    assert policy.state is OPEN

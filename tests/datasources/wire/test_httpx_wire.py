@@ -19,6 +19,7 @@ from datasources.wire import (
     NotConnected,
     Unsendable,
     WireError,
+    WireOptions,
     WireReply,
     WireRequest,
 )
@@ -39,7 +40,7 @@ async def peer() -> AsyncIterator[Peer]:
 @pytest.fixture
 async def wire() -> AsyncIterator[HttpxWire]:
     """A wire of one connection at a time: one that it lost would be missed."""
-    wire = HttpxWire(max_connections=1)
+    wire = HttpxWire(WireOptions(max_connections=1))
     yield wire
     await wire.aclose()
 
@@ -115,7 +116,7 @@ async def test_the_environment_has_no_say(
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url)
             monkeypatch.setenv(name.lower(), proxy.url)
-        own = HttpxWire(max_connections=1)
+        own = HttpxWire(WireOptions(max_connections=1))
         for each in (wire, own):
             await send(each, peer.url)
         await own.aclose()
@@ -210,7 +211,7 @@ async def test_a_connection_is_used_again(wire: HttpxWire, peer: Peer) -> None:
 
 async def test_there_are_never_more_connections_than_set(peer: Peer) -> None:
     """What comes at once beyond that waits for a connection, and is answered over it."""
-    wire = HttpxWire(max_connections=3)
+    wire = HttpxWire(WireOptions(max_connections=3))
     await asyncio.gather(*(send(wire, peer.url) for _ in range(20)))
     assert (len(peer.requests), peer.connections) == (20, 3)
     await wire.aclose()
@@ -243,7 +244,7 @@ async def test_a_connection_that_dies_under_a_request_costs_that_request(
 
 async def test_an_idle_connection_is_given_up_in_time(peer: Peer) -> None:
     """One that has been idle for longer than set is not used again: a firewall may have forgotten it."""
-    wire = HttpxWire(max_connections=1, keepalive_expiry_s=0)
+    wire = HttpxWire(WireOptions(max_connections=1, keepalive_s=0))
     for _ in range(2):
         await send(wire, peer.url)
     assert peer.connections == 2
@@ -252,7 +253,7 @@ async def test_an_idle_connection_is_given_up_in_time(peer: Peer) -> None:
 
 async def test_closing_closes(peer: Peer) -> None:
     """Idle connections don't outlive the wire."""
-    wire = HttpxWire(max_connections=2)
+    wire = HttpxWire(WireOptions(max_connections=2))
     await asyncio.gather(send(wire, peer.url), send(wire, peer.url))
     await wire.aclose()
     await peer.gone()

@@ -1,0 +1,324 @@
+"""Cache: what services themselves mark cacheable (RFC 9111), by object.
+
+It has two places in the stack. `lookup` answers from what is at hand, asks on only for what is missing, and lets old
+answers stand in where asking failed (RFC 5861). `fill`, below the single flight, keeps what comes, once for all who wait
+for it; asks with a validator where it has one; and drops what a write touches.
+
+An answer to a call that carries an identity is kept for that viewer alone, whatever it says of itself; what nobody in
+particular asked for is kept for all. So nothing that was fetched with one viewer's credentials is ever shown to another.
+A batch or a page fills an entry an object. An answer that a write has overtaken is not kept.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from typing import Annotated, Any
+
+from annotated_types import Ge, Le
+
+from datasources.caller import Clock, Deadline
+from datasources.errors import BadAnswer, SourceError, TimedOut, Unavailable
+from datasources.events import CacheResult, CallCached, CallRefused, Listener
+from datasources.traffic.call import ID, Call, Handler, Keyed, Reply, Stale, request_headers
+from datasources.traffic.freshness import Lifetimes, kept, lifetimes, merged
+from datasources.traffic.store import Entry, Key, Store
+
+_ABSENT = object()
+"""Stands in the store for an object that there isn't: that is an answer too."""
+_ANSWER = "answer"
+"""The family of whole answers, known by their target."""
+_STANDS_IN_FOR = (Unavailable, TimedOut, BadAnswer)
+"""The faults for which an old answer is better than none (RFC 5861, section 4)."""
+_REFRESH_S = 10.0
+_MOST_REFRESHES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class CacheOptions:
+    """Whether answers are kept, and how many."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
+
+    enabled: bool = True
+    max_entries: Annotated[int, Ge(1), Le(10_000_000)] = 10_000
+    max_bytes: Annotated[int, Ge(1024), Le(2**40)] = 64 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Looked:
+    """What a look into the store has found for a call's keys."""
+
+    found: dict[Any, Any] = field(default_factory=dict)
+    missing: list[Any] = field(default_factory=list)
+    later: list[Any] = field(default_factory=list)
+    """Keys that are answered, and to be asked for anew behind the viewer's back."""
+
+
+class Cache:
+    """One a source. `lookup` and `fill` are its two policies."""
+
+    def __init__(
+        self, source: str, options: CacheOptions, emit: Listener, clock: Clock = time.monotonic, wall: Clock = time.time
+    ) -> None:
+        self._source = source
+        self._emit = emit
+        self._clock = clock
+        self._wall = wall
+        self._store = Store(options.max_entries, options.max_bytes)
+        self._writes = 0
+        self._refreshes: dict[Key, asyncio.Task[None]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Cache {self._source}: {self._store!r}, {len(self._refreshes)} refreshing>"
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._writes += 1
+        self._store.clear()
+
+    async def aclose(self) -> None:
+        """Stop what is asked for behind the viewers' backs."""
+        tasks = list(self._refreshes.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def lookup(self, call: Call, next: Handler) -> Reply:
+        """Answer from the store what can be; ask for the rest. Raises `SourceError` where no old answer stands in."""
+        if not call.is_read:
+            return await next(call)
+        keys = (call.target,) if call.keyed is None else call.keyed.keys
+        family = _ANSWER if call.keyed is None else call.keyed.family
+        viewer = _viewer(call)
+        looked = self._look(call, viewer, family, keys)
+        if looked.later:
+            self._refresh(call, viewer, family, looked.later, next)
+        if not looked.missing:
+            stale = any(type(value) is Stale for value in looked.found.values())
+            self._emit(CallCached(self._source, call.route, CacheResult.STALE if stale else CacheResult.HIT))
+            return Reply(200, looked.found if call.keyed is not None else looked.found[call.target])
+        return await self._ask(call, viewer, family, looked, next)
+
+    def _look(self, call: Call, viewer: str | None, family: Hashable, keys: tuple[Any, ...]) -> _Looked:
+        looked = _Looked()
+        now = self._clock()
+        get = self._store.get
+        for key in keys:
+            entry = get((viewer, family, key), now)
+            if entry is None or not _matches(entry, call):
+                looked.missing.append(key)
+            elif entry.is_fresh(now):
+                if entry.value is not _ABSENT:
+                    looked.found[key] = entry.value
+            elif viewer is None and entry.may_revalidate_later(now):
+                # For nobody in particular only: work for a viewer ends with the viewer's request.
+                looked.later.append(key)
+                if entry.value is not _ABSENT:
+                    looked.found[key] = Stale(entry.value, entry.age(now), self._source)
+            else:
+                looked.missing.append(key)
+        return looked
+
+    async def _ask(self, call: Call, viewer: str | None, family: Hashable, looked: _Looked, next: Handler) -> Reply:
+        keyed = call.keyed
+        asked = call
+        if keyed is not None and len(looked.missing) < len(keyed.keys):
+            asked = keyed.narrow(call.caller, looked.missing)
+        try:
+            reply = await next(asked)
+        except _STANDS_IN_FOR as error:
+            return self._stand_in(call, viewer, family, looked, error)
+        if keyed is None:
+            return reply
+        for key, value in reply.value.items():
+            old = self._old(call, viewer, family, key) if isinstance(value, _STANDS_IN_FOR) else None
+            if old is None:
+                looked.found[key] = value
+            elif old.value is not _ABSENT:
+                looked.found[key] = old
+        if asked is not call:
+            self._emit(CallCached(self._source, call.route, CacheResult.PARTIAL))
+        return Reply(reply.status, looked.found, reply.headers, reply.size)
+
+    def _stand_in(self, call: Call, viewer: str | None, family: Hashable, looked: _Looked, error: SourceError) -> Reply:
+        old = {key: value for key in looked.missing if (value := self._old(call, viewer, family, key)) is not None}
+        if not old and not looked.found:
+            raise error
+        if not error.asked:
+            self._emit(CallRefused(self._source, call.route, error.outcome, call.caller.request_id))
+        self._emit(CallCached(self._source, call.route, CacheResult.STALE))
+        if call.keyed is None:
+            return Reply(200, old[call.target])
+        absent = {key for key, value in old.items() if value.value is _ABSENT}
+        answers = {key: old.get(key, error) for key in looked.missing if key not in absent}
+        return Reply(200, looked.found | answers)
+
+    def _old(self, call: Call, viewer: str | None, family: Hashable, key: Any) -> Stale | None:
+        now = self._clock()
+        entry = self._store.get((viewer, family, key), now)
+        if entry is None or not entry.may_stand_in(now) or not _matches(entry, call):
+            return None
+        return Stale(entry.value, entry.age(now), self._source)
+
+    def _refresh(self, call: Call, viewer: str | None, family: Hashable, keys: list[Any], next: Handler) -> None:
+        """Ask anew for what was just served past its time; each key once at a time, and not without bound."""
+        due = [key for key in keys if (viewer, family, key) not in self._refreshes]
+        if not due or len(self._refreshes) >= _MOST_REFRESHES:
+            return
+        # A caller of its own: it goes on when the request that caused it is answered.
+        caller = replace(call.caller, deadline=Deadline.after(_REFRESH_S, self._clock), calls=Counter())
+        asked = replace(call, caller=caller, tried=[]) if call.keyed is None else call.keyed.narrow(caller, due)
+
+        async def ask() -> None:
+            try:
+                await next(asked)
+            except SourceError:
+                pass  # told by its events; what is kept serves on until its time is over
+            finally:
+                for key in due:
+                    self._refreshes.pop((viewer, family, key), None)
+
+        task = asyncio.get_running_loop().create_task(ask())
+        self._refreshes.update(dict.fromkeys(((viewer, family, key) for key in due), task))
+
+    async def fill(self, call: Call, next: Handler) -> Reply:
+        """Ask, with a validator where there is one, and keep what may be kept. A write drops what it touches."""
+        if not call.is_read:
+            return await self._write(call, next)
+        viewer = _viewer(call)
+        key = _own_key(call, viewer)
+        now = self._clock()
+        entry = self._store.get(key, now)
+        writes = self._writes
+        if entry is not None and entry.lifetimes.etag is not None and _matches(entry, call):
+            return await self._revalidate(call, key, entry, next)
+        reply = await next(call)
+        if writes == self._writes:
+            self._keep(call, viewer, reply, now)
+        self._emit(CallCached(self._source, call.route, CacheResult.MISS))
+        return reply
+
+    async def _revalidate(self, call: Call, key: Key, entry: Entry, next: Handler) -> Reply:
+        asked_at = self._clock()
+        writes = self._writes
+        reply = await next(replace(call, validator=entry.lifetimes.etag))
+        if reply.status != 304:
+            self._emit(CallCached(self._source, call.route, CacheResult.MISS))
+            if writes == self._writes:
+                self._keep(call, key[0], reply, asked_at)
+            return reply
+        self._emit(CallCached(self._source, call.route, CacheResult.REVALIDATED))
+        headers = merged(entry.headers, reply.headers)
+        life = self._lifetimes(call, 200, headers, asked_at)
+        if life is None:
+            self._store.drop(key)
+        elif writes == self._writes:
+            self._put(key, entry.value, life, headers, entry.size, call)
+        value = entry.value
+        if call.keyed is not None and key[1] != _ANSWER:
+            value = {} if value is _ABSENT else {key[2]: value}
+        return Reply(200, value, headers)
+
+    async def _write(self, call: Call, next: Handler) -> Reply:
+        self._drop_touched(call)
+        try:
+            return await next(call)
+        finally:
+            # However it ended, the service may have acted; and what was read while it ran may be from before it.
+            self._drop_touched(call)
+
+    def _drop_touched(self, call: Call) -> None:
+        self._writes += 1
+        if call.touches is not None:
+            self._store.drop_object(ID, call.touches)
+        self._store.drop_families_but(ID)
+
+    def _keep(self, call: Call, viewer: str | None, reply: Reply, asked_at: float) -> None:
+        headers = kept(reply.headers)
+        life = self._lifetimes(call, reply.status, headers, asked_at)
+        own = _own_key(call, viewer)
+        usable = life is not None and (life.fresh_s > 0 or life.if_error_s > 0 or life.while_revalidate_s > 0)
+        if life is None or not (usable or life.etag):
+            self._store.drop(own)
+            return
+        keyed = call.keyed
+        if keyed is None:
+            self._put(own, reply.value, life, headers, reply.size, call)
+            objects = {} if call.objects is None else call.objects(reply.value)
+            family: Hashable = ID
+            values = objects
+        else:
+            family, values = keyed.family, reply.value
+            if len(keyed.keys) > 1 and not usable:
+                # Nothing but a validator, and that of the whole: kept as the whole.
+                self._put(own, values, life, headers, reply.size, call)
+            if len(keyed.keys) == 1:
+                values = {keyed.keys[0]: reply.value.get(keyed.keys[0], _ABSENT)}
+            elif usable:
+                values = {key: reply.value.get(key, _ABSENT) for key in keyed.keys}
+        if usable or (keyed is not None and len(keyed.keys) == 1):
+            self._keep_objects(call, viewer, family, values, life, headers, reply.size)
+
+    def _keep_objects(
+        self,
+        call: Call,
+        viewer: str | None,
+        family: Hashable,
+        values: Mapping[Any, Any],
+        life: Lifetimes,
+        headers: Mapping[str, str],
+        size: int,
+    ) -> None:
+        if not values:
+            return
+        # An entity tag is that of the whole answer: of an object only where it was asked for by itself.
+        alone = call.keyed is not None and len(call.keyed.keys) == 1
+        own_life = life if alone else replace(life, etag=None)
+        share = size // len(values)
+        for key, value in values.items():
+            if not isinstance(value, SourceError):
+                self._put((viewer, family, key), value, own_life, headers, share, call)
+
+    def _lifetimes(self, call: Call, status: int, headers: Mapping[str, str], asked_at: float) -> Lifetimes | None:
+        return lifetimes(
+            status,
+            headers,
+            with_identity=call.viewer is not None,
+            wall_now=self._wall(),
+            delay_s=self._clock() - asked_at,
+        )
+
+    def _put(self, key: Key, value: Any, life: Lifetimes, headers: Mapping[str, str], size: int, call: Call) -> None:
+        varied = _varied(call, life.vary) if life.vary else ()
+        self._store.put(key, Entry(value, self._clock(), life, headers, size, varied))
+
+
+def _own_key(call: Call, viewer: str | None) -> Key:
+    """Where the answer to this very call is kept: by its one key, or by its target."""
+    keyed: Keyed | None = call.keyed
+    if keyed is not None and len(keyed.keys) == 1:
+        return (viewer, keyed.family, keyed.keys[0])
+    return (viewer, _ANSWER, call.target)
+
+
+def _viewer(call: Call) -> str | None:
+    """Whose entry this is: a digest, for a store holds no tokens. Another token of the same person is another viewer."""
+    identity = call.viewer
+    if identity is None:
+        return None
+    text = f"{len(identity.user_id)}:{identity.user_id}{identity.authorization}"
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _matches(entry: Entry, call: Call) -> bool:
+    """Whether the call sends what the answer depended on (RFC 9111, section 4.1)."""
+    vary = entry.lifetimes.vary
+    return not vary or _varied(call, vary) == entry.vary_values
+
+
+def _varied(call: Call, names: tuple[str, ...]) -> tuple[str, ...]:
+    sent = {name.lower(): value for name, value in request_headers(call)}
+    return tuple(sent.get(name, "") for name in names)

@@ -1,0 +1,107 @@
+"""What the policies around a call cost by themselves: `python -m tests.bench.stack`.
+
+The wire below answers at once, so that nothing but the stack is timed: CPU seconds of this process by call, over many calls
+one after the other, the best of several rounds. What the same answer costs without the stack is taken off.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from itertools import count
+
+import msgspec
+
+from datasources.caller import Caller, Deadline, Identity
+from datasources.traffic.balance import InstanceOptions
+from datasources.traffic.call import ID, Call, Keyed, request_headers
+from datasources.traffic.stack import Stack, TrafficOptions
+from datasources.wire import WireReply, WireRequest
+
+CALLS = 20_000
+ROUNDS = 7
+ONE = InstanceOptions("http://127.0.0.1:1")
+TWO = (ONE, InstanceOptions("http://127.0.0.1:2"))
+USER = b'{"id":1,"name":"User 1","email":"user1@example.com","tier":"plus","createdAt":"2026-01-01T00:01:00Z"}'
+decode = msgspec.json.Decoder().decode
+
+
+class InstantWire:
+    """Answers at once."""
+
+    def __init__(self, **headers: str) -> None:
+        named = {"content-type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
+        self._reply = WireReply(200, named, USER)
+
+    async def send(self, request: WireRequest, *, max_response_bytes: int) -> WireReply:
+        """The user."""
+        return self._reply
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+def make_caller(number: int) -> Caller:
+    """A request's caller."""
+    return Caller("request-1", "00-1-2-01", Deadline.after(10, time.monotonic), Identity(str(number), "Bearer token"))
+
+
+def read(caller: Caller, *ids: int, identity: bool) -> Call:
+    """A read by id."""
+
+    def narrow(caller: Caller, some: object) -> Call:
+        return read(caller, *some, identity=identity)  # type: ignore[misc]
+
+    def decoded(body: bytes) -> dict[int, object]:
+        return dict.fromkeys(ids, decode(body))
+
+    keyed = Keyed(ID, ids, narrow, 200)
+    return Call("GET", "/users/{id}", f"/users/{ids[0]}", caller, decoded, identity=identity, keyed=keyed)
+
+
+async def cpu_us(once: Callable[[int], Awaitable[object]]) -> float:
+    """CPU microseconds of one, the best of several rounds."""
+    best = float("inf")
+    numbers = count()
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        for _ in range(CALLS):
+            await once(next(numbers))
+        best = min(best, (time.process_time() - began) / CALLS * 1e6)
+    return best
+
+
+async def main() -> None:
+    """Print the table."""
+    wire = InstantWire(cache_control="no-store")
+    public = InstantWire(cache_control="public, max-age=3600")
+
+    async def bare(number: int) -> object:
+        call = read(make_caller(number), number, identity=True)
+        request = WireRequest("GET", ONE.url + call.target, request_headers(call), None)
+        return call.decode((await wire.send(request, max_response_bytes=1000)).body)
+
+    floor = await cpu_us(bare)
+    sys.stdout.write(f"without a stack: {floor:.1f} µs\n")
+    for title, wire_, instances, identity, ids in (
+        ("a plain GET for a viewer", wire, (ONE,), True, 1),
+        ("a plain GET for a viewer, two instances", wire, TWO, True, 1),
+        ("a plain GET for nobody in particular", wire, (ONE,), False, 1),
+        ("one object from the cache", public, (ONE,), False, 1),
+        ("100 objects from the cache", public, (ONE,), False, 100),
+    ):
+        stack = Stack("users", instances, TrafficOptions(), wire_, lambda _: None)
+        keep = wire_ is public
+
+        async def through(
+            number: int, *, stack: Stack = stack, ids: int = ids, identity: bool = identity, keep: bool = keep
+        ) -> object:
+            first = 1 if keep else number
+            return await stack(read(make_caller(number), *range(first, first + ids), identity=identity))
+
+        taken = await cpu_us(through)
+        sys.stdout.write(f"{title}: {taken:.1f} µs, {taken - floor:+.1f}\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
