@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 Clock = Callable[[], float]
 """Seconds that only ever grow, as `time.monotonic`."""
@@ -27,10 +28,21 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who is signed in, as services are told: the token's `sub`, and the `Authorization` it came in."""
+    """Who is signed in, as services are told: the token's `sub`, and the `Authorization` it came in.
+
+    `key` is a digest of both: what belongs to one viewer is known by it, and no token is kept. Another token of the same
+    person is another viewer: it may see other things.
+    """
 
     user_id: str
     authorization: str = field(repr=False)
+    key: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Work out the key."""
+        text = f"{len(self.user_id)}:{self.user_id}{self.authorization}"
+        digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        object.__setattr__(self, "key", digest)
 
 
 @dataclass(frozen=True, slots=True)

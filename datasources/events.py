@@ -1,11 +1,12 @@
-"""What happened around a call, for whoever listens: frozen records, sent and forgotten.
+"""What happened around a call, for whoever listens: frozen records, sent and forgotten. Structs: each call makes several.
 
 A listener is never in the way: it returns at once, and what it raises is its own affair (the composition root wraps it).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 
 class BreakerState(StrEnum):
@@ -37,8 +38,7 @@ class InstanceState(StrEnum):
     """Until its health check says otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallEnded:
+class CallEnded(msgspec.Struct, frozen=True):
     """One attempt went over the wire and ended; `outcome` is `ok` or that of the error.
 
     `status` is the answer's, None where none came; `problem` what a problem document named itself (its title), for the log.
@@ -55,8 +55,7 @@ class CallEnded:
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CallRefused:
+class CallRefused(msgspec.Struct, frozen=True):
     """A call ended here without going over the wire."""
 
     source: str
@@ -65,8 +64,7 @@ class CallRefused:
     request_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class CallRetried:
+class CallRetried(msgspec.Struct, frozen=True):
     """A call is made again after `delay_s`; `outcome` is what came of the try before. A hedge has the outcome `hedge`."""
 
     source: str
@@ -76,8 +74,7 @@ class CallRetried:
     request_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class CallCached:
+class CallCached(msgspec.Struct, frozen=True):
     """A read passed the cache."""
 
     source: str
@@ -85,16 +82,14 @@ class CallCached:
     result: CacheResult
 
 
-@dataclass(frozen=True, slots=True)
-class CallShared:
+class CallShared(msgspec.Struct, frozen=True):
     """A read waits for what another one is asking already."""
 
     source: str
     route: str
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerChanged:
+class BreakerChanged(msgspec.Struct, frozen=True):
     """A breaker went from one state to another. `route` is None for the source's own; `forced` by an administrator."""
 
     source: str
@@ -104,8 +99,7 @@ class BreakerChanged:
     forced: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceChanged:
+class InstanceChanged(msgspec.Struct, frozen=True):
     """An instance is given calls again, or none for `for_s` seconds (None: until its health check passes)."""
 
     source: str

@@ -13,11 +13,11 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field, replace
-from hashlib import blake2b
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from annotated_types import Ge, Le
+from msgspec.structs import replace as copy
 
 from datasources.caller import Clock, Deadline
 from datasources.errors import BadAnswer, SourceError, TimedOut, Unavailable
@@ -47,14 +47,16 @@ class CacheOptions:
     max_bytes: Annotated[int, Ge(1024), Le(2**40)] = 64 * 1024 * 1024
 
 
-@dataclass(slots=True)
 class _Looked:
     """What a look into the store has found for a call's keys."""
 
-    found: dict[Any, Any] = field(default_factory=dict)
-    missing: list[Any] = field(default_factory=list)
-    later: list[Any] = field(default_factory=list)
-    """Keys that are answered, and to be asked for anew behind the viewer's back."""
+    __slots__ = ("found", "later", "missing")
+
+    def __init__(self) -> None:
+        self.found: dict[Any, Any] = {}
+        self.missing: list[Any] = []
+        self.later: list[Any] | None = None
+        """Keys that are answered, and to be asked for anew behind the viewer's back."""
 
 
 class Cache:
@@ -88,19 +90,28 @@ class Cache:
 
     async def lookup(self, call: Call, next: Handler) -> Reply:
         """Answer from the store what can be; ask for the rest. Raises `SourceError` where no old answer stands in."""
-        if not call.is_read:
+        if call.method != "GET":
             return await next(call)
-        keys = (call.target,) if call.keyed is None else call.keyed.keys
-        family = _ANSWER if call.keyed is None else call.keyed.family
-        viewer = _viewer(call)
+        keyed = call.keyed
+        keys, family = ((call.target,), _ANSWER) if keyed is None else (keyed.keys, keyed.family)
+        viewer = call.viewer
+        if len(keys) == 1 and (viewer, family, keys[0]) not in self._store:
+            return await next(call)  # nothing is known of it: nothing to answer with, and nothing to fall back on
         looked = self._look(call, viewer, family, keys)
-        if looked.later:
+        if looked.later is not None:
             self._refresh(call, viewer, family, looked.later, next)
         if not looked.missing:
-            stale = any(type(value) is Stale for value in looked.found.values())
-            self._emit(CallCached(self._source, call.route, CacheResult.STALE if stale else CacheResult.HIT))
-            return Reply(200, looked.found if call.keyed is not None else looked.found[call.target])
-        return await self._ask(call, viewer, family, looked, next)
+            self._emit(CallCached(self._source, call.route, CacheResult.STALE if looked.later else CacheResult.HIT))
+            return Reply(200, looked.found if keyed is not None else looked.found[call.target])
+        asked = call
+        if keyed is not None and len(looked.missing) < len(keys):
+            asked = keyed.narrow(call.caller, looked.missing)
+            self._emit(CallCached(self._source, call.route, CacheResult.PARTIAL))
+        try:
+            reply = await next(asked)
+        except _STANDS_IN_FOR as error:
+            return self._stand_in(call, viewer, family, looked, error)
+        return reply if keyed is None else self._joined(call, viewer, family, looked.found, reply)
 
     def _look(self, call: Call, viewer: str | None, family: Hashable, keys: tuple[Any, ...]) -> _Looked:
         looked = _Looked()
@@ -115,6 +126,8 @@ class Cache:
                     looked.found[key] = entry.value
             elif viewer is None and entry.may_revalidate_later(now):
                 # For nobody in particular only: work for a viewer ends with the viewer's request.
+                if looked.later is None:
+                    looked.later = []
                 looked.later.append(key)
                 if entry.value is not _ABSENT:
                     looked.found[key] = Stale(entry.value, entry.age(now), self._source)
@@ -122,26 +135,20 @@ class Cache:
                 looked.missing.append(key)
         return looked
 
-    async def _ask(self, call: Call, viewer: str | None, family: Hashable, looked: _Looked, next: Handler) -> Reply:
-        keyed = call.keyed
-        asked = call
-        if keyed is not None and len(looked.missing) < len(keyed.keys):
-            asked = keyed.narrow(call.caller, looked.missing)
-        try:
-            reply = await next(asked)
-        except _STANDS_IN_FOR as error:
-            return self._stand_in(call, viewer, family, looked, error)
-        if keyed is None:
+    def _joined(self, call: Call, viewer: str | None, family: Hashable, found: dict[Any, Any], reply: Reply) -> Reply:
+        """What was at hand and what came, and in the place of an error what is old."""
+        value: dict[Any, Any] = reply.value
+        failed = [key for key, each in value.items() if isinstance(each, SourceError)]
+        if not found and not failed:
             return reply
-        for key, value in reply.value.items():
-            old = self._old(call, viewer, family, key) if isinstance(value, _STANDS_IN_FOR) else None
-            if old is None:
-                looked.found[key] = value
-            elif old.value is not _ABSENT:
-                looked.found[key] = old
-        if asked is not call:
-            self._emit(CallCached(self._source, call.route, CacheResult.PARTIAL))
-        return Reply(reply.status, looked.found, reply.headers, reply.size)
+        found |= value
+        for key in failed:
+            old = self._old(call, viewer, family, key) if isinstance(value[key], _STANDS_IN_FOR) else None
+            if old is not None:
+                del found[key]
+                if old.value is not _ABSENT:
+                    found[key] = old
+        return Reply(reply.status, found, reply.headers, reply.size)
 
     def _stand_in(self, call: Call, viewer: str | None, family: Hashable, looked: _Looked, error: SourceError) -> Reply:
         old = {key: value for key in looked.missing if (value := self._old(call, viewer, family, key)) is not None}
@@ -170,7 +177,7 @@ class Cache:
             return
         # A caller of its own: it goes on when the request that caused it is answered.
         caller = replace(call.caller, deadline=Deadline.after(_REFRESH_S, self._clock), calls=Counter())
-        asked = replace(call, caller=caller, tried=[]) if call.keyed is None else call.keyed.narrow(caller, due)
+        asked = copy(call, caller=caller, tried=[]) if call.keyed is None else call.keyed.narrow(caller, due)
 
         async def ask() -> None:
             try:
@@ -186,15 +193,16 @@ class Cache:
 
     async def fill(self, call: Call, next: Handler) -> Reply:
         """Ask, with a validator where there is one, and keep what may be kept. A write drops what it touches."""
-        if not call.is_read:
+        if call.method != "GET":
             return await self._write(call, next)
-        viewer = _viewer(call)
+        viewer = call.viewer
         key = _own_key(call, viewer)
         now = self._clock()
-        entry = self._store.get(key, now)
+        if key in self._store:
+            entry = self._store.get(key, now)
+            if entry is not None and entry.lifetimes.etag is not None and _matches(entry, call):
+                return await self._revalidate(call, key, entry, next)
         writes = self._writes
-        if entry is not None and entry.lifetimes.etag is not None and _matches(entry, call):
-            return await self._revalidate(call, key, entry, next)
         reply = await next(call)
         if writes == self._writes:
             self._keep(call, viewer, reply, now)
@@ -204,7 +212,7 @@ class Cache:
     async def _revalidate(self, call: Call, key: Key, entry: Entry, next: Handler) -> Reply:
         asked_at = self._clock()
         writes = self._writes
-        reply = await next(replace(call, validator=entry.lifetimes.etag))
+        reply = await next(copy(call, validator=entry.lifetimes.etag))
         if reply.status != 304:
             self._emit(CallCached(self._source, call.route, CacheResult.MISS))
             if writes == self._writes:
@@ -237,30 +245,24 @@ class Cache:
         self._store.drop_families_but(ID)
 
     def _keep(self, call: Call, viewer: str | None, reply: Reply, asked_at: float) -> None:
-        headers = kept(reply.headers)
-        life = self._lifetimes(call, reply.status, headers, asked_at)
+        life = self._lifetimes(call, reply.status, reply.headers, asked_at)
         own = _own_key(call, viewer)
         usable = life is not None and (life.fresh_s > 0 or life.if_error_s > 0 or life.while_revalidate_s > 0)
         if life is None or not (usable or life.etag):
             self._store.drop(own)
             return
+        headers = kept(reply.headers)
         keyed = call.keyed
         if keyed is None:
             self._put(own, reply.value, life, headers, reply.size, call)
-            objects = {} if call.objects is None else call.objects(reply.value)
-            family: Hashable = ID
-            values = objects
+            if usable and call.objects is not None:
+                self._keep_objects(call, viewer, ID, call.objects(reply.value), life, headers, reply.size)
+        elif len(keyed.keys) > 1 and not usable:
+            # Nothing but a validator, and that of the whole: kept as the whole.
+            self._put(own, reply.value, life, headers, reply.size, call)
         else:
-            family, values = keyed.family, reply.value
-            if len(keyed.keys) > 1 and not usable:
-                # Nothing but a validator, and that of the whole: kept as the whole.
-                self._put(own, values, life, headers, reply.size, call)
-            if len(keyed.keys) == 1:
-                values = {keyed.keys[0]: reply.value.get(keyed.keys[0], _ABSENT)}
-            elif usable:
-                values = {key: reply.value.get(key, _ABSENT) for key in keyed.keys}
-        if usable or (keyed is not None and len(keyed.keys) == 1):
-            self._keep_objects(call, viewer, family, values, life, headers, reply.size)
+            values = {key: reply.value.get(key, _ABSENT) for key in keyed.keys}
+            self._keep_objects(call, viewer, keyed.family, values, life, headers, reply.size)
 
     def _keep_objects(
         self,
@@ -302,15 +304,6 @@ def _own_key(call: Call, viewer: str | None) -> Key:
     if keyed is not None and len(keyed.keys) == 1:
         return (viewer, keyed.family, keyed.keys[0])
     return (viewer, _ANSWER, call.target)
-
-
-def _viewer(call: Call) -> str | None:
-    """Whose entry this is: a digest, for a store holds no tokens. Another token of the same person is another viewer."""
-    identity = call.viewer
-    if identity is None:
-        return None
-    text = f"{len(identity.user_id)}:{identity.user_id}{identity.authorization}"
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _matches(entry: Entry, call: Call) -> bool:

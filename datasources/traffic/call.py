@@ -1,18 +1,17 @@
 """What runs through the stack: a call on its way down, a reply on its way up."""
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from datasources.caller import Caller, Identity
+import msgspec
+
+from datasources.caller import Caller
 
 _VISIBLE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
-_NO_HEADERS: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Keyed:
+class Keyed(msgspec.Struct, frozen=True):
     """What a call asks for by key. The value of its reply is a mapping of those keys that exist.
 
     Attributes:
@@ -24,12 +23,11 @@ class Keyed:
 
     family: Hashable
     keys: tuple[Any, ...]
-    narrow: Callable[[Caller, Sequence[Any]], "Call"] = field(repr=False)
+    narrow: Callable[[Caller, Sequence[Any]], "Call"]
     most: int
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One call to a service, before it is known to which instance it goes.
 
     Attributes:
@@ -54,16 +52,19 @@ class Call:
     route: str
     target: str
     caller: Caller
-    decode: Callable[[bytes], Any] = field(repr=False)
+    decode: Callable[[bytes], Any]
     identity: bool = False
-    body: bytes | None = field(default=None, repr=False)
-    idempotency_key: str | None = field(default=None, repr=False)
+    body: bytes | None = None
+    idempotency_key: str | None = None
     missing_ok: bool = False
     keyed: Keyed | None = None
-    objects: Callable[[Any], Mapping[Hashable, Any]] | None = field(default=None, repr=False)
+    objects: Callable[[Any], Mapping[Hashable, Any]] | None = None
     touches: Hashable | None = None
     validator: str | None = None
-    tried: list[int] = field(default_factory=list)
+    tried: list[int] = []
+
+    def __repr__(self) -> str:
+        return f"<Call {self.method} {self.route}>"
 
     @property
     def is_read(self) -> bool:
@@ -71,17 +72,17 @@ class Call:
         return self.method == "GET"
 
     @property
-    def viewer(self) -> Identity | None:
-        """Whose answer this is, and nobody else's; None where nothing personal goes upstream."""
-        return self.caller.identity if self.identity else None
+    def viewer(self) -> str | None:
+        """Whose answer this is, and nobody else's, by the identity's key; None where nothing personal goes upstream."""
+        identity = self.caller.identity
+        return identity.key if self.identity and identity is not None else None
 
 
 ID = "id"
 """The family of keys by which a resource's objects are known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stale:
+class Stale(msgspec.Struct, frozen=True):
     """A value that is past its time and was taken because nothing better could be had. `age_s` since it was made."""
 
     value: Any
@@ -89,15 +90,16 @@ class Stale:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a service answered, decoded. In place of a keyed value, or of a page's, there may be a `Stale` one."""
+class Reply(msgspec.Struct, frozen=True):
+    """What a service answered, decoded. In place of a keyed value, or of a page's, there may be a `Stale` one.
+
+    `size` is the body's length in bytes.
+    """
 
     status: int
     value: Any
-    headers: Mapping[str, str] = field(default_factory=lambda: _NO_HEADERS)
+    headers: Mapping[str, str] = {}
     size: int = 0
-    """The body's length in bytes."""
 
 
 Handler = Callable[[Call], Awaitable[Reply]]

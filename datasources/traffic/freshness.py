@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
+_KNOWN = 256
+"""So many header values are kept as understood: a service says few things, and says them again and again."""
 _YEAR_S = 31_536_000.0
 _DAY_S = 86_400.0
 _KEPT_STATUSES = frozenset({200, 404})
@@ -55,10 +58,12 @@ def lifetimes(
         delay_s: how long the answer took.
     """
     directives = cache_control(headers.get("cache-control", ""))
-    vary = _vary(headers.get("vary", ""))
-    etag = headers.get("etag") or None
-    if status not in _KEPT_STATUSES or "no-store" in directives or vary is None:
+    if status not in _KEPT_STATUSES or "no-store" in directives:
         return None
+    vary = _vary(headers.get("vary", ""))
+    if vary is None:
+        return None
+    etag = headers.get("etag") or None
     if "private" in directives and not with_identity:
         return None  # nobody in particular asked, so it can be kept for nobody
     lifetime_s = _lifetime_s(directives, headers, with_identity=with_identity, wall_now=wall_now)
@@ -89,7 +94,8 @@ def merged(stored: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
     return lasting | kept(new)
 
 
-def cache_control(value: str) -> dict[str, str | None]:
+@lru_cache(maxsize=_KNOWN)
+def cache_control(value: str) -> Mapping[str, str | None]:
     """The directives of `Cache-Control` (RFC 9111, section 5.2) by lower-case names; junk between them is passed over.
 
     One that stands there twice with different values has the value "", which no rule can read.
@@ -153,6 +159,7 @@ def _seconds(text: str | None) -> float | None:
     return min(float(text), 2.0**31)
 
 
+@lru_cache(maxsize=_KNOWN)
 def _moment(text: str) -> float | None:
     """An HTTP date in seconds since 1970; None where it is none."""
     try:
@@ -162,6 +169,7 @@ def _moment(text: str) -> float | None:
         return None
 
 
+@lru_cache(maxsize=_KNOWN)
 def _vary(value: str) -> tuple[str, ...] | None:
     """The names in `Vary`; None where no other request can be equal (RFC 9111, section 4.1)."""
     names = {name.strip().lower() for name in value.split(",")} - {""}

@@ -9,7 +9,7 @@ after it never gets what was read before.
 """
 
 import asyncio
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from typing import Any
 
 from datasources.errors import SourceError, TimedOut
@@ -21,20 +21,24 @@ class _Abandoned(Exception):
     """Whoever made the call has left it."""
 
 
+_ABANDONED = _Abandoned()
+_NO_KEYS: list[Any] = []
+
+
 class _Flight:
     """A call that is under way, and who waits for it. `keys` are those it asks for; more may be added until it starts."""
 
     __slots__ = ("_outcome", "_waiting", "keys")
 
-    def __init__(self, keys: Sequence[Any] = ()) -> None:
-        self.keys = list(keys)
+    def __init__(self, keys: list[Any]) -> None:
+        self.keys = keys
         self._outcome: Reply | Exception | None = None
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: list[asyncio.Future[None]] | None = None
 
     def land(self, outcome: Reply | Exception) -> None:
         """It has ended: tell everybody."""
         self._outcome = outcome
-        for waiter in self._waiting:
+        for waiter in self._waiting or ():
             if not waiter.done():
                 waiter.set_result(None)
 
@@ -42,11 +46,13 @@ class _Flight:
         """Wait for its end. Raises `SourceError`, `_Abandoned`."""
         if self._outcome is None:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            if self._waiting is None:
+                self._waiting = []
             self._waiting.append(waiter)
             await waiter
         if isinstance(self._outcome, Reply):
             return self._outcome
-        raise self._outcome or _Abandoned
+        raise self._outcome or _ABANDONED
 
 
 class SingleFlight:
@@ -79,12 +85,18 @@ class SingleFlight:
                 return await self._wait(flight, call)
             except _Abandoned:
                 continue
-        flight = self._by_target[key] = _Flight()
+        flight = self._by_target[key] = _Flight(_NO_KEYS)
+        outcome: Reply | Exception = _ABANDONED
         try:
-            return await self._fly(flight, call, next)
+            reply = outcome = await next(call)
+        except SourceError as error:
+            outcome = _of_all(error, call)
+            raise
         finally:
+            flight.land(outcome)
             if self._by_target.get(key) is flight:
                 del self._by_target[key]
+        return reply
 
     def _forget(self) -> None:
         self._by_target.clear()
@@ -97,20 +109,6 @@ class SingleFlight:
                 return await flight.outcome()
         except TimeoutError as error:
             raise TimedOut(self._source, counts=False, asked=False) from error
-
-    @staticmethod
-    async def _fly(flight: _Flight, call: Call, next: Handler) -> Reply:
-        outcome: Reply | Exception = _Abandoned()
-        try:
-            reply = outcome = await next(call)
-        except SourceError as error:
-            # Cut off by this caller's own deadline: that says nothing to those who have more time.
-            if not (isinstance(error, TimedOut) and call.caller.deadline.left() <= 0):
-                outcome = error
-            raise
-        finally:
-            flight.land(outcome)
-        return reply
 
     async def _by_keys(self, call: Call, keyed: Keyed, next: Handler) -> Reply:
         """Join what is under way, board what is about to start, and make one call for the rest."""
@@ -129,7 +127,7 @@ class SingleFlight:
                 flight.keys += rest
                 joined.setdefault(flight, []).extend(rest)
             else:
-                own = flight = self._boarding[keyed.family] = _Flight(rest)
+                own = flight = self._boarding[keyed.family] = _Flight(list(rest))
             self._by_key.update(dict.fromkeys([(keyed.family, key) for key in rest], flight))
         if own is None and len(joined) == 1:
             self._emit(CallShared(self._source, call.route))
@@ -140,22 +138,27 @@ class SingleFlight:
 
     async def _lead(self, flight: _Flight, call: Call, keyed: Keyed, keys: list[Any], next: Handler) -> Reply:
         """Give others one turn to board, then ask for all."""
+        outcome: Reply | Exception = _ABANDONED
         try:
-            try:
-                await asyncio.sleep(0)
-            except BaseException:
-                flight.land(_Abandoned())
-                raise
-            if self._boarding.get(keyed.family) is flight:
-                del self._boarding[keyed.family]
+            await asyncio.sleep(0)
+            self._depart(flight, keyed)
             asked = call if len(flight.keys) == len(keyed.keys) == len(keys) else keyed.narrow(call.caller, flight.keys)
-            return _part(await self._fly(flight, asked, next), keys, flight)
+            reply = outcome = await next(asked)
+        except SourceError as error:
+            outcome = _of_all(error, call)
+            raise
         finally:
-            if self._boarding.get(keyed.family) is flight:
-                del self._boarding[keyed.family]
+            flight.land(outcome)
+            self._depart(flight, keyed)
             for key in flight.keys:
                 if self._by_key.get((keyed.family, key)) is flight:
                     del self._by_key[keyed.family, key]
+        return _part(reply, keys, flight)
+
+    def _depart(self, flight: _Flight, keyed: Keyed) -> None:
+        """From now on nobody boards it."""
+        if self._boarding.get(keyed.family) is flight:
+            del self._boarding[keyed.family]
 
     async def _share(self, call: Call, keyed: Keyed, flight: _Flight, keys: list[Any], next: Handler) -> Reply:
         try:
@@ -189,6 +192,14 @@ class SingleFlight:
         except SourceError as error:
             return dict.fromkeys(keys, error)
         return value
+
+
+def _of_all(error: SourceError, call: Call) -> Exception:
+    """What an error means to those who wait for the call: that they have to ask for themselves, where it is its maker's own.
+
+    Cut off by the maker's deadline, it says nothing to those who have more time.
+    """
+    return _ABANDONED if isinstance(error, TimedOut) and call.caller.deadline.left() <= 0 else error
 
 
 def _part(reply: Reply, keys: list[Any], flight: _Flight) -> Reply:

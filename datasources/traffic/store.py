@@ -65,6 +65,9 @@ class Store:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __contains__(self, key: Key) -> bool:
+        return key in self._entries
+
     def __repr__(self) -> str:
         return f"<Store {len(self)} entries, {self._bytes} bytes>"
 
@@ -86,7 +89,8 @@ class Store:
 
     def put(self, key: Key, entry: Entry) -> None:
         """Keep an entry, in place of one of the same key; what has not been used for longest makes room."""
-        self.drop(key)
+        if key in self._entries:
+            self.drop(key)
         size = entry.size + _OVERHEAD_BYTES
         if size > self._max_bytes // _LARGEST_SHARE:
             return

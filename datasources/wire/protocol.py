@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class WireRequest:
+
+class WireRequest(msgspec.Struct, frozen=True):
     """One HTTP request, whole."""
 
     method: str
@@ -20,8 +21,7 @@ class WireRequest:
     body: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WireReply:
+class WireReply(msgspec.Struct, frozen=True):
     """One HTTP answer, whole. Header names are in lower case; of a repeated one the values are joined by commas."""
 
     status: int

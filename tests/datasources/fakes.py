@@ -3,12 +3,12 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import httpx
 import msgspec
 import respx
+from msgspec.structs import replace
 
 from datasources.caller import Caller, Deadline, Identity
 from datasources.errors import SourceError

@@ -1,9 +1,9 @@
 """Listeners are never in the way."""
 
 import logging
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from bff.observe.listeners import log_event, to_all
 from datasources.events import (
