@@ -40,7 +40,7 @@ from datasources.rest import RestSource
 from datasources.traffic.stack import Stack
 from datasources.users import Users
 from datasources.wire import Wire
-from datasources.wire.httpx_wire import HttpxWire
+from datasources.wire.choice import wire_for
 from schema.graph import variant_schemas
 from schema.sources import Sources
 from schema.variants import VARIANTS
@@ -228,7 +228,10 @@ def _sources(settings: Settings, emit: Listener) -> _Sourced:
 
     def bound(source: type[S]) -> S:
         options = getattr(settings.sources, source.name)
-        wires.append(HttpxWire(options.wire()))
+        try:
+            wires.append(wire_for(options.wire()))
+        except OSError as error:
+            raise SettingsError(f"sources.{source.name}.tls: {error.strerror or error}") from None
         instances = settings.instances(source.name) or ()
         stack = stacks[source.name] = Stack(source.name, instances, options.traffic(), wires[-1], emit)
         return source(stack, forward_identity=options.forward_identity)

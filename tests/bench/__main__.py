@@ -25,7 +25,7 @@ from tests.bench.load import Call, Job, Result
 from tests.bench.processes import ROOT, Process, cpu_s, on_core, rss_mib, tree
 from tests.bench.report import Sample, remarks, table
 from tests.bench.scenarios import SCENARIOS, Scenario
-from tests.bench.subjects import GATEWAY, SUBJECTS, Subject
+from tests.bench.subjects import GATEWAY, SPLICED, SUBJECTS, Subject
 
 READY_WITHIN_S = 30.0
 
@@ -203,9 +203,13 @@ def _machine(options: Options) -> str:
 
 def _options(arguments: Sequence[str] | None) -> Options:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    subjects = {subject.name: subject for subject in SUBJECTS}
+    subjects = {subject.name: subject for subject in (*SUBJECTS, *SPLICED)}
     scenarios = {scenario.name: scenario for scenario in SCENARIOS}
-    parser.add_argument("--subjects", default=",".join(subjects), help="names with commas between (default: %(default)s)")
+    parser.add_argument(
+        "--subjects",
+        default=",".join(subject.name for subject in SUBJECTS),
+        help="names with commas between (default: %(default)s)",
+    )
     parser.add_argument("--scenarios", default=",".join(scenarios), help="the same (default: %(default)s)")
     parser.add_argument("--requests", type=int, help="in a round, times the subject's weight (default: 1000)")
     parser.add_argument("--concurrency", type=int, default=50, help="connections (default: %(default)s)")

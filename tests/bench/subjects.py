@@ -39,3 +39,23 @@ GATEWAY = Subject(
     weight=4,
 )
 SUBJECTS = (PLAIN, GATEWAY)
+SPLICED = tuple(
+    Subject(
+        f"spliced-{wire}",
+        (
+            "{python}",
+            "-m",
+            "uvicorn",
+            "tests.bench.spliced:app",
+            "--port",
+            "{port}",
+            "--lifespan",
+            "off",
+            *SERVED_BY_UVICORN,
+        ),
+        env={"WIRE": wire},
+        weight=4,
+    )
+    for wire in ("asyncio", "httpx")
+)
+"""The account page's calls by themselves; only for that scenario, and only if asked for."""
