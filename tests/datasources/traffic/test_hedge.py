@@ -1,0 +1,229 @@
+"""Hedge: a slow read gets a second try, the first answer counts, and nothing is left running."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from datasources.caller import Caller
+from datasources.errors import BadAnswer, NotReached
+from datasources.events import CallRetried
+from datasources.traffic.budget import RetryBudget
+from datasources.traffic.call import Call, Reply
+from datasources.traffic.hedge import Durations, HedgeOptions, HedgePolicy
+from tests.datasources.fakes import Clock, Heard, ended, hang, make_call, make_caller, settle
+
+Act = Callable[[Call], Awaitable[Reply]]
+
+
+class Rig:
+    """The policy over a row of acts. It knows twenty calls that took 0.1 s each; its sleep is a gate that the test opens."""
+
+    def __init__(self, clock: Clock, *acts: Act, ratio: float = 1.0, known: int = 20) -> None:
+        self.clock, self.heard = clock, Heard()
+        self.acts = list(acts)
+        self.calls: list[Call] = []
+        self.cancelled = 0
+        self.slept: list[float] = []
+        self.late = asyncio.Event()
+        options = HedgeOptions(enabled=True)
+        self.policy = HedgePolicy("users", options, RetryBudget(ratio, clock), self.heard, clock, self._sleep)
+        for _ in range(known):
+            self.policy._durations.add(0.1)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await self.late.wait()
+
+    async def _next(self, call: Call) -> Reply:
+        self.calls.append(call)
+        try:
+            return await self.acts[len(self.calls) - 1](call)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+
+    def start(self, call: Call) -> "asyncio.Task[Reply]":
+        return asyncio.create_task(self.policy(call, self._next))
+
+    async def turn_late(self) -> None:
+        """Time passes until the read is called slow."""
+        await settle()
+        self.clock.now += 0.1
+        self.late.set()
+        await settle()
+
+
+def says(value: str, gate: asyncio.Event | None = None) -> Act:
+    """A service that answers, once the gate is open."""
+
+    async def act(_: Call) -> Reply:
+        if gate is not None:
+            await gate.wait()
+        return Reply(200, value)
+
+    return act
+
+
+def fails(error: Exception, gate: asyncio.Event | None = None) -> Act:
+    """One that doesn't."""
+
+    async def act(_: Call) -> Reply:
+        if gate is not None:
+            await gate.wait()
+        raise error
+
+    return act
+
+
+@pytest.fixture(autouse=True)
+async def nothing_left() -> Any:
+    """However a test ends, no task of the policy runs on."""
+    yield
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_quick_read_is_made_once(clock: Clock, caller: Caller) -> None:
+    """It is slow only when it takes longer than most did lately."""
+    rig = Rig(clock, says("first"))
+    assert (await ended(rig.start(make_call(caller)))).value == "first"
+    assert (len(rig.calls), rig.heard) == (1, [])
+
+
+async def test_a_slow_read_gets_a_second_try(clock: Clock, caller: Caller) -> None:
+    """The first answer counts, here the second try's; the other is cancelled. It is told."""
+    rig = Rig(clock, hang, says("second"))
+    task = rig.start(make_call(caller))
+    await rig.turn_late()
+    assert (await ended(task)).value == "second"
+    assert (len(rig.calls), rig.cancelled, rig.slept) == (2, 1, [0.1])
+    assert rig.heard == [CallRetried("users", "/users/{id}", "hedge", 0.1, "request-1")]
+
+
+async def test_the_first_may_win_all_the_same(clock: Clock, caller: Caller) -> None:
+    """Then it is the second that is cancelled."""
+    gate = asyncio.Event()
+    rig = Rig(clock, says("first", gate), hang)
+    task = rig.start(make_call(caller))
+    await rig.turn_late()
+    gate.set()
+    assert (await ended(task)).value == "first"
+    assert rig.cancelled == 1
+
+
+async def test_one_that_fails_leaves_it_to_the_other(clock: Clock, caller: Caller) -> None:
+    """Whichever it is."""
+    for first_fails in (True, False):
+        gate = asyncio.Event()
+        bad, good = fails(NotReached("users", sent=True)), says("well", gate)
+        waits = asyncio.Event()
+        rig = Rig(clock, fails(NotReached("users", sent=True), waits) if first_fails else good, good if first_fails else bad)
+        task = rig.start(make_call(caller))
+        await rig.turn_late()
+        waits.set()
+        await settle()
+        assert not task.done()
+        gate.set()
+        assert (await ended(task)).value == "well"
+
+
+async def test_if_both_fail_the_first_ones_error_goes_up(clock: Clock, caller: Caller) -> None:
+    """It is the call's own."""
+    gate = asyncio.Event()
+    rig = Rig(clock, fails(NotReached("users", sent=True), gate), fails(BadAnswer("users", counts=True)))
+    task = rig.start(make_call(caller))
+    await rig.turn_late()
+    gate.set()
+    with pytest.raises(NotReached):
+        await ended(task)
+
+
+async def test_a_quick_failure_is_no_reason_to_hedge(clock: Clock, caller: Caller) -> None:
+    """To try again is retry's affair."""
+    rig = Rig(clock, fails(NotReached("users", sent=True)))
+    with pytest.raises(NotReached):
+        await ended(rig.start(make_call(caller)))
+    assert len(rig.calls) == 1
+
+
+async def test_without_budget_there_is_no_second_try(clock: Clock, caller: Caller) -> None:
+    """A service that is slow all over isn't asked twice for everything."""
+    gate = asyncio.Event()
+    rig = Rig(clock, says("first", gate), hang, ratio=0)
+    task = rig.start(make_call(caller))
+    await rig.turn_late()
+    assert len(rig.calls) == 1
+    gate.set()
+    assert (await ended(task)).value == "first"
+
+
+async def test_nor_without_time(clock: Clock) -> None:
+    """When the operation's deadline is past."""
+    gate = asyncio.Event()
+    rig = Rig(clock, says("first", gate), hang)
+    task = rig.start(make_call(make_caller(clock, left_s=0.1)))
+    await rig.turn_late()
+    assert len(rig.calls) == 1
+    gate.set()
+    await ended(task)
+
+
+async def test_writes_are_never_hedged(clock: Clock, caller: Caller) -> None:
+    """Not even under a key: two of them at once are two."""
+    rig = Rig(clock, says("written"))
+    assert (await ended(rig.start(make_call(caller, method="POST", idempotency_key="k")))).value == "written"
+    assert rig.slept == []
+
+
+async def test_before_enough_is_known_nothing_is_slow(clock: Clock, caller: Caller) -> None:
+    """With nineteen calls none is hedged; the twentieth is the last of that kind."""
+    rig = Rig(clock, says("1"), says("2"), known=19)
+    await ended(rig.start(make_call(caller)))
+    assert rig.slept == []
+    await ended(rig.start(make_call(caller)))
+    assert len(rig.slept) == 1
+
+
+async def test_cancelled_both_end(clock: Clock, caller: Caller) -> None:
+    """Before the second try and after it."""
+    for late in (False, True):
+        rig = Rig(clock, hang, hang)
+        task = rig.start(make_call(caller))
+        await settle()
+        if late:
+            await rig.turn_late()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert rig.cancelled == len(rig.calls) == 1 + late
+
+
+async def test_a_slow_loser_is_not_forgotten(clock: Clock, caller: Caller) -> None:
+    """Left out, slow calls would seem rarer than they are, and ever more be hedged."""
+    rig = Rig(clock, hang, says("second"))
+    task = rig.start(make_call(caller))
+    await settle()
+    rig.clock.now += 0.5
+    rig.late.set()
+    await ended(task)
+    assert max(rig.policy._durations._samples) == pytest.approx(0.5)
+
+
+def test_what_most_did_not_exceed() -> None:
+    """The quantile of the last hundred, worked out anew every ten."""
+    durations = Durations(0.95)
+    for number in range(1, 301):
+        durations.add(number / 1000)
+    assert len(durations) == 100
+    assert durations.quantile_s() == pytest.approx(0.296)
+    for _ in range(9):
+        durations.add(9.0)
+    assert durations.quantile_s() == pytest.approx(0.296)
+    durations.add(9.0)
+    assert durations.quantile_s() == 9.0
+
+
+def test_of_nothing_there_is_no_quantile() -> None:
+    """Zero, which nobody exceeds."""
+    assert Durations(0.95).quantile_s() == 0.0
