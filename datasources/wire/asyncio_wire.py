@@ -49,7 +49,7 @@ class Connection(asyncio.Protocol):
     async def exchange(self, request: bytes, limit: int) -> WireReply:
         """Send a request and read the whole answer. Raises `WireError`."""
         if self._transport is None:
-            raise ConnectionBroken
+            raise NotConnected
         self._waiter = asyncio.get_running_loop().create_future()
         self._limit = limit
         self._raw = 0
@@ -173,9 +173,11 @@ class Connection(asyncio.Protocol):
             return
         if self._ends_with_connection or not parser.should_keep_alive():
             self.is_usable = False
-        chunks = self._chunks
+        # Nothing of an answer stays with its connection.
+        chunks, headers = self._chunks, self._headers
+        self._chunks, self._headers = [], {}
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        waiter.set_result(WireReply(self._status, self._headers, body))
+        waiter.set_result(WireReply(self._status, headers, body))
 
     def _fail(self, error: WireError) -> None:
         self._is_complete = True
@@ -196,6 +198,7 @@ class AsyncioWire:
         self._open = 0
         self._sweeping: asyncio.TimerHandle | None = None
         self._busy: set[Connection] = set()
+        self._closed = False
 
     def __repr__(self) -> str:
         return "AsyncioWire()"
@@ -210,7 +213,8 @@ class AsyncioWire:
             self._give_back(connection)
 
     async def aclose(self) -> None:
-        """Close all connections; what is under way on them fails."""
+        """Close all connections; what is under way on them, or waits for one, fails."""
+        self._closed = True
         if self._sweeping is not None:
             self._sweeping.cancel()
         for connection in (*self._idle, *self._busy):
@@ -219,6 +223,8 @@ class AsyncioWire:
         self._idle.clear()
 
     async def _take(self, origin: tuple[str, str]) -> Connection:
+        if self._closed:
+            raise NotConnected
         connection = self._pick(origin)
         if connection is None:
             if self._open < self._options.max_connections:
@@ -262,6 +268,9 @@ class AsyncioWire:
             raise
 
     async def _connect(self, origin: tuple[str, str]) -> Connection:
+        if self._closed:
+            self._pass_on(None)
+            raise NotConnected
         scheme, authority = origin
         host, port = _place(scheme, authority)
         tls = self._tls if scheme == "https" else None

@@ -276,6 +276,36 @@ async def test_closing_closes(make_wire: MakeWire, peer: Peer) -> None:
     await peer.gone()
 
 
+async def test_closing_ends_what_is_under_way_and_what_waits(peer: Peer) -> None:
+    """Nobody is left hanging, and nothing new is begun; httpx leaves both to whoever made the request."""
+    wire = AsyncioWire(WireOptions(max_connections=1))
+    peer.acts = [wait_for_ever]
+    tasks = [asyncio.create_task(send(wire, peer.url)) for _ in range(3)]
+    await until(peer.requests)
+    await wire.aclose()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result) for result in results] == [ConnectionBroken, NotConnected, NotConnected]
+    with pytest.raises(NotConnected):
+        await send(wire, peer.url)
+    assert peer.connections == 1
+
+
+async def test_a_place_goes_to_whoever_has_waited_longest(peer: Peer) -> None:
+    """First come, first served; and to another address if that is where the next one wants to go."""
+    wire = AsyncioWire(WireOptions(max_connections=1))
+    async with listening() as other:
+        urls = [peer.url, other.url, peer.url, other.url]
+        order: list[str] = []
+
+        async def ask(url: str) -> None:
+            await send(wire, url)
+            order.append(url)
+
+        await asyncio.gather(*map(ask, urls))
+        assert order == urls
+        await wire.aclose()
+
+
 # no connection
 
 

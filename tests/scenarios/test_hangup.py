@@ -1,0 +1,71 @@
+"""A client that hangs up: nothing is done for it any more."""
+
+import asyncio
+import json
+
+import pytest
+
+from bff.demo.serve import ANY_PORTS, running
+from tests.datasources.wire.peer import PATIENCE_S, Peer, listening, wait_for_ever
+from tests.support.gateways import RunningGateway, running_gateway
+
+QUERY = '{ product(id: "1") { name } }'
+WRITE = 'mutation { placeOrder(input: { items: [{ productId: "1", quantity: 1 }] }) { order { id } } }'
+SLOW = {f"BFF_SOURCES__{name}__TIMEOUT_S": "60" for name in ("ORDERS", "PRODUCTS")} | {"BFF_REQUEST__DEADLINE_S": "60"}
+
+
+async def post(gateway: RunningGateway, query: str) -> asyncio.StreamWriter:
+    """Send a request and leave the answer unread."""
+    host, _, port = gateway.url.removeprefix("http://").partition(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    body = json.dumps({"query": query}).encode()
+    head = [
+        "POST /web/graphql HTTP/1.1",
+        f"host: {host}",
+        "content-type: application/json",
+        f"authorization: Bearer {gateway.token('1')}",
+        f"content-length: {len(body)}",
+    ]
+    writer.write("\r\n".join(head).encode() + b"\r\n\r\n" + body)
+    return writer
+
+
+async def reached(service: Peer, times: int = 1) -> None:
+    """Wait until so many requests have come to the service."""
+    async with asyncio.timeout(PATIENCE_S):
+        while len(service.requests) < times:  # noqa: ASYNC110 - a tiny wait for a real socket
+            await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize(("source", "query"), [("products", QUERY), ("orders", WRITE)])
+async def test_work_stops_when_its_client_hangs_up(source: str, query: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The call to the service is ended, the request is over, and its line in the log says why."""
+    caplog.set_level("INFO", "bff.access")
+    async with running(ports=ANY_PORTS) as urls, listening() as service:
+        service.acts = [wait_for_ever]
+        async with running_gateway({**urls, source: service.url}, SLOW) as gateway:
+            client = await post(gateway, query)
+            await reached(service)
+            client.close()
+            await service.gone()
+            async with asyncio.timeout(PATIENCE_S):
+                while gateway.app.in_flight:  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
+    (line,) = [record.__dict__["fields"] for record in caplog.records]
+    assert (line["status"], line["errors"]) == (499, ["CLIENT_GONE"])
+    assert line["upstream_calls"] == {source: 1}
+
+
+async def test_others_who_wait_for_the_same_get_it(caplog: pytest.LogCaptureFixture) -> None:
+    """Two ask for one product and share the call; the one that made it hangs up, and the other asks anew."""
+    async with running(ports=ANY_PORTS) as urls, listening() as service:
+        service.acts = [wait_for_ever]
+        async with running_gateway({**urls, "products": service.url}, SLOW) as gateway:
+            first, second = await post(gateway, QUERY), await post(gateway, QUERY)
+            await reached(service)
+            first.close()
+            await service.gone()
+            await reached(service, 2)
+            second.close()
+            await service.gone()
+    assert len(service.requests) == 2
