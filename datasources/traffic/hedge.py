@@ -134,9 +134,11 @@ class HedgePolicy:
         try:
             reply = await next(call)
         except asyncio.CancelledError:
-            # The loser of two was slow for certain, and left out would make slow calls seem rarer than they are. One that
-            # was cut off early says nothing.
-            if (taken_s := self._clock() - began) > self._durations.quantile_s():
+            # The loser of two was slow for certain, and left out would make slow calls seem rarer than they are: what it
+            # had taken by then is noted, the least it would have taken. One that was cut off early says nothing; nor does
+            # any while too few are known to tell what is early.
+            known = len(self._durations) >= self._options.minimum_calls
+            if known and (taken_s := self._clock() - began) > self._durations.quantile_s():
                 self._durations.add(taken_s)
             raise
         self._durations.add(self._clock() - began)

@@ -72,3 +72,12 @@ def test_what_is_left_can_be_read(clock: Clock) -> None:
     budget = RetryBudget(0.2, clock)
     extra(budget, 10)
     assert repr(budget) == "<RetryBudget 7 of 7 extra>"
+
+
+@pytest.mark.parametrize(("ratio", "calls", "share"), [(0.29, 100, 29), (0.1, 10, 1), (0.2, 4, 0), (0.2, 5, 1), (0.2, 9, 1)])
+def test_the_share_is_in_whole_calls(clock: Clock, ratio: float, calls: int, share: int) -> None:
+    """Rounded down, but not for the sake of binary fractions: 0.29 of a hundred is 29, and a product of floats is less."""
+    budget = RetryBudget(ratio, clock, reserve=0)
+    for _ in range(calls):
+        budget.spend_call()
+    assert sum(budget.take() for _ in range(100)) == share

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from datasources.caller import Caller
 from datasources.errors import BadAnswer, NotReached
@@ -20,15 +21,15 @@ Act = Callable[[Call], Awaitable[Reply]]
 class Rig:
     """The policy over a row of acts. It knows twenty calls that took 0.1 s each; its sleep is a gate that the test opens."""
 
-    def __init__(self, clock: Clock, *acts: Act, ratio: float = 1.0, known: int = 20) -> None:
+    def __init__(self, clock: Clock, *acts: Act, ratio: float = 1.0, known: int = 20, **options: Any) -> None:
         self.clock, self.heard = clock, Heard()
         self.acts = list(acts)
         self.calls: list[Call] = []
         self.cancelled = 0
         self.slept: list[float] = []
         self.late = asyncio.Event()
-        options = HedgeOptions(enabled=True)
-        self.policy = HedgePolicy("users", options, RetryBudget(ratio, clock), self.heard, clock, self._sleep)
+        budget = RetryBudget(ratio, clock)
+        self.policy = HedgePolicy("users", HedgeOptions(enabled=True, **options), budget, self.heard, clock, self._sleep)
         for _ in range(known):
             self.policy._durations.add(0.1)
 
@@ -227,3 +228,91 @@ def test_what_most_did_not_exceed() -> None:
 def test_of_nothing_there_is_no_quantile() -> None:
     """Zero, which nobody exceeds."""
     assert Durations(0.95).quantile_s() == 0.0
+
+
+async def test_a_write_s_time_says_nothing_of_reads(clock: Clock, caller: Caller) -> None:
+    """It isn't noted."""
+    rig = Rig(clock, says("written"))
+    await ended(rig.start(make_call(caller, method="POST")))
+    assert len(rig.policy._durations) == 20
+
+
+async def test_nothing_is_slow_before_the_least_delay(clock: Clock, caller: Caller) -> None:
+    """However fast the service lately was; it is the delay that is told, too."""
+    rig = Rig(clock, hang, says("second"), min_delay_s=0.5)
+    task = rig.start(make_call(caller))
+    await rig.turn_late()
+    await ended(task)
+    assert rig.slept == [0.5]
+    assert [event.delay_s for event in rig.heard if isinstance(event, CallRetried)] == [0.5]
+
+
+async def test_the_loser_has_ended_before_the_answer_goes_up(clock: Clock, caller: Caller) -> None:
+    """It may take its time, to give its connection back say. Who gives up meanwhile is cancelled, once it has ended."""
+    for gives_up in (False, True):
+        over = asyncio.Event()
+
+        async def lingers(call: Call, over: asyncio.Event = over) -> Reply:
+            try:
+                return await hang(call)
+            finally:
+                await over.wait()
+
+        rig = Rig(clock, lingers, says("second"))
+        task = rig.start(make_call(caller))
+        await rig.turn_late()
+        assert not task.done()
+        over.set()
+        if gives_up:
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await ended(task)
+        else:
+            assert (await ended(task)).value == "second"
+
+
+async def test_a_loser_cut_off_early_says_nothing(clock: Clock, caller: Caller) -> None:
+    """It might have taken any time: noted, it would make everything seem faster than it is."""
+    gate = asyncio.Event()
+    rig = Rig(clock, says("first", gate), hang)
+    task = rig.start(make_call(caller))
+    await rig.turn_late()
+    rig.clock.now += 0.03
+    gate.set()
+    await ended(task)
+    assert list(rig.policy._durations._samples) == pytest.approx([0.1] * 20 + [0.13])
+
+
+@pytest.mark.parametrize("known", [0, 1, 19])
+async def test_clients_that_leave_teach_nothing_while_little_is_known(clock: Clock, caller: Caller, known: int) -> None:
+    """Before there is a quantile, every time is above it: twenty who leave at once would make every read a slow one."""
+    rig = Rig(clock, hang, known=known)
+    task = rig.start(make_call(caller))
+    await settle()
+    rig.clock.now += 0.2
+    task.cancel()
+    await settle()
+    assert len(rig.policy._durations) == known
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("quantile_ratio", 0),
+        ("quantile_ratio", 1),
+        ("minimum_calls", 0),
+        ("minimum_calls", 101),
+        ("min_delay_s", 0),
+        ("min_delay_s", 61),
+        ("quantile", 0.9),
+    ],
+)
+def test_options_out_of_bounds_are_named(name: str, wrong: float) -> None:
+    """A value out of range, or a name that isn't one."""
+    with pytest.raises(ValidationError, match=name):
+        TypeAdapter(HedgeOptions).validate_python({name: wrong})
+
+
+def test_it_is_off_by_default() -> None:
+    """Only who wants it pays for it."""
+    assert TypeAdapter(HedgeOptions).validate_python({}) == HedgeOptions(False, 0.95, 20, 0.001)

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from datasources.caller import Caller
 from datasources.errors import (
@@ -37,8 +38,8 @@ class Rig:
         self.outcomes = list(outcomes)
         self.slept: list[float] = []
         self.calls: list[Call] = []
-        budget = RetryBudget(ratio, clock)
-        self.policy = RetryPolicy("users", RetryOptions(**options), budget, self.heard, self._sleep, lambda: 0.5)
+        self.budget = RetryBudget(ratio, clock)
+        self.policy = RetryPolicy("users", RetryOptions(**options), self.budget, self.heard, self._sleep, lambda: 0.5)
 
     async def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -102,7 +103,14 @@ async def test_what_is_made_again(clock: Clock, caller: Caller, error: SourceErr
 
 @pytest.mark.parametrize(
     ("method", "key", "again"),
-    [("GET", None, True), ("POST", "k", True), ("PATCH", "k", True), ("POST", None, False), ("PATCH", None, False)],
+    [
+        ("GET", None, True),
+        ("POST", "k", True),
+        ("PATCH", "k", True),
+        ("POST", "", True),
+        ("POST", None, False),
+        ("PATCH", None, False),
+    ],
 )
 async def test_a_write_is_made_again_only_under_a_key(
     clock: Clock, caller: Caller, method: str, key: str | None, again: bool
@@ -229,3 +237,56 @@ async def test_a_fault_of_ours_is_not_made_again(clock: Clock, caller: Caller) -
     with pytest.raises(ZeroDivisionError):
         await rig(make_call(caller))
     assert len(rig.calls) == 1
+
+
+async def test_every_call_earns_once(clock: Clock, caller: Caller) -> None:
+    """Whatever it is and however it ends; what is made again earns nothing."""
+    rig = Rig(clock, WELL, WELL, Forbidden("users"), DOWN, DOWN, WELL, ratio=0.5, attempts=3)
+    await rig(make_call(caller))
+    await rig(make_call(caller, method="POST"))
+    with pytest.raises(Forbidden):
+        await rig(make_call(caller))
+    await rig(make_call(caller))
+    assert repr(rig.budget) == "<RetryBudget 2 of 7 extra>"
+
+
+@pytest.mark.parametrize(("error", "left_s"), [(DOWN, 0.05), (Busy("users", 503, 2.5), 10.0)])
+async def test_a_retry_that_is_not_made_costs_nothing(clock: Clock, error: SourceError, left_s: float) -> None:
+    """No time for the wait, or too long a wait: the budget is for others. Time that is used up to the last is no time."""
+    clock.now = 0.0  # where 0.05 s from now is that exactly
+    rig = Rig(clock, error, WELL, base_delay_s=0.1)
+    with pytest.raises(type(error)):
+        await rig(make_call(make_caller(clock, left_s=left_s)))
+    assert (rig.slept, rig.heard, repr(rig.budget)) == ([], [], "<RetryBudget 0 of 6 extra>")
+
+
+async def test_a_retry_is_told_before_its_wait(clock: Clock, caller: Caller) -> None:
+    """Who listens knows of a call that waits, and not only of one that waited."""
+    rig = Rig(clock, DOWN, WELL)
+    rig.policy._sleep = hang
+    task = asyncio.create_task(rig(make_call(caller)))
+    await settle()
+    assert len(rig.heard) == 1
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("attempts", 0),
+        ("attempts", 11),
+        ("budget_ratio", -0.1),
+        ("budget_ratio", 1.1),
+        ("base_delay_s", 0),
+        ("base_delay_s", 61),
+        ("max_delay_s", 0),
+        ("max_delay_s", 301),
+        ("attempt", 2),
+    ],
+)
+def test_options_out_of_bounds_are_named(name: str, wrong: float) -> None:
+    """A value out of range, or a name that isn't one."""
+    with pytest.raises(ValidationError, match=name):
+        TypeAdapter(RetryOptions).validate_python({name: wrong})

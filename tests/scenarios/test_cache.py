@@ -1,0 +1,166 @@
+"""What is kept and shared, over real sockets: how few calls it leaves, what is said of old answers, and whose they are."""
+
+import asyncio
+import json
+from collections import Counter
+
+import httpx
+import pytest
+
+from bff.demo.serve import ANY_PORTS, running
+from tests.datasources.wire.peer import Peer, listening, response, say
+from tests.support.gateways import RunningGateway, running_gateway
+from tests.support.services import Tapped
+
+ACCOUNT = "{ me { id name orders(first: 10) { id items { quantity product { id name price } } } } }"
+CATALOGUE = "{ products(first: 100) { totalCount nodes { id name price } } }"
+PRODUCT = {
+    "id": 1,
+    "sku": "SKU-00001",
+    "name": "Product 1",
+    "description": "d",
+    "price": 8.7,
+    "currency": "USD",
+    "stock": 7,
+    "category": "garden",
+    "imageUrl": "https://cdn.example.com/1.jpg",
+    "updatedAt": "2026-01-01T00:00:00Z",
+}
+
+
+def test_a_warm_account_page_takes_two_calls(gateway: RunningGateway, services: Tapped) -> None:
+    """User and orders, which have to be asked for each time, and come back as 304; products are known."""
+    first = gateway.ask("web", ACCOUNT, sub="1")
+    assert services.count() == {"users": 1, "orders": 1, "products": 1}
+    services.forget()
+    assert gateway.ask("web", ACCOUNT, sub="1") == first
+    assert services.count() == {"users": 1, "orders": 1}
+    assert all("if-none-match" in headers for headers in services.headers)
+
+
+def test_a_warm_catalogue_takes_none(gateway: RunningGateway, services: Tapped) -> None:
+    """Nor does any of its products, by id, in another viewer's page."""
+    first = gateway.ask("web", CATALOGUE)
+    assert services.count() == {"products": 1}
+    services.forget()
+    assert gateway.ask("web", CATALOGUE, sub="2") == first
+    gateway.ask("mobile", '{ a: product(id: "7") { name } b: product(id: "99") { name } }')
+    assert services.count() == {}
+
+
+def test_with_the_cache_off_all_is_asked_for(start_gateway: object, services: Tapped) -> None:
+    """A setting for each source."""
+    gateway = start_gateway(BFF_SOURCES__PRODUCTS__CACHE__ENABLED="false")  # type: ignore[operator]
+    for _ in range(2):
+        gateway.ask("web", CATALOGUE)
+    assert services.count() == {"products": 2}
+
+
+def test_who_changes_a_product_sees_it_changed(gateway: RunningGateway, services: Tapped) -> None:
+    """A write drops what was kept: the object, and the pages that it may be on. Others stay."""
+    gateway.ask("web", CATALOGUE)
+    change = 'mutation { updateProduct(id: "5", input: { price: 1.5 }) { product { price } } }'
+    gateway.ask("admin", change, sub="1", role="admin")
+    services.forget()
+    answer = gateway.ask("web", '{ a: product(id: "5") { price } b: product(id: "6") { name } }')
+    assert answer["data"] == {"a": {"price": 1.5}, "b": {"name": "Product 6"}}
+    assert [target for _, _, target in services.calls] == ["/products/5"]
+    gateway.ask("web", CATALOGUE)
+    assert services.count() == {"products": 2}
+
+
+async def post(client: httpx.AsyncClient, gateway: RunningGateway, query: str, sub: str | None = None) -> dict[str, object]:
+    """One request."""
+    headers = gateway.bearer(sub) if sub else {}
+    found = await client.post(f"{gateway.url}/web/graphql", json={"query": query}, headers=headers)
+    answer: dict[str, object] = found.json()
+    return answer
+
+
+async def test_requests_at_one_moment_share_their_calls() -> None:
+    """Twenty requests for different products at once: one call, or a few where they came a moment apart."""
+    async with running(ports=ANY_PORTS) as urls, listening() as service:
+        service.acts = [answer_products(service)]
+        async with (
+            running_gateway({**urls, "products": service.url}) as gateway,
+            httpx.AsyncClient(trust_env=False) as client,
+        ):
+            queries = [f'{{ product(id: "{number}") {{ id }} }}' for number in range(1, 21)]
+            answers = await asyncio.gather(*(post(client, gateway, query) for query in queries))
+    assert answers == [{"data": {"product": {"id": str(number)}}} for number in range(1, 21)]
+    assert len(service.requests) < 10
+
+
+def answer_products(service: Peer) -> object:
+    """The products that the last request asked for, after a moment."""
+
+    async def act(writer: asyncio.StreamWriter) -> None:
+        target = service.heads[-1].split()[1]
+        ids = target.partition("ids=")[2].split(",") if "ids=" in target else [target.rpartition("/")[2]]
+        await asyncio.sleep(0.05)
+        items = [PRODUCT | {"id": int(each)} for each in ids]
+        body = json.dumps({"items": items} if "ids=" in target else items[0]).encode()
+        await say(response(body, "content-type: application/json", "cache-control: max-age=30"))(writer)
+
+    return act
+
+
+async def test_what_is_old_is_shown_and_said_to_be() -> None:
+    """The service fails after its answer's time: the old one is shown without an error; `extensions.degraded` says so."""
+    said = "cache-control: max-age=0, stale-if-error=300"
+    body = json.dumps(PRODUCT).encode()
+    async with running(ports=ANY_PORTS) as urls, listening() as service:
+        service.acts = [
+            say(response(body, "content-type: application/json", said, "age: 100")),
+            say(response(b"{}", status="500 Oh")),
+        ]
+        async with (
+            running_gateway({**urls, "products": service.url}) as gateway,
+            httpx.AsyncClient(trust_env=False) as client,
+        ):
+            fresh = await post(client, gateway, '{ shown: product(id: "1") { name } }')
+            stale = await post(client, gateway, '{ shown: product(id: "1") { name } }')
+            none = await post(client, gateway, '{ shown: product(id: "2") { name } }')
+    assert fresh == {"data": {"shown": {"name": "Product 1"}}}
+    degraded = [{"path": ["shown"], "source": "products", "age": 100}]
+    assert stale == {"data": {"shown": {"name": "Product 1"}}, "extensions": {"degraded": degraded}}
+    assert none["data"] == {"shown": None}
+    assert "extensions" not in none
+
+
+async def test_two_viewers_under_load_see_themselves_alone() -> None:
+    """The same query two thousand times, interleaved, all policies on: never one's datum in the other's answer."""
+    async with running(ports=ANY_PORTS) as urls, running_gateway(urls) as gateway:
+        limits = httpx.Limits(max_connections=20)
+        async with httpx.AsyncClient(trust_env=False, limits=limits, timeout=30) as client:
+            seen: Counter[tuple[str, object, object]] = Counter()
+
+            async def ask(sub: str) -> None:
+                answer = await post(client, gateway, "{ me { id name orders(first: 1) { id } } }", sub)
+                me = answer["data"]["me"]  # type: ignore[index]
+                seen[sub, me["id"], me["orders"][0]["id"]] += 1
+
+            for _ in range(20):
+                await asyncio.gather(*(ask(sub) for _ in range(50) for sub in ("1", "2")))
+    assert seen == {("1", "1", "9001"): 1000, ("2", "2", "9002"): 1000}
+
+
+@pytest.mark.parametrize("said", ["public, max-age=60", "max-age=60", "private, max-age=60"])
+async def test_a_careless_service_crosses_no_viewers(said: str) -> None:
+    """One that marks a viewer's own answers as anybody's: each viewer's first request goes to the service all the same."""
+
+    async def who(writer: asyncio.StreamWriter) -> None:
+        lines = users.requests[-1].decode().lower().split("\r\n")
+        (number,) = [line.partition(":")[2].strip() for line in lines if line.startswith("x-user-id:")]
+        user = {"id": int(number), "name": number, "email": "e", "tier": "plus", "createdAt": "2026-01-01T00:01:00Z"}
+        body = json.dumps(user).encode()
+        await say(response(body, "content-type: application/json", f"cache-control: {said}"))(writer)
+
+    async with running(ports=ANY_PORTS) as urls, listening() as users:
+        users.acts = [who]
+        async with running_gateway({**urls, "users": users.url}) as gateway, httpx.AsyncClient(trust_env=False) as client:
+            for _ in range(3):
+                for sub in ("1", "2"):
+                    answer = await post(client, gateway, "{ me { name } }", sub)
+                    assert answer == {"data": {"me": {"name": sub}}}
+    assert len(users.requests) == 2
