@@ -20,7 +20,7 @@ from annotated_types import Ge, Le
 from msgspec.structs import replace as copy
 
 from datasources.caller import Clock, Deadline
-from datasources.errors import BadAnswer, SourceError, TimedOut, Unavailable
+from datasources.errors import BadAnswer, Forbidden, Rejected, SourceError, TimedOut, Unauthenticated, Unavailable
 from datasources.events import CacheResult, CallCached, CallRefused, Listener
 from datasources.traffic.call import ID, Call, Handler, Keyed, Reply, Stale, request_headers
 from datasources.traffic.freshness import Lifetimes, kept, lifetimes, merged
@@ -32,6 +32,8 @@ _ANSWER = "answer"
 """The family of whole answers, known by their target."""
 _STANDS_IN_FOR = (Unavailable, TimedOut, BadAnswer)
 """The faults for which an old answer is better than none (RFC 5861, section 4)."""
+_REFUSALS = (Unauthenticated, Forbidden, Rejected)
+"""A service that says no, and works well."""
 _REFRESH_S = 10.0
 _MOST_REFRESHES = 100
 
@@ -198,12 +200,17 @@ class Cache:
         viewer = call.viewer
         key = _own_key(call, viewer)
         now = self._clock()
-        if key in self._store:
-            entry = self._store.get(key, now)
-            if entry is not None and entry.lifetimes.etag is not None and _matches(entry, call):
-                return await self._revalidate(call, key, entry, next)
-        writes = self._writes
-        reply = await next(call)
+        try:
+            if key in self._store:
+                entry = self._store.get(key, now)
+                if entry is not None and entry.lifetimes.etag is not None and _matches(entry, call):
+                    return await self._revalidate(call, key, entry, next)
+            writes = self._writes
+            reply = await next(call)
+        except _REFUSALS:
+            # What the viewer may see no longer shall not come back when the service is away.
+            self._forget(call, viewer)
+            raise
         if writes == self._writes:
             self._keep(call, viewer, reply, now)
         self._emit(CallCached(self._source, call.route, CacheResult.MISS))
@@ -244,13 +251,20 @@ class Cache:
             self._store.drop_object(ID, call.touches)
         self._store.drop_families_but(ID)
 
+    def _forget(self, call: Call, viewer: str | None) -> None:
+        """Drop what this viewer has of what the call asks for."""
+        self._store.drop((viewer, _ANSWER, call.target))
+        if call.keyed is not None:
+            for key in call.keyed.keys:
+                self._store.drop((viewer, call.keyed.family, key))
+
     def _keep(self, call: Call, viewer: str | None, reply: Reply, asked_at: float) -> None:
         life = self._lifetimes(call, reply.status, reply.headers, asked_at)
-        own = _own_key(call, viewer)
         usable = life is not None and (life.fresh_s > 0 or life.if_error_s > 0 or life.while_revalidate_s > 0)
         if life is None or not (usable or life.etag):
-            self._store.drop(own)
+            self._forget(call, viewer)
             return
+        own = _own_key(call, viewer)
         headers = kept(reply.headers)
         keyed = call.keyed
         if keyed is None:

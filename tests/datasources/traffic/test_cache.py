@@ -351,6 +351,34 @@ async def test_none_stands_in_for_a_refusal(
         await ask(cache, service, by_id(caller, 1))
 
 
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: type(refusal).__name__)
+async def test_what_was_refused_does_not_come_back(
+    cache: Cache, service: Service, caller: Caller, clock: Clock, refusal: SourceError
+) -> None:
+    """A viewer who may see it no longer doesn't see it when the service is away, either: by key, in a batch, on a page."""
+    for call in (by_id(caller, 1), by_id(caller, 2, 3), page(caller)):
+        service.fault = None
+        await ask(cache, service, call)
+        clock.now += 100
+        service.fault = refusal
+        with pytest.raises(type(refusal)):
+            await ask(cache, service, call)
+        service.fault = FAULTS[0]
+        with pytest.raises(Busy):
+            await ask(cache, service, call)
+
+
+async def test_what_may_be_kept_no_longer_is_dropped(cache: Cache, service: Service, caller: Caller, clock: Clock) -> None:
+    """A service that begins to say no-store means what was kept as well."""
+    await ask(cache, service, by_id(caller, 1, 2))
+    clock.now += 100
+    service.headers = {"cache-control": "no-store"}
+    await ask(cache, service, by_id(caller, 1, 2))
+    service.fault = FAULTS[0]
+    with pytest.raises(Busy):
+        await ask(cache, service, by_id(caller, 1, 2))
+
+
 @pytest.mark.parametrize("said", ["max-age=30", f"{PUBLIC}, must-revalidate", f"{PUBLIC}, no-cache"])
 async def test_none_stands_in_without_leave(cache: Cache, service: Service, caller: Caller, clock: Clock, said: str) -> None:
     """What the service didn't allow, or forbade, is not shown when it is old."""
