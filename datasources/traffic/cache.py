@@ -12,7 +12,7 @@ A batch or a page fills an entry an object. An answer that a write has overtaken
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
@@ -251,18 +251,21 @@ class Cache:
             self._store.drop_object(ID, call.touches)
         self._store.drop_families_but(ID)
 
-    def _forget(self, call: Call, viewer: str | None) -> None:
+    def _forget(self, call: Call, viewer: str | None, but: Collection[Any] = ()) -> None:
         """Drop what this viewer has of what the call asks for."""
         self._store.drop((viewer, _ANSWER, call.target))
         if call.keyed is not None:
             for key in call.keyed.keys:
-                self._store.drop((viewer, call.keyed.family, key))
+                if key not in but:
+                    self._store.drop((viewer, call.keyed.family, key))
 
     def _keep(self, call: Call, viewer: str | None, reply: Reply, asked_at: float) -> None:
         life = self._lifetimes(call, reply.status, reply.headers, asked_at)
         usable = life is not None and (life.fresh_s > 0 or life.if_error_s > 0 or life.while_revalidate_s > 0)
         if life is None or not (usable or life.etag):
-            self._forget(call, viewer)
+            # But for what could not be read this time: that may be shown as it was.
+            failed = {key for key, value in reply.value.items() if isinstance(value, SourceError)} if call.keyed else ()
+            self._forget(call, viewer, but=failed)
             return
         own = _own_key(call, viewer)
         headers = kept(reply.headers)
