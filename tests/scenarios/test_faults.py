@@ -1,6 +1,7 @@
-"""Services that fail: each costs its own part of the answer and no more."""
+"""Services that fail: every fault against every policy. Each costs its own part of the answer and no more."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import msgspec
@@ -11,40 +12,63 @@ from tests.support.faults import Fault, json_answer
 from tests.support.gateways import RunningGateway
 from tests.support.services import Tapped
 
+PLACE = 'mutation { placeOrder(input: { items: [{ productId: "1", quantity: 1 }] }) { order { id } } }'
 QUERY = '{ user(id: "1") { name orders { id } } product(id: "1") { name } }'
 
 
 @dataclass(frozen=True)
-class Expected:
-    """What the client is told of a fault, and whether it counts against the service."""
+class Row:
+    """What a fault comes to.
+
+    Attributes:
+        code: what the client is told, with `retry_after` where the service said when.
+        counts: whether the breaker counts it against the service.
+        again: whether the call is made a second time: a read, and a write under its key; and so, with a second instance,
+            whether that one answers.
+        stale: whether an old answer that the service allows to be used stands in.
+    """
 
     code: str
     counts: bool
+    again: bool
+    stale: bool = True
     retry_after: int | None = None
 
+    @property
+    def tries(self) -> int:
+        """How many calls the service sees for one."""
+        return 2 if self.again else 1
 
+
+UNAVAILABLE, ERROR, TIMEOUT = "UPSTREAM_UNAVAILABLE", "UPSTREAM_ERROR", "UPSTREAM_TIMEOUT"
 MATRIX = {
-    Fault.REFUSED: Expected("UPSTREAM_UNAVAILABLE", counts=True),
-    Fault.RESET: Expected("UPSTREAM_UNAVAILABLE", counts=True),
-    Fault.CLOSED: Expected("UPSTREAM_UNAVAILABLE", counts=True),
-    Fault.RESET_IN_BODY: Expected("UPSTREAM_ERROR", counts=True),
-    Fault.HANG: Expected("UPSTREAM_TIMEOUT", counts=True),
-    Fault.SLOW_LORIS: Expected("UPSTREAM_TIMEOUT", counts=True),
-    Fault.STATUS_500: Expected("UPSTREAM_ERROR", counts=True),
-    Fault.STATUS_503: Expected("UPSTREAM_UNAVAILABLE", counts=True, retry_after=7),
-    Fault.STATUS_429: Expected("UPSTREAM_UNAVAILABLE", counts=False, retry_after=3),
-    Fault.STATUS_400: Expected("UPSTREAM_ERROR", counts=False),
-    Fault.STATUS_401: Expected("UNAUTHENTICATED", counts=False),
-    Fault.STATUS_403: Expected("FORBIDDEN", counts=False),
-    Fault.REDIRECT: Expected("UPSTREAM_ERROR", counts=True),
-    Fault.TRUNCATED_JSON: Expected("UPSTREAM_ERROR", counts=True),
-    Fault.NOT_JSON: Expected("UPSTREAM_ERROR", counts=True),
-    Fault.WRONG_TYPE: Expected("UPSTREAM_ERROR", counts=True),
-    Fault.WRONG_SHAPE: Expected("UPSTREAM_ERROR", counts=False),
-    Fault.NO_HTTP: Expected("UPSTREAM_ERROR", counts=True),
-    Fault.HUGE: Expected("UPSTREAM_ERROR", counts=False),
-    Fault.GZIP: Expected("UPSTREAM_ERROR", counts=True),
+    Fault.REFUSED: Row(UNAVAILABLE, counts=True, again=True),
+    Fault.RESET: Row(UNAVAILABLE, counts=True, again=True),
+    Fault.CLOSED: Row(UNAVAILABLE, counts=True, again=True),
+    Fault.RESET_IN_BODY: Row(ERROR, counts=True, again=True),
+    Fault.HANG: Row(TIMEOUT, counts=True, again=True),
+    Fault.SLOW_LORIS: Row(TIMEOUT, counts=True, again=True),
+    Fault.STATUS_500: Row(ERROR, counts=True, again=False),
+    Fault.STATUS_502: Row(ERROR, counts=True, again=True),
+    Fault.STATUS_504: Row(ERROR, counts=True, again=True),
+    Fault.STATUS_503: Row(UNAVAILABLE, counts=True, again=False, retry_after=7),  # longer than anybody would wait
+    Fault.STATUS_503_SOON: Row(UNAVAILABLE, counts=True, again=True, retry_after=1),
+    Fault.STATUS_429: Row(UNAVAILABLE, counts=False, again=False, retry_after=3),
+    Fault.STATUS_400: Row(ERROR, counts=False, again=False, stale=False),
+    Fault.STATUS_401: Row("UNAUTHENTICATED", counts=False, again=False, stale=False),
+    Fault.STATUS_403: Row("FORBIDDEN", counts=False, again=False, stale=False),
+    Fault.REDIRECT: Row(ERROR, counts=True, again=False),
+    Fault.TRUNCATED_JSON: Row(ERROR, counts=True, again=False),
+    Fault.NOT_JSON: Row(ERROR, counts=True, again=False),
+    Fault.WRONG_TYPE: Row(ERROR, counts=True, again=False),
+    Fault.WRONG_SHAPE: Row(ERROR, counts=False, again=False),
+    Fault.NO_HTTP: Row(ERROR, counts=True, again=True),  # an answer that broke off and one that is none look alike
+    Fault.HUGE: Row(ERROR, counts=False, again=False),
+    Fault.HUGE_DECLARED: Row(ERROR, counts=False, again=False),
+    Fault.GZIP: Row(ERROR, counts=True, again=False),
 }
+every_fault = pytest.mark.parametrize("fault", list(Fault), ids=lambda fault: fault.name.lower())
+QUICK = {f"BFF_SOURCES__{name}__TIMEOUT_S": "0.2" for name in ("ORDERS", "PRODUCTS")}
 
 
 def test_the_matrix_has_every_fault() -> None:
@@ -52,24 +76,158 @@ def test_the_matrix_has_every_fault() -> None:
     assert set(MATRIX) == set(Fault)
 
 
-@pytest.mark.parametrize("fault", list(Fault), ids=lambda fault: fault.name.lower())
+@every_fault
 def test_a_fault_costs_its_own_part(start_gateway: StartGateway, services: Tapped, fault: Fault) -> None:
     """Whatever orders does, the user's name and the product are there; one error says where, what and which service."""
-    gateway = start_gateway(BFF_SOURCES__ORDERS__TIMEOUT_S="0.2", BFF_SOURCES__ORDERS__BREAKER__MINIMUM_CALLS="2")
-    expected = MATRIX[fault]
+    gateway = start_gateway(BFF_SOURCES__ORDERS__BREAKER__MINIMUM_CALLS="2", **QUICK)
+    row = MATRIX[fault]
     services.fail("orders", fault)
     answer = gateway.ask("web", QUERY, sub="1")
     assert answer["data"] == {"user": {"name": "User 1", "orders": None}, "product": {"name": "Product 1"}}
     (error,) = answer["errors"]
     assert error["path"] == ["user", "orders"]
-    assert error["extensions"]["code"] == expected.code
+    assert error["extensions"]["code"] == row.code
     assert error["extensions"]["source"] == "orders"
-    assert error["extensions"].get("retryAfter") == expected.retry_after
+    assert error["extensions"].get("retryAfter") == row.retry_after
+    assert "extensions" not in answer
+    assert services.ports["orders"].requests == row.tries
     assert_nothing_leaks(str(answer), services)
     gateway.ask("web", QUERY, sub="1")
     sources = gateway.ask("admin", "{ sources { name breaker } }")["data"]["sources"]
     breakers = {source["name"]: source["breaker"] for source in sources}
-    assert breakers == {"users": "CLOSED", "orders": "OPEN" if expected.counts else "CLOSED", "products": "CLOSED"}
+    assert breakers == {"users": "CLOSED", "orders": "OPEN" if row.counts else "CLOSED", "products": "CLOSED"}
+
+
+@every_fault
+def test_a_write_meets_a_fault(start_gateway: StartGateway, services: Tapped, fault: Fault) -> None:
+    """It is told as a read's is; what is made again bears the same key and body, by which the work is done once."""
+    gateway = start_gateway(**QUICK)
+    row = MATRIX[fault]
+    services.fail("orders", fault)
+    answer = gateway.ask("web", PLACE, sub="1")
+    assert answer["data"] is None
+    assert answer["errors"][0]["extensions"]["code"] == row.code
+    assert services.ports["orders"].requests == row.tries
+    keys = {
+        line
+        for request in services.ports["orders"].failed
+        for line in request.partition(b"\r\n\r\n")[0].lower().split(b"\r\n")
+        if line.startswith(b"idempotency-key:")
+    }
+    bodies = {request.partition(b"\r\n\r\n")[2] for request in services.ports["orders"].failed}
+    assert (len(keys), len(bodies)) == ((0, 0) if fault is Fault.REFUSED else (1, 1))
+
+
+@every_fault
+def test_without_retries_each_call_is_made_once(start_gateway: StartGateway, services: Tapped, fault: Fault) -> None:
+    """`retry.attempts` 1: whatever comes of it."""
+    gateway = start_gateway(BFF_SOURCES__ORDERS__RETRY__ATTEMPTS="1", **QUICK)
+    services.fail("orders", fault)
+    answer = gateway.ask("web", QUERY, sub="1")
+    assert answer["errors"][0]["extensions"]["code"] == MATRIX[fault].code
+    assert services.ports["orders"].requests == 1
+
+
+@every_fault
+def test_an_open_breaker_spares_the_service(start_gateway: StartGateway, services: Tapped, fault: Fault) -> None:
+    """Opened by the first failure: no second try, and none by those who come later. The first is told what happened."""
+    gateway = start_gateway(BFF_SOURCES__ORDERS__BREAKER__MINIMUM_CALLS="1", **QUICK)
+    row = MATRIX[fault]
+    services.fail("orders", fault)
+    codes = [gateway.ask("web", QUERY, sub="1")["errors"][0]["extensions"]["code"] for _ in range(3)]
+    if row.counts:
+        assert codes == [row.code, UNAVAILABLE, UNAVAILABLE]
+        assert services.ports["orders"].requests == 1
+    else:
+        assert codes == [row.code] * 3
+        assert services.ports["orders"].requests == 3 * row.tries
+
+
+@every_fault
+def test_a_second_instance(start_gateway: StartGateway, services: Tapped, fault: Fault) -> None:
+    """One of two is sick: what can be made again is answered by the other one; and it opens no breaker."""
+    faulty = services.ports["orders"]
+    gateway = start_gateway(ORDERS_SERVICE_URL=f"{faulty.url},{faulty.behind}", **QUICK)
+    row = MATRIX[fault]
+    services.fail("orders", fault)
+    codes: set[str] = set()
+    for number in range(40):
+        answer = gateway.ask("web", QUERY, sub="1")
+        codes |= {error["extensions"]["code"] for error in answer.get("errors", ())}
+        if faulty.requests >= 2 and number >= 5:
+            break
+    assert faulty.requests >= 1
+    assert codes == (set() if row.again else {row.code})
+    query = "{ sources { name breaker instances { number } } }"
+    (orders,) = [each for each in gateway.ask("admin", query)["data"]["sources"] if each["name"] == "orders"]
+    assert (orders["breaker"], len(orders["instances"])) == ("CLOSED", 2)
+
+
+@every_fault
+def test_what_is_old_stands_in(start_gateway: StartGateway, services: Tapped, fault: Fault) -> None:
+    """Where the service allows it, an old product is shown for a fault, without an error and marked; not for a refusal."""
+    gateway = start_gateway(**QUICK)
+    row = MATRIX[fault]
+    product = services.data.products.json([1])
+    old = json_answer(product, "cache-control: max-age=0, stale-if-error=300", "age: 90")
+    services.ports["products"].custom = lambda _: old
+    gateway.ask("web", '{ product(id: "1") { name } }')
+    services.fail("products", fault)
+    answer = gateway.ask("web", '{ product(id: "1") { name } }')
+    if row.stale:
+        assert answer["data"] == {"product": {"name": "Product 1"}}
+        assert "errors" not in answer
+        (mark,) = answer["extensions"]["degraded"]
+        assert (mark["path"], mark["source"]) == (["product"], "products")
+        assert 90 <= mark["age"] <= 95
+    else:
+        assert answer["data"] == {"product": None}
+        assert answer["errors"][0]["extensions"]["code"] == row.code
+        assert "extensions" not in answer
+
+
+@pytest.mark.parametrize("fault", [Fault.HANG, Fault.SLOW_LORIS], ids=["hang", "slow_loris"])
+def test_those_who_wait_for_the_same_share_the_fault(start_gateway: StartGateway, services: Tapped, fault: Fault) -> None:
+    """Five ask for one product at once: the service sees what one would cost, and all five are told."""
+    gateway = start_gateway(**QUICK | {"BFF_SOURCES__PRODUCTS__TIMEOUT_S": "1"})
+    services.fail("products", fault)
+    with ThreadPoolExecutor(5) as pool:
+        answers = list(pool.map(lambda _: gateway.ask("web", '{ product(id: "1") { name } }'), range(5)))
+    assert [answer["errors"][0]["extensions"]["code"] for answer in answers] == [TIMEOUT] * 5
+    assert services.ports["products"].requests == 2
+
+
+def test_a_redirect_leads_nowhere(gateway: RunningGateway, services: Tapped) -> None:
+    """To another host least of all: tokens and keys would go along."""
+    elsewhere = services.urls["users"]
+    services.ports["orders"].custom = lambda _: json_answer(b"", f"location: {elsewhere}/secret", status="302 Found")
+    gateway.ask("web", QUERY, sub="1")
+    assert [target for name, _, target in services.calls if name == "users"] == ["/users/1"]
+
+
+BATCH = '{ a: product(id: "8") { name } b: product(id: "9") { name } c: product(id: "21") { name } }'
+WHOLE = {"a": {"name": "Product 8"}, "b": {"name": "Product 9"}, "c": {"name": "Product 21"}}
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        ([8, 21], WHOLE | {"b": None}),
+        ([21, 9, 8], WHOLE),
+        ([8, 8, 9, 9, 21, 21], WHOLE),
+        ([8, 9, 21, 77, 78], WHOLE),
+        ([], dict.fromkeys("abc")),
+    ],
+    ids=["missing", "out of order", "doubled", "unasked", "empty"],
+)
+def test_a_batch_that_is_not_as_asked(
+    gateway: RunningGateway, services: Tapped, ids: list[int], expected: dict[str, object]
+) -> None:
+    """What is left out does not exist; order and repetition say nothing; what nobody asked for is dropped. One call."""
+    body = b'{"items":[' + b",".join(_items(services.data.products.json(ids)) if ids else []) + b"]}"
+    services.ports["products"].custom = lambda _: json_answer(body)
+    assert gateway.ask("web", BATCH) == {"data": expected}
+    assert services.ports["products"].requests == 1
 
 
 def assert_nothing_leaks(text: str, services: Tapped) -> None:

@@ -18,7 +18,10 @@ class Fault(Enum):
     HANG = auto()
     SLOW_LORIS = auto()
     STATUS_500 = auto()
+    STATUS_502 = auto()
+    STATUS_504 = auto()
     STATUS_503 = auto()
+    STATUS_503_SOON = auto()
     STATUS_429 = auto()
     STATUS_400 = auto()
     STATUS_401 = auto()
@@ -30,6 +33,7 @@ class Fault(Enum):
     WRONG_SHAPE = auto()
     NO_HTTP = auto()
     HUGE = auto()
+    HUGE_DECLARED = auto()
     GZIP = auto()
 
 
@@ -41,6 +45,9 @@ def _answer(status: str, body: bytes, *headers: str, content_type: str = "applic
 _PROBLEM = b'{"type":"about:blank","title":"secret-title","status":0,"detail":"secret-detail"}'
 _CANNED = {
     Fault.STATUS_500: _answer("500 Internal Server Error", _PROBLEM, content_type="application/problem+json"),
+    Fault.STATUS_502: _answer("502 Bad Gateway", b"<html>secret-proxy</html>", content_type="text/html"),
+    Fault.STATUS_504: _answer("504 Gateway Timeout", b"<html>secret-proxy</html>", content_type="text/html"),
+    Fault.STATUS_503_SOON: _answer("503 Service Unavailable", _PROBLEM, "retry-after: 1"),
     Fault.STATUS_503: _answer(
         "503 Service Unavailable", _PROBLEM, "retry-after: 7", content_type="application/problem+json"
     ),
@@ -81,6 +88,11 @@ class FaultyPort:
         return port
 
     @property
+    def behind(self) -> str:
+        """Where the service itself is, which is well."""
+        return f"http://127.0.0.1:{self._target}"
+
+    @property
     def fault(self) -> Fault | None:
         """How it fails; None where it passes on."""
         return self.fault_now
@@ -119,6 +131,7 @@ class FaultyPort:
         try:
             while True:
                 if self.fault_now is Fault.REFUSED:
+                    self.requests += 1
                     _reset(writer)  # as near to a refusal as a port that stays open can come: nothing was read
                     return
                 request = await _read_message(reader)
@@ -162,9 +175,10 @@ class FaultyPort:
             writer.write(b'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{"items":[')
             await writer.drain()
             await asyncio.sleep(0.02)
-        elif fault is Fault.HUGE:
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")
-            chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+        elif fault in {Fault.HUGE, Fault.HUGE_DECLARED}:
+            declared = f"content-length: {800 * 0x10000}" if fault is Fault.HUGE_DECLARED else "transfer-encoding: chunked"
+            writer.write(f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{declared}\r\n\r\n".encode())
+            chunk = b" " * 0x10000 if fault is Fault.HUGE_DECLARED else b"10000\r\n" + b" " * 0x10000 + b"\r\n"
             for _ in range(800):
                 writer.write(chunk)
                 await writer.drain()
@@ -173,9 +187,9 @@ class FaultyPort:
         return False
 
 
-def json_answer(body: bytes) -> bytes:
-    """A 200 with that JSON."""
-    return _answer("200 OK", body)
+def json_answer(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
+    """An answer with that JSON."""
+    return _answer(status, body, *headers)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
