@@ -1,0 +1,116 @@
+"""Several instances of a service, and an administrator who looks after them."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.conftest import StartGateway
+from tests.support.background import Background
+from tests.support.faults import Fault, FaultyPort, json_answer
+from tests.support.gateways import RunningGateway
+from tests.support.services import Tapped
+
+PRODUCT = '{ product(id: "1") { name } }'
+SOURCES = "{ sources { name breaker forced instances { number healthy weight state } } }"
+UNCACHED = {"BFF_SOURCES__PRODUCTS__CACHE__ENABLED": "false"}
+
+
+@pytest.fixture
+def second(own_background: Background, services: Tapped) -> FaultyPort:
+    """A second way to the products."""
+    port = own_background.run(FaultyPort.open(int(services.ports["products"].behind.rpartition(":")[2])))
+    yield port  # type: ignore[misc]
+    own_background.run(port.close())
+
+
+def products(gateway: RunningGateway) -> dict[str, Any]:
+    """The products source as administrators see it."""
+    sources: list[dict[str, Any]] = gateway.ask("admin", SOURCES)["data"]["sources"]
+    return next(source for source in sources if source["name"] == "products")
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Wait for a health check; a running gateway has a real clock."""
+    until = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_a_canary_gets_its_share(start_gateway: StartGateway, services: Tapped, second: FaultyPort) -> None:
+    """Nine to one: of three hundred calls some thirty."""
+    first = services.ports["products"]
+    for port in (first, second):
+        port.custom = lambda _: json_answer(services.data.products.json([1]))
+    gateway = start_gateway(PRODUCTS_SERVICE_URL=f"{first.url};weight=9,{second.url}", **UNCACHED)
+    for _ in range(300):
+        assert "errors" not in gateway.ask("web", PRODUCT)
+    assert first.requests + second.requests == 300
+    assert 10 <= second.requests <= 60
+    assert [instance["weight"] for instance in products(gateway)["instances"]] == [9, 1]
+
+
+def test_an_instance_that_dies_is_missed_by_nobody(
+    start_gateway: StartGateway, services: Tapped, second: FaultyPort
+) -> None:
+    """Its calls are made again at the other one; after some it gets none, and the breaker stays closed."""
+    gateway = start_gateway(PRODUCTS_SERVICE_URL=f"{services.urls['products']},{second.url}", **UNCACHED)
+    second.fault = Fault.RESET
+    for _ in range(120):
+        assert gateway.ask("web", PRODUCT) == {"data": {"product": {"name": "Product 1"}}}
+    source = products(gateway)
+    assert source["breaker"] == "CLOSED"
+    assert [instance["state"] for instance in source["instances"]] == ["IN", "EJECTED"]
+    assert second.requests == 5
+
+
+def test_health_checks_take_an_instance_out_and_back_in(
+    start_gateway: StartGateway, services: Tapped, second: FaultyPort
+) -> None:
+    """Before a client's call meets it."""
+    checks = {"BFF_SOURCES__PRODUCTS__HEALTH__INTERVAL_S": "0.05", "BFF_SOURCES__PRODUCTS__HEALTH__TIMEOUT_S": "0.2"}
+    gateway = start_gateway(PRODUCTS_SERVICE_URL=f"{services.urls['products']},{second.url}", **checks, **UNCACHED)
+
+    def state() -> str:
+        shown: str = products(gateway)["instances"][1]["state"]
+        return shown
+
+    second.fault = Fault.STATUS_503
+    wait_until(lambda: state() == "UNHEALTHY")
+    asked = len([request for request in second.failed if b"/products" in request])
+    for _ in range(30):
+        assert "errors" not in gateway.ask("web", PRODUCT)
+    assert len([request for request in second.failed if b"/products" in request]) == asked == 0
+    second.fault = None
+    wait_until(lambda: state() == "IN")
+
+
+def test_an_administrator_holds_a_breaker(
+    gateway: RunningGateway, services: Tapped, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Held open, orders isn't asked, whoever asks for it; let go, all is as before. The log knows who it was."""
+    caplog.set_level(logging.INFO, "bff.audit")
+    force = 'mutation ($state: BreakerState) { forceBreaker(source: "orders", state: $state) { source { breaker } } }'
+    query = '{ user(id: "1") { name orders(first: 1) { id } } }'
+    gateway.ask("admin", force, {"state": "OPEN"}, sub="7", role="admin")
+    answer = gateway.ask("web", query, sub="1")
+    assert answer["data"] == {"user": {"name": "User 1", "orders": None}}
+    assert answer["errors"][0]["extensions"]["code"] == "UPSTREAM_UNAVAILABLE"
+    assert "orders" not in services.count()
+    ready = gateway.http.get(f"{gateway.url}/ready")
+    assert (ready.status_code, ready.json()["sources"]["orders"]["breaker"]) == (200, "open")
+    gateway.ask("admin", force, {"state": None}, sub="7", role="admin")
+    assert "errors" not in gateway.ask("web", query, sub="1")
+    assert [record.__dict__["fields"]["by"] for record in caplog.records] == ["7", "7"]
+
+
+def test_nobody_else_may(gateway: RunningGateway) -> None:
+    """The mutation isn't in the other graphs, and the admin graph isn't for the others."""
+    query = 'mutation { forceBreaker(source: "orders", state: OPEN) { source { name } } }'
+    for variant in ("web", "mobile"):
+        assert gateway.ask(variant, query, sub="1")["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+    found = gateway.http.post(f"{gateway.url}/admin/graphql", json={"query": query}, headers=gateway.bearer("1"))
+    assert found.status_code == 403
