@@ -364,9 +364,12 @@ query Sources {
   sources {
     name
     breaker
+    forced
     instances {
       number
       healthy
+      weight
+      state
     }
   }
 }

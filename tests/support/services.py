@@ -95,5 +95,4 @@ async def tapped_services(data: DemoData | None = None) -> AsyncIterator[Tapped]
         for server in servers:
             server.should_exit = True
         await asyncio.gather(*tasks)
-        for server in servers:
-            await server.shutdown()
+        await asyncio.gather(*(server.shutdown() for server in servers))
