@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
 
+# Many tests wait for sockets: twice as many workers as cores keep the cores busy.
+WORKERS = $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
+
 .PHONY: setup dev test lint lock bench sdl clean
 
 setup: $(STAMP)
@@ -19,7 +22,7 @@ dev: setup
 	$(BIN)/bff dev
 
 test: setup
-	$(BIN)/python -m pytest -n auto -m "not browser and not audit"
+	PYTEST_XDIST_AUTO_NUM_WORKERS=$${PYTEST_XDIST_AUTO_NUM_WORKERS:-$(WORKERS)} $(BIN)/python -m pytest -n auto -m "not browser and not audit"
 
 lint: setup
 	$(BIN)/ruff check .

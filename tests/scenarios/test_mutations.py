@@ -5,8 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 import pytest
 
-from tests.conftest import StartGateway
-from tests.support.faults import Fault
 from tests.support.gateways import RunningGateway
 from tests.support.services import Tapped
 
@@ -161,38 +159,6 @@ def test_nobody_signed_in_changes_nothing(gateway: RunningGateway, services: Tap
         assert answer["data"] is None
         assert [error["extensions"]["code"] for error in answer["errors"]] == ["UNAUTHENTICATED"]
     assert services.calls == []
-
-
-@pytest.mark.parametrize(
-    ("fault", "tries"),
-    [
-        (Fault.RESET, 2),
-        (Fault.CLOSED, 2),
-        (Fault.HANG, 2),
-        (Fault.RESET_IN_BODY, 2),
-        (Fault.STATUS_500, 1),
-        (Fault.STATUS_503, 1),  # it asks for more time than anybody would wait
-    ],
-)
-def test_a_write_is_tried_again_under_its_key(
-    start_gateway: StartGateway, services: Tapped, fault: Fault, tries: int
-) -> None:
-    """The service may have acted: whatever reaches it bears one key and one body, by which it does the work once."""
-    gateway = start_gateway(BFF_SOURCES__ORDERS__TIMEOUT_S="0.2")
-    services.fail("orders", fault)
-    answer = gateway.ask("web", PLACE, {"input": {"items": ITEMS}}, sub="1")
-    assert answer["data"] is None
-    assert answer["errors"][0]["path"] == ["placeOrder"]
-    assert answer["errors"][0]["extensions"]["code"].startswith("UPSTREAM_")
-    assert services.ports["orders"].requests == tries
-    keys = {header for request in services.ports["orders"].failed for header in _headers(request, "idempotency-key")}
-    bodies = {request.partition(b"\r\n\r\n")[2] for request in services.ports["orders"].failed}
-    assert (len(keys), len(bodies)) == (1, 1)
-
-
-def _headers(request: bytes, name: str) -> list[str]:
-    lines = request.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")[1:]
-    return [value.strip() for field, _, value in (line.partition(":") for line in lines) if field.lower() == name]
 
 
 def test_mutations_run_one_after_the_other(gateway: RunningGateway, services: Tapped) -> None:
