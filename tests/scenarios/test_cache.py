@@ -170,4 +170,4 @@ async def test_a_careless_service_crosses_no_viewers(said: str) -> None:
                 for sub in ("1", "2"):
                     answer = await post(client, gateway, "{ me { name } }", sub)
                     assert answer == {"data": {"me": {"name": sub}}}
-    assert len(users.requests) == 2
+    assert len(users.requests) == 2, users.requests
