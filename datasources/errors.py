@@ -73,7 +73,7 @@ class BreakerOpen(Unavailable):
     asked = False
 
     def __init__(self, source: str, retry_after: float) -> None:
-        super().__init__(source, f"The {source} service is not being asked: it failed too often.", retry_after=retry_after)
+        super().__init__(source, f"The {source} service is not being asked at present.", retry_after=retry_after)
 
 
 class QueueFull(Unavailable):

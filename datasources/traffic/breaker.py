@@ -11,7 +11,8 @@ The cases:
    again; when so many probes have succeeded, it closes with an empty window.
 4. a call admitted before the last change of state says nothing about the present one: its result is dropped.
 5. a call that ended without a verdict (cancelled, or cut off by its caller's deadline) gives its permit back.
-6. forced by an administrator: open refuses all, with no probes; closed lets all pass, whatever comes of them. Let go of, it
+6. asked to reconsider (the source has moved): open turns to half open at once.
+7. forced by an administrator: open refuses all, with no probes; closed lets all pass, whatever comes of them. Let go of, it
    is closed with an empty window.
 """
 
@@ -147,6 +148,11 @@ class Breaker:
         self._window.clear()
         self._turn(state or BreakerState.CLOSED, forced=True)
 
+    def reconsider(self) -> None:
+        """Let probes through at once where it is open: what it has seen may not hold any more."""
+        if self._state is BreakerState.OPEN and self._forced is None:
+            self._turn(BreakerState.HALF_OPEN)
+
     def _is_too_much(self, now: float) -> bool:
         calls, failures, slow = self._window.totals(now)
         if calls < self._options.minimum_calls:
@@ -206,6 +212,11 @@ class BreakerPolicy:
         """Hold all of the source open or closed; None lets it go. Raises `ValueError` for half open."""
         for breaker in (self.breaker, *self.routes.values()):
             breaker.force(state)
+
+    def reconsider(self) -> None:
+        """Let probes through at once where it is open, as when the source has moved."""
+        for breaker in (self.breaker, *self.routes.values()):
+            breaker.reconsider()
 
     async def __call__(self, call: Call, next: Handler) -> Reply:
         """Raises `BreakerOpen` instead of asking a source that is left alone."""

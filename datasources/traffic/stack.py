@@ -137,6 +137,7 @@ class Stack:
     def set_instances(self, instances: Sequence[InstanceOptions]) -> None:
         """Change where the source is; an instance that stays keeps its state. `ValueError` where none has a weight."""
         self._balance.set_instances(instances)
+        self._breaker.reconsider()  # it was open for what is there no longer, perhaps
 
     async def run(self) -> None:
         """What goes on beside the calls, until cancelled: health checks, where they are on."""

@@ -125,7 +125,7 @@ def test_a_document_s_fault_tells_where() -> None:
         (NotAllowed(), "This is not yours to see.", {"code": "FORBIDDEN"}),
         (
             BreakerOpen("users", 3.2),
-            "The users service is not being asked: it failed too often.",
+            "The users service is not being asked at present.",
             {"code": "UPSTREAM_UNAVAILABLE", "source": "users", "retryAfter": 4},
         ),
         (ValueError("inner words"), "Internal server error.", {"code": "INTERNAL_SERVER_ERROR"}),

@@ -1,4 +1,4 @@
-"""Breaker: the six cases of its docstring, and the whole of it against a model that is slow and plain."""
+"""Breaker: the seven cases of its docstring, and the whole of it against a model that is slow and plain."""
 
 import asyncio
 from collections.abc import Iterator
@@ -188,7 +188,28 @@ def test_a_call_without_a_verdict_is_not_slow() -> None:
     assert rig.breaker.state is CLOSED
 
 
-# 6. forced
+# 6. reconsidered
+
+
+def test_reconsidered_it_lets_probes_through_at_once() -> None:
+    """Open for what may not hold any more: the probe decides, and not the clock."""
+    rig = Rig().opened()
+    rig.breaker.reconsider()
+    rig.settle(rig.admit(), "+")
+    assert rig.turns == [OPENED, HALF_OPENED, MENDED]
+
+
+@pytest.mark.parametrize("forced", [None, OPEN, CLOSED])
+def test_only_what_is_open_by_its_own_rule_is_reconsidered(forced: BreakerState | None) -> None:
+    """Closed it stays closed, and held it stays held."""
+    rig = Rig()
+    rig.breaker.force(forced)
+    rig.turns.clear()
+    rig.breaker.reconsider()
+    assert rig.turns == []
+
+
+# 7. forced
 
 
 def test_forced_open_it_refuses_all_and_probes_none() -> None:
@@ -493,6 +514,13 @@ class BreakerAgainstModel(RuleBasedStateMachine):
         number = data.draw(st.sampled_from(sorted(self.permits)))
         self.rig.settle(self.permits.pop(number), verdict, duration_s)
         self.model.settle(self.rig.now, number, VERDICTS[verdict], duration_s)
+
+    @rule()
+    def reconsider(self) -> None:
+        """The source has moved."""
+        self.rig.breaker.reconsider()
+        if self.model.state is OPEN and self.model.forced is None:
+            self.model.turn(HALF_OPEN)
 
     @rule(state=st.sampled_from([OPEN, CLOSED, None, None]))
     def force(self, state: BreakerState | None) -> None:

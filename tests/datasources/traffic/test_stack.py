@@ -367,6 +367,15 @@ async def test_a_forced_breaker_is_shown_as_such(clock: Clock) -> None:
     assert rig.stack.status().forced is False
 
 
+async def test_a_source_that_has_moved_is_asked_at_once(clock: Clock) -> None:
+    """The breaker was open for what is there no longer: a probe goes to the new place, and closes it."""
+    rig = Rig(ScriptedWire(), clock)
+    await rig.open()
+    rig.stack.set_instances([InstanceOptions(f"{HOST}7")])
+    assert (await ended(rig.start())).status == 200
+    assert rig.breaker is CLOSED
+
+
 async def test_instances_change_while_calls_run(clock: Clock) -> None:
     """Who is under way stays there; who comes later goes to the new place."""
     rig = Rig(ScriptedWire(hang), clock, ONCE)
