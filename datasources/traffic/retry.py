@@ -88,7 +88,10 @@ class RetryPolicy:
                     failure = error
                 if not (error.asked and error.retriable):
                     break
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # its traceback holds this frame: both would wait for the garbage collector
 
     def _delay_s(self, failure: SourceError, retry: int) -> float | None:
         """How long to wait before the retry of that number: back-off with full jitter. None where it would be too long."""
