@@ -537,3 +537,31 @@ async def test_what_a_second_try_may_mend(
     with pytest.raises(SourceError) as caught:
         await make_attempt(ScriptedWire(instruction), clock, heard)(make_call(caller), make_instance())
     assert caught.value.retriable is retriable
+
+
+async def test_a_timeout_leaves_no_cancellation_behind(loop_clock: Clock, heard: Heard) -> None:
+    """Whoever looks whether its task was cancelled, as a timeout further out does, finds that it wasn't."""
+    attempt = make_attempt(ScriptedWire(hang), loop_clock, heard)
+
+    async def work() -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        with pytest.raises(TimedOut):
+            await attempt(make_call(make_caller(loop_clock)), make_instance())
+        return task.cancelling()
+
+    running = asyncio.create_task(work())
+    await loop_clock.advance(2.1)
+    assert await ended(running) == 0
+
+
+async def test_cancelled_as_its_time_is_over_it_is_cancelled(loop_clock: Clock, heard: Heard) -> None:
+    """Both in one moment: whoever cancelled is not to be told of a timeout."""
+    attempt = make_attempt(ScriptedWire(hang), loop_clock, heard)
+    running = asyncio.create_task(attempt(make_call(make_caller(loop_clock)), make_instance()))
+    await settle()
+    loop_clock.now += 2.1
+    asyncio.get_running_loop().call_soon(running.cancel)  # before the timer, and before the task can see either
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert [event.outcome for event in heard.ended] == ["cancelled"]

@@ -19,7 +19,7 @@ from datasources.traffic.call import ID, Call, Keyed, Reply, Stale
 from datasources.traffic.hedge import HedgeOptions
 from datasources.traffic.retry import RetryOptions
 from datasources.traffic.stack import InstanceStatus, SourceStatus, TrafficOptions
-from datasources.wire import NotConnected, WireReply, WireRequest
+from datasources.wire import ConnectionBroken, NotConnected, WireReply, WireRequest
 from tests.datasources.fakes import (
     HOST,
     ONCE,
@@ -233,7 +233,8 @@ async def test_one_instance_s_faults_open_nothing(clock: Clock) -> None:
             raise NotConnected
         return answer()
 
-    rig = Rig(ScriptedWire(half_dead), clock, NARROW, instances=2)
+    one_is_enough = replace(NARROW, breaker=BreakerOptions(minimum_calls=1, failure_ratio=0.01))
+    rig = Rig(ScriptedWire(half_dead), clock, one_is_enough, instances=2)
     outcomes = [type((await asyncio.gather(rig.start(), return_exceptions=True))[0]) for _ in range(200)]
     assert rig.breaker is CLOSED
     assert outcomes.count(NotReached) == 5
@@ -531,6 +532,35 @@ async def test_a_second_try_goes_to_another_instance(clock: Clock) -> None:
     rig = Rig(ScriptedWire(NotConnected(), answer()), clock, TWICE, instances=2)
     await ended(rig.start())
     assert sorted(event.instance for event in rig.heard.ended) == [1, 2]
+
+
+# retry, then the hedge
+
+
+async def test_a_try_with_its_hedge_is_one_try(loop_clock: Clock) -> None:
+    """Hedge inside retry: where both of a try fail, the call is tried again; all extra calls are of one budget."""
+    options = replace(
+        ONCE,
+        retry=RetryOptions(attempts=2, budget_ratio=1, base_delay_s=1e-9),
+        hedge=HedgeOptions(enabled=True, minimum_calls=1),
+    )
+    gate = asyncio.Event()
+
+    async def fail_late(_: WireRequest) -> WireReply:
+        await gate.wait()
+        raise ConnectionBroken
+
+    rig = Rig(ScriptedWire(answer(), fail_late, fail_late, answer()), loop_clock, options)
+    await ended(rig.start())
+    call = rig.start()
+    await loop_clock.advance(0.01)
+    assert len(rig.wire.sent) == 3
+    gate.set()
+    await loop_clock.advance(0.01)
+    assert (await ended(call)).status == 200
+    assert len(rig.wire.sent) == 4
+    extra = [event.outcome for event in rig.heard if isinstance(event, CallRetried)]
+    assert extra == ["hedge", "not_reached"]
 
 
 # the hedge, then the bulkhead

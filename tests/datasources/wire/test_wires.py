@@ -515,6 +515,16 @@ async def test_an_unasked_answer_is_nobodys(
         await wire.aclose()
 
 
+async def test_the_beginning_of_an_unasked_answer_ends_the_connection(peer: Peer) -> None:
+    """What follows it would else meet the next request."""
+    wire = AsyncioWire(WireOptions(max_connections=1))
+    peer.acts = [say(response(b"mine") + b"HTTP/1.1 200 OK\r\ncontent-le"), say(response(b"fine"))]
+    assert (await send(wire, peer.url)).body == b"mine"
+    assert (await send(wire, peer.url)).body == b"fine"
+    assert peer.connections == 2
+    await wire.aclose()
+
+
 # HTTP/2
 
 
