@@ -146,9 +146,6 @@ def test_old_successes_do_not_outweigh_a_fresh_failure() -> None:
     assert rig.calls("----") is OPEN
 
 
-steps = st.lists(st.tuples(st.integers(0, 400), st.sampled_from([True, False, None])), max_size=40)
-
-
 def late(rig: Rig, calls: str) -> BreakerState:
     """A row of calls that go well, `s` slowly, `q` quickly."""
     for call in calls:
@@ -416,26 +413,30 @@ class Model:
     opened_at: float = 0.0
     out: set[int] = field(default_factory=set)  # permits of this state
     passed: int = 0
+    turns: list[tuple[BreakerState, BreakerState, bool]] = field(default_factory=list)
 
-    def admit(self, now: float, number: int) -> bool:
-        """Whether call `number` is let through."""
-        if self.forced is not None:
-            if self.forced is CLOSED:
-                self.out.add(number)
-            return self.forced is CLOSED
+    def admit(self, now: float, number: int) -> float | None:
+        """Let call `number` through: None; or the seconds that it is told."""
+        if self.forced is OPEN:
+            return self.options.open_s
+        if self.forced is CLOSED:
+            self.out.add(number)
+            return None
         if self.state is OPEN and now >= self.opened_at + self.options.open_s:
             self.turn(HALF_OPEN)
         full = self.state is HALF_OPEN and len(self.out) + self.passed >= self.options.half_open_calls
-        if self.state is OPEN or full:
-            return False
+        if self.state is OPEN:
+            return self.opened_at + self.options.open_s - now
+        if full:
+            return 1.0
         self.out.add(number)
-        return True
+        return None
 
     def force(self, state: BreakerState | None) -> None:
         """Held in a state, or let go."""
         if state is not self.forced:
             self.forced = state
-            self.turn(state or CLOSED)
+            self.turn(state or CLOSED, forced=True)
 
     def settle(self, now: float, number: int, verdict: Verdict, duration_s: float) -> None:
         """Call `number` has ended."""
@@ -467,8 +468,9 @@ class Model:
         self.opened_at = now
         self.turn(OPEN)
 
-    def turn(self, state: BreakerState) -> None:
+    def turn(self, state: BreakerState, *, forced: bool = False) -> None:
         """Begin another state."""
+        self.turns.append((self.state, state, forced))
         self.state = state
         self.out.clear()
         self.log.clear()
@@ -494,18 +496,20 @@ class BreakerAgainstModel(RuleBasedStateMachine):
         self.model = Model(self.rig.options)
         self.permits: dict[int, Permit] = {}
         self.numbers: Iterator[int] = iter(range(10_000))
-        self.told = CLOSED
+
+    def ask(self) -> tuple[int, Permit | None]:
+        """A call's number, and its permit if it got one; refused it is told the same seconds by both."""
+        number = next(self.numbers)
+        permit = self.rig.breaker.admit(self.rig.now)
+        assert (None if isinstance(permit, Permit) else permit) == self.model.admit(self.rig.now, number)
+        return number, permit if isinstance(permit, Permit) else None
 
     @rule()
     def come(self) -> None:
         """A call asks for a permit."""
-        number = next(self.numbers)
-        permit = self.rig.breaker.admit(self.rig.now)
-        assert isinstance(permit, Permit) is self.model.admit(self.rig.now, number)
-        if isinstance(permit, Permit):
+        number, permit = self.ask()
+        if permit is not None:
             self.permits[number] = permit
-        else:
-            assert 0 < permit <= self.rig.options.open_s
 
     @precondition(lambda self: self.permits)
     @rule(data=st.data(), verdict=st.sampled_from("---++0"), duration_s=st.sampled_from([0.0, 1.0, 1.5]))
@@ -532,10 +536,8 @@ class BreakerAgainstModel(RuleBasedStateMachine):
     def come_and_end(self, verdicts: str, duration_s: float) -> None:
         """Calls, one after the other, as most are."""
         for verdict in verdicts:
-            number = next(self.numbers)
-            permit = self.rig.breaker.admit(self.rig.now)
-            assert isinstance(permit, Permit) is self.model.admit(self.rig.now, number)
-            if isinstance(permit, Permit):
+            number, permit = self.ask()
+            if permit is not None:
                 self.rig.settle(permit, verdict, duration_s)
                 self.model.settle(self.rig.now, number, VERDICTS[verdict], duration_s)
 
@@ -546,13 +548,10 @@ class BreakerAgainstModel(RuleBasedStateMachine):
 
     @invariant()
     def same(self) -> None:
-        """Same state; and the changes told lead there, each from where the last one led."""
-        assert self.rig.breaker.state is self.model.state
-        for before, after in self.rig.turns:
-            assert before is self.told
-            self.told = after
-        self.rig.turns.clear()
-        assert self.told is self.model.state
+        """Same state, held or not; and the same changes were told, in the same order."""
+        assert (self.rig.breaker.state, self.rig.breaker.forced) == (self.model.state, self.model.forced)
+        told = [(*turn, forced) for turn, forced in zip(self.rig.turns, self.rig.forced, strict=True)]
+        assert told == self.model.turns
 
 
 TestBreakerAgainstModel = BreakerAgainstModel.TestCase
@@ -756,17 +755,63 @@ async def test_all_routes_are_forced_those_to_come_too(clock: Clock, heard: Hear
         with pytest.raises(BreakerOpen):
             await policy(make_call(caller, method=method), ok)
     assert (policy.state, policy.forced) == (OPEN, OPEN)
+    told = [(event.route, event.forced) for event in heard if isinstance(event, BreakerChanged)]
+    assert told == [(None, True), (READ, True), (WRITE, True)]
     policy.force(None)
     await policy(make_call(caller, method="PATCH"), ok)
     assert (policy.state, policy.forced) == (CLOSED, None)
 
 
 async def test_routes_are_bounded(clock: Clock, heard: Heard) -> None:
-    """Beyond a hundred they share one."""
+    """Beyond a hundred they share one, which is none of the hundred's; those keep theirs."""
     policy, caller = per_route(heard, clock), make_caller(clock)
     for number in range(150):
         await policy(make_call(caller, route=f"/{number}"), ok)
-    assert len(policy.routes) == 101
+    assert list(policy.routes) == [*(f"GET /{number}" for number in range(100)), "…"]
+    clock.now += 10  # so that one failure weighs all
+    with pytest.raises(BadAnswer):
+        await policy(make_call(caller, route="/149"), fail)
+    with pytest.raises(BreakerOpen):
+        await policy(make_call(caller, route="/120"), ok)
+    assert (await policy(make_call(caller, route="/99"), ok)).value == "well"
+    with pytest.raises(BadAnswer):
+        await policy(make_call(caller, route="/0"), fail)
+    assert [route for route, breaker in policy.routes.items() if breaker.state is OPEN] == ["GET /0", "…"]
+
+
+async def test_the_source_shows_the_worst_of_its_routes(clock: Clock, heard: Heard) -> None:
+    """Open is worse than half open, and half open than closed, whichever route came first."""
+    policy, caller = per_route(heard, clock), make_caller(clock)
+    read, write, removal = (make_call(caller, method=method) for method in ("GET", "PATCH", "DELETE"))
+    await policy(removal, ok)
+    assert policy.state is CLOSED
+    with pytest.raises(BadAnswer):
+        await policy(read, fail)
+    clock.now += 30
+    probe = asyncio.create_task(policy(read, hang))
+    await settle()
+    assert policy.state is HALF_OPEN
+    with pytest.raises(BadAnswer):
+        await policy(write, fail)
+    assert policy.state is OPEN
+    assert [breaker.state for breaker in policy.routes.values()] == [CLOSED, HALF_OPEN, OPEN]
+    probe.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ended(probe)
+
+
+async def test_reconsidered_are_all_routes(clock: Clock, heard: Heard) -> None:
+    """A source that has moved has moved with all its routes: each open one is probed at once."""
+    policy, caller = per_route(heard, clock), make_caller(clock)
+    calls = [make_call(caller, method=method) for method in ("GET", "PATCH")]
+    for call in calls:
+        with pytest.raises(BadAnswer):
+            await policy(call, fail)
+    policy.reconsider()
+    assert policy.state is HALF_OPEN
+    for call in calls:
+        assert (await policy(call, ok)).value == "well"
+    assert policy.state is CLOSED
 
 
 async def test_without_routes_there_is_one(clock: Clock, heard: Heard) -> None:
