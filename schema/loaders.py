@@ -8,6 +8,7 @@ In place of a value there may be a `Stale` one; what is primed from another answ
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any, Generic, TypeVar
 
 from aiodataloader import DataLoader
@@ -44,15 +45,35 @@ class Work:
 
 
 class Loader(DataLoader[K, V | Stale | None], Generic[K, V]):
-    """A DataLoader over a function that answers a batch of keys with a mapping; what is not in it is None."""
+    """A DataLoader over a function that answers a batch of keys with a mapping; what is not in it is None.
+
+    Two ways in, over one store: `load` for whoever has one key and waits for it, `load_batch` for whoever has collected
+    a level's keys. What is known is in `settled`, an error in the place of what failed.
+    """
 
     def __init__(self, batch: Batch[K, V], work: Work | None = None) -> None:
         super().__init__()
         self._batch = batch
         self._work = work or Work()
+        self._cleared = 0
+        self.settled: dict[K, V | Stale | Exception | None] = {}
 
     def __repr__(self) -> str:
-        return f"<Loader {len(self._cache)} keys>"
+        return f"<Loader {len(self.settled.keys() | self._cache.keys())} keys>"
+
+    async def load_batch(self, keys: Sequence[K]) -> Mapping[K, V | Stale | Exception | None]:
+        """Load the keys, none of which is settled, each once, in the caller's own task; each by value, None or error.
+
+        An error of the batch is raised, and nothing is known of its keys.
+        """
+        if self._work.is_over:
+            raise asyncio.CancelledError
+        cleared = self._cleared
+        answer = await self._batch(keys)
+        found = {key: answer.get(key) for key in keys}
+        if self._cleared == cleared:  # else a write came in between, and what was read before it is for its waiters alone
+            self.settled.update(found)
+        return found
 
     async def batch_load_fn(self, keys: list[K]) -> list[V | Stale | None]:
         """Answer each key by its value, None or error, in order. An error of the batch is that of each key."""
@@ -73,14 +94,48 @@ class Loader(DataLoader[K, V | Stale | None], Generic[K, V]):
             raise
         finally:
             self._work.tasks.discard(task)
+        for key in keys:
+            if key in self._cache:
+                self.settled.setdefault(key, found.get(key))
         return [found.get(key) for key in keys]  # type: ignore[misc] # aiodataloader takes an exception for a failed key
 
     def load(self, key: K) -> "asyncio.Future[V | Stale | None]":
         """A future of one's own: to cancel it cancels neither the load nor the others that wait for it."""
+        if key in self.settled:
+            return _done(self.settled[key])
         shared = super().load(key)
         if shared.done() and not shared.cancelled():
             return shared
         return asyncio.shield(shared)
+
+    def prime(self, key: K, value: V | Stale | Exception | None) -> "Loader[K, V]":
+        """What is known from elsewhere; it does not replace what was loaded."""
+        if key not in self._cache:
+            self.settled.setdefault(key, value)
+        return self
+
+    def clear(self, key: K) -> "Loader[K, V]":
+        """Forget a key: it is asked for anew."""
+        self._cleared += 1
+        self.settled.pop(key, None)
+        super().clear(key)
+        return self
+
+    def clear_all(self) -> "Loader[K, V]":
+        """Forget everything."""
+        self._cleared += 1
+        self.settled.clear()
+        super().clear_all()
+        return self
+
+
+def _done(value: Any) -> "asyncio.Future[Any]":
+    future = asyncio.get_running_loop().create_future()
+    if isinstance(value, Exception):
+        future.set_exception(value)
+    else:
+        future.set_result(value)
+    return future
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +148,47 @@ class UserOrdersKey:
 
 
 class Loaders:
-    """All loaders of one request. They share nothing with those of another."""
+    """All loaders of one request, each made when it is first needed. They share nothing with those of another."""
 
     def __init__(self, sources: Sources, caller: Caller) -> None:
         self._sources = sources
         self._caller = caller
         self._work = Work()
-        self.user: Loader[int, User] = Loader(lambda ids: sources.users.get_many(caller, ids), self._work)
-        self.order: Loader[int, Order] = Loader(lambda ids: sources.orders.get_many(caller, ids), self._work)
-        self.product: Loader[int, Product] = Loader(lambda ids: sources.products.get_many(caller, ids), self._work)
-        self.user_orders: Loader[UserOrdersKey, Sequence[Order | SourceError]] = Loader(self._load_user_orders, self._work)
-        self.users_page: Loader[PageKey, Stretch[User]] = Loader(self._pages(sources.users, self.user), self._work)
-        self.orders_page: Loader[PageKey, Stretch[Order]] = Loader(self._pages(sources.orders, self.order), self._work)
-        self.products_page: Loader[PageKey, Stretch[Product]] = Loader(
-            self._pages(sources.products, self.product), self._work
-        )
+
+    @cached_property
+    def user(self) -> Loader[int, User]:
+        """Users by id."""
+        return Loader(partial(self._sources.users.get_many, self._caller), self._work)
+
+    @cached_property
+    def order(self) -> Loader[int, Order]:
+        """Orders by id."""
+        return Loader(partial(self._sources.orders.get_many, self._caller), self._work)
+
+    @cached_property
+    def product(self) -> Loader[int, Product]:
+        """Products by id."""
+        return Loader(partial(self._sources.products.get_many, self._caller), self._work)
+
+    @cached_property
+    def user_orders(self) -> Loader[UserOrdersKey, Sequence[Order | SourceError]]:
+        """Users' newest orders."""
+        return Loader(self._load_user_orders, self._work)
+
+    @cached_property
+    def users_page(self) -> Loader[PageKey, Stretch[User]]:
+        """Stretches of all users."""
+        return Loader(self._pages(self._sources.users, self.user), self._work)
+
+    @cached_property
+    def orders_page(self) -> Loader[PageKey, Stretch[Order]]:
+        """Stretches of all orders."""
+        return Loader(self._pages(self._sources.orders, self.order), self._work)
+
+    @cached_property
+    def products_page(self) -> Loader[PageKey, Stretch[Product]]:
+        """Stretches of the catalogue."""
+        return Loader(self._pages(self._sources.products, self.product), self._work)
 
     def close(self) -> None:
         """Stop what is still under way: the operation it was for has ended."""
@@ -127,7 +208,11 @@ class Loaders:
                 if not isinstance(value, SourceError | Stale):
                     self._prime(self.order, value)
 
-        await asyncio.gather(*(load(first, status, group) for (first, status), group in groups.items()))
+        loads = [load(first, status, group) for (first, status), group in groups.items()]
+        if len(loads) == 1:
+            await loads[0]
+        else:
+            await asyncio.gather(*loads)
         return found
 
     def _pages(self, source: RestSource[R], by_id: Loader[int, R]) -> Batch[PageKey, Stretch[R]]:
@@ -142,6 +227,8 @@ class Loaders:
             return stretch
 
         async def batch(keys: Sequence[PageKey]) -> Mapping[PageKey, Stretch[R] | Stale | Exception]:
+            if len(keys) == 1:
+                return {keys[0]: await load(keys[0])}
             return dict(zip(keys, await asyncio.gather(*map(load, keys)), strict=True))
 
         return batch

@@ -7,7 +7,7 @@ import strawberry
 from datasources.orders import OrderStatus
 from datasources.users import Tier
 from schema.annotations import ADMIN, EVERYONE, WEB, computed, enum_for, on
-from schema.loaded import LoadedList
+from schema.loaded import Ahead, LoadedList
 from schema.loaders import UserOrdersKey
 from schema.types.order import Order
 from schema.types.scalars import DEFAULT_FIRST, first_of
@@ -25,7 +25,12 @@ class User:
     tier: Tier = on(*EVERYONE)
     created_at: datetime = on(WEB, ADMIN)
 
-    @computed(*EVERYONE, type=list[Order] | None, extensions=[LoadedList("user_orders")], description="The newest first.")
+    @computed(
+        *EVERYONE,
+        type=list[Order] | None,
+        extensions=[LoadedList("user_orders", ahead=Ahead("user"))],
+        description="The newest first.",
+    )
     def orders(self, first: int | None = DEFAULT_FIRST, status: OrderStatus | None = None) -> UserOrdersKey:
         """The user's orders."""
         return UserOrdersKey(int(self.id), first_of(first), status)
