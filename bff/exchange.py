@@ -13,7 +13,7 @@ from datasources.caller import Deadline
 
 if TYPE_CHECKING:
     from bff.endpoint import Endpoint
-    from bff.engine.plans import Operation
+    from bff.engine.operation import Operation
     from bff.gate.auth import SignedIn
     from bff.http import GraphQLRequest, MediaType
 

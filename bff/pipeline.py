@@ -11,8 +11,7 @@ from typing import Any
 from graphql import OperationType
 
 from bff import errors, http
-from bff.engine.run import Answer
-from bff.engine.run import run as run_operation
+from bff.engine.answer import Answer, begin
 from bff.errors import (
     BadRequest,
     DocumentError,
@@ -133,16 +132,13 @@ async def execute(exchange: Exchange, services: Services) -> Response | None:
         Loaders(services.sources, caller),
     )
     try:
-        async with UntilGone(exchange.receive):
-            answer = await run_operation(
-                exchange.endpoint.schema,
-                operation,
-                _decoded(exchange).variables,
-                context,
-                hide_suggestions=exchange.endpoint.plans.hide_suggestions,
-            )
+        answer = begin(operation, _decoded(exchange).variables, context)
+        if not isinstance(answer, Answer):
+            async with UntilGone(exchange.receive):
+                answer = await answer
     finally:
         context.loaders.close()
+    services.metrics.operation(exchange.endpoint.variant.name, answer.by)
     return _of_answer(exchange, answer)
 
 

@@ -62,15 +62,19 @@ class Loader(DataLoader[K, V | Stale | None], Generic[K, V]):
         return f"<Loader {len(self.settled.keys() | self._cache.keys())} keys>"
 
     async def load_batch(self, keys: Sequence[K]) -> Mapping[K, V | Stale | Exception | None]:
-        """Load the keys, none of which is settled, each once, in the caller's own task; each by value, None or error.
+        """Load the keys, none of which is settled, in the caller's own task; each by its value, None or error.
 
-        An error of the batch is raised, and nothing is known of its keys.
+        An error of the batch is that of each key.
         """
         if self._work.is_over:
             raise asyncio.CancelledError
         cleared = self._cleared
-        answer = await self._batch(keys)
-        found = {key: answer.get(key) for key in keys}
+        found: dict[K, V | Stale | Exception | None]
+        try:
+            answer = await self._batch(keys)
+            found = {key: answer.get(key) for key in keys}
+        except Exception as error:  # noqa: BLE001 - told to whoever asks for one of the keys
+            found = dict.fromkeys(keys, error)
         if self._cleared == cleared:  # else a write came in between, and what was read before it is for its waiters alone
             self.settled.update(found)
         return found

@@ -17,30 +17,18 @@ from graphql import (
     GraphQLSyntaxError,
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
-    OperationType,
     parse,
     specified_rules,
     validate,
 )
 
+from bff.engine.operation import Operation
 from bff.errors import DocumentError, InvalidOperation, TooComplex
 from bff.gate.limits import CostModel, LimitOptions, check_shape
 
 _MOST_DOCUMENTS = 1000
 _MOST_CHARACTERS = 8 * 1024 * 1024
 _MOST_ERRORS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One operation of a document that has been found good. `fixed_cost` is None where variables decide."""
-
-    document: DocumentNode
-    node: OperationDefinitionNode
-    name: str | None
-    kind: OperationType
-    fragments: Mapping[str, FragmentDefinitionNode]
-    fixed_cost: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +131,8 @@ class Plans:
         node: OperationDefinitionNode,
         fragments: Mapping[str, FragmentDefinitionNode],
     ) -> Operation:
-        fixed = None if self._cost.varies(node) else self._cost.of(node, fragments, {})
-        name = node.name.value if node.name else None
-        return Operation(document, node, name, node.operation, fragments, fixed)
+        fixed = None if self._cost.varies(node, fragments) else self._cost.of(node, fragments, {})
+        return Operation(self._schema, document, node, fragments, fixed, hide_suggestions=self.hide_suggestions)
 
     def _keep(self, text: str, prepared: Prepared) -> None:
         self._known[text] = prepared

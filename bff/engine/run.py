@@ -1,71 +1,422 @@
-"""Runs a prepared operation with graphql-core's executor, and makes the answer of what it gives."""
+"""Runs a plan: walks as far as what is at hand goes, asks for all that was met on the way at once, and goes on.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from inspect import isawaitable
-from typing import Any
+A level's keys go to their loader as one batch. Loads don't wait for each other: whoever has come goes on by himself, and
+what is asked for in one turn of the event loop goes out together. Once the operation is over nothing of it is left running.
+"""
 
-from graphql import ExecutionResult, GraphQLError, GraphQLSchema
-from graphql.execution import execute
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
-from bff import errors
-from bff.engine.plans import Operation
-from schema.context import Context, Degraded
+import strawberry
+from graphql import GraphQLError, GraphQLResolveInfo, located_error
+from graphql.execution.values import VariableValues
+from graphql.pyutils import Path, gather_with_cancel
+from graphql.pyutils.is_awaitable import is_awaitable
+from graphql.type import GraphQLResolveInfoHelpers
+
+from bff.engine.arguments import NO_VARIABLES
+from bff.engine.complete import PENDING, Link, Root
+from bff.engine.plan import FieldPlan, Method, Plan
+
+Waiting = dict[Any, list[Link]]
+"""The links that wait for a key, by key."""
+
+Later = tuple[Awaitable[Any], Callable[[Any], Any], Link]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A GraphQL response. `executed` is False where the operation never began: then there is no `data`."""
+class Run:
+    """One run of a plan. `data` and `errors` are the answer once `start`, or what it returns, is done."""
 
-    payload: Mapping[str, Any]
-    executed: bool
+    def __init__(
+        self,
+        plan: Plan,
+        root: Root,
+        context: Any,
+        coerced: Mapping[str, Any],
+        given: Mapping[str, Any],
+        root_value: Any = None,
+    ) -> None:
+        self._plan = plan
+        self._root = root
+        self._root_value = root_value
+        self._coerced = coerced
+        self._given = given
+        self._values: VariableValues | None = None
+        self._arguments: dict[int, Any] = {}
+        self._asked: dict[str, Waiting] = {}
+        self._flying: dict[str, Waiting] = {}
+        self._later: list[Later] = []
+        self._lost: list[Link] = []
+        self._rising: list[tuple[GraphQLError, Link]] = []
+        self._tasks: dict[asyncio.Task[None], Link | None] = {}
+        self._settled: asyncio.Future[None] | None = None
+        self._fault: BaseException | None = None
+        self.context = context
+        self.data: dict[str, Any] | None = root.template.copy()
+        self.errors: list[GraphQLError] = []
+
+    # The drive
+
+    def start(self) -> Awaitable[None] | None:
+        """Begin. None when all is done already, else what to wait for."""
+        if self._plan.serially:
+            return self._serially(iter(self._root.steps))
+        self._walk(self._root.steps)
+        return self._drive() if self._is_waiting() else None
+
+    def _is_waiting(self) -> bool:
+        """Whether anything is to come that will be shown."""
+        if self._lost or self.data is None:
+            self._drop()
+        return bool(self._asked or self._later)
+
+    def _drop(self) -> None:
+        """Give up what would not be shown any more. What only a hint asked for stays."""
+        for waiting in self._asked.values():
+            for key in [key for key, links in waiting.items() if links and all(map(self._is_lost, links))]:
+                del waiting[key]
+        self._asked = {name: waiting for name, waiting in self._asked.items() if waiting and self.data is not None}
+        self.abandon(awaitable for awaitable, _, link in self._later if self._is_lost(link))
+        self._later = [each for each in self._later if not self._is_lost(each[2])]
+
+    def _walk(self, steps: Any) -> None:
+        try:
+            for step in steps:
+                step(self._root_value, None, self.data, self)
+        except GraphQLError as error:
+            self._nothing(error)
+
+    def _serially(self, steps: Any) -> Awaitable[None] | None:
+        for step in steps:
+            if self.data is None:
+                break
+            self._walk((step,))
+            if self._is_waiting():
+                return self._after(steps)
+        return None
+
+    async def _after(self, steps: Any) -> None:
+        await self._drive()
+        rest = self._serially(steps)
+        if rest is not None:
+            await rest
+
+    async def _drive(self) -> None:
+        """Until nothing is to come any more. What is under way ends with it, however it ends."""
+        try:
+            await self._follow()
+            if self._tasks and self.data is not None:
+                self._settled = asyncio.get_running_loop().create_future()
+                await self._settled
+            if self._fault is not None:
+                raise self._fault
+        finally:
+            self._settled = None
+            for task in self._tasks:
+                task.cancel()
+            self._tasks.clear()
+            self._asked.clear()
+            self._flying.clear()
+            self.abandon(awaitable for awaitable, _, _ in self._later)
+            self._later.clear()
+
+    async def _follow(self) -> None:
+        """Go on with what was asked for: the first load of it here, all else in tasks beside."""
+        while self._is_waiting():
+            if self._tasks:
+                # Others are under way: what they ask for in this very turn goes out together with it.
+                await asyncio.sleep(0)
+            jobs = self._jobs()
+            if not jobs:
+                return
+            # What is for one place may be lost while it is waited for: then it is cancelled, and we must not be.
+            here = None if jobs[0].link is not None and (len(jobs) > 1 or self._tasks) else jobs.pop(0)
+            for job in jobs:
+                self._beside(job)
+            if here is None:
+                return
+            await here.run()
+            if self._rising:
+                await self._rise()
+
+    def _jobs(self) -> "list[_Job]":
+        jobs: list[_Job] = []
+        asked, self._asked = self._asked, {}
+        for name, waiting in asked.items():
+            self._flying.setdefault(name, {}).update(waiting)
+            jobs.append(_Job(partial(self._load, name, list(waiting)), None))
+        later, self._later = self._later, []
+        jobs += [_Job(partial(self._come, *each), each[2]) for each in later]
+        return jobs
+
+    def _beside(self, job: "_Job") -> None:
+        task = asyncio.get_running_loop().create_task(self._run(job))
+        self._tasks[task] = job.link
+        task.add_done_callback(self._done)
+
+    async def _run(self, job: "_Job") -> None:
+        await job.run()
+        if self._rising:
+            await self._rise()
+        await self._follow()
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
+        if not task.cancelled():
+            self._fault = self._fault or task.exception()
+        settled = self._settled
+        if settled is not None and not settled.done() and (not self._tasks or self.data is None or self._fault):
+            settled.set_result(None)
+
+    async def _rise(self) -> None:
+        """Let nulls go up, two turns later than they came: what comes in the meantime still has its say, as with graphql-core."""
+        for _ in range(2):
+            await asyncio.sleep(0)
+        rising, self._rising = self._rising, []
+        for error, link in rising:
+            if not self._lost or not self._is_lost(link):
+                place: Link | None = link
+                while place is not None and not place[3].nullable:
+                    place = place[0]
+                if place is None:
+                    self._nothing(error)
+                else:
+                    place[2][place[1]] = None
+                    self._lose(error, place)
+        for task, awaited in tuple(self._tasks.items()):
+            if awaited is not None and task is not asyncio.current_task() and self._is_lost(awaited):
+                task.cancel()
+
+    async def _load(self, name: str, keys: list[Any]) -> None:
+        try:
+            found = await getattr(self.context.loaders, name).load_batch(keys)
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                raise
+            found = dict.fromkeys(keys, _Cancelled(error))
+        flying = self._flying[name]
+        for key in keys:
+            value = found[key]
+            for link in flying.pop(key):
+                if not self._lost or not self._is_lost(link):
+                    link[3].arrive(value, link, self)  # type: ignore[misc] # a spot that is wanted for takes it
+
+    async def _come(self, awaitable: Awaitable[Any], then: Callable[[Any], Any], link: Link) -> None:
+        try:
+            value = await awaitable
+            if self._lost and self._is_lost(link):
+                return
+            completed = then(value)
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                raise
+            self.failed_late(_Cancelled(error), link)
+            return
+        except Exception as error:  # noqa: BLE001 - whatever a resolver raises is its field's error
+            if not self._lost or not self._is_lost(link):
+                self.failed_late(error, link)
+            return
+        if completed is not PENDING:
+            link[2][link[1]] = completed
+
+    # What the closures ask of it
+
+    def want(self, loader: str, key: Any, link: Link) -> None:
+        """Ask for a key, with all others of its level."""
+        flying = self._flying.get(loader)
+        if flying is not None and key in flying:
+            flying[key].append(link)
+            return
+        asked = self._asked.get(loader)
+        if asked is None:
+            asked = self._asked[loader] = {}
+        waiting = asked.get(key)
+        if waiting is None:
+            asked[key] = [link]
+        else:
+            waiting.append(link)
+
+    def hint(self, loader: str, key: Any) -> None:
+        """Ask for a key that will be wanted: nobody waits for it yet."""
+        if key not in self._flying.get(loader, ()) and key not in getattr(self.context.loaders, loader).settled:
+            self._asked.setdefault(loader, {}).setdefault(key, [])
+
+    def later(self, awaitable: Awaitable[Any], then: Callable[[Any], Any], link: Link) -> None:
+        """When the awaitable has come, `then` makes of it what stands at `link`."""
+        self._later.append((awaitable, then, link))
+
+    def failed(self, error: Exception, link: Link) -> None:
+        """A field's error: noted, where null may stand at `link`. Raises it, located, where it may not."""
+        located = self._located(error, link)
+        if not link[3].nullable:
+            raise located
+        self._lose(located, link)
+
+    def failed_late(self, error: Exception, link: Link) -> None:
+        """The same, once all around it is made: the null goes up to where it may stand."""
+        located = self._located(error, link)
+        if link[3].nullable:
+            link[2][link[1]] = None
+            self._lose(located, link)
+        else:
+            self._rising.append((located, link))
+
+    def abandon(self, awaitables: Iterable[Awaitable[Any]]) -> None:
+        """Nobody waits for these any more; they come to their end by themselves."""
+        left = list(awaitables)
+        if not left:
+            return
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            for each in left:
+                if asyncio.iscoroutine(each):
+                    each.close()
+        else:
+            _track(left)
+
+    def arguments(self, field: FieldPlan) -> Mapping[str, Any]:
+        """The field's arguments with this run's variables: worked out once, whatever the number of objects."""
+        known = field.arguments.constant
+        if known is None:
+            known = self._arguments.get(id(field))
+            if known is None:
+                known = self._arguments[id(field)] = field.arguments.of(self._coerced, self.values)
+        return known
+
+    def renamed(self, field: FieldPlan, method: Method) -> dict[str, Any]:
+        """The same as a method takes them that needs no more than their names in Python."""
+        known: dict[str, Any] | None = self._arguments.get(-id(field))
+        if known is None:
+            known = self._arguments[-id(field)] = method.convert(self.arguments(field), None)
+        return known
+
+    def values(self) -> VariableValues:
+        """The variables as graphql-core has them."""
+        if self._values is None:
+            self._values = self._plan.variables.values(self._given) if self._coerced or self._given else NO_VARIABLES
+        return self._values
+
+    def path_of(self, link: Link) -> Callable[[], list[str | int]]:
+        """What gives the path of a place."""
+        return partial(path_of, link)
+
+    def info(self, link: Link) -> GraphQLResolveInfo[Any]:
+        """graphql-core's word for where a resolver is."""
+        field = self._field_at(link)
+        return GraphQLResolveInfo(
+            field.name,
+            list(field.nodes),
+            field.type,
+            field.parent,
+            _path(link),
+            self._plan.schema,
+            dict(self._plan.fragments),
+            self._root_value,
+            self._plan.operation,
+            self.values(),
+            self.context,
+            is_awaitable,
+            None,
+            GraphQLResolveInfoHelpers(gather=_gather, track=_track),
+        )
+
+    def strawberry_info(self, link: Link, definition: Any) -> "Info":
+        """Strawberry's, of which most resolvers want the context alone."""
+        return Info(self, link, definition)
+
+    @staticmethod
+    def _field_at(link: Link) -> FieldPlan:
+        return link[3].field
+
+    # Nulls and errors
+
+    def _located(self, error: Exception, link: Link) -> GraphQLError:
+        if isinstance(error, GraphQLError) and error.path is not None:
+            return error
+        return located_error(error, link[3].nodes, path_of(link))
+
+    def _lose(self, error: GraphQLError, link: Link) -> None:
+        self.errors.append(error)
+        self._lost.append(link)
+
+    def _nothing(self, error: GraphQLError) -> None:
+        self.errors.append(error)
+        self.data = None
+
+    def _is_lost(self, link: Link) -> bool:
+        """Whether null stands at the place or somewhere above it."""
+        if self.data is None:
+            return True
+        lost = {id(each) for each in self._lost}
+        place: Link | None = link
+        while place is not None:
+            if id(place) in lost:
+                return True
+            place = place[0]
+        return False
+
+
+class _Job(NamedTuple):
+    """Something to wait for. `link`: the one place that it is for, where there is just one."""
+
+    run: Callable[[], Awaitable[None]]
+    link: Link | None
+
+
+class _Cancelled(Exception):
+    """What was waited for was cancelled, and we were not: an error as any other."""
+
+
+def _is_cancelled() -> bool:
+    """Whether it is the running task itself that shall stop."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+class Info(strawberry.Info[Any, Any]):
+    """Strawberry's `Info`, of which all but the context is made when it is asked for."""
+
+    def __init__(self, run: Run, link: Link, definition: Any) -> None:
+        self._run = run
+        self._link = link
+        self._field = definition
+        self._made: GraphQLResolveInfo[Any] | None = None
 
     @property
-    def codes(self) -> list[str]:
-        """The errors' codes, each once, in order."""
-        return errors.codes_of(self.payload.get("errors", ()))
+    def _raw_info(self) -> GraphQLResolveInfo[Any]:  # type: ignore[override] # Strawberry's is a member
+        if self._made is None:
+            self._made = self._run.info(self._link)
+        return self._made
+
+    @property
+    def context(self) -> Any:
+        """The operation's."""
+        return self._run.context
 
 
-async def run(
-    schema: GraphQLSchema,
-    operation: Operation,
-    variables: Mapping[str, Any] | None,
-    context: Context,
-    *,
-    hide_suggestions: bool,
-) -> Answer:
-    """Run the operation. Never raises for what the operation, its variables or a service do."""
-    result = execute(
-        schema,
-        operation.document,
-        context_value=context,
-        variable_values=dict(variables or {}),
-        operation_name=operation.name,
-        hide_suggestions=hide_suggestions,
-    )
-    if isawaitable(result):
-        result = await result
-    return _answer(result, context)
+def path_of(link: Link | None) -> list[str | int]:
+    """A place's path in the answer."""
+    path: list[str | int] = []
+    while link is not None:
+        path.append(link[1])
+        link = link[0]
+    path.reverse()
+    return path
 
 
-def _answer(result: ExecutionResult, context: Context) -> Answer:
-    if result.data is None and result.errors and all(error.path is None for error in result.errors):
-        # The variables could not be coerced: nothing was run (GraphQL specification, request errors).
-        return Answer({"errors": [errors.of_document(error, "BAD_USER_INPUT") for error in result.errors]}, executed=False)
-    request_id = context.caller.request_id
-    told = [errors.of_execution(error, request_id) for error in result.errors or ()]
-    told += [
-        errors.of_execution(GraphQLError(str(fault.error), path=fault.path, original_error=fault.error), request_id)
-        for fault in context.partial_errors
-    ]
-    payload: dict[str, Any] = {"errors": told, "data": result.data} if told else {"data": result.data}
-    if context.degraded:
-        payload["extensions"] = {"degraded": [_degraded(each) for each in context.degraded]}
-    return Answer(payload, executed=True)
+def _path(link: Link) -> Path:
+    above = link[0]
+    return Path(None if above is None else _path(above), link[1], link[3].typename)
 
 
-def _degraded(what: Degraded) -> dict[str, Any]:
-    """A field that shows an old value, with its age in whole seconds, or its fallback, which has none."""
-    age = None if what.age_s is None else int(what.age_s)
-    shown = {"path": what.path, "source": what.source, "age": age}
-    return {**shown, "fallback": True} if age is None else shown
+def _gather(values: Any) -> Awaitable[list[Any]]:
+    return gather_with_cancel(*values)
+
+
+def _track(values: Any) -> None:
+    awaitables = [value for value in values if is_awaitable(value)]
+    if awaitables:
+        asyncio.gather(*awaitables, return_exceptions=True)

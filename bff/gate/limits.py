@@ -25,7 +25,9 @@ from graphql import (
     OperationDefinitionNode,
     SelectionSetNode,
     VariableNode,
+    Visitor,
     get_named_type,
+    visit,
 )
 
 from bff.errors import TooComplex
@@ -134,9 +136,19 @@ class CostModel:
         return 0 if root is None else counting.of([operation.selection_set], root, None)
 
     @staticmethod
-    def varies(operation: OperationDefinitionNode) -> bool:
-        """Whether the cost may depend on variables."""
-        return bool(operation.variable_definitions)
+    def varies(operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]) -> bool:
+        """Whether the cost depends on variables: whether any of them is a list's length."""
+        found = _LengthByVariable()
+        for node in (operation, *fragments.values()):
+            visit(node, found)
+        return found.found
+
+
+class _LengthByVariable(Visitor):
+    found = False
+
+    def enter_argument(self, node: Any, *_: Any) -> None:
+        self.found = self.found or (node.name.value == "first" and isinstance(node.value, VariableNode))
 
 
 @dataclass(frozen=True, slots=True)

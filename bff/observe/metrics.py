@@ -40,6 +40,12 @@ class Metrics:
         self._documents = Counter(
             "bff_documents", "Documents asked for, known or new.", ["variant", "result"], registry=self.registry
         )
+        self._operations = Counter(
+            "bff_operations",
+            "Operations run, by what ran them: plan, or why there was none and graphql-core did.",
+            ["variant", "by"],
+            registry=self.registry,
+        )
         self._calls = Counter(
             "bff_upstream_calls", "Calls to a source, by how they ended.", ["source", "outcome"], registry=self.registry
         )
@@ -101,6 +107,10 @@ class Metrics:
     def document(self, variant: str, *, known: bool) -> None:
         """A document was asked for."""
         self._child(self._documents, variant, "known" if known else "new").inc()
+
+    def operation(self, variant: str, by: str) -> None:
+        """An operation was run."""
+        self._child(self._operations, variant, by).inc()
 
     def on_event(self, event: Event) -> None:
         """Something happened around a call."""

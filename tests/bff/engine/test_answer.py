@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from bff.engine.answer import Answer, begin
 from bff.engine.plans import Plans
-from bff.engine.run import Answer, run
 from bff.gate.limits import LimitOptions
 from datasources.errors import (
     BadAnswer,
@@ -45,7 +45,8 @@ async def ask(
     plans = Plans(schemas()[variant], LimitOptions(), introspection=introspection)
     operation = plans.get(document)[0].operation(None)
     context = context or shop.context(variant, sub)
-    return await run(schemas()[variant], operation, variables, context, hide_suggestions=plans.hide_suggestions)
+    answer = begin(operation, variables, context)
+    return answer if isinstance(answer, Answer) else await answer
 
 
 # Answers

@@ -1,0 +1,109 @@
+"""Answers an operation: by its plan, or where it has none by graphql-core; and makes the response of what comes of it."""
+
+import logging
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import isawaitable
+from typing import Any
+
+from graphql import ExecutionResult, GraphQLError
+from graphql.execution import execute
+
+from bff import errors
+from bff.engine.arguments import InvalidVariables
+from bff.engine.compile import Refused
+from bff.engine.operation import Operation
+from bff.engine.run import Run
+from schema.context import Context, Degraded
+
+PLAN = "plan"
+_log = logging.getLogger("bff.engine")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A GraphQL response.
+
+    Attributes:
+        payload: its members.
+        executed: False where the operation never began: then there is no `data`.
+        by: `plan`, or why there was none.
+    """
+
+    payload: Mapping[str, Any]
+    executed: bool = True
+    by: str = PLAN
+
+    @property
+    def codes(self) -> list[str]:
+        """The errors' codes, each once, in order."""
+        return errors.codes_of(self.payload.get("errors", ()))
+
+
+def begin(operation: Operation, variables: Mapping[str, Any] | None, context: Context) -> Answer | Awaitable[Answer]:
+    """The answer, or where something has to be waited for, an awaitable of it.
+
+    Never raises for what the operation, its variables or a service do.
+    """
+    given = variables or {}
+    try:
+        coerced = operation.variables.coerce(given)
+    except InvalidVariables as invalid:
+        return _refused(invalid.errors)
+    planned = operation.planned(coerced, given)
+    if isinstance(planned, Refused):
+        return _by_core(operation, given, context, planned.reason)
+    run = Run(planned.plan, planned.root, context, coerced, given)
+    waiting = run.start()
+    return _answer(run.data, run.errors, context) if waiting is None else _when_done(run, waiting, context)
+
+
+async def _when_done(run: Run, waiting: Awaitable[None], context: Context) -> Answer:
+    await waiting
+    return _answer(run.data, run.errors, context)
+
+
+async def _by_core(operation: Operation, given: Mapping[str, Any], context: Context, reason: str) -> Answer:
+    _log.debug(
+        "no plan",
+        extra={"fields": {"variant": context.variant.name, "operation": operation.name, "reason": reason}},
+    )
+    result = execute(
+        operation.schema,
+        operation.document,
+        context_value=context,
+        variable_values=dict(given),
+        operation_name=operation.name,
+        hide_suggestions=operation.hide_suggestions,
+    )
+    found: ExecutionResult = await result if isawaitable(result) else result
+    if found.data is None and found.errors and all(error.path is None for error in found.errors):
+        return _refused(found.errors)
+    return _answer(found.data, found.errors or (), context, reason)
+
+
+def _refused(faults: Sequence[GraphQLError]) -> Answer:
+    """Of variables that could not be coerced: nothing was run (GraphQL specification, request errors)."""
+    return Answer({"errors": [errors.of_document(error, "BAD_USER_INPUT") for error in faults]}, executed=False)
+
+
+def _answer(data: dict[str, Any] | None, faults: Sequence[GraphQLError], context: Context, by: str = PLAN) -> Answer:
+    payload: dict[str, Any] = {}
+    if faults or context.partial_errors:
+        request_id = context.caller.request_id
+        payload["errors"] = [errors.of_execution(error, request_id) for error in faults]
+        payload["errors"] += [
+            errors.of_execution(GraphQLError(str(fault.error), path=fault.path, original_error=fault.error), request_id)
+            for fault in context.partial_errors
+        ]
+    payload["data"] = data
+    if context.degraded:
+        payload["extensions"] = {"degraded": [_degraded(each) for each in context.degraded]}
+    return Answer(payload, by=by)
+
+
+def _degraded(what: Degraded) -> dict[str, Any]:
+    """A field that shows an old value, with its age in whole seconds, or its fallback, which has none."""
+    age = None if what.age_s is None else int(what.age_s)
+    shown = {"path": what.path, "source": what.source, "age": age}
+    return {**shown, "fallback": True} if age is None else shown

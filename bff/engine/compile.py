@@ -1,0 +1,183 @@
+"""From an operation to its plan: which fields an object shows (graphql-core's own collecting), and what is known of each.
+
+A plan is for one operation and for one answer to its `@skip` and `@include`. What no plan can be made of is `Refused`, with
+the reason; graphql-core's executor takes it then.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FragmentDefinitionNode,
+    GraphQLAbstractType,
+    GraphQLError,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    Undefined,
+    VariableNode,
+    Visitor,
+    is_abstract_type,
+    is_leaf_type,
+    visit,
+)
+from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
+from graphql.execution.executor import default_field_resolver, default_type_resolver
+from graphql.execution.values import VariableValues
+
+from bff.engine.arguments import Variables, arguments_of
+from bff.engine.bindings import Bindings
+from bff.engine.plan import Abstract, FieldPlan, Leaf, ListOf, NonNull, ObjectPlan, Plan, Shape, Typename
+
+MOST_FIELDS = 5000
+"""So many fields a plan has at most, all types that an interface may turn out to be counted."""
+
+_PLAIN_DIRECTIVES = frozenset({"skip", "include"})
+_DEFERRING = frozenset({"defer", "stream", "experimental_disableErrorPropagation"})
+
+
+class Refused(Exception):
+    """No plan can be made of the operation. `reason` is one of a few, fit for a metric's label."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def switches(document: DocumentNode) -> tuple[str, ...]:
+    """The variables on which a document's `@skip` and `@include` depend, by name."""
+    found = _Switches()
+    visit(document, found)
+    return tuple(sorted(found.names))
+
+
+class _Switches(Visitor):
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def enter_directive(self, node: Any, *_: Any) -> None:
+        if node.name.value in _PLAIN_DIRECTIVES:
+            for argument in node.arguments:
+                if isinstance(argument.value, VariableNode):
+                    self.names.add(argument.value.name.value)
+
+
+def _defers(nodes: Sequence[Any]) -> bool:
+    found = _Deferring()
+    for node in nodes:
+        visit(node, found)
+    return found.found
+
+
+class _Deferring(Visitor):
+    found = False
+
+    def enter_directive(self, node: Any, *_: Any) -> None:
+        self.found = self.found or node.name.value in _DEFERRING
+
+
+def compile_operation(
+    schema: GraphQLSchema,
+    operation: OperationDefinitionNode,
+    fragments: Mapping[str, FragmentDefinitionNode],
+    values: VariableValues,
+    *,
+    hide_suggestions: bool = False,
+    field_resolver: Callable[..., Any] = default_field_resolver,
+    type_resolver: Callable[..., Any] = default_type_resolver,
+) -> Plan:
+    """The operation's plan, for those of `values` that its switches ask for; no others have a say. Raises `Refused`."""
+    compiler = _Compiler(schema, operation, fragments, values, Bindings(schema, field_resolver))
+    try:
+        root = compiler.root()
+        variables = Variables(schema, operation.variable_definitions or (), hide_suggestions=hide_suggestions)
+    except RecursionError:
+        raise Refused("depth") from None
+    except GraphQLError:
+        # Of a directive's argument: graphql-core has to tell it.
+        raise Refused("directive") from None
+    return Plan(schema, operation, fragments, variables, root, type_resolver)
+
+
+class _Compiler:
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        operation: OperationDefinitionNode,
+        fragments: Mapping[str, FragmentDefinitionNode],
+        values: VariableValues,
+        bindings: Bindings,
+    ) -> None:
+        self._schema = schema
+        self._operation = operation
+        self._fragments = {name: FragmentDetails(node) for name, node in fragments.items()}
+        self._values = values
+        self._bindings = bindings
+        self._left = MOST_FIELDS
+
+    def root(self) -> ObjectPlan:
+        if self._operation.operation is OperationType.SUBSCRIPTION:
+            raise Refused("subscription")
+        if _defers([self._operation, *(each.definition for each in self._fragments.values())]):
+            raise Refused("directive")
+        if any(each.definition.variable_definitions for each in self._fragments.values()):
+            raise Refused("fragment variables")
+        type_ = self._schema.get_root_type(self._operation.operation)
+        if type_ is None:
+            raise Refused("no root type")
+        collected = collect_fields(self._schema, self._fragments, self._values, type_, self._operation)
+        return ObjectPlan(type_, self._fields(type_, collected.grouped_field_set))
+
+    def _fields(self, parent: GraphQLObjectType, grouped: Mapping[str, list[FieldDetails]]) -> tuple[FieldPlan, ...]:
+        fields = (self._field(parent, key, details) for key, details in grouped.items())
+        return tuple(each for each in fields if each is not None)
+
+    def _field(self, parent: GraphQLObjectType, key: str, details: list[FieldDetails]) -> FieldPlan | None:
+        node = details[0].node
+        definition = self._schema.get_field(parent, node.name.value)
+        if definition is None:
+            return None  # validation has not been asked; graphql-core leaves it out
+        self._left -= 1
+        if self._left < 0:
+            raise Refused("size")
+        name = node.name.value
+        return FieldPlan(
+            key,
+            name,
+            parent,
+            definition,
+            tuple(each.node for each in details),
+            Typename(parent.name) if name == "__typename" else self._bindings.source_of(definition),
+            arguments_of(definition, node),
+            self._shape(definition.type, details),
+        )
+
+    def _shape(self, type_: GraphQLOutputType, details: list[FieldDetails]) -> Shape:
+        if isinstance(type_, GraphQLNonNull):
+            return NonNull(self._shape(type_.of_type, details))
+        if isinstance(type_, GraphQLList):
+            return ListOf(self._shape(type_.of_type, details))
+        if is_leaf_type(type_):
+            return Leaf(type_)
+        if is_abstract_type(type_):
+            return self._abstract(type_, details)
+        return self._object(type_, details)  # type: ignore[arg-type] # nothing else is left
+
+    def _abstract(self, type_: GraphQLAbstractType, details: list[FieldDetails]) -> Abstract:
+        possible = self._schema.get_possible_types(type_)
+        return Abstract(type_, {each.name: self._object(each, details) for each in possible})
+
+    def _object(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> ObjectPlan:
+        collected = collect_subfields(self._schema, self._fragments, self._values, self._operation, type_, details)
+        return ObjectPlan(type_, self._fields(type_, collected.grouped_field_set))
+
+
+def switch_values(names: tuple[str, ...], coerced: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What decides between the plans of one operation: the values of its switches, those left out as Undefined."""
+    return tuple(coerced.get(name, Undefined) for name in names)

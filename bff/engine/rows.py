@@ -1,0 +1,166 @@
+"""Plain rows: objects of which all that is shown comes from a record, without arguments, loads or questions.
+
+For these, and for nothing else, source is generated: one function a row, one dictionary display. It knows just the
+usual case. On any surprise (a null, an error, another type than expected) it returns None, and the closures do the row
+again, with graphql-core's rules; so a method of a row, which takes the object alone, may be asked twice after it failed.
+"""
+
+import enum
+from collections.abc import Callable
+from typing import Any
+
+from graphql import (
+    GraphQLBoolean,
+    GraphQLEnumType,
+    GraphQLFloat,
+    GraphQLID,
+    GraphQLInt,
+    GraphQLScalarType,
+    GraphQLString,
+    Undefined,
+)
+from strawberry.schema.schema_converter import CustomGraphQLEnumType
+
+from bff.engine.plan import Attribute, FieldPlan, Leaf, ListOf, Method, NonNull, ObjectPlan, Shape, Typename
+
+Row = Callable[[Any], dict[str, Any] | None]
+
+
+class _NotPlain(Exception):
+    """There is no row for this."""
+
+
+def row_of(plan: ObjectPlan) -> Row | None:
+    """The function of a plain row; None where the object isn't one."""
+    if not plan.fields or plan.type.is_type_of is not None:
+        return None
+    writer = _Writer()
+    try:
+        display = writer.object(plan, "o")
+    except _NotPlain:
+        return None
+    return writer.function(display)
+
+
+class _Writer:
+    """Writes a function's body: a line for each value that is read and checked, and in the end one display."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._names: dict[str, Any] = {}
+
+    def function(self, display: str) -> Row:
+        body = "\n".join(f"        {line}" for line in self._lines)
+        text = f"def row(o):\n    try:\n{body}\n    except Exception:\n        return None\n    return {display}\n"
+        exec(compile(text, "<row>", "exec"), self._names)  # noqa: S102 - written here, of names that GraphQL allows
+        row: Row = self._names["row"]
+        return row
+
+    def object(self, plan: ObjectPlan, value: str) -> str:
+        if plan.type.is_type_of is not None:
+            raise _NotPlain
+        # An error may have members of the names that are read, and a method may not mind null.
+        self._lines.append(f"if {value} is None or isinstance({value}, Exception): return None")
+        members = [f"{each.key!r}: {self._field(each, value)}" for each in plan.fields]
+        return "{" + ", ".join(members) + "}"
+
+    def _field(self, field: FieldPlan, value: str) -> str:
+        match field.source:
+            case Typename(name):
+                return repr(name)
+            case Attribute(name):
+                source = f"{value}.{name}"
+            case Method(is_pure=True, call=call):
+                source = f"{self._given(call)}({value})"
+            case _:
+                raise _NotPlain
+        read = self._local()
+        self._lines.append(f"{read} = {source}")
+        return self._shape(field.shape, read)
+
+    def _shape(self, shape: Shape, value: str) -> str:
+        is_nullable = not isinstance(shape, NonNull)
+        inner = shape.of if isinstance(shape, NonNull) else shape
+        if isinstance(inner, Leaf):
+            return self._leaf(inner.type, value, is_nullable=is_nullable)
+        if isinstance(inner, ObjectPlan):
+            return self._part(inner, value)
+        if isinstance(inner, ListOf):
+            item = inner.of.of if isinstance(inner.of, NonNull) else inner.of
+            if isinstance(item, ObjectPlan):
+                row = row_of(item)
+                if row is None:
+                    raise _NotPlain
+                rows = self._local()
+                self._lines.append(f"if type({value}) is not list and type({value}) is not tuple: return None")
+                self._lines.append(f"{rows} = [{self._given(row)}(each) for each in {value}]")
+                self._lines.append(f"if None in {rows}: return None")
+                return rows
+        raise _NotPlain
+
+    def _part(self, plan: ObjectPlan, value: str) -> str:
+        row = row_of(plan)
+        if row is None:
+            raise _NotPlain
+        part = self._local()
+        self._lines.append(f"{part} = {self._given(row)}({value})")
+        self._lines.append(f"if {part} is None: return None")
+        return part
+
+    def _leaf(self, type_: Any, value: str, *, is_nullable: bool) -> str:
+        unless_null = f"{value} is not None and " if is_nullable else ""
+        if type_ is GraphQLID:
+            self._lines.append(f"if {unless_null}type({value}) is not int: {value} = {self._given(_id)}({value})")
+            return f"None if {value} is None else str({value})" if is_nullable else f"str({value})"
+        if (refused := _REFUSED.get(type_)) is not None:
+            self._lines.append(f"if {unless_null}({refused.format(value)}): return None")
+            return value
+        if isinstance(type_, CustomGraphQLEnumType) and isinstance(type_.wrapped_cls, enum.EnumMeta):
+            names = self._given(_names(type_))
+            self._lines.append(f"if {unless_null}type({value}) is not {self._given(type_.wrapped_cls)}: return None")
+            shown = f"{names}[{value}]"
+        elif isinstance(type_, GraphQLScalarType | GraphQLEnumType):
+            shown = f"{self._given(type_.coerce_output_value)}({value})"
+        else:
+            raise _NotPlain
+        coerced, undefined = self._local(), self._given(Undefined)
+        self._lines.append(f"{coerced} = None if {value} is None else {shown}" if is_nullable else f"{coerced} = {shown}")
+        lost = f"{coerced} is {undefined}" if not is_nullable else f"{value} is not None and {coerced} is {undefined}"
+        none = f"{coerced} is None" if not is_nullable else f"{value} is not None and {coerced} is None"
+        self._lines.append(f"if {none} or {lost}: return None")
+        return coerced
+
+    def _local(self) -> str:
+        return f"v{len(self._lines)}"
+
+    def _given(self, value: Any) -> str:
+        name = f"g{len(self._names)}"
+        self._names[name] = value
+        return name
+
+
+_REFUSED = {
+    GraphQLString: "type({0}) is not str",
+    GraphQLBoolean: "type({0}) is not bool",
+    GraphQLInt: "type({0}) is not int or not -2147483648 <= {0} <= 2147483647",
+    GraphQLFloat: "type({0}) is not float or not -1.8e308 < {0} < 1.8e308",
+}
+"""When a value isn't shown just as it is."""
+
+
+def _id(value: Any) -> str:
+    if type(value) is not str:
+        raise TypeError("neither an int nor a str")
+    return value
+
+
+def _names(type_: CustomGraphQLEnumType) -> dict[Any, str]:
+    """The names of an enum's members; members that the variant doesn't have are left out."""
+    names: dict[Any, str] = {}
+    member: Any
+    for member in type_.wrapped_cls:
+        try:
+            names[member] = type_.coerce_output_value(member)
+        except ValueError:
+            continue
+    return names
