@@ -23,6 +23,9 @@ from bff.settings import Settings, SettingsError, load
 from bff.supervisor import supervise
 from schema.variants import VARIANTS
 
+_GC_THRESHOLDS = (10_000, 20, 50)
+"""A request makes thousands of objects and next to no cycles (tests/bench/README.md has the figures)."""
+
 _VARIANT_NAMES = [variant.name for variant in VARIANTS]
 
 
@@ -71,6 +74,7 @@ def serve(host: str | None, port: int | None, config: Path | None, workers: int 
         # processes can share it.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
         if settings.workers == 1:
             _serve(gateway, settings, listener)
         else:

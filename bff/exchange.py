@@ -86,5 +86,6 @@ def traceparent_of(headers: Mapping[bytes, list[Any]]) -> str:
     given = headers.get(b"traceparent")
     match = _TRACEPARENT.match(given[0]) if given and len(given) == 1 else None
     if match is None or (match[1] == b"00" and match[4] is not None):
-        return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+        new = secrets.token_hex(24)
+        return f"00-{new[:32]}-{new[32:]}-01"
     return f"00-{match[2].decode()}-{secrets.token_hex(8)}-{match[3].decode()}"

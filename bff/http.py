@@ -5,6 +5,7 @@ After the GraphQL-over-HTTP specification: both media types, POST and GET; 405, 
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -17,6 +18,9 @@ from bff.errors import BadRequest, CsrfPrevented, Headers
 _MOST_PARAMETERS = 20
 _FORM_TYPES = frozenset({"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"})
 _QUALITY = re.compile(r"(0(\.\d{0,3})?|1(\.0{0,3})?)\Z")
+
+
+_LONGEST_KEPT = 256
 
 
 class MediaType(StrEnum):
@@ -45,6 +49,10 @@ def negotiate(accept: bytes | None) -> MediaType | None:
 
     Without an `Accept`, and for any of several, it is `application/json`, which every client reads.
     """
+    return _usual(accept) if accept is None or len(accept) <= _LONGEST_KEPT else _negotiated(accept)
+
+
+def _negotiated(accept: bytes | None) -> MediaType | None:
     if accept is None:
         return MediaType.JSON
     qualities: dict[MediaType, float] = {}
@@ -60,6 +68,10 @@ def negotiate(accept: bytes | None) -> MediaType | None:
     if MediaType.RESPONSE in named:
         return MediaType.RESPONSE
     return MediaType.JSON if qualities[MediaType.JSON] == best else MediaType.RESPONSE
+
+
+_usual = lru_cache(maxsize=256)(_negotiated)
+"""Clients ask with the same few headers again and again."""
 
 
 def wants_html(accept: bytes | None) -> bool:
@@ -92,6 +104,8 @@ def _rank(name: str, media: MediaType) -> int:
 
 def check_content(content_type: bytes | None, encoding: bytes | None) -> None:
     """Whether a POST's body is one that is read here. Raises `CsrfPrevented`, `BadRequest`."""
+    if content_type == b"application/json" and encoding is None:
+        return
     name, *parameters = (piece.strip().lower() for piece in (content_type or b"").decode("latin-1").split(";"))
     if name in _FORM_TYPES:
         raise CsrfPrevented("A POST is expected with content-type application/json.", status=415)
@@ -184,12 +198,14 @@ def encode(payload: Any) -> bytes:
     return orjson.dumps(payload)
 
 
+_CONTENT_TYPE = {media: (b"content-type", media.value.encode() + b"; charset=utf-8") for media in MediaType}
+_ALWAYS = (
+    (b"vary", b"Accept, Authorization"),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+
 def content_headers(media: MediaType, body: bytes) -> Headers:
     """The headers that go with every GraphQL answer."""
-    return (
-        (b"content-type", media.value.encode() + b"; charset=utf-8"),
-        (b"content-length", str(len(body)).encode()),
-        (b"vary", b"Accept, Authorization"),
-        (b"cache-control", b"no-store"),
-        (b"x-content-type-options", b"nosniff"),
-    )
+    return (_CONTENT_TYPE[media], (b"content-length", b"%d" % len(body)), *_ALWAYS)

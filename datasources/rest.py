@@ -4,12 +4,13 @@ An object that doesn't fit its record costs itself alone: it stands as a `BadAns
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote_plus
 
 import msgspec
 
@@ -161,8 +162,8 @@ class RestSource(Generic[R]):
         return Page(items, envelope.next_cursor, envelope.total)
 
     def _read(self, caller: Caller, query: Mapping[str, str | None], decode: Callable[[bytes], Any], **options: Any) -> Call:
-        given = {name: value for name, value in query.items() if value is not None}
-        target = f"{self.path}?{urlencode(given, safe=',')}"
+        pairs = [(name, value) for name, value in query.items() if value is not None]
+        target = f"{self.path}?{'&'.join([f'{name}={value if _is_plain(value) else quote_plus(value)}' for name, value in pairs])}"
         return Call("GET", self.path, target, caller, decode, identity=self._forward_identity, **options)
 
     async def _write(
@@ -245,6 +246,10 @@ class Keys(msgspec.Struct, frozen=True, rename="camel"):
 
     id: int | None = None
     user_id: int | None = None
+
+
+_is_plain = re.compile(r"[0-9A-Za-z,_.-]*\Z").match
+"""What stands in a query as it is (RFC 3986, section 3.4)."""
 
 
 class BadCursor(Exception):

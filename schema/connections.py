@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic
 
+import msgspec
+
 from datasources.caller import Caller
 from datasources.errors import SourceError
 from datasources.rest import MAX_LIMIT, BadCursor, Page, R, RestSource
-from schema.cursors import Position
+from schema.cursors import Position, cursor_of
 from schema.errors import BadUserInput
 
 
@@ -20,12 +22,17 @@ class PageKey:
     filters: tuple[tuple[str, str | None], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Entry(Generic[R]):
-    """An item of a connection, with the cursor to continue behind it. `node` is an error where it could not be read."""
+class Entry(msgspec.Struct, Generic[R], frozen=True):
+    """An item of a connection, `skip` items behind the service's cursor `page`. `node` is an error where it can't be read."""
 
-    cursor: str
+    page: str | None
+    skip: int
     node: R | SourceError
+
+    @property
+    def cursor(self) -> str:
+        """Continues behind it. Made when it is asked for: `nodes` needs none."""
+        return cursor_of(self.page, self.skip)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +72,7 @@ async def stretch_of(source: RestSource[R], caller: Caller, key: PageKey) -> Str
 
 def _entries(page: Page[R], start: Position) -> list[Entry[R]]:
     """The page's items behind `start`. The last one's cursor is the service's own, where it gave one."""
-    entries = [
-        Entry(Position(start.page, number).encode(), item)
-        for number, item in enumerate(page.items, start=1)
-        if number > start.skip
-    ]
+    entries = [Entry(start.page, number, item) for number, item in enumerate(page.items, start=1) if number > start.skip]
     if entries and page.next_cursor is not None:
-        entries[-1] = Entry(Position(page.next_cursor).encode(), entries[-1].node)
+        entries[-1] = Entry(page.next_cursor, 0, entries[-1].node)
     return entries

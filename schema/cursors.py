@@ -6,6 +6,7 @@ and the number of items to skip from there: so each edge can be continued from.
 
 import base64
 from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 
@@ -13,6 +14,7 @@ from datasources.rest import MAX_LIMIT
 from schema.errors import BadUserInput
 
 _LONGEST = 8192
+_LONGEST_KEPT = 128
 _decoder = msgspec.json.Decoder(tuple[str | None, int])
 
 
@@ -46,3 +48,16 @@ class Position:
         except ValueError:  # of which both base64's and msgspec's errors are
             return None
         return cls(page, skip) if 0 <= skip <= MAX_LIMIT else None
+
+
+def cursor_of(page: str | None, skip: int) -> str:
+    """The cursor of the place `skip` items behind the service's cursor `page`."""
+    if page is None or len(page) <= _LONGEST_KEPT:
+        return _usual(page, skip)
+    return Position(page, skip).encode()
+
+
+@lru_cache(maxsize=4096)
+def _usual(page: str | None, skip: int) -> str:
+    """The same few are asked for again and again: those of first pages."""
+    return Position(page, skip).encode()

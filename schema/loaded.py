@@ -24,8 +24,9 @@ _FALLS_BACK_FROM = (Unavailable, TimedOut, BadAnswer)
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """Says that a field's key needs nothing of its parent but the member `member`, where the loader `loader` loads the
-    parent by just that member. So the field's load can start together with its parent's.
+    """Says that a field's key needs of its parent but `member`, where the loader `loader` loads the parent by just that.
+
+    So the field's load can start together with its parent's.
     """
 
     loader: str
@@ -86,6 +87,11 @@ class Loaded(FieldExtension):
             context.degraded.append(Degraded(path(), value.source, value.age_s))
             value = value.value
         return value if value is None or self.show is None else self.show(value, context)
+
+
+def is_fresh(value: Any) -> bool:
+    """Whether what was loaded is neither old nor an error."""
+    return type(value) is not Stale and not isinstance(value, Exception)
 
 
 class LoadedList(Loaded):

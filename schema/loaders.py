@@ -44,22 +44,28 @@ class Work:
             task.cancel()
 
 
-class Loader(DataLoader[K, V | Stale | None], Generic[K, V]):
-    """A DataLoader over a function that answers a batch of keys with a mapping; what is not in it is None.
+class Loader(Generic[K, V]):
+    """Loads by key, over a function that answers a batch of keys with a mapping; what is not in it is None.
 
-    Two ways in, over one store: `load` for whoever has one key and waits for it, `load_batch` for whoever has collected
-    a level's keys. What is known is in `settled`, an error in the place of what failed.
+    Two ways in, over one store: `load` for whoever has one key and waits for it (a DataLoader, made when it is needed),
+    `load_batch` for whoever has collected a level's keys. What is known is in `settled`, an error in the place of what
+    failed.
     """
 
     def __init__(self, batch: Batch[K, V], work: Work | None = None) -> None:
-        super().__init__()
         self._batch = batch
         self._work = work or Work()
         self._cleared = 0
+        self._singly: DataLoader[K, V | Stale | None] | None = None
         self.settled: dict[K, V | Stale | Exception | None] = {}
 
     def __repr__(self) -> str:
-        return f"<Loader {len(self.settled.keys() | self._cache.keys())} keys>"
+        return f"<Loader {len(self.settled.keys() | self._loading)} keys>"
+
+    @property
+    def _loading(self) -> "dict[K, asyncio.Future[V | Stale | None]]":
+        """What was asked for one by one, whether it has come or not."""
+        return {} if self._singly is None else self._singly._cache  # noqa: SLF001 - it has no other word for it
 
     async def load_batch(self, keys: Sequence[K]) -> Mapping[K, V | Stale | Exception | None]:
         """Load the keys, none of which is settled, in the caller's own task; each by its value, None or error.
@@ -79,7 +85,7 @@ class Loader(DataLoader[K, V | Stale | None], Generic[K, V]):
             self.settled.update(found)
         return found
 
-    async def batch_load_fn(self, keys: list[K]) -> list[V | Stale | None]:
+    async def _load_singles(self, keys: list[K]) -> list[V | Stale | None]:
         """Answer each key by its value, None or error, in order. An error of the batch is that of each key."""
         task = asyncio.current_task()
         if task is None:
@@ -92,14 +98,14 @@ class Loader(DataLoader[K, V | Stale | None], Generic[K, V]):
         except asyncio.CancelledError:
             # aiodataloader would leave the waiters hanging: they go with the batch.
             for key in keys:
-                future = self._cache.pop(key, None)
+                future = self._loading.pop(key, None)
                 if future is not None:
                     future.cancel()
             raise
         finally:
             self._work.tasks.discard(task)
         for key in keys:
-            if key in self._cache:
+            if key in self._loading:
                 self.settled.setdefault(key, found.get(key))
         return [found.get(key) for key in keys]  # type: ignore[misc] # aiodataloader takes an exception for a failed key
 
@@ -107,14 +113,16 @@ class Loader(DataLoader[K, V | Stale | None], Generic[K, V]):
         """A future of one's own: to cancel it cancels neither the load nor the others that wait for it."""
         if key in self.settled:
             return _done(self.settled[key])
-        shared = super().load(key)
+        if self._singly is None:
+            self._singly = DataLoader(self._load_singles)
+        shared = self._singly.load(key)
         if shared.done() and not shared.cancelled():
             return shared
         return asyncio.shield(shared)
 
     def prime(self, key: K, value: V | Stale | Exception | None) -> "Loader[K, V]":
         """What is known from elsewhere; it does not replace what was loaded."""
-        if key not in self._cache:
+        if self._singly is None or key not in self._loading:
             self.settled.setdefault(key, value)
         return self
 
@@ -122,14 +130,14 @@ class Loader(DataLoader[K, V | Stale | None], Generic[K, V]):
         """Forget a key: it is asked for anew."""
         self._cleared += 1
         self.settled.pop(key, None)
-        super().clear(key)
+        self._loading.pop(key, None)
         return self
 
     def clear_all(self) -> "Loader[K, V]":
         """Forget everything."""
         self._cleared += 1
         self.settled.clear()
-        super().clear_all()
+        self._loading.clear()
         return self
 
 

@@ -33,7 +33,8 @@ from bff.engine.plan import (
     Typename,
     objects_in,
 )
-from bff.engine.rows import Row, row_of
+from bff.engine.rows import begun_by, row_of
+from schema.loaded import Loaded, is_fresh
 
 Link = tuple[Any, str | int, Any, "Spot"]
 
@@ -228,6 +229,7 @@ class _Assembly:
     def _keyed(self, field: FieldPlan, method: Method, loaded: Any) -> Step:
         key, spot, complete = field.key, self._spot(field), self.shape(field, field.shape)
         key_of, name, finish = self._call(field, method), loaded.loader, loaded.finish
+        is_bare = type(loaded).finish is Loaded.finish and loaded.show is None
         awaits, plain = self._is_awaitable, self._plain
         hints = self._hints(field, loaded)
 
@@ -258,7 +260,9 @@ class _Assembly:
 
         def arrive(value: Any, link: Link, run: Any) -> None:
             try:
-                completed = complete(finish(value, run.path_of(link), run.context), link, run)
+                if not is_bare or not is_fresh(value):
+                    value = finish(value, run.path_of(link), run.context)
+                completed = complete(value, link, run)
             except Exception as error:  # noqa: BLE001 - the same
                 run.failed_late(error, link)
                 return
@@ -349,18 +353,23 @@ class _Assembly:
                 raise invalid_return_type_error(plan.type, value, _details(field))
             return fill(value, link, run)
 
-        row = self._row(plan)
+        if not self._rows:
+            return slowly
+        row, rest = begun_by(plan)
         if row is None:
             return slowly
+        left = set(map(id, rest))
+        others = [step for each, step in zip(plan.fields, steps, strict=True) if id(each) in left]
 
         def quickly(value: Any, link: Link, run: Any) -> Any:
             out = row(value)
-            return slowly(value, link, run) if out is None else out
+            if out is None:
+                return slowly(value, link, run)
+            for step in others:
+                step(value, link, out, run)
+            return out
 
         return quickly
-
-    def _row(self, plan: ObjectPlan) -> Row | None:
-        return row_of(plan) if self._rows else None
 
     def _abstract(self, field: FieldPlan, shape: Abstract) -> Complete:
         type_ = shape.type
@@ -447,7 +456,7 @@ class _Assembly:
             return out
 
         inner = of.of if isinstance(of, NonNull) else of
-        row = self._row(inner) if isinstance(inner, ObjectPlan) else None
+        row = row_of(inner) if self._rows and isinstance(inner, ObjectPlan) else None
         if row is None:
             return complete
 

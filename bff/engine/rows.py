@@ -1,12 +1,12 @@
-"""Plain rows: objects of which all that is shown comes from a record, without arguments, loads or questions.
+"""Plain rows: what an object shows of its record, without arguments, loads or questions.
 
-For these, and for nothing else, source is generated: one function a row, one dictionary display. It knows just the
+For this, and for nothing else, source is generated: one function a row, one dictionary display. It knows just the
 usual case. On any surprise (a null, an error, another type than expected) it returns None, and the closures do the row
 again, with graphql-core's rules; so a method of a row, which takes the object alone, may be asked twice after it failed.
 """
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphql import (
@@ -32,14 +32,27 @@ class _NotPlain(Exception):
 
 def row_of(plan: ObjectPlan) -> Row | None:
     """The function of a plain row; None where the object isn't one."""
+    row, rest = begun_by(plan)
+    return None if rest else row
+
+
+def begun_by(plan: ObjectPlan) -> tuple[Row | None, Sequence[FieldPlan]]:
+    """The function that makes an object with its plain fields, and null for the rest; and the rest.
+
+    None where nothing is plain.
+    """
     if not plan.fields or plan.type.is_type_of is not None:
-        return None
+        return None, plan.fields
     writer = _Writer()
-    try:
-        display = writer.object(plan, "o")
-    except _NotPlain:
-        return None
-    return writer.function(display)
+    members, rest = [], []
+    for each in plan.fields:
+        shown = writer.field(each, "o")
+        members.append(f"{each.key!r}: {shown}")
+        if shown is None:
+            rest.append(each)
+    if len(rest) == len(plan.fields):
+        return None, rest
+    return writer.function("{" + ", ".join(members) + "}"), rest
 
 
 class _Writer:
@@ -50,19 +63,22 @@ class _Writer:
         self._names: dict[str, Any] = {}
 
     def function(self, display: str) -> Row:
-        body = "\n".join(f"        {line}" for line in self._lines)
+        # An error may have members of the names that are read, and a method may not mind null.
+        lines = ["if o is None or isinstance(o, Exception): return None", *self._lines]
+        body = "\n".join(f"        {line}" for line in lines)
         text = f"def row(o):\n    try:\n{body}\n    except Exception:\n        return None\n    return {display}\n"
         exec(compile(text, "<row>", "exec"), self._names)  # noqa: S102 - written here, of names that GraphQL allows
         row: Row = self._names["row"]
         return row
 
-    def object(self, plan: ObjectPlan, value: str) -> str:
-        if plan.type.is_type_of is not None:
-            raise _NotPlain
-        # An error may have members of the names that are read, and a method may not mind null.
-        self._lines.append(f"if {value} is None or isinstance({value}, Exception): return None")
-        members = [f"{each.key!r}: {self._field(each, value)}" for each in plan.fields]
-        return "{" + ", ".join(members) + "}"
+    def field(self, field: FieldPlan, value: str) -> str | None:
+        """What is shown of a field; None where it isn't plain. Then nothing of it is left in the function."""
+        before = len(self._lines)
+        try:
+            return self._field(field, value)
+        except _NotPlain:
+            del self._lines[before:]
+            return None
 
     def _field(self, field: FieldPlan, value: str) -> str:
         match field.source:

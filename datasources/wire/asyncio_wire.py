@@ -78,10 +78,14 @@ class AsyncioWire:
         idle = self._idle
         if not idle:
             return None
-        self._clear_away()
+        oldest = asyncio.get_running_loop().time() - self._options.keepalive_s
         for position in range(len(idle) - 1, -1, -1):
-            if idle[position].origin == origin:
-                connection = idle[position]
+            connection = idle[position]
+            if not connection.is_usable or connection.idle_since <= oldest:
+                del idle[position]
+                self._open -= 1
+                connection.close()
+            elif connection.origin == origin:
                 del idle[position]
                 return connection
         return None
@@ -170,10 +174,13 @@ def _written(request: WireRequest) -> tuple[tuple[str, str], bytes]:
         target = f"/{target or ''}"
     lines = [f"{request.method} {target} HTTP/1.1\r\nHost: {authority}"]
     for name, value in request.headers:
-        # Printable ASCII: whoever would write a line's end, or half a character, is stopped here.
-        if not (_is_token(name) and value.isascii() and value.isprintable()):
+        if not _is_token(name):
             raise Unsendable
         lines.append(f"{name}: {value}")
+    # Printable ASCII: whoever would write a line's end, or half a character, is stopped here.
+    values = "".join([value for _, value in request.headers])
+    if not (values.isascii() and values.isprintable()):
+        raise Unsendable
     body = request.body
     if body is not None or request.method in _WITH_BODY:
         lines.append(f"Content-Length: {len(body or b'')}")

@@ -13,7 +13,8 @@ LONGEST_FILTER = 500
 
 
 def _serialize(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return utc.isoformat()[: -len("+00:00")] + "Z"
 
 
 def _parse(text: str) -> datetime:
