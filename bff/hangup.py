@@ -9,6 +9,7 @@ from types import TracebackType
 from starlette.types import Receive
 
 from bff.http import ClientGone
+from datasources.loop import running_loop, running_task
 
 _PATIENCE_S = 0.01
 
@@ -25,12 +26,9 @@ class UntilGone:
         self._watching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> None:
-        task = asyncio.current_task()
-        if task is None:
-            raise AssertionError("a request runs in a task")
-        self._task = task
+        task = self._task = running_task()
         self._cancelled_before = task.cancelling()
-        self._timer = task.get_loop().call_later(_PATIENCE_S, self._begin)
+        self._timer = running_loop().call_later(_PATIENCE_S, self._begin)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

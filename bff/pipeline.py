@@ -27,6 +27,7 @@ from bff.hangup import UntilGone
 from bff.http import GraphQLRequest, MediaType
 from bff.observe.metrics import Metrics
 from datasources.caller import Caller
+from datasources.loop import TimeLimit
 from schema.context import Context
 from schema.loaders import Loaders
 from schema.sources import Sources
@@ -87,11 +88,15 @@ async def decode(exchange: Exchange, _: Services) -> Response | None:
         return None
     http.check_content(exchange.header(b"content-type"), exchange.header(b"content-encoding"))
     limit = exchange.endpoint.limits.body_bytes
+    timer = TimeLimit(exchange.deadline.left())
     try:
-        async with asyncio.timeout(max(exchange.deadline.left(), 0)):
-            body = await http.read_body(exchange.receive, exchange.header(b"content-length"), limit)
-    except TimeoutError:
+        body = await http.read_body(exchange.receive, exchange.header(b"content-length"), limit)
+    except asyncio.CancelledError:
+        if not timer.has_cut_off():
+            raise
         raise BadRequest("The body took too long.", status=408, headers=((b"connection", b"close"),)) from None
+    finally:
+        timer.lift()
     exchange.request = http.decode_body(body)
     return None
 

@@ -6,7 +6,7 @@ In place of a value there may be a `Stale` one; what is primed from another answ
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, Generic, TypeVar
@@ -63,7 +63,7 @@ class Loader(Generic[K, V]):
         return f"<Loader {len(self.settled.keys() | self._loading)} keys>"
 
     @property
-    def _loading(self) -> "dict[K, asyncio.Future[V | Stale | None]]":
+    def _loading(self) -> "MutableMapping[Any, asyncio.Future[V | Stale | None]]":
         """What was asked for one by one, whether it has come or not."""
         return {} if self._singly is None else self._singly._cache  # noqa: SLF001 - it has no other word for it
 

@@ -7,7 +7,7 @@ A link is where a value stands: (the link of its container, its key there, the c
 root field has no link. Links make paths for errors, and the way that a null goes up.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -33,7 +33,7 @@ from bff.engine.plan import (
     Typename,
     objects_in,
 )
-from bff.engine.rows import begun_by, row_of
+from bff.engine.rows import begun_by
 from schema.loaded import Loaded, is_fresh
 
 Link = tuple[Any, str | int, Any, "Spot"]
@@ -82,8 +82,11 @@ class Execution(Protocol):
         """Nobody waits for these any more; they come to their end by themselves."""
         ...
 
-    def want(self, loader: str, key: Any, link: Link) -> None:
-        """Ask for a key, with all others of its level; its spot's `arrive` is called with it, or with an error."""
+    wants: "dict[str, Wants]"
+    is_asking: bool
+
+    def wants_of(self, loader: str) -> "Wants":
+        """What is known and wanted of a loader that was not looked at so far."""
         ...
 
     def hint(self, loader: str, key: Any) -> None:
@@ -93,6 +96,23 @@ class Execution(Protocol):
 
 Complete = Callable[[Any, Link, Any], Any]
 Step = Callable[[Any, Any, dict[str, Any], Any], None]
+
+
+class Wants:
+    """What one run knows and wants of one loader: links that wait, by key; a spot's `arrive` is called with what has come.
+
+    Attributes:
+        settled: the loader's own store.
+        flying: what is being loaded. A hint's key has no links.
+        asked: what goes out with the next batch.
+    """
+
+    __slots__ = ("asked", "flying", "settled")
+
+    def __init__(self, settled: Mapping[Any, Any]) -> None:
+        self.settled = settled
+        self.flying: dict[Any, list[Link]] = {}
+        self.asked: dict[Any, list[Link]] = {}
 
 
 class Spot:
@@ -226,7 +246,7 @@ class _Assembly:
 
         return value_of
 
-    def _keyed(self, field: FieldPlan, method: Method, loaded: Any) -> Step:
+    def _keyed(self, field: FieldPlan, method: Method, loaded: Loaded) -> Step:
         key, spot, complete = field.key, self._spot(field), self.shape(field, field.shape)
         key_of, name, finish = self._call(field, method), loaded.loader, loaded.finish
         is_bare = type(loaded).finish is Loaded.finish and loaded.show is None
@@ -250,10 +270,17 @@ class _Assembly:
         def ask(wanted: Any, link: Link, run: Any) -> Any:
             if wanted is None:
                 return complete(None, link, run)
-            settled = getattr(run.context.loaders, name).settled
-            if wanted in settled:
-                return complete(finish(settled[wanted], run.path_of(link), run.context), link, run)
-            run.want(name, wanted, link)
+            wants = run.wants.get(name) or run.wants_of(name)
+            if wanted in wants.settled:
+                return complete(finish(wants.settled[wanted], run.path_of(link), run.context), link, run)
+            waiting = wants.flying.get(wanted) or wants.asked.get(wanted)
+            if waiting is not None:
+                waiting.append(link)
+            elif wanted in wants.flying:  # a hint that nobody waited for so far
+                wants.flying[wanted].append(link)
+            else:
+                wants.asked[wanted] = [link]
+                run.is_asking = True
             for hint in hints:
                 hint(wanted, run)
             return PENDING
@@ -456,9 +483,34 @@ class _Assembly:
             return out
 
         inner = of.of if isinstance(of, NonNull) else of
-        row = row_of(inner) if self._rows and isinstance(inner, ObjectPlan) else None
+        if not self._rows or not isinstance(inner, ObjectPlan):
+            return complete
+        row, rest = begun_by(inner)
         if row is None:
             return complete
+        if rest:
+            others = [self.step(each) for each in rest]
+
+            def begin(value: Any, link: Link, run: Any) -> Any:
+                if type(value) not in {list, tuple}:
+                    return complete(value, link, run)
+                out: list[Any] = []
+                for item in value:
+                    shown = row(item)
+                    if shown is None:
+                        put(item, out, link, run)
+                        continue
+                    place = (link, len(out), out, spot)
+                    try:
+                        for step in others:
+                            step(item, place, shown, run)
+                    except Exception as error:  # noqa: BLE001 - whatever a resolver raises is its item's error
+                        run.failed(error, place)
+                        shown = None
+                    out.append(shown)
+                return out
+
+            return begin
 
         def quickly(value: Any, link: Link, run: Any) -> Any:
             if type(value) in {list, tuple}:

@@ -17,11 +17,9 @@ from graphql.pyutils.is_awaitable import is_awaitable
 from graphql.type import GraphQLResolveInfoHelpers
 
 from bff.engine.arguments import NO_VARIABLES
-from bff.engine.complete import PENDING, Link, Root
+from bff.engine.complete import PENDING, Link, Root, Wants
 from bff.engine.plan import FieldPlan, Method, Plan
-
-Waiting = dict[Any, list[Link]]
-"""The links that wait for a key, by key."""
+from datasources.loop import running_loop
 
 Later = tuple[Awaitable[Any], Callable[[Any], Any], Link]
 
@@ -45,8 +43,8 @@ class Run:
         self._given = given
         self._values: VariableValues | None = None
         self._arguments: dict[int, Any] = {}
-        self._asked: dict[str, Waiting] = {}
-        self._flying: dict[str, Waiting] = {}
+        self.wants: dict[str, Wants] = {}
+        self.is_asking = False
         self._later: list[Later] = []
         self._lost: list[Link] = []
         self._rising: list[tuple[GraphQLError, Link]] = []
@@ -70,14 +68,14 @@ class Run:
         """Whether anything is to come that will be shown."""
         if self._lost or self.data is None:
             self._drop()
-        return bool(self._asked or self._later)
+        return self.is_asking or bool(self._later)
 
     def _drop(self) -> None:
         """Give up what would not be shown any more. What only a hint asked for stays."""
-        for waiting in self._asked.values():
-            for key in [key for key, links in waiting.items() if links and all(map(self._is_lost, links))]:
-                del waiting[key]
-        self._asked = {name: waiting for name, waiting in self._asked.items() if waiting and self.data is not None}
+        for wants in self.wants.values():
+            kept = {key: links for key, links in wants.asked.items() if not links or not all(map(self._is_lost, links))}
+            wants.asked = kept if self.data is not None else {}
+        self.is_asking = any(wants.asked for wants in self.wants.values())
         self.abandon(awaitable for awaitable, _, link in self._later if self._is_lost(link))
         self._later = [each for each in self._later if not self._is_lost(each[2])]
 
@@ -108,7 +106,7 @@ class Run:
         try:
             await self._follow()
             if self._tasks and self.data is not None:
-                self._settled = asyncio.get_running_loop().create_future()
+                self._settled = running_loop().create_future()
                 await self._settled
             if self._fault is not None:
                 raise self._fault
@@ -117,8 +115,8 @@ class Run:
             for task in self._tasks:
                 task.cancel()
             self._tasks.clear()
-            self._asked.clear()
-            self._flying.clear()
+            self.wants.clear()
+            self.is_asking = False
             self.abandon(awaitable for awaitable, _, _ in self._later)
             self._later.clear()
 
@@ -143,16 +141,20 @@ class Run:
 
     def _jobs(self) -> "list[_Job]":
         jobs: list[_Job] = []
-        asked, self._asked = self._asked, {}
-        for name, waiting in asked.items():
-            self._flying.setdefault(name, {}).update(waiting)
-            jobs.append(_Job(partial(self._load, name, list(waiting)), None))
-        later, self._later = self._later, []
-        jobs += [_Job(partial(self._come, *each), each[2]) for each in later]
+        if self.is_asking:
+            self.is_asking = False
+            for name, wants in self.wants.items():
+                if wants.asked:
+                    asked, wants.asked = wants.asked, {}
+                    wants.flying.update(asked)
+                    jobs.append(_Job(partial(self._load, name, wants, list(asked)), None))
+        if self._later:
+            later, self._later = self._later, []
+            jobs += [_Job(partial(self._come, *each), each[2]) for each in later]
         return jobs
 
     def _beside(self, job: "_Job") -> None:
-        task = asyncio.get_running_loop().create_task(self._run(job))
+        task = running_loop().create_task(self._run(job))
         self._tasks[task] = job.link
         task.add_done_callback(self._done)
 
@@ -189,14 +191,14 @@ class Run:
             if awaited is not None and task is not asyncio.current_task() and self._is_lost(awaited):
                 task.cancel()
 
-    async def _load(self, name: str, keys: list[Any]) -> None:
+    async def _load(self, name: str, wants: Wants, keys: list[Any]) -> None:
         try:
             found = await getattr(self.context.loaders, name).load_batch(keys)
         except asyncio.CancelledError as error:
             if _is_cancelled():
                 raise
             found = dict.fromkeys(keys, _Cancelled(error))
-        flying = self._flying[name]
+        flying = wants.flying
         for key in keys:
             value = found[key]
             for link in flying.pop(key):
@@ -223,25 +225,17 @@ class Run:
 
     # What the closures ask of it
 
-    def want(self, loader: str, key: Any, link: Link) -> None:
-        """Ask for a key, with all others of its level."""
-        flying = self._flying.get(loader)
-        if flying is not None and key in flying:
-            flying[key].append(link)
-            return
-        asked = self._asked.get(loader)
-        if asked is None:
-            asked = self._asked[loader] = {}
-        waiting = asked.get(key)
-        if waiting is None:
-            asked[key] = [link]
-        else:
-            waiting.append(link)
+    def wants_of(self, loader: str) -> Wants:
+        """What is known and wanted of a loader that was not looked at so far."""
+        wants = self.wants[loader] = Wants(getattr(self.context.loaders, loader).settled)
+        return wants
 
     def hint(self, loader: str, key: Any) -> None:
         """Ask for a key that will be wanted: nobody waits for it yet."""
-        if key not in self._flying.get(loader, ()) and key not in getattr(self.context.loaders, loader).settled:
-            self._asked.setdefault(loader, {}).setdefault(key, [])
+        wants = self.wants.get(loader) or self.wants_of(loader)
+        if key not in wants.flying and key not in wants.settled and key not in wants.asked:
+            wants.asked[key] = []
+            self.is_asking = True
 
     def later(self, awaitable: Awaitable[Any], then: Callable[[Any], Any], link: Link) -> None:
         """When the awaitable has come, `then` makes of it what stands at `link`."""

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
+from bff.observe.tally import Spread, Tally
 from datasources.events import (
     BreakerChanged,
     BreakerState,
@@ -27,44 +28,40 @@ class Metrics:
 
     def __init__(self, sources: tuple[str, ...]) -> None:
         self.registry = CollectorRegistry()
-        self._requests = Counter(
+        self._requests = Tally(
             "bff_requests", "Requests to a variant, by how they ended.", ["variant", "outcome"], registry=self.registry
         )
-        self._request_seconds = Histogram(
-            "bff_request_seconds",
-            "From head to answer.",
-            ["variant"],
-            buckets=_BUCKETS,
-            registry=self.registry,
+        self._request_seconds = Spread(
+            "bff_request_seconds", "From head to answer.", ["variant"], _BUCKETS, registry=self.registry
         )
-        self._documents = Counter(
+        self._documents = Tally(
             "bff_documents", "Documents asked for, known or new.", ["variant", "result"], registry=self.registry
         )
-        self._operations = Counter(
+        self._operations = Tally(
             "bff_operations",
             "Operations run, by what ran them: plan, or why there was none and graphql-core did.",
             ["variant", "by"],
             registry=self.registry,
         )
-        self._calls = Counter(
+        self._calls = Tally(
             "bff_upstream_calls", "Calls to a source, by how they ended.", ["source", "outcome"], registry=self.registry
         )
-        self._call_seconds = Histogram(
-            "bff_upstream_call_seconds", "Calls that went out.", ["source"], buckets=_BUCKETS, registry=self.registry
+        self._call_seconds = Spread(
+            "bff_upstream_call_seconds", "Calls that went out.", ["source"], _BUCKETS, registry=self.registry
         )
-        self._retries = Counter(
+        self._retries = Tally(
             "bff_upstream_retries",
             "Calls made again, by why; hedge: while the first was under way.",
             ["source", "outcome"],
             registry=self.registry,
         )
-        self._cached = Counter(
+        self._cached = Tally(
             "bff_upstream_cache",
             "Reads that passed the cache, by what it had.",
             ["source", "result"],
             registry=self.registry,
         )
-        self._shared = Counter(
+        self._shared = Tally(
             "bff_upstream_shared", "Reads that waited for another one's call.", ["source"], registry=self.registry
         )
         self._breaker = Gauge(
@@ -87,30 +84,29 @@ class Metrics:
         )
         for source in sources:
             self._show_breaker(source, None, BreakerState.CLOSED)
-        # One look-up by the event's kind, and one by its labels: each call has several events.
+        # One look-up by the event's kind: each call has several events.
         self._on: dict[type[Any], Callable[[Any], None]] = {
             CallEnded: self._on_ended,
-            CallRefused: lambda event: self._child(self._calls, event.source, event.outcome).inc(),
-            CallRetried: lambda event: self._child(self._retries, event.source, event.outcome).inc(),
-            CallCached: lambda event: self._child(self._cached, event.source, event.result.value).inc(),
-            CallShared: lambda event: self._child(self._shared, event.source).inc(),
+            CallRefused: lambda event: self._calls.count(event.source, event.outcome),
+            CallRetried: lambda event: self._retries.count(event.source, event.outcome),
+            CallCached: lambda event: self._cached.count(event.source, event.result.value),
+            CallShared: lambda event: self._shared.count(event.source),
             BreakerChanged: lambda event: self._show_breaker(event.source, event.route, event.after),
             InstanceChanged: self._on_instance,
         }
-        self._children: dict[tuple[Any, ...], Any] = {}
 
     def request(self, variant: str, outcome: str, duration_s: float) -> None:
         """A request to a variant has been answered."""
-        self._child(self._requests, variant, outcome).inc()
-        self._child(self._request_seconds, variant).observe(duration_s)
+        self._requests.count(variant, outcome)
+        self._request_seconds.observe(duration_s, variant)
 
     def document(self, variant: str, *, known: bool) -> None:
         """A document was asked for."""
-        self._child(self._documents, variant, "known" if known else "new").inc()
+        self._documents.count(variant, "known" if known else "new")
 
     def operation(self, variant: str, by: str) -> None:
         """An operation was run."""
-        self._child(self._operations, variant, by).inc()
+        self._operations.count(variant, by)
 
     def on_event(self, event: Event) -> None:
         """Something happened around a call."""
@@ -120,16 +116,9 @@ class Metrics:
         """All of it in Prometheus's text format."""
         return generate_latest(self.registry)
 
-    def _child(self, metric: Any, *labels: str) -> Any:
-        key = (metric, *labels)
-        child = self._children.get(key)
-        if child is None:
-            child = self._children[key] = metric.labels(*labels)
-        return child
-
     def _on_ended(self, event: CallEnded) -> None:
-        self._child(self._calls, event.source, event.outcome).inc()
-        self._child(self._call_seconds, event.source).observe(event.duration_s)
+        self._calls.count(event.source, event.outcome)
+        self._call_seconds.observe(event.duration_s, event.source)
 
     def _on_instance(self, event: InstanceChanged) -> None:
         for each in InstanceState:

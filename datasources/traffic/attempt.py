@@ -25,6 +25,7 @@ from datasources.errors import (
     Unauthenticated,
 )
 from datasources.events import CallEnded, Listener
+from datasources.loop import TimeLimit
 from datasources.traffic.balance import Instance
 from datasources.traffic.call import Call, Reply, request_headers
 from datasources.wire import (
@@ -96,7 +97,7 @@ class Attempt:
         left = call.caller.deadline.left()
         timeout_s = min(self._timeout_s, left)
         request = WireRequest(call.method, instance.url + call.target, request_headers(call, timeout_s), call.body)
-        limit = _TimeLimit(timeout_s)
+        limit = TimeLimit(timeout_s)
         try:
             return await self._wire.send(request, max_response_bytes=self._max_response_bytes)
         except asyncio.CancelledError as error:
@@ -134,33 +135,6 @@ class Attempt:
         except (ValueError, RecursionError) as error:
             raise BadAnswer(self._source, counts=True) from error
         return Reply(status, value, reply.headers, len(reply.body))
-
-
-class _TimeLimit:
-    """Cancels the task that made it after so long. As `asyncio.timeout`, at a third of its cost: each call has one."""
-
-    __slots__ = ("_cancelled_before", "_passed", "_task", "_timer")
-
-    def __init__(self, after_s: float) -> None:
-        task = asyncio.current_task()
-        if task is None:
-            raise AssertionError("an attempt runs in a task")
-        self._task = task
-        self._cancelled_before = task.cancelling()
-        self._passed = False
-        self._timer = task.get_loop().call_later(max(after_s, 0.0), self._cut_off)
-
-    def has_cut_off(self) -> bool:
-        """Whether the cancellation is this limit's alone. Somebody else's goes on."""
-        return self._passed and self._task.uncancel() <= self._cancelled_before
-
-    def lift(self) -> None:
-        """It no longer holds."""
-        self._timer.cancel()
-
-    def _cut_off(self) -> None:
-        self._passed = True
-        self._task.cancel()
 
 
 def error_of(source: str, reply: WireReply) -> SourceError:

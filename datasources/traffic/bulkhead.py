@@ -11,6 +11,7 @@ from typing import Annotated
 from annotated_types import Ge, Le
 
 from datasources.errors import QueueFull, TimedOut
+from datasources.loop import running_loop
 from datasources.traffic.call import Call, Handler, Reply
 
 
@@ -51,7 +52,7 @@ class Bulkhead:
     async def _wait(self, at_most_s: float) -> None:
         if len(self._waiting) >= self._options.max_waiting:
             raise QueueFull(self._source)
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        place: asyncio.Future[None] = running_loop().create_future()
         self._waiting.append(place)
         try:
             async with asyncio.timeout(at_most_s):

@@ -22,6 +22,7 @@ from msgspec.structs import replace as copy
 from datasources.caller import Clock, Deadline
 from datasources.errors import BadAnswer, Forbidden, Rejected, SourceError, TimedOut, Unauthenticated, Unavailable
 from datasources.events import CacheResult, CallCached, CallRefused, Listener
+from datasources.loop import running_loop
 from datasources.traffic.call import ID, Call, Handler, Keyed, Reply, Stale, request_headers
 from datasources.traffic.freshness import Lifetimes, kept, lifetimes, merged
 from datasources.traffic.store import Entry, Key, Store
@@ -190,7 +191,7 @@ class Cache:
                 for key in due:
                     self._refreshes.pop((viewer, family, key), None)
 
-        task = asyncio.get_running_loop().create_task(ask())
+        task = running_loop().create_task(ask())
         self._refreshes.update(dict.fromkeys(((viewer, family, key) for key in due), task))
 
     async def fill(self, call: Call, next: Handler) -> Reply:

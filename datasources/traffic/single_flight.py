@@ -14,6 +14,7 @@ from typing import Any
 
 from datasources.errors import SourceError, TimedOut
 from datasources.events import CallShared, Listener
+from datasources.loop import TimeLimit, running_loop
 from datasources.traffic.call import Call, Handler, Keyed, Reply
 
 
@@ -45,7 +46,7 @@ class _Flight:
     async def outcome(self) -> Reply:
         """Wait for its end. Raises `SourceError`, `_Abandoned`."""
         if self._outcome is None:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            waiter: asyncio.Future[None] = running_loop().create_future()
             if self._waiting is None:
                 self._waiting = []
             self._waiting.append(waiter)
@@ -104,11 +105,15 @@ class SingleFlight:
         self._boarding.clear()
 
     async def _wait(self, flight: _Flight, call: Call) -> Reply:
+        limit = TimeLimit(call.caller.deadline.left())
         try:
-            async with asyncio.timeout(max(call.caller.deadline.left(), 0)):
-                return await flight.outcome()
-        except TimeoutError as error:
+            return await flight.outcome()
+        except asyncio.CancelledError as error:
+            if not limit.has_cut_off():
+                raise
             raise TimedOut(self._source, counts=False, asked=False) from error
+        finally:
+            limit.lift()
 
     async def _by_keys(self, call: Call, keyed: Keyed, next: Handler) -> Reply:
         """Join what is under way, board what is about to start, and make one call for the rest."""

@@ -5,10 +5,12 @@ A pool of connections (see `connection.py`), and requests as bytes. A request is
 
 import asyncio
 import re
+import time
 from collections import deque
 from functools import lru_cache
 from ssl import SSLContext
 
+from datasources.loop import running_loop
 from datasources.wire.connection import HEAD_MOST_BYTES, Connection
 from datasources.wire.protocol import NotConnected, Unsendable, WireOptions, WireReply, WireRequest
 from datasources.wire.tls import tls_context
@@ -78,7 +80,7 @@ class AsyncioWire:
         idle = self._idle
         if not idle:
             return None
-        oldest = asyncio.get_running_loop().time() - self._options.keepalive_s
+        oldest = time.monotonic() - self._options.keepalive_s
         for position in range(len(idle) - 1, -1, -1):
             connection = idle[position]
             if not connection.is_usable or connection.idle_since <= oldest:
@@ -92,7 +94,7 @@ class AsyncioWire:
 
     async def _wait(self) -> Connection | None:
         """A connection that came free, or None for a free place."""
-        place: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        place: asyncio.Future[Connection | None] = running_loop().create_future()
         self._waiting.append(place)
         try:
             return await place
@@ -110,7 +112,7 @@ class AsyncioWire:
         scheme, authority = origin
         host, port = _place(scheme, authority)
         tls = self._tls if scheme == "https" else None
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         try:
             async with asyncio.timeout(self._options.connect_timeout_s):
                 _, connection = await loop.create_connection(lambda: Connection(origin), host, port, ssl=tls)
@@ -128,7 +130,7 @@ class AsyncioWire:
             connection.close()
             self._pass_on(None)
             return
-        connection.idle_since = asyncio.get_running_loop().time()
+        connection.idle_since = time.monotonic()
         self._pass_on(connection)
 
     def _pass_on(self, connection: Connection | None) -> None:
@@ -146,7 +148,7 @@ class AsyncioWire:
             self._sweep_later()
 
     def _clear_away(self) -> None:
-        oldest = asyncio.get_running_loop().time() - self._options.keepalive_s
+        oldest = time.monotonic() - self._options.keepalive_s
         gone = [each for each in self._idle if not each.is_usable or each.idle_since <= oldest]
         for connection in gone:
             self._idle.remove(connection)
@@ -154,7 +156,7 @@ class AsyncioWire:
             connection.close()
 
     def _sweep_later(self) -> None:
-        self._sweeping = asyncio.get_running_loop().call_later(self._options.keepalive_s, self._sweep)
+        self._sweeping = running_loop().call_later(self._options.keepalive_s, self._sweep)
 
     def _sweep(self) -> None:
         """What nobody uses is closed in time, even if nobody ever asks again."""

@@ -8,6 +8,7 @@ import asyncio
 
 import httptools
 
+from datasources.loop import running_loop
 from datasources.wire.protocol import (
     AnswerTooLarge,
     BrokenAnswer,
@@ -40,7 +41,7 @@ class Connection(asyncio.Protocol):
         """Send a request and read the whole answer. Raises `WireError`."""
         if self._transport is None:
             raise NotConnected
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = running_loop().create_future()
         self._limit = limit
         self._raw = 0
         self._begin()
