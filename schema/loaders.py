@@ -17,7 +17,7 @@ from datasources.caller import Caller
 from datasources.errors import SourceError
 from datasources.orders import Order, OrderStatus
 from datasources.products import Product
-from datasources.rest import R, RestSource
+from datasources.rest import R, Record, RestSource
 from datasources.traffic.call import Stale
 from datasources.users import User
 from schema.connections import PageKey, Stretch, stretch_of
@@ -166,21 +166,22 @@ class Loaders:
         self._sources = sources
         self._caller = caller
         self._work = Work()
+        self._lists: dict[str, list[Sequence[Record | SourceError]]] = {}
 
     @cached_property
     def user(self) -> Loader[int, User]:
         """Users by id."""
-        return Loader(partial(self._sources.users.get_many, self._caller), self._work)
+        return self._by_id("user", self._sources.users)
 
     @cached_property
     def order(self) -> Loader[int, Order]:
         """Orders by id."""
-        return Loader(partial(self._sources.orders.get_many, self._caller), self._work)
+        return self._by_id("order", self._sources.orders)
 
     @cached_property
     def product(self) -> Loader[int, Product]:
         """Products by id."""
-        return Loader(partial(self._sources.products.get_many, self._caller), self._work)
+        return self._by_id("product", self._sources.products)
 
     @cached_property
     def user_orders(self) -> Loader[UserOrdersKey, Sequence[Order | SourceError]]:
@@ -190,17 +191,17 @@ class Loaders:
     @cached_property
     def users_page(self) -> Loader[PageKey, Stretch[User]]:
         """Stretches of all users."""
-        return Loader(self._pages(self._sources.users, self.user), self._work)
+        return Loader(self._pages(self._sources.users, "user"), self._work)
 
     @cached_property
     def orders_page(self) -> Loader[PageKey, Stretch[Order]]:
         """Stretches of all orders."""
-        return Loader(self._pages(self._sources.orders, self.order), self._work)
+        return Loader(self._pages(self._sources.orders, "order"), self._work)
 
     @cached_property
     def products_page(self) -> Loader[PageKey, Stretch[Product]]:
         """Stretches of the catalogue."""
-        return Loader(self._pages(self._sources.products, self.product), self._work)
+        return Loader(self._pages(self._sources.products, "product"), self._work)
 
     def close(self) -> None:
         """Stop what is still under way: the operation it was for has ended."""
@@ -218,7 +219,7 @@ class Loaders:
             for key in group:
                 value = found[key] = orders[key.user_id]
                 if not isinstance(value, SourceError | Stale):
-                    self._prime(self.order, value)
+                    self._came("order", value)
 
         loads = [load(first, status, group) for (first, status), group in groups.items()]
         if len(loads) == 1:
@@ -227,7 +228,7 @@ class Loaders:
             await asyncio.gather(*loads)
         return found
 
-    def _pages(self, source: RestSource[R], by_id: Loader[int, R]) -> Batch[PageKey, Stretch[R]]:
+    def _pages(self, source: RestSource[R], by_id: str) -> Batch[PageKey, Stretch[R]]:
         async def load(key: PageKey) -> Stretch[R] | Stale | Exception:
             try:
                 stretch = await stretch_of(source, self._caller, key)
@@ -235,7 +236,7 @@ class Loaders:
                 return error
             if stretch.stale_s is not None:
                 return Stale(stretch, stretch.stale_s, source.name)
-            self._prime(by_id, [entry.node for entry in stretch.entries])
+            self._came(by_id, [entry.node for entry in stretch.entries])
             return stretch
 
         async def batch(keys: Sequence[PageKey]) -> Mapping[PageKey, Stretch[R] | Stale | Exception]:
@@ -245,9 +246,22 @@ class Loaders:
 
         return batch
 
-    @staticmethod
-    def _prime(by_id: Loader[int, R], records: Sequence[R | SourceError]) -> None:
-        """What came with a list need not be asked for again by id."""
-        for record in records:
-            if not isinstance(record, SourceError):
-                by_id.prime(record.id, record)
+    def _by_id(self, name: str, source: RestSource[R]) -> Loader[int, R]:
+        loader: Loader[int, R] = Loader(partial(source.get_many, self._caller), self._work)
+        for records in self._lists.pop(name, ()):
+            _prime(loader, records)
+        return loader
+
+    def _came(self, name: str, records: Sequence[Record | SourceError]) -> None:
+        """What came with a list need not be asked for again by id, should anybody ask for one by id."""
+        loader = self.__dict__.get(name)
+        if loader is None:
+            self._lists.setdefault(name, []).append(records)
+        else:
+            _prime(loader, records)
+
+
+def _prime(loader: Loader[int, Any], records: Sequence[Record | SourceError]) -> None:
+    for record in records:
+        if not isinstance(record, SourceError):
+            loader.prime(record.id, record)

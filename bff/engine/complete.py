@@ -124,9 +124,10 @@ class Spot:
         field: the field that it belongs to.
         nodes: where the field stands in the document.
         arrive: takes in what a loader has for it.
+        shares: whether what stands there may stand, the very same, in other places that wait for the same key.
     """
 
-    __slots__ = ("arrive", "field", "nodes", "nullable", "typename")
+    __slots__ = ("arrive", "field", "nodes", "nullable", "shares", "typename")
 
     def __init__(self, field: FieldPlan, *, nullable: bool, typename: str | None) -> None:
         self.field = field
@@ -134,6 +135,7 @@ class Spot:
         self.nullable = nullable
         self.typename = typename
         self.arrive: Callable[[Any, Link, Any], None] | None = None
+        self.shares = False
 
 
 class Root:
@@ -252,11 +254,19 @@ class _Assembly:
         is_bare = type(loaded).finish is Loaded.finish and loaded.show is None
         awaits, plain = self._is_awaitable, self._plain
         hints = self._hints(field, loaded)
+        is_pure = method.is_pure and not hints
 
         def step(source: Any, above: Any, out: dict[str, Any], run: Any) -> None:
             link = (above, key, out, spot)
             try:
                 wanted = key_of(source, link, run)
+                if is_pure:
+                    # Somebody has asked for it already, more often than not: then there is nothing more to do.
+                    known = run.wants.get(name)
+                    waiting = known.asked.get(wanted) if known is not None else None
+                    if waiting:
+                        waiting.append(link)
+                        return
                 if type(wanted) not in plain and awaits(wanted):
                     run.later(wanted, lambda come: ask(come, link, run), link)
                     return
@@ -297,7 +307,13 @@ class _Assembly:
                 link[2][key] = completed
 
         spot.arrive = arrive
+        spot.shares = is_bare and self._is_row(field.shape)
         return step
+
+    def _is_row(self, shape: Shape) -> bool:
+        """Whether an object of the shape is the same wherever it is shown: no part of it comes later or has a place."""
+        inner = _inner(shape)
+        return self._rows and isinstance(inner, ObjectPlan) and not begun_by(inner)[1]
 
     def _hints(self, field: FieldPlan, loaded: Any) -> list[Callable[[Any, Any], None]]:
         """What can be asked for as soon as the field's own key is known: it will be wanted whenever the field has a value.

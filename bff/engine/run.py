@@ -20,6 +20,7 @@ from bff.engine.arguments import NO_VARIABLES
 from bff.engine.complete import PENDING, Link, Root, Wants
 from bff.engine.plan import FieldPlan, Method, Plan
 from datasources.loop import running_loop
+from schema.loaded import is_fresh
 
 Later = tuple[Awaitable[Any], Callable[[Any], Any], Link]
 
@@ -201,9 +202,16 @@ class Run:
         flying = wants.flying
         for key in keys:
             value = found[key]
+            spot, shown = None, None
             for link in flying.pop(key):
-                if not self._lost or not self._is_lost(link):
-                    link[3].arrive(value, link, self)  # type: ignore[misc] # a spot that is wanted for takes it
+                if self._lost and self._is_lost(link):
+                    continue
+                if shown is not None and link[3] is spot:
+                    link[2][link[1]] = shown
+                    continue
+                spot = link[3]
+                spot.arrive(value, link, self)  # type: ignore[misc] # a spot that is wanted for takes it
+                shown = link[2][link[1]] if spot.shares and is_fresh(value) else None
 
     async def _come(self, awaitable: Awaitable[Any], then: Callable[[Any], Any], link: Link) -> None:
         try:
