@@ -1,0 +1,141 @@
+"""A plan's answer is graphql-core's: random documents, random viewers, random faults of the services, run both ways.
+
+`PARITY_DOCUMENTS` says how many a variant; `.ci/run` asks for 7,000, which makes 21,000.
+"""
+
+import json
+import os
+import random
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from graphql import DocumentNode, ExecutionResult, GraphQLError, GraphQLSchema, execute, parse, validate
+
+from bff import errors
+from bff.engine.operation import Operation, Planned
+from bff.engine.run import Run
+from datasources.errors import BadAnswer, BreakerOpen, Busy, Forbidden, NotReached, SourceError, TimedOut
+from schema.context import Context
+from tests.bff.engine.documents import Document, Documents
+from tests.bff.engine.zoo import zoo
+from tests.schema.shop import Shop, rejected, schemas
+
+DOCUMENTS = int(os.environ.get("PARITY_DOCUMENTS", "250"))
+_FAULTS: list[SourceError] = [
+    BreakerOpen("source", 7),
+    NotReached("source", sent=True),
+    TimedOut("source", counts=True),
+    BadAnswer("source", counts=True),
+    Busy("source", 503, 3),
+    Forbidden("source"),
+]
+
+
+@dataclass
+class Given:
+    """What a document meets: who asks, and how the services are."""
+
+    sub: str | None
+    shop: int
+
+    def context(self, variant: str) -> Context:
+        """The same each time it is asked for."""
+        source, shop = random.Random(self.shop), Shop()
+        for each in (shop.users, shop.orders, shop.products):
+            roll = source.random()
+            if roll < 0.1:
+                each.failure = source.choice(_FAULTS)
+            elif roll < 0.2:
+                each.stale_s = source.choice((0.5, 40))
+            elif roll < 0.4:
+                each.broken = {number: source.choice(_FAULTS) for number in range(1, 6) if source.random() < 0.5}
+            elif roll < 0.5:
+                each.refusal = source.choice([rejected(404), rejected(409), rejected(422, ("items[0].productId", "no"))])
+        return shop.context(variant, self.sub)
+
+
+def told(data: Any, faults: list[GraphQLError], context: Context) -> dict[str, Any]:
+    """All that a client is told. Of errors the order is none of the specification's affair: they come as they come."""
+    with patch.object(errors, "log_fault"):
+        entries = [errors.of_execution(error, "request-1") for error in faults]
+    return {
+        "data": json.dumps(data, default=str),
+        "errors": sorted(json.dumps(entry) for entry in entries),
+        "partial": sorted(f"{each.error!r} {each.path}" for each in context.partial_errors),
+        "degraded": sorted(map(repr, context.degraded)),
+    }
+
+
+async def by_core(schema: GraphQLSchema, document: DocumentNode, variables: dict[str, Any], context: Context) -> Any:
+    """graphql-core's answer; None where the variables don't fit."""
+    result: Any = execute(schema, document, context_value=context, variable_values=variables)
+    result = result if isinstance(result, ExecutionResult) else await result
+    if result.data is None and result.errors and all(error.path is None for error in result.errors):
+        return None
+    return told(result.data, result.errors or [], context)
+
+
+async def by_plan(planned: Planned, operation: Operation, variables: dict[str, Any], context: Context) -> Any:
+    """The plan's."""
+    run = Run(planned.plan, planned.root, context, operation.variables.coerce(variables), variables)
+    waiting = run.start()
+    if waiting is not None:
+        await waiting
+    return told(run.data, run.errors, context)
+
+
+def operation_of(schema: GraphQLSchema, document: DocumentNode) -> Operation:
+    """The document's one operation."""
+    node: Any = document.definitions[0]
+    fragments: Any = {each.name.value: each for each in document.definitions[1:]}  # type: ignore[attr-defined]
+    return Operation(schema, document, node, fragments)
+
+
+async def compared(schema: GraphQLSchema, variant: str, made: Document, given: Given) -> str | None:
+    """How the answers differ, or what else is wrong; None where all is well."""
+    document = parse(made.text)
+    if faults := validate(schema, document):
+        return f"not valid: {faults[0].message}"
+    theirs = await by_core(schema, document, made.variables, given.context(variant))
+    if theirs is None:
+        return None
+    operation = operation_of(schema, document)
+    coerced = operation.variables.coerce(made.variables)
+    for way in ("first", "with rows"):
+        planned = operation.planned(coerced, made.variables)
+        if not isinstance(planned, Planned):
+            return f"no plan: {planned.reason}"
+        assert planned.has_rows == (way == "with rows")
+        context = given.context(variant)
+        ours = await by_plan(planned, operation, made.variables, context)
+        for part in theirs:
+            if ours[part] != theirs[part]:
+                return f"{way}, {part}:\n  ours   {ours[part]}\n  theirs {theirs[part]}"
+    return None
+
+
+@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("variant", ["web", "mobile", "admin"])
+async def test_random_documents_are_answered_as_graphql_core_answers_them(variant: str, part: int) -> None:
+    """Data and its order, errors with paths, places and codes, what is degraded; at first sight, and with rows."""
+    number = -(-DOCUMENTS // 4)
+    documents = Documents(schemas()[variant], random.Random(f"{variant} {part}"))
+    source = random.Random(part)
+    for _ in range(number):
+        made = documents.make()
+        given = Given(source.choice((None, "1", "1", "2", "9", "nobody")), source.randrange(10**9))
+        difference = await compared(schemas()[variant], variant, made, given)
+        assert difference is None, f"{difference}\n{given}\n{made.text}\n{made.variables}"
+
+
+@pytest.mark.parametrize("part", range(4))
+async def test_the_zoo_is_shown_as_graphql_core_shows_it(part: int) -> None:
+    """Interfaces, unions, permissions, field extensions, custom scalars, enums, resolvers that wait, nulls that go up."""
+    graph = zoo()
+    documents = Documents(graph, random.Random(f"zoo {part}"))
+    for _ in range(-(-DOCUMENTS // 4)):
+        made = documents.make()
+        difference = await compared(graph, "web", made, Given(None, 1))
+        assert difference is None, f"{difference}\n{made.text}\n{made.variables}"
