@@ -25,7 +25,7 @@ from tests.bench.load import Call, Job, Result
 from tests.bench.processes import ROOT, Process, cpu_s, on_core, rss_mib, tree
 from tests.bench.report import Sample, remarks, table
 from tests.bench.scenarios import SCENARIOS, Scenario
-from tests.bench.subjects import GATEWAY, SPLICED, SUBJECTS, Subject
+from tests.bench.subjects import GATEWAY, PEERS, SPLICED, SUBJECTS, Subject
 
 READY_WITHIN_S = 30.0
 
@@ -203,7 +203,7 @@ def _machine(options: Options) -> str:
 
 def _options(arguments: Sequence[str] | None) -> Options:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    subjects = {subject.name: subject for subject in (*SUBJECTS, *SPLICED)}
+    subjects = {subject.name: subject for subject in (*SUBJECTS, *PEERS, *SPLICED)}
     scenarios = {scenario.name: scenario for scenario in SCENARIOS}
     parser.add_argument(
         "--subjects",

@@ -39,6 +39,11 @@ GATEWAY = Subject(
     weight=4,
 )
 SUBJECTS = (PLAIN, GATEWAY)
+PEERS = tuple(
+    Subject(name, ("node", f"tests/bench/peers/{name}.mjs"), env={"NODE_ENV": "production"}, weight=4)
+    for name in ("apollo", "mercurius")
+)
+"""Servers in JavaScript; only if asked for, as they want node and `npm ci` in `tests/bench/peers`."""
 SPLICED = tuple(
     Subject(
         f"spliced-{wire}",

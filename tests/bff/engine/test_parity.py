@@ -98,21 +98,22 @@ async def compared(schema: GraphQLSchema, variant: str, made: Document, given: G
     document = parse(made.text)
     if faults := validate(schema, document):
         return f"not valid: {faults[0].message}"
-    theirs = await by_core(schema, document, made.variables, given.context(variant))
-    if theirs is None:
-        return None
     operation = operation_of(schema, document)
-    coerced = operation.variables.coerce(made.variables)
-    for way in ("first", "with rows"):
-        planned = operation.planned(coerced, made.variables)
-        if not isinstance(planned, Planned):
-            return f"no plan: {planned.reason}"
-        assert planned.has_rows == (way == "with rows")
-        context = given.context(variant)
-        ours = await by_plan(planned, operation, made.variables, context)
-        for part in theirs:
-            if ours[part] != theirs[part]:
-                return f"{way}, {part}:\n  ours   {ours[part]}\n  theirs {theirs[part]}"
+    flipped = {name: not value if isinstance(value, bool) else value for name, value in made.variables.items()}
+    for variables in (made.variables, flipped) if flipped != made.variables else (made.variables,):
+        theirs = await by_core(schema, document, variables, given.context(variant))
+        if theirs is None:
+            continue
+        coerced = operation.variables.coerce(variables)
+        for way in ("first", "with rows"):
+            planned = operation.planned(coerced, variables)
+            if not isinstance(planned, Planned):
+                return f"no plan: {planned.reason}"
+            assert planned.has_rows or way == "first"
+            ours = await by_plan(planned, operation, variables, given.context(variant))
+            for part in theirs:
+                if ours[part] != theirs[part]:
+                    return f"{way}, {part}, {variables}:\n  ours   {ours[part]}\n  theirs {theirs[part]}"
     return None
 
 
