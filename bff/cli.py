@@ -4,18 +4,19 @@ Exit codes: 0 done, 1 a check found something, 2 it could not begin.
 """
 
 import gc
+import json
 import os
 import sys
 from collections.abc import Callable
 from functools import partial, wraps
 from pathlib import Path
 from socket import socket
-from typing import Any
+from typing import IO, Any
 
 import click
 import uvloop
 
-from bff import __version__, dev, sdl, tokens
+from bff import __version__, dev, explaining, sdl, tokens
 from bff.app import Gateway, create, with_cors
 from bff.observe import logs
 from bff.server import Server, listen
@@ -121,6 +122,31 @@ def token(sub: str, role: str | None, ttl_s: int, config: Path | None) -> None:
     """A development token, signed with JWT_SECRET, or with the secret of `bff dev` where there is none."""
     settings = tokens.with_secret(_told(lambda: load(os.environ, file=config)))
     click.echo(tokens.make(settings, sub=sub, role=role, ttl_s=ttl_s))
+
+
+@main.command()
+@click.argument("variant", type=click.Choice(_VARIANT_NAMES))
+@click.argument("file", type=click.File(encoding="utf-8"))
+@click.option("--operation", help="Which operation, where the document has several.")
+@click.option("--variables", default="{}", help="The variables as a JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@click.option("--plan", is_flag=True, help="The plan as well: each field and where its value comes from.")
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The settings file (bff.toml).")
+def explain(
+    variant: str, file: IO[str], operation: str | None, variables: str, as_json: bool, plan: bool, config: Path | None
+) -> None:
+    """The upstream calls that the operation in FILE will make on VARIANT, wave by wave. FILE - is standard input."""
+    settings = _told(lambda: load(os.environ, file=config))
+    try:
+        told = explaining.explained(settings, variant, file.read(), operation, variables)
+    except explaining.NotExplained as error:
+        for line in error.lines:
+            click.echo(f"bff: {line}", err=True)
+        sys.exit(1)
+    if as_json:
+        click.echo(json.dumps(told.as_json(), indent=2))
+    else:
+        click.echo(told.as_text() + (f"\n{told.plan}" if plan else ""), nl=False)
 
 
 @main.group()

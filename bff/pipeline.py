@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from graphql import OperationType
 
 from bff import errors, http
 from bff.engine.answer import Answer, begin
+from bff.engine.arguments import InvalidVariables
+from bff.engine.operation import Operation
 from bff.errors import (
     BadRequest,
     DocumentError,
@@ -114,6 +116,8 @@ async def prepare(exchange: Exchange, services: Services) -> Response | None:
     if exchange.scope["method"] == "GET" and operation.kind is not OperationType.QUERY:
         raise BadRequest("A GET is only ever a query.", status=405, headers=((b"allow", b"POST"),))
     exchange.endpoint.plans.check_cost(operation, request.variables or {})
+    if request.extensions and request.extensions.get("explain") is True and exchange.endpoint.page is not None:
+        return _explained(exchange, operation, request.variables or {})
     return None
 
 
@@ -178,6 +182,16 @@ async def _through(steps: Sequence[Step], exchange: Exchange, services: Services
         if response is not None:
             return response
     raise AssertionError("the last step answers")
+
+
+def _explained(exchange: Exchange, operation: Operation, variables: Mapping[str, Any]) -> Response:
+    """What the operation would ask for, for those who explore: only where GraphiQL is served."""
+    try:
+        told = exchange.endpoint.plans.explain(operation, variables)
+    except InvalidVariables as invalid:
+        return _refusal(exchange, [errors.of_document(fault, "BAD_USER_INPUT") for fault in invalid.errors], None)
+    body = http.encode({"data": None, "extensions": {"explain": {"text": told.as_text(), **told.as_json()}}})
+    return Response(200, http.content_headers(exchange.media or MediaType.JSON, body), body, outcome="explained")
 
 
 def _of_answer(exchange: Exchange, answer: Answer) -> Response:

@@ -17,7 +17,7 @@ from datasources.caller import Caller
 from datasources.errors import SourceError
 from datasources.orders import Order, OrderStatus
 from datasources.products import Product
-from datasources.rest import R, Record, RestSource
+from datasources.rest import MAX_IDS, R, Record, RestSource
 from datasources.traffic.call import Stale
 from datasources.users import User
 from schema.connections import PageKey, Stretch, stretch_of
@@ -28,6 +28,27 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 Batch = Callable[[Sequence[K]], Awaitable[Mapping[K, V | Stale | Exception]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How a loader asks: which source, with what request, and for how many keys in one call."""
+
+    source: str
+    request: str
+    keys_a_call: int
+
+
+LOADS: Mapping[str, Load] = {
+    "user": Load("users", "GET /users?ids=", MAX_IDS),
+    "order": Load("orders", "GET /orders?ids=", MAX_IDS),
+    "product": Load("products", "GET /products?ids=", MAX_IDS),
+    "user_orders": Load("orders", "GET /orders?userIds=&limit=", MAX_IDS),
+    "users_page": Load("users", "GET /users?limit=", 1),
+    "orders_page": Load("orders", "GET /orders?limit=", 1),
+    "products_page": Load("products", "GET /products?limit=", 1),
+}
+"""The loaders' ways of asking, by name."""
 
 
 @dataclass(slots=True)

@@ -22,9 +22,10 @@ from graphql import (
     validate,
 )
 
+from bff.engine.explain import Explanation, explain
 from bff.engine.operation import Operation
 from bff.errors import DocumentError, InvalidOperation, TooComplex
-from bff.gate.limits import CostModel, LimitOptions, check_shape
+from bff.gate.limits import CostModel, LimitOptions, check_shape, depth_of
 
 _MOST_DOCUMENTS = 1000
 _MOST_CHARACTERS = 8 * 1024 * 1024
@@ -91,6 +92,17 @@ class Plans:
             cost = self._cost.of(operation.node, operation.fragments, variables)
         if cost > self._limits.cost:
             raise TooComplex("cost", cost, self._limits.cost)
+
+    def explain(self, operation: Operation, variables: Mapping[str, Any]) -> Explanation:
+        """What the operation will ask for with those variables. Raises `InvalidVariables`."""
+        return explain(
+            operation,
+            variables,
+            cost=self._cost.of(operation.node, operation.fragments, variables),
+            cost_limit=self._limits.cost,
+            depth=depth_of(operation.node, operation.fragments),
+            depth_limit=self._limits.depth,
+        )
 
     def _prepare(self, text: str) -> Prepared:
         document = self._parse(text)

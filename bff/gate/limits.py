@@ -37,7 +37,7 @@ from schema.types.scalars import DEFAULT_FIRST, MOST_FIRST
 INTROSPECTION_DEPTH = 20
 """How deep `__schema` and `__type` may be asked: tools ask deeper there than any screen asks of the data."""
 
-_UNTOLD_SIZE = 3
+UNTOLD_SIZE = 3
 """How many items a list is taken to have where neither an argument nor a tag says so."""
 
 
@@ -53,6 +53,12 @@ class LimitOptions:
     tokens: Annotated[int, Ge(1), Le(100_000)] = 2000
     body_bytes: Annotated[int, Ge(1), Le(100 * 1024 * 1024)] = 100 * 1024
     batch: Annotated[int, Ge(1), Le(1000)] = 10
+
+
+def depth_of(operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]) -> int:
+    """How deep an operation reaches into the graph."""
+    shapes = _Shapes({name: node.selection_set for name, node in fragments.items()})
+    return shapes.of(operation.selection_set).depth
 
 
 def check_shape(document: DocumentNode, limits: LimitOptions) -> None:
@@ -182,7 +188,7 @@ class _Counting:
             return own + self.of(sets, named, first)
         times = first if first is not None else listed
         if times is None:
-            times = size_of(field.extensions) or _UNTOLD_SIZE
+            times = size_of(field.extensions) or UNTOLD_SIZE
         return times * (own + self.of(sets, named, None))
 
     def _first(self, node: FieldNode, field: GraphQLField) -> int | None:

@@ -218,3 +218,16 @@ async def test_work_is_still_there_on_the_next_visit(dev_gateway: Gateway, visit
     await page.wait_for_timeout(1000)  # GraphiQL writes down what changed half a second later
     await page.reload()
     await expect(tabs).to_have_text(["User", "Catalogue"])
+
+
+async def test_an_operation_is_explained_without_being_run(dev_gateway: Gateway, visit: Visit) -> None:
+    """The panel shows the waves of what stands in the editor, and the services hear nothing of it."""
+    page = visit.page
+    await page.goto(f"{dev_gateway.url}/web/graphql")
+    await expect(page.locator('.examples button[aria-pressed="true"]')).to_have_count(1)
+    await page.get_by_role("button", name="Show Plan").click()
+    await page.get_by_role("button", name="Explain", exact=True).click()
+    shown = page.locator(".plan pre")
+    await expect(shown).to_contain_text("wave 1")
+    await expect(shown).to_contain_text("cost ")
+    assert visit.complaints == []

@@ -2,8 +2,9 @@
 // session storage alone; all else that is kept (tabs, history, theme) never holds it.
 
 import { OpenPanel, examplesPlugin } from "./examples.js";
+import { explainPlugin } from "./explain.js";
 import { describe, tidy } from "./token.js";
-import { makeFetcher } from "./transport.js";
+import { askToExplain, makeFetcher } from "./transport.js";
 
 const h = React.createElement;
 const TOKEN_KEY = "bff:token";
@@ -31,7 +32,10 @@ const storage = {
   },
 };
 
-const plugins = [examplesPlugin(config.examples, storage.getItem("graphiql:tabState") === null)];
+const plugins = [
+  examplesPlugin(config.examples, storage.getItem("graphiql:tabState") === null),
+  explainPlugin((request) => askToExplain({ endpoint: config.endpoint, token }, request)),
+];
 
 let token = tidy(sessionStorage.getItem(TOKEN_KEY) ?? "");
 

@@ -32,6 +32,19 @@ export function makeFetcher({ endpoint, token, onAnswer, onSilence }) {
   };
 }
 
+/** The gateway's answer to a request to explain an operation instead of running it. */
+export async function askToExplain({ endpoint, token }, { query, variables, operationName }) {
+  const operation = operationOf(query, operationName);
+  const response = await fetch(endpoint, {
+    method: "POST",
+    headers: headersFor(token),
+    body: JSON.stringify({ query, variables, operationName: operation?.name?.value, extensions: { explain: true } }),
+    credentials: "omit",
+    redirect: "error",
+  });
+  return jsonOf(response);
+}
+
 function headersFor(token) {
   const headers = {
     "content-type": "application/json",

@@ -1,9 +1,22 @@
 // Apollo Server 5 behind node's own HTTP server, by its integration interface: cheaper than through a web framework.
 import { createServer } from "node:http";
 import { ApolloServer, HeaderMap } from "@apollo/server";
+import {
+  ApolloServerPluginCacheControlDisabled,
+  ApolloServerPluginInlineTraceDisabled,
+  ApolloServerPluginLandingPageDisabled,
+  ApolloServerPluginUsageReportingDisabled,
+} from "@apollo/server/plugin/disabled";
 import { Context, Refused, adminResolvers, adminTypes, webResolvers, webTypes } from "./graph.mjs";
 
-const options = { introspection: false, csrfPrevention: true, includeStacktraceInErrorResponses: false, stopOnTerminationSignals: false };
+// Plugins that would watch each field are off: they would make it dearer than it need be.
+const plugins = [
+  ApolloServerPluginCacheControlDisabled(),
+  ApolloServerPluginInlineTraceDisabled(),
+  ApolloServerPluginLandingPageDisabled(),
+  ApolloServerPluginUsageReportingDisabled(),
+];
+const options = { introspection: false, includeStacktraceInErrorResponses: false, stopOnTerminationSignals: false, plugins };
 const web = new ApolloServer({ typeDefs: webTypes, resolvers: webResolvers, ...options });
 const admin = new ApolloServer({ typeDefs: adminTypes, resolvers: adminResolvers, ...options });
 await web.start();

@@ -1,0 +1,221 @@
+"""What an operation will ask of the services, wave by wave, before anything runs.
+
+A wave is what is asked for at once; the next one needs answers of it. The figures are the most that may come of it as far as
+can be told: lists count as many as their `first`, or as their tag says.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphql import GraphQLError
+
+from bff.engine.arguments import NO_VARIABLES
+from bff.engine.operation import Operation
+from bff.engine.plan import Abstract, FieldPlan, Keyed, ListOf, Method, NonNull, ObjectPlan, Plan, Resolver, Shape
+from bff.gate.limits import UNTOLD_SIZE
+from schema.annotations import size_of
+from schema.loaders import LOADS, Load
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a wave asks of one source in one way.
+
+    Attributes:
+        source: the source; None for a resolver of its own, which may ask anything.
+        request: the request in general, or the resolver's name.
+        keys: how many keys at most; None where nobody can tell.
+        calls: into how many calls they go at most.
+        fields: the paths of the fields that it is for.
+    """
+
+    source: str | None
+    request: str
+    keys: int | None
+    calls: int | None
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What an operation is, what it costs by the variant's limits, and what it asks for.
+
+    `by` is `plan`, or why there is none; then there are no waves to tell of.
+    """
+
+    operation: str | None
+    kind: str
+    by: str
+    cost: int
+    cost_limit: int
+    depth: int
+    depth_limit: int
+    waves: tuple[tuple[Asked, ...], ...]
+    plan: str
+
+    @property
+    def calls(self) -> int:
+        """All calls at most, resolvers of their own not counted."""
+        return sum(asked.calls or 0 for wave in self.waves for asked in wave)
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        waves = [
+            [
+                {
+                    "source": asked.source,
+                    "request": asked.request,
+                    "keys": asked.keys,
+                    "calls": asked.calls,
+                    "fields": list(asked.fields),
+                }
+                for asked in wave
+            ]
+            for wave in self.waves
+        ]
+        return {
+            "operation": self.operation,
+            "type": self.kind,
+            "by": self.by,
+            "cost": self.cost,
+            "costLimit": self.cost_limit,
+            "depth": self.depth,
+            "depthLimit": self.depth_limit,
+            "calls": self.calls,
+            "waves": waves,
+            "plan": self.plan.splitlines(),
+        }
+
+    def as_text(self) -> str:
+        """For people."""
+        name = self.operation or "(unnamed)"
+        lines = [
+            f"{self.kind} {name}: {_number(len(self.waves), 'wave')}, at most {_number(self.calls, 'call')}",
+            f"cost {self.cost} of {self.cost_limit}, depth {self.depth} of {self.depth_limit}",
+        ]
+        if not self.plan:
+            lines.append(f"no plan ({self.by}): graphql-core runs it, and what it asks for is not known beforehand")
+        for number, wave in enumerate(self.waves, start=1):
+            lines.append(f"wave {number}")
+            for asked in wave:
+                amount = "" if asked.keys is None else f", up to {_number(asked.keys, 'key')}"
+                lines.append(f"  {asked.source or 'resolver'}  {asked.request}{amount}")
+                lines += [f"    {path}" for path in asked.fields]
+        return "\n".join(lines) + "\n"
+
+
+def explain(
+    operation: Operation, variables: Mapping[str, Any], *, cost: int, cost_limit: int, depth: int, depth_limit: int
+) -> Explanation:
+    """Explain the operation with those variables. Raises `InvalidVariables`."""
+    planned = operation.planned(operation.variables.coerce(variables), variables)
+    figures = (cost, cost_limit, depth, depth_limit)
+    if isinstance(planned, Exception):
+        return Explanation(operation.name, operation.kind.value, planned.reason, *figures, (), "")
+    walk = _Walk(planned.plan, operation.variables.coerce(variables))
+    return Explanation(operation.name, operation.kind.value, "plan", *figures, walk.waves(), planned.plan.text())
+
+
+@dataclass(slots=True)
+class _Group:
+    load: Load | None
+    request: str
+    keys: int | None = 0
+    fields: list[str] = field(default_factory=list)
+
+
+class _Walk:
+    """One walk over a plan. A value that is there in wave n was asked for in it; what is there from the start has 0."""
+
+    def __init__(self, plan: Plan, coerced: Mapping[str, Any]) -> None:
+        self._plan = plan
+        self._coerced = coerced
+        self._groups: list[dict[Any, _Group]] = []
+
+    def waves(self) -> tuple[tuple[Asked, ...], ...]:
+        begin = 0
+        for each in self._plan.root.fields:
+            self._field(each, (), begin, 1, None, None)
+            if self._plan.serially:
+                begin = len(self._groups)
+        return tuple(tuple(map(_asked, groups.values())) for groups in self._groups)
+
+    def _field(
+        self,
+        each: FieldPlan,
+        above: tuple[str, ...],
+        wave: int,
+        times: int,
+        listed: int | None,
+        parent: str | None,
+    ) -> None:
+        path = (*above, each.key)
+        source = each.source
+        loader = None
+        if isinstance(source, Keyed):
+            loader = source.loaded.loader
+            ahead = source.loaded.ahead
+            is_ahead = ahead is not None and ahead.loader == parent
+            # Its key is known as soon as its parent's is: then it goes out together with it.
+            wave = wave if is_ahead else wave + 1
+            self._note(wave, (loader, each.arguments.text()), LOADS[loader], LOADS[loader].request, times, path)
+        elif self._waits(source):
+            wave += 1
+            name = f"{each.parent}.{each.name}"
+            self._note(wave, name, None, name, None, path)
+        length = self._length(each, listed)
+        inner, is_list = _inside(each.shape)
+        times = times * length if is_list and length is not None else times
+        for plan in inner:
+            for child in plan.fields:
+                self._field(child, path, wave, times, None if is_list else length, loader)
+
+    @staticmethod
+    def _waits(source: Any) -> bool:
+        """Whether a resolver may wait for something of its own."""
+        if isinstance(source, Method):
+            return bool(source.definition.is_async)
+        return isinstance(source, Resolver) and getattr(source.resolve, "__name__", "") == "_async_resolver"
+
+    def _length(self, each: FieldPlan, listed: int | None) -> int | None:
+        """How long a list is taken to be: the field's own, or of a connection those below it."""
+        if "first" in each.definition.args:
+            try:
+                given = each.arguments.of(self._coerced, lambda: NO_VARIABLES).get("first")
+            except GraphQLError:
+                given = None
+            return given if isinstance(given, int) and given >= 0 else UNTOLD_SIZE
+        if _inside(each.shape)[1]:
+            return listed if listed is not None else size_of(each.definition.extensions) or UNTOLD_SIZE
+        return listed
+
+    def _note(
+        self, wave: int, key: Any, load: Load | None, request: str, keys: int | None, path: tuple[str, ...]
+    ) -> None:
+        while len(self._groups) < wave:
+            self._groups.append({})
+        group = self._groups[wave - 1].setdefault(key, _Group(load, request))
+        group.keys = None if keys is None or group.keys is None else group.keys + keys
+        group.fields.append(".".join(path))
+
+
+def _inside(shape: Shape) -> tuple[Sequence[ObjectPlan], bool]:
+    """The object plans inside of a shape, and whether there is a list around them."""
+    is_list = False
+    while isinstance(shape, NonNull | ListOf):
+        is_list = is_list or isinstance(shape, ListOf)
+        shape = shape.of
+    if isinstance(shape, ObjectPlan):
+        return (shape,), is_list
+    return (tuple(shape.objects.values()) if isinstance(shape, Abstract) else ()), is_list
+
+
+def _asked(group: _Group) -> Asked:
+    load, keys = group.load, group.keys
+    calls = None if load is None or keys is None else -(-keys // load.keys_a_call)
+    return Asked(None if load is None else load.source, group.request, keys, calls, tuple(group.fields))
+
+
+def _number(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

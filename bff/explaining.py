@@ -1,0 +1,46 @@
+"""Explains an operation without a gateway: from a document's text, with a variant's limits, to what it will ask for."""
+
+import msgspec
+
+from bff.engine.arguments import InvalidVariables
+from bff.engine.explain import Explanation
+from bff.engine.plans import Plans
+from bff.errors import DocumentError, GatewayError
+from bff.settings import Settings
+from schema.graph import variant_schemas
+
+_members = msgspec.json.Decoder(dict[str, object])
+
+
+class NotExplained(Exception):
+    """The document, or what was said of it, is no good. `lines` say why."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__(lines)
+        self.lines = lines
+
+
+def explained(settings: Settings, variant: str, text: str, name: str | None, variables: str) -> Explanation:
+    """What the document's operation of that name will ask for. Raises `NotExplained`."""
+    try:
+        given = _members.decode(variables)
+    except msgspec.DecodeError as error:
+        raise NotExplained(["variables: expected a JSON object"]) from error
+    plans = Plans(variant_schemas()[variant], getattr(settings.variants, variant).limits, introspection=True)
+    try:
+        prepared, _ = plans.get(text)
+        operation = prepared.operation(name)
+        told = plans.explain(operation, given)
+        plans.check_cost(operation, given)
+    except GatewayError as error:
+        raise NotExplained([error.message]) from error
+    except (DocumentError, InvalidVariables) as error:
+        raise NotExplained([_line(fault) for fault in error.errors]) from error
+    return told
+
+
+def _line(fault: object) -> str:
+    """An error and where it stands."""
+    locations = getattr(fault, "locations", None) or ()
+    where = "".join(f"{place.line}:{place.column}: " for place in locations[:1])
+    return f"{where}{getattr(fault, 'message', fault)}"
