@@ -242,6 +242,8 @@ def _sources(settings: Settings, emit: Listener) -> _Sourced:
 def _endpoints(settings: Settings, mode: Mode) -> dict[str, Endpoint]:
     schemas = variant_schemas()
     names = [variant.name for variant in VARIANTS]
+    # What is asked for nobody in particular is the same for everybody.
+    public = [each.record for each in (Users, Orders, Products) if not getattr(settings.sources, each.name).forward_identity]
     endpoints = {}
     for variant in VARIANTS:
         options = getattr(settings.variants, variant.name)
@@ -253,7 +255,7 @@ def _endpoints(settings: Settings, mode: Mode) -> dict[str, Endpoint]:
         endpoints[variant.name] = Endpoint(
             variant,
             schemas[variant.name],
-            Plans(schemas[variant.name], options.limits, introspection=introspection),
+            Plans(schemas[variant.name], options.limits, introspection=introspection, public=public),
             options.limits,
             page(variant.name, names, EXAMPLES[variant.name], admin_only=variant.role is not None) if graphiql else None,
         )

@@ -24,7 +24,7 @@ from bff.settings import Settings, SettingsError, load
 from bff.supervisor import supervise
 from schema.variants import VARIANTS
 
-_GC_THRESHOLDS = (10_000, 20, 50)
+_GC_THRESHOLDS = (100_000, 50, 100)
 """A request makes thousands of objects and next to no cycles (tests/bench/README.md has the figures)."""
 
 _VARIANT_NAMES = [variant.name for variant in VARIANTS]

@@ -38,7 +38,7 @@ class InstanceState(StrEnum):
     """Until its health check says otherwise."""
 
 
-class CallEnded(msgspec.Struct, frozen=True):
+class CallEnded(msgspec.Struct, frozen=True, gc=False):
     """One attempt went over the wire and ended; `outcome` is `ok` or that of the error.
 
     `status` is the answer's, None where none came; `problem` what a problem document named itself (its title), for the log.
@@ -55,7 +55,7 @@ class CallEnded(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
-class CallRefused(msgspec.Struct, frozen=True):
+class CallRefused(msgspec.Struct, frozen=True, gc=False):
     """A call ended here without going over the wire."""
 
     source: str
@@ -64,7 +64,7 @@ class CallRefused(msgspec.Struct, frozen=True):
     request_id: str
 
 
-class CallRetried(msgspec.Struct, frozen=True):
+class CallRetried(msgspec.Struct, frozen=True, gc=False):
     """A call is made again after `delay_s`; `outcome` is what came of the try before. A hedge has the outcome `hedge`."""
 
     source: str
@@ -74,7 +74,7 @@ class CallRetried(msgspec.Struct, frozen=True):
     request_id: str
 
 
-class CallCached(msgspec.Struct, frozen=True):
+class CallCached(msgspec.Struct, frozen=True, gc=False):
     """A read passed the cache."""
 
     source: str
@@ -82,14 +82,14 @@ class CallCached(msgspec.Struct, frozen=True):
     result: CacheResult
 
 
-class CallShared(msgspec.Struct, frozen=True):
+class CallShared(msgspec.Struct, frozen=True, gc=False):
     """A read waits for what another one is asking already."""
 
     source: str
     route: str
 
 
-class BreakerChanged(msgspec.Struct, frozen=True):
+class BreakerChanged(msgspec.Struct, frozen=True, gc=False):
     """A breaker went from one state to another. `route` is None for the source's own; `forced` by an administrator."""
 
     source: str
@@ -99,7 +99,7 @@ class BreakerChanged(msgspec.Struct, frozen=True):
     forced: bool = False
 
 
-class InstanceChanged(msgspec.Struct, frozen=True):
+class InstanceChanged(msgspec.Struct, frozen=True, gc=False):
     """An instance is given calls again, or none for `for_s` seconds (None: until its health check passes)."""
 
     source: str

@@ -24,7 +24,7 @@ class OrderStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-class OrderItem(msgspec.Struct, frozen=True, rename="camel"):
+class OrderItem(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """One line of an order: so many of a product, at the price it had."""
 
     product_id: int
@@ -33,10 +33,11 @@ class OrderItem(msgspec.Struct, frozen=True, rename="camel"):
 
     def __post_init__(self) -> None:
         """Keep amounts to two decimals, whatever the service sends."""
-        msgspec.structs.force_setattr(self, "unit_price", amount(self.unit_price))
+        if round(self.unit_price, 2) != self.unit_price:
+            msgspec.structs.force_setattr(self, "unit_price", amount(self.unit_price))
 
 
-class Order(Record, frozen=True, kw_only=True):
+class Order(Record, frozen=True, kw_only=True, gc=False):
     """An order. `total` is an amount in `currency`."""
 
     user_id: int
@@ -48,7 +49,8 @@ class Order(Record, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Keep amounts to two decimals, whatever the service sends."""
-        msgspec.structs.force_setattr(self, "total", amount(self.total))
+        if round(self.total, 2) != self.total:
+            msgspec.structs.force_setattr(self, "total", amount(self.total))
 
 
 UserOrders = Sequence[Order | SourceError]

@@ -24,7 +24,8 @@ class Product(Record, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Keep amounts to two decimals, whatever the service sends."""
-        msgspec.structs.force_setattr(self, "price", amount(self.price))
+        if round(self.price, 2) != self.price:
+            msgspec.structs.force_setattr(self, "price", amount(self.price))
 
 
 class Products(RestSource[Product]):

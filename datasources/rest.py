@@ -27,8 +27,11 @@ MAX_LIMIT = 200
 """So many items a page has at most."""
 
 
-class Record(msgspec.Struct, frozen=True, rename="camel"):
-    """The base of all records: an object with an id, of whose members only those we use are named."""
+class Record(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """The base of all records: an object with an id, of whose members only those we use are named.
+
+    Plain data, in which nothing leads back to itself: the garbage collector need not look at it.
+    """
 
     id: int
 

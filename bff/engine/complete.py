@@ -33,7 +33,7 @@ from bff.engine.plan import (
     Typename,
     objects_in,
 )
-from bff.engine.rows import begun_by
+from bff.engine.rows import Memo, begun_by
 from schema.loaded import Loaded, is_fresh
 
 Link = tuple[Any, str | int, Any, "Spot"]
@@ -152,11 +152,12 @@ def assemble(
     plan: Plan,
     *,
     rows: bool,
+    memo: Memo | None = None,
     is_awaitable: Callable[[Any], bool] = is_awaitable,
     is_async_iterable: Callable[[Any], bool] = is_async_iterable,
 ) -> Root:
-    """The functions for a plan. `rows`: with source generated for plain rows, which is worth it for what runs again."""
-    assembly = _Assembly(plan, rows, is_awaitable, is_async_iterable)
+    """The functions for a plan. `rows`: with source generated for plain rows, which is worth it for what runs again; they are remembered in `memo`."""
+    assembly = _Assembly(plan, rows, memo, is_awaitable, is_async_iterable)
     return Root({each.key: None for each in plan.root.fields}, [assembly.step(each) for each in plan.root.fields])
 
 
@@ -165,11 +166,13 @@ class _Assembly:
         self,
         plan: Plan,
         rows: bool,
+        memo: Memo | None,
         awaits: Callable[[Any], bool],
         iterates: Callable[[Any], bool],
     ) -> None:
         self._plan = plan
         self._rows = rows
+        self._memo = memo or Memo()
         self._awaits = awaits
         self._iterates = iterates
         # Kinds of values that are known to be just that: neither awaitable nor an error.
@@ -313,7 +316,7 @@ class _Assembly:
     def _is_row(self, shape: Shape) -> bool:
         """Whether an object of the shape is the same wherever it is shown: no part of it comes later or has a place."""
         inner = _inner(shape)
-        return self._rows and isinstance(inner, ObjectPlan) and not begun_by(inner)[1]
+        return self._rows and isinstance(inner, ObjectPlan) and not begun_by(inner, self._memo)[1]
 
     def _hints(self, field: FieldPlan, loaded: Any) -> list[Callable[[Any, Any], None]]:
         """What can be asked for as soon as the field's own key is known: it will be wanted whenever the field has a value.
@@ -398,7 +401,7 @@ class _Assembly:
 
         if not self._rows:
             return slowly
-        row, rest = begun_by(plan)
+        row, rest = begun_by(plan, self._memo)
         if row is None:
             return slowly
         left = set(map(id, rest))
@@ -501,7 +504,7 @@ class _Assembly:
         inner = of.of if isinstance(of, NonNull) else of
         if not self._rows or not isinstance(inner, ObjectPlan):
             return complete
-        row, rest = begun_by(inner)
+        row, rest = begun_by(inner, self._memo)
         if row is None:
             return complete
         if rest:

@@ -190,9 +190,7 @@ class _Walk:
             return listed if listed is not None else size_of(each.definition.extensions) or UNTOLD_SIZE
         return listed
 
-    def _note(
-        self, wave: int, key: Any, load: Load | None, request: str, keys: int | None, path: tuple[str, ...]
-    ) -> None:
+    def _note(self, wave: int, key: Any, load: Load | None, request: str, keys: int | None, path: tuple[str, ...]) -> None:
         while len(self._groups) < wave:
             self._groups.append({})
         group = self._groups[wave - 1].setdefault(key, _Group(load, request))

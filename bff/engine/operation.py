@@ -14,6 +14,7 @@ from bff.engine.arguments import Variables
 from bff.engine.compile import Refused, compile_operation, switch_values, switches
 from bff.engine.complete import Root, assemble
 from bff.engine.plan import Plan
+from bff.engine.rows import Memo
 
 MOST_PLANS = 16
 """So many plans an operation has at most: two to the power of four switches. Further ones are run by graphql-core."""
@@ -40,6 +41,7 @@ class Operation:
         fixed_cost: int | None = None,
         *,
         hide_suggestions: bool = False,
+        memo: Memo | None = None,
     ) -> None:
         self.schema = schema
         self.document = document
@@ -51,6 +53,7 @@ class Operation:
         self.hide_suggestions = hide_suggestions
         self.variables = Variables(schema, node.variable_definitions or (), hide_suggestions=hide_suggestions)
         self._switches = switches(document)
+        self._memo = memo
         self._plans: OrderedDict[tuple[Any, ...], Planned | Refused] = OrderedDict()
 
     def __repr__(self) -> str:
@@ -65,7 +68,7 @@ class Operation:
                 return _TOO_MANY
             found = self._plans[decided] = self._compile(given)
         elif type(found) is Planned and not found.has_rows:
-            found.root = assemble(found.plan, rows=True)
+            found.root = assemble(found.plan, rows=True, memo=self._memo)
             found.has_rows = True
         return found
 

@@ -5,7 +5,7 @@ held on to, and what is refused is not kept.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from graphql import (
 
 from bff.engine.explain import Explanation, explain
 from bff.engine.operation import Operation
+from bff.engine.rows import Memo
 from bff.errors import DocumentError, InvalidOperation, TooComplex
 from bff.gate.limits import CostModel, LimitOptions, check_shape, depth_of
 
@@ -53,13 +54,21 @@ class Prepared:
 
 
 class Plans:
-    """The documents that a variant knows."""
+    """The documents that a variant knows. `public`: the kinds of records that are no viewer's own."""
 
-    def __init__(self, schema: GraphQLSchema, limits: LimitOptions, *, introspection: bool) -> None:
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        limits: LimitOptions,
+        *,
+        introspection: bool,
+        public: Collection[type] = (),
+    ) -> None:
         self._schema = schema
         self._limits = limits
         self._cost = CostModel(schema)
         self._introspection = introspection
+        self._memo = Memo(public)
         # Made once: a rule made anew is another class to graphql-core.
         self._rules: tuple[type[ASTValidationRule], ...] = tuple(specified_rules)
         if not introspection:
@@ -144,7 +153,9 @@ class Plans:
         fragments: Mapping[str, FragmentDefinitionNode],
     ) -> Operation:
         fixed = None if self._cost.varies(node, fragments) else self._cost.of(node, fragments, {})
-        return Operation(self._schema, document, node, fragments, fixed, hide_suggestions=self.hide_suggestions)
+        return Operation(
+            self._schema, document, node, fragments, fixed, hide_suggestions=self.hide_suggestions, memo=self._memo
+        )
 
     def _keep(self, text: str, prepared: Prepared) -> None:
         self._known[text] = prepared

@@ -6,7 +6,7 @@ again, with graphql-core's rules; so a method of a row, which takes the object a
 """
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from graphql import (
@@ -30,20 +30,44 @@ class _NotPlain(Exception):
     """There is no row for this."""
 
 
-def row_of(plan: ObjectPlan) -> Row | None:
+class Memo:
+    """Rows that were made, by the record that they show: what many requests share is shown once.
+
+    Only of `kinds`: records that never change and are no viewer's own. A row is found by the very object, so whoever has not
+    got the record has not got its row. Bounded: when it is full it begins anew.
+    """
+
+    MOST = 4096
+
+    def __init__(self, kinds: Collection[type] = ()) -> None:
+        self.kinds = frozenset(kinds)
+        self.rows: dict[int, tuple[Any, Any, dict[str, Any]]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Memo {len(self.rows)} rows>"
+
+    def keep(self, record: Any, row: Row, key: int, shown: dict[str, Any]) -> dict[str, Any]:
+        """Remember a row, and give it back."""
+        if len(self.rows) >= self.MOST:
+            self.rows.clear()
+        self.rows[key] = (record, row, shown)
+        return shown
+
+
+def row_of(plan: ObjectPlan, memo: Memo) -> Row | None:
     """The function of a plain row; None where the object isn't one."""
-    row, rest = begun_by(plan)
+    row, rest = begun_by(plan, memo)
     return None if rest else row
 
 
-def begun_by(plan: ObjectPlan) -> tuple[Row | None, Sequence[FieldPlan]]:
+def begun_by(plan: ObjectPlan, memo: Memo) -> tuple[Row | None, Sequence[FieldPlan]]:
     """The function that makes an object with its plain fields, and null for the rest; and the rest.
 
     None where nothing is plain.
     """
     if not plan.fields or plan.type.is_type_of is not None:
         return None, plan.fields
-    writer = _Writer()
+    writer = _Writer(memo)
     members, rest = [], []
     for each in plan.fields:
         shown = writer.field(each, "o")
@@ -52,21 +76,34 @@ def begun_by(plan: ObjectPlan) -> tuple[Row | None, Sequence[FieldPlan]]:
             rest.append(each)
     if len(rest) == len(plan.fields):
         return None, rest
-    return writer.function("{" + ", ".join(members) + "}"), rest
+    return writer.function("{" + ", ".join(members) + "}", is_whole=not rest), rest
 
 
 class _Writer:
     """Writes a function's body: a line for each value that is read and checked, and in the end one display."""
 
-    def __init__(self) -> None:
+    def __init__(self, memo: Memo) -> None:
+        self._memo = memo
         self._lines: list[str] = []
         self._names: dict[str, Any] = {}
 
-    def function(self, display: str) -> Row:
+    def function(self, display: str, *, is_whole: bool) -> Row:
+        """`is_whole`: nothing is put into the row later, so that it may stand in several answers as it is."""
         # An error may have members of the names that are read, and a method may not mind null.
         lines = ["if o is None or isinstance(o, Exception): return None", *self._lines]
         body = "\n".join(f"        {line}" for line in lines)
-        text = f"def row(o):\n    try:\n{body}\n    except Exception:\n        return None\n    return {display}\n"
+        made = f"    try:\n{body}\n    except Exception:\n        return None\n"
+        if is_whole and self._memo.kinds:
+            kinds, rows, keep = map(self._given, (self._memo.kinds, self._memo.rows, self._memo.keep))
+            key = f"id(o) ^ {id(self)}"
+            text = (
+                f"def row(o):\n    remembered = type(o) in {kinds}\n    if remembered:\n"
+                f"        hit = {rows}.get({key})\n"
+                f"        if hit is not None and hit[0] is o and hit[1] is row: return hit[2]\n"
+                f"{made}    return {keep}(o, row, {key}, {display}) if remembered else {display}\n"
+            )
+        else:
+            text = f"def row(o):\n{made}    return {display}\n"
         exec(compile(text, "<row>", "exec"), self._names)  # noqa: S102 - written here, of names that GraphQL allows
         row: Row = self._names["row"]
         return row
@@ -104,7 +141,7 @@ class _Writer:
         if isinstance(inner, ListOf):
             item = inner.of.of if isinstance(inner.of, NonNull) else inner.of
             if isinstance(item, ObjectPlan):
-                row = row_of(item)
+                row = row_of(item, self._memo)
                 if row is None:
                     raise _NotPlain
                 rows = self._local()
@@ -115,7 +152,7 @@ class _Writer:
         raise _NotPlain
 
     def _part(self, plan: ObjectPlan, value: str) -> str:
-        row = row_of(plan)
+        row = row_of(plan, self._memo)
         if row is None:
             raise _NotPlain
         part = self._local()

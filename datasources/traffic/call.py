@@ -1,6 +1,7 @@
 """What runs through the stack: a call on its way down, a reply on its way up."""
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -129,8 +130,7 @@ def request_headers(call: Call, timeout_s: float | None = None) -> tuple[tuple[s
     if timeout_s is not None:
         headers.append(("X-Request-Timeout-Ms", str(max(int(timeout_s * 1000), 1))))
     if call.identity and caller.identity is not None:
-        # A `sub` may be any string; what can't stand in a header is percent-encoded (RFC 9110, section 5.5).
-        headers.append(("X-User-ID", quote(caller.identity.user_id, safe=_VISIBLE, errors="surrogatepass")))
+        headers.append(("X-User-ID", _in_header(caller.identity.user_id)))
         headers.append(("Authorization", caller.identity.authorization))
     if call.body is not None:
         headers.append(("Content-Type", "application/json"))
@@ -139,3 +139,9 @@ def request_headers(call: Call, timeout_s: float | None = None) -> tuple[tuple[s
     if call.validator is not None:
         headers.append(("If-None-Match", call.validator))
     return tuple(headers)
+
+
+@lru_cache(maxsize=1024)
+def _in_header(user_id: str) -> str:
+    """A `sub` may be any string; what can't stand in a header is percent-encoded (RFC 9110, section 5.5)."""
+    return quote(user_id, safe=_VISIBLE, errors="surrogatepass")

@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 
-class WireRequest(msgspec.Struct, frozen=True):
+class WireRequest(msgspec.Struct, frozen=True, gc=False):
     """One HTTP request, whole."""
 
     method: str
@@ -21,7 +21,7 @@ class WireRequest(msgspec.Struct, frozen=True):
     body: bytes | None = None
 
 
-class WireReply(msgspec.Struct, frozen=True):
+class WireReply(msgspec.Struct, frozen=True, gc=False):
     """One HTTP answer, whole. Header names are in lower case; of a repeated one the values are joined by commas."""
 
     status: int
