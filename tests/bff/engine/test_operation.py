@@ -1,0 +1,84 @@
+"""Operations and their plans: how many there are, when they are made, and what has none."""
+
+from typing import Any
+
+import pytest
+from graphql import build_schema, parse
+
+from bff.engine.answer import Answer, begin
+from bff.engine.compile import MOST_FIELDS, Refused
+from bff.engine.operation import MOST_PLANS, Operation, Planned
+from tests.schema.shop import Shop, schemas
+
+
+def of(document: str, schema: Any = None) -> Operation:
+    """The operation of a document, fragments and all."""
+    parsed: Any = parse(document)
+    fragments = {each.name.value: each for each in parsed.definitions[1:]}
+    return Operation(schema or schemas()["web"], parsed, parsed.definitions[0], fragments)
+
+
+def test_a_plan_is_made_once_and_its_rows_at_second_sight() -> None:
+    """The first run costs no generated source; the second has it; the plan is the same."""
+    operation = of("{ me { id } }")
+    first = operation.planned({}, {})
+    assert isinstance(first, Planned)
+    assert not first.has_rows
+    plan = first.plan
+    again = operation.planned({}, {})
+    assert again is first
+    assert again.has_rows
+    assert again.plan is plan
+
+
+def test_each_answer_to_the_switches_has_its_plan() -> None:
+    """The same values, the same plan; other values, another; other variables have no say."""
+    operation = of("query ($a: Boolean!, $n: Int) { me { id @skip(if: $a) orders(first: $n) { id } } }")
+    one = operation.planned({"a": True, "n": 1}, {"a": True, "n": 1})
+    assert operation.planned({"a": True, "n": 2}, {"a": True, "n": 2}) is one
+    other = operation.planned({"a": False}, {"a": False})
+    assert other is not one
+    assert "id ID!" not in one.plan.text().split("orders")[0]  # type: ignore[union-attr]
+
+
+async def test_the_number_of_plans_is_bounded() -> None:
+    """Beyond it graphql-core answers, and rightly."""
+    names = "abcdef"
+    declared = ", ".join(f"${name}: Boolean!" for name in names)
+    fields = " ".join(f"{name}: id @include(if: ${name})" for name in names)
+    operation = of(f"query ({declared}) {{ me {{ {fields} }} }}")
+    reasons = []
+    for number in range(2 ** len(names)):
+        values = {name: bool(number >> at & 1) for at, name in enumerate(names)}
+        answer = begin(operation, values, Shop().context("web", "1"))
+        answer = answer if isinstance(answer, Answer) else await answer
+        assert set(answer.payload["data"]["me"]) == {name for name, shown in values.items() if shown}
+        reasons.append(answer.by)
+    assert reasons == ["plan"] * MOST_PLANS + ["variants"] * (len(reasons) - MOST_PLANS)
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        ("query ($a: Boolean) { me @include(if: $a) { id } }", "directive"),
+        ("query @experimental_disableErrorPropagation { me { id } }", "directive"),
+        ("{ me { ... @defer { id } } }", "directive"),
+        ("subscription { x }", "subscription"),
+        ("{ " + " ".join(f"a{number}: __typename" for number in range(MOST_FIELDS + 1)) + " }", "size"),
+    ],
+    ids=["a switch without a value", "error propagation", "defer", "subscription", "size"],
+)
+def test_what_no_plan_takes_says_why(document: str, reason: str) -> None:
+    """One of a few words, which the metric counts."""
+    refused = of(document).planned({}, {})
+    assert isinstance(refused, Refused)
+    assert refused.reason == reason
+
+
+def test_a_fragment_bomb_is_refused_before_it_grows() -> None:
+    """What would be a plan of a million fields stops at the bound."""
+    bomb = " ".join(f"fragment F{n} on T {{ a {{ ...F{n + 1} }} b {{ ...F{n + 1} }} }}" for n in range(30))
+    schema = build_schema("type Query { t: T } type T { a: T b: T id: ID }")
+    refused = of(f"{{ t {{ ...F0 }} }} {bomb} fragment F30 on T {{ id }}", schema).planned({}, {})
+    assert isinstance(refused, Refused)
+    assert refused.reason == "size"
