@@ -32,21 +32,29 @@ Batch = Callable[[Sequence[K]], Awaitable[Mapping[K, V | Stale | Exception]]]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How a loader asks: which source, with what request, and for how many keys in one call."""
+    """How a loader asks.
+
+    Attributes:
+        source: which one.
+        request: the request in general.
+        keys_a_call: for how many keys at most one call asks.
+        by_arguments: whether fields with other arguments are another question, and so calls of their own.
+    """
 
     source: str
     request: str
     keys_a_call: int
+    by_arguments: bool = False
 
 
 LOADS: Mapping[str, Load] = {
     "user": Load("users", "GET /users?ids=", MAX_IDS),
     "order": Load("orders", "GET /orders?ids=", MAX_IDS),
     "product": Load("products", "GET /products?ids=", MAX_IDS),
-    "user_orders": Load("orders", "GET /orders?userIds=&limit=", MAX_IDS),
-    "users_page": Load("users", "GET /users?limit=", 1),
-    "orders_page": Load("orders", "GET /orders?limit=", 1),
-    "products_page": Load("products", "GET /products?limit=", 1),
+    "user_orders": Load("orders", "GET /orders?userIds=&limit=", MAX_IDS, by_arguments=True),
+    "users_page": Load("users", "GET /users?limit=", 1, by_arguments=True),
+    "orders_page": Load("orders", "GET /orders?limit=", 1, by_arguments=True),
+    "products_page": Load("products", "GET /products?limit=", 1, by_arguments=True),
 }
 """The loaders' ways of asking, by name."""
 

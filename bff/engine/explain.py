@@ -90,8 +90,10 @@ class Explanation:
     def as_text(self) -> str:
         """For people."""
         name = self.operation or "(unnamed)"
+        own = sum(asked.source is None for wave in self.waves for asked in wave)
+        besides = f", and what {_number(own, 'resolver')} may ask" if own else ""
         lines = [
-            f"{self.kind} {name}: {_number(len(self.waves), 'wave')}, at most {_number(self.calls, 'call')}",
+            f"{self.kind} {name}: {_number(len(self.waves), 'wave')}, at most {_number(self.calls, 'call')}{besides}",
             f"cost {self.cost} of {self.cost_limit}, depth {self.depth} of {self.depth_limit}",
         ]
         if not self.plan:
@@ -159,7 +161,9 @@ class _Walk:
             is_ahead = ahead is not None and ahead.loader == parent
             # Its key is known as soon as its parent's is: then it goes out together with it.
             wave = wave if is_ahead else wave + 1
-            self._note(wave, (loader, each.arguments.text()), LOADS[loader], LOADS[loader].request, times, path)
+            load = LOADS[loader]
+            group = (loader, each.arguments.text() if load.by_arguments else "")
+            self._note(wave, group, load, load.request, times, path)
         elif self._waits(source):
             wave += 1
             name = f"{each.parent}.{each.name}"

@@ -1,5 +1,6 @@
 """The commands, called in this process: what they print where, and their exit codes. As processes: scenarios."""
 
+import json
 import logging
 import os
 import re
@@ -307,3 +308,45 @@ def test_an_address_that_is_none_is_said() -> None:
 def test_demo_services_need_three_ports(port: str) -> None:
     """Of which the last is 65535 at most: it once ended in a traceback."""
     assert refused("demo-services", "--port", port)[-1].startswith("Error: Invalid value for '--port'")
+
+
+# explain
+
+
+def test_explain_says_what_will_be_asked_for(place: Path) -> None:
+    """From a file, for people and for machines; the plan if it is wanted."""
+    file = place / "account.graphql"
+    file.write_text("query ($id: ID!) { user(id: $id) { name orders { id } } }")
+    told = bff("explain", "web", str(file), "--variables", '{"id": "1"}')
+    assert told.exit_code == 0
+    assert told.stdout.startswith("query (unnamed): 1 wave, at most 2 calls\ncost 21 of 5000, depth 3 of 12\nwave 1\n")
+    told = bff("explain", "web", str(file), "--variables", '{"id": "1"}', "--plan")
+    assert "name String <- .name" in told.stdout
+    told = bff("explain", "web", str(file), "--variables", '{"id": "1"}', "--json")
+    assert json.loads(told.stdout)["calls"] == 2
+
+
+def test_explain_takes_standard_input_and_one_of_several_operations() -> None:
+    """`-`, and a name."""
+    document = "query A { me { id } } query B { __typename }"
+    result = CliRunner().invoke(main, ["explain", "web", "-", "--operation", "B"], input=document)
+    assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "query B: 0 waves, at most 0 calls")
+
+
+@pytest.mark.parametrize(
+    ("document", "arguments", "line"),
+    [
+        ("{ me {", [], "1:7: Syntax Error: Expected Name, found <EOF>."),
+        ("{ me { nope } }", [], "1:8: Cannot query field 'nope' on type 'User'. Did you mean 'name'?"),
+        ("query ($id: ID!) { user(id: $id) { id } }", [], "1:8: Variable '$id' has invalid value"),
+        ("{ me { id } }", ["--variables", "[]"], "variables: expected a JSON object"),
+        ("{ me { id } }", ["--operation", "X"], "There is no operation of that name in the document."),
+        ("{ products(first: 100) { nodes { id } } }", [], "The document's cost: 100, allowed are 7."),
+    ],
+)
+def test_explain_says_what_is_wrong(document: str, arguments: list[str], line: str) -> None:
+    """A line on standard error, and exit code 1."""
+    command = ["explain", "web", "-", *arguments]
+    result = CliRunner().invoke(main, command, input=document, env={"BFF_VARIANTS__WEB__LIMITS__COST": "7"})
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"bff: {line}")

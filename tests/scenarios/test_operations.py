@@ -51,6 +51,7 @@ def test_metrics_tell_requests_calls_and_breakers(start_gateway: StartGateway, s
         'bff_requests_total{outcome="ok",variant="web"} 1.0',
         'bff_requests_total{outcome="partial",variant="web"} 2.0',
         'bff_requests_total{outcome="refused",variant="mobile"} 1.0',
+        'bff_operations_total{by="plan",variant="web"} 3.0',
         'bff_upstream_calls_total{outcome="ok",source="users"} 3.0',
         'bff_upstream_calls_total{outcome="ok",source="orders"} 1.0',
         'bff_upstream_calls_total{outcome="bad_answer",source="orders"} 1.0',

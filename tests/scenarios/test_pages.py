@@ -134,3 +134,22 @@ def test_a_cursor_that_is_none_is_bad_input(gateway: RunningGateway) -> None:
     for after in ("nonsense", "WyJtYWRlLXVwIiwwXQ"):
         answer = gateway.ask("web", "query ($after: String) { products(after: $after) { totalCount } }", {"after": after})
         assert answer["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+def test_an_operation_is_explained_to_those_who_explore(dev_gateway: RunningGateway) -> None:
+    """Where GraphiQL is served, a request may ask what an operation would ask for; nothing of it is run."""
+    body = {"query": ACCOUNT, "variables": {"id": "1"}, "extensions": {"explain": True}}
+    answer = dev_gateway.http.post(f"{dev_gateway.url}/web/graphql", json=body).json()
+    assert answer["data"] is None
+    told = answer["extensions"]["explain"]
+    assert [[asked["source"] for asked in wave] for wave in told["waves"]] == [["users", "orders"], ["products"]]
+    assert told["text"].startswith("query Account: 2 waves, at most 3 calls\n")
+    refused = dev_gateway.http.post(f"{dev_gateway.url}/web/graphql", json={**body, "variables": {}}).json()
+    assert refused["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+def test_in_production_an_operation_is_run_and_not_explained(gateway: RunningGateway) -> None:
+    """What the gateway knows of its services is not told to just anybody."""
+    body = {"query": "{ __typename }", "extensions": {"explain": True}}
+    answer = gateway.http.post(f"{gateway.url}/web/graphql", json=body).json()
+    assert answer == {"data": {"__typename": "Query"}}

@@ -351,3 +351,70 @@ def test_admin_must_match_exactly(role: str) -> None:
 def test_an_authenticator_does_not_tell_its_secret() -> None:
     """Its repr is fit for a log."""
     assert repr(Authenticator(PLAIN)) == "Authenticator(HS256)"
+
+
+# What is known of a token
+
+
+class Watched(Authenticator):
+    """Counts how often a token is really looked into."""
+
+    looked = 0
+
+    def _verify(self, token: str) -> dict[str, Any]:
+        self.looked += 1
+        return super()._verify(token)
+
+
+def test_a_good_token_is_verified_once() -> None:
+    """From then on it is known; another one, and the same with a letter changed, is looked into by itself."""
+    authenticator = Watched(PLAIN)
+    good = bearer(token())
+    first = authenticator.authenticate(good)
+    assert authenticator.authenticate(good) is first
+    assert authenticator.looked == 1
+    other = authenticator.authenticate(bearer(token(sub="2")))
+    assert other is not None
+    assert other.viewer == Viewer("2")
+    with pytest.raises(InvalidToken):
+        authenticator.authenticate([good[0][:-2] + (b"AA" if good[0][-2:] != b"AA" else b"BB")])
+    assert authenticator.looked == 3
+
+
+def test_a_known_token_expires_all_the_same() -> None:
+    """Known until its own time and the leeway are over, and not a moment longer."""
+    now = time.time()
+    clock = [now]
+    authenticator = Watched(PLAIN, lambda: clock[0])
+    short = bearer(token(exp=int(now) + 60))
+    authenticator.authenticate(short)
+    clock[0] = int(now) + 60 + LEEWAY_S - 0.1
+    authenticator.authenticate(short)
+    assert authenticator.looked == 1
+    clock[0] = int(now) + 60 + LEEWAY_S
+    authenticator.authenticate(short)  # by the real clock it is still good: what counts is that it was looked into
+    assert authenticator.looked == 2
+
+
+def test_a_bad_token_is_never_known() -> None:
+    """It is refused each time, for its own reason."""
+    authenticator = Watched(PLAIN)
+    expired = bearer(token(exp=int(time.time()) - 3600))
+    for _ in range(2):
+        with pytest.raises(InvalidToken, match="expired"):
+            authenticator.authenticate(expired)
+    assert authenticator.looked == 2
+
+
+def test_the_number_of_known_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that has rested longest goes; no token is among what is kept, only its hash."""
+    monkeypatch.setattr("bff.gate.auth._MOST_KNOWN", 2)
+    authenticator = Watched(PLAIN)
+    one, two, three = (bearer(token(sub=sub)) for sub in "123")
+    for each in (one, two, one, three, one):
+        authenticator.authenticate(each)
+    assert authenticator.looked == 3
+    authenticator.authenticate(two)
+    assert authenticator.looked == 4
+    assert len(authenticator._known) == 2
+    assert all(len(key) == 32 for key in authenticator._known)

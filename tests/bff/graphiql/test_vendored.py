@@ -7,7 +7,7 @@ import pytest
 
 from bff.graphiql.static import FOLDER
 
-_OURS = {"VENDORED.md", "page.js", "page.css", "token.js", "transport.js", "examples.js", "icon.svg"}
+_OURS = {"VENDORED.md", "page.js", "page.css", "token.js", "transport.js", "examples.js", "explain.js", "icon.svg"}
 
 
 def _checksums() -> dict[str, str]:

@@ -1,0 +1,38 @@
+"""Counters and histograms, as Prometheus reads them."""
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from bff.observe.tally import Spread, Tally
+
+
+def samples(registry: CollectorRegistry) -> dict[tuple[str, tuple[str, ...]], float]:
+    """What stands in the text, by name and labels' values."""
+    families = text_string_to_metric_families(generate_latest(registry).decode())
+    return {
+        (sample.name, tuple(sample.labels[name] for name in sorted(sample.labels, reverse=True))): sample.value for family in families for sample in family.samples
+    }
+
+
+def test_a_tally_counts_by_labels() -> None:
+    """Each combination by itself; what never came is not there."""
+    registry = CollectorRegistry()
+    tally = Tally("things", "Things.", ["kind", "how"], registry)
+    for labels in (("a", "x"), ("a", "x"), ("b", "x")):
+        tally.count(*labels)
+    assert samples(registry) == {("things_total", ("a", "x")): 2, ("things_total", ("b", "x")): 1}
+
+
+def test_a_spread_has_buckets_that_add_up() -> None:
+    """A value on a bucket's bound is in it; the last bucket has all; sum and count are right."""
+    registry = CollectorRegistry()
+    spread = Spread("took_seconds", "How long.", ["what"], (0.1, 1.0), registry)
+    for seconds in (0.05, 0.1, 0.5, 7.0):
+        spread.observe(seconds, "a")
+    assert samples(registry) == {
+        ("took_seconds_bucket", ("a", "0.1")): 2,
+        ("took_seconds_bucket", ("a", "1.0")): 3,
+        ("took_seconds_bucket", ("a", "+Inf")): 4,
+        ("took_seconds_count", ("a",)): 4,
+        ("took_seconds_sum", ("a",)): 7.65,
+    }
