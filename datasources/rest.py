@@ -166,7 +166,8 @@ class RestSource(Generic[R]):
 
     def _read(self, caller: Caller, query: Mapping[str, str | None], decode: Callable[[bytes], Any], **options: Any) -> Call:
         pairs = [(name, value) for name, value in query.items() if value is not None]
-        target = f"{self.path}?{'&'.join([f'{name}={value if _is_plain(value) else quote_plus(value)}' for name, value in pairs])}"
+        parameters = [f"{name}={value if _is_plain(value) else quote_plus(value)}" for name, value in pairs]
+        target = f"{self.path}?{'&'.join(parameters)}"
         return Call("GET", self.path, target, caller, decode, identity=self._forward_identity, **options)
 
     async def _write(

@@ -23,7 +23,7 @@ class PageKey:
 
 
 class Entry(msgspec.Struct, Generic[R], frozen=True):
-    """An item of a connection, `skip` items behind the service's cursor `page`. `node` is an error where it can't be read."""
+    """An item of a connection, `skip` items behind the service's cursor `page`. `node` may be the error in its place."""
 
     page: str | None
     skip: int

@@ -1,4 +1,4 @@
-"""An operation of a document that has been found good, and the plans it has: one for each answer to its `@skip` and `@include`.
+"""An operation of a document that has been found good, and its plans: one for each answer to its `@skip` and `@include`.
 
 Compiled once, when it is first asked for; what is asked for again gets its plain rows generated. Holds nothing of a request.
 """
@@ -12,7 +12,8 @@ from graphql import DocumentNode, FragmentDefinitionNode, GraphQLSchema, Operati
 
 from bff.engine.arguments import Variables
 from bff.engine.compile import Refused, compile_operation, switch_values, switches
-from bff.engine.complete import Root, assemble
+from bff.engine.complete import assemble
+from bff.engine.links import Root
 from bff.engine.plan import Plan
 from bff.engine.rows import Memo
 

@@ -1,4 +1,4 @@
-"""A plan: what it takes to answer one operation, worked out before anybody asks. A frozen value; nothing of a request is in it.
+"""A plan: what it takes to answer one operation, worked out before anybody asks. A frozen value, without any request.
 
 It follows the shape of the answer: an object has fields in the order in which they are shown, each with where its value
 comes from (`Source`), its arguments, and how the value is completed (`Shape`). `text` writes it down.

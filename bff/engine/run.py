@@ -17,7 +17,7 @@ from graphql.pyutils.is_awaitable import is_awaitable
 from graphql.type import GraphQLResolveInfoHelpers
 
 from bff.engine.arguments import NO_VARIABLES
-from bff.engine.complete import PENDING, Link, Root, Wants
+from bff.engine.links import PENDING, Link, Root, Wants
 from bff.engine.plan import FieldPlan, Method, Plan
 from datasources.loop import running_loop
 from schema.loaded import is_fresh
@@ -174,7 +174,7 @@ class Run:
             settled.set_result(None)
 
     async def _rise(self) -> None:
-        """Let nulls go up, two turns later than they came: what comes in the meantime still has its say, as with graphql-core."""
+        """Let nulls go up, two turns after they came: what comes in the meantime has its say, as with graphql-core."""
         for _ in range(2):
             await asyncio.sleep(0)
         rising, self._rising = self._rising, []

@@ -22,7 +22,11 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"id": "1"},
     ),
     "me-ahead": ("web", "{ me { name orders(first: 3, status: PAID) { id } } }", {}),
-    "catalogue": ("web", "{ products(first: 100) { totalCount edges { cursor node { id name inStock } } pageInfo { endCursor } } }", {}),
+    "catalogue": (
+        "web",
+        "{ products(first: 100) { totalCount edges { cursor node { id name inStock } } pageInfo { endCursor } } }",
+        {},
+    ),
     "search": (
         "web",
         "query ($text: String, $n: Int = 5) { products(first: $n, search: $text) { nodes { id imageUrl(width: 64) } } }",
@@ -41,12 +45,14 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "sources": ("admin", "{ sources { name breaker forced instances { number healthy state } } }", {}),
     "place-order": (
         "web",
-        "mutation Buy($input: PlaceOrderInput!) { placeOrder(input: $input) { order { id user { name } } userErrors { code } } }",
+        "mutation Buy($input: PlaceOrderInput!) { placeOrder(input: $input) "
+        "{ order { id user { name } } userErrors { code } } }",
         {"input": {"items": []}},
     ),
     "two-writes": (
         "admin",
-        'mutation { a: cancelOrder(id: "1") { order { id } } b: updateOrderStatus(id: "2", status: PAID) { order { status } } }',
+        'mutation { a: cancelOrder(id: "1") { order { id } } '
+        'b: updateOrderStatus(id: "2", status: PAID) { order { status } } }',
         {},
     ),
     "introspection": ("web", '{ __type(name: "User") { name fields { name } } }', {}),

@@ -37,7 +37,10 @@ async def answered(document: str, context: Context, variables: dict[str, Any] | 
 async def test_a_levels_keys_are_one_batch_over_aliases_and_lists() -> None:
     """Products of two aliased orders and all of their items: one call, each key once."""
     shop = Shop()
-    query = '{ a: order(id: "1") { items { product { id } } } b: order(id: "2") { items { x: product { name } y: product { id } } } }'
+    query = """{
+        a: order(id: "1") { items { product { id } } }
+        b: order(id: "2") { items { x: product { name } y: product { id } } }
+    }"""
     answer = await answered(query, shop.context("web", "1"))
     assert answer.codes == []
     assert shop.orders.calls == [("get_many", (1, 2))]
@@ -88,7 +91,9 @@ async def test_a_users_orders_are_asked_for_with_the_user(root: str) -> None:
     shop = Shop()
     Together(shop)
     head = "query ($id: ID!)" if "$id" in root else ""
-    answer = await answered(f"{head} {{ u: {root} {{ name orders(first: 2) {{ id }} }} }}", shop.context("web", "1"), {"id": "1"})
+    answer = await answered(
+        f"{head} {{ u: {root} {{ name orders(first: 2) {{ id }} }} }}", shop.context("web", "1"), {"id": "1"}
+    )
     assert answer.payload["data"] == {"u": {"name": "User 1", "orders": [{"id": "5"}, {"id": "4"}]}}
     assert shop.orders.calls == [("of_users", (1,), 2, None)]
 

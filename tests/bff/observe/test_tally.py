@@ -10,7 +10,9 @@ def samples(registry: CollectorRegistry) -> dict[tuple[str, tuple[str, ...]], fl
     """What stands in the text, by name and labels' values."""
     families = text_string_to_metric_families(generate_latest(registry).decode())
     return {
-        (sample.name, tuple(sample.labels[name] for name in sorted(sample.labels, reverse=True))): sample.value for family in families for sample in family.samples
+        (sample.name, tuple(sample.labels[name] for name in sorted(sample.labels, reverse=True))): sample.value
+        for family in families
+        for sample in family.samples
     }
 
 

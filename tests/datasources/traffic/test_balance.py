@@ -62,7 +62,7 @@ class Rig:
         self.ends: dict[str, MakeError | asyncio.Event] = {}
         self.endings: dict[asyncio.Event, MakeError | None] = {}
         instances = [InstanceOptions(url(number), weight) for number, weight in enumerate(weights, start=1)]
-        chance = picks or random.Random(7).random  # noqa: S311 - chance that can be repeated
+        chance = picks or random.Random(7).random
         self.balance = Balance("users", instances, self._attempt, self.heard, options, self.clock, chance)
 
     async def _attempt(self, call: Call, instance: Instance) -> Reply:

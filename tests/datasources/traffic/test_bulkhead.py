@@ -225,7 +225,7 @@ async def test_the_deadline_does_not_cut_off_what_runs(loop_clock: Clock) -> Non
 @pytest.mark.parametrize("seed", range(12))
 async def test_no_place_is_ever_lost(loop_clock: Clock, seed: int) -> None:
     """However calls come, end, fail, give up and run out of time: the limits hold, the order holds, no place leaks."""
-    chance = random.Random(seed)  # noqa: S311 - the same run every time
+    chance = random.Random(seed)
     limit = seed % 4 + 1
     ward = Ward(loop_clock, limit, chance.randint(0, 6))
     tasks: list[asyncio.Task[Reply]] = []

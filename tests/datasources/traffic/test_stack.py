@@ -283,7 +283,7 @@ async def test_whoever_gives_up_leaves_nothing_behind(clock: Clock, half_open: b
 @pytest.mark.parametrize("seed", range(6))
 async def test_no_storm_leaves_anything_behind(loop_clock: Clock, seed: int) -> None:
     """Answers, failures, hangs, cancellations and deadlines in any order: in the end all places and permits are there."""
-    chance = random.Random(seed)  # noqa: S311 - the same run every time
+    chance = random.Random(seed)
     running = 0
 
     async def any_fate(_: WireRequest) -> WireReply:

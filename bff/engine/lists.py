@@ -1,0 +1,120 @@
+"""Lists: each item is completed at its own place, and lost alone where null may stand in its place."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from graphql import GraphQLError, Undefined
+from graphql.pyutils import is_iterable
+
+from bff.engine.links import PENDING, Complete, Kinds, Link, Spot, Step
+from bff.engine.plan import FieldPlan, NonNull, Shape
+from bff.engine.rows import Row
+
+
+class Items:
+    """What completes a field's lists, or the lists in its lists. Made once an operation."""
+
+    def __init__(
+        self,
+        field: FieldPlan,
+        of: Shape,
+        complete_item: Complete,
+        kinds: Kinds,
+        iterates: Callable[[Any], bool],
+    ) -> None:
+        self._field = field
+        self._spot = Spot(field, nullable=not isinstance(of, NonNull), typename=None)
+        self._complete_item = complete_item
+        self._kinds = kinds
+        self._iterates = iterates
+
+    def complete(self, value: Any, link: Link, run: Any) -> Any:
+        """Any value that is to be a list."""
+        if value is None or value is Undefined:
+            return None
+        if isinstance(value, Exception):
+            raise value
+        if type(value) not in {list, tuple}:
+            if self._iterates(value):
+                run.later(self._each(value, link, run), lambda out: out, link)
+                return PENDING
+            if not is_iterable(value):
+                where = f"'{self._field.parent}.{self._field.name}'"
+                raise GraphQLError(f"Expected Iterable, but did not find one for field {where}.")
+        out: list[Any] = []
+        items = iter(value)
+        try:
+            for item in items:
+                self._put(item, out, link, run)
+        except Exception:
+            # What is left of it would never be awaited.
+            with suppress(Exception):
+                run.abandon(each for each in items if self._kinds.is_awaitable(each))
+            raise
+        return out
+
+    def rows(self, row: Row) -> Complete:
+        """What completes lists of plain rows: at once, or on any surprise item by item."""
+
+        def complete(value: Any, link: Link, run: Any) -> Any:
+            if type(value) in {list, tuple}:
+                out = [row(item) for item in value]
+                if None not in out:
+                    return out
+            return self.complete(value, link, run)
+
+        return complete
+
+    def begun(self, row: Row, steps: Sequence[Step]) -> Complete:
+        """What completes lists of objects that begin as rows, and have fields for which `steps` are needed."""
+        put, spot = self._put, self._spot
+
+        def complete(value: Any, link: Link, run: Any) -> Any:
+            if type(value) not in {list, tuple}:
+                return self.complete(value, link, run)
+            out: list[Any] = []
+            for item in value:
+                shown = row(item)
+                if shown is None:
+                    put(item, out, link, run)
+                    continue
+                place = (link, len(out), out, spot)
+                try:
+                    for step in steps:
+                        step(item, place, shown, run)
+                except Exception as error:  # noqa: BLE001 - whatever a resolver raises is its item's error
+                    run.failed(error, place)
+                    shown = None
+                out.append(shown)
+            return out
+
+        return complete
+
+    def _put(self, item: Any, out: list[Any], link: Link, run: Any) -> None:
+        place = (link, len(out), out, self._spot)
+        complete = self._complete_item
+        if self._kinds.is_awaitable(item):
+            out.append(None)
+            run.later(item, lambda come: complete(come, place, run), place)
+            return
+        try:
+            completed = complete(item, place, run)
+        except Exception as error:  # noqa: BLE001 - whatever a resolver raises is its item's error
+            run.failed(error, place)
+            completed = None
+        out.append(None if completed is PENDING else completed)
+
+    async def _each(self, iterable: Any, link: Link, run: Any) -> list[Any]:
+        iterator = iterable.__aiter__()
+        out: list[Any] = []
+        try:
+            async for item in iterator:
+                self._put(item, out, link, run)
+        except Exception:
+            close = getattr(iterator, "aclose", None)
+            if close is not None:
+                with suppress(Exception):
+                    await close()
+            raise
+        return out
