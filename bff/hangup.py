@@ -36,6 +36,7 @@ class UntilGone:
         self._timer.cancel()
         if self._watching is not None:
             self._watching.cancel()
+            self._watching = None  # it leads back here, and would wait for the garbage collector
         # Somebody else may have cancelled as well (the server, as it stops): then that goes on.
         if self._gone and self._task.uncancel() <= self._cancelled_before and kind is asyncio.CancelledError:
             raise ClientGone from error

@@ -233,8 +233,11 @@ class Loaders:
         return Loader(self._pages(self._sources.products, "product"), self._work)
 
     def close(self) -> None:
-        """Stop what is still under way: the operation it was for has ended."""
+        """Stop what is still under way: the operation it was for has ended. What was loaded is let go of."""
         self._work.end()
+        for name in LOADS:
+            # Loaders lead back to this object: left alone, each request would wait for the garbage collector.
+            self.__dict__.pop(name, None)
 
     async def _load_user_orders(self, keys: Sequence[UserOrdersKey]) -> Mapping[UserOrdersKey, Any]:
         groups: dict[tuple[int, OrderStatus | None], list[UserOrdersKey]] = {}

@@ -15,7 +15,7 @@ from graphql.pyutils.is_awaitable import is_async_iterable, is_awaitable
 from bff.engine.links import PENDING, Complete, Execution, Kinds, Link, Root, Step
 from bff.engine.lists import Items
 from bff.engine.plan import Abstract, FieldPlan, Leaf, ListOf, NonNull, ObjectPlan, Plan, Shape
-from bff.engine.rows import Memo, begun_by
+from bff.engine.rows import Memo, NoRows, Row, Rows
 from bff.engine.steps import Steps
 
 
@@ -50,8 +50,8 @@ class _Assembly:
         iterates: Callable[[Any], bool],
     ) -> None:
         self._plan = plan
-        self._rows = rows
-        self._memo = memo or Memo()
+        self._rows = Rows(memo or Memo()) if rows else NoRows()
+        self._made: dict[int, tuple[Row | None, Sequence[Step]]] = {}
         self._iterates = iterates
         self._kinds = Kinds(awaits)
         self._steps = Steps(self._kinds, self.shape, self._is_row)
@@ -60,7 +60,10 @@ class _Assembly:
     def _is_row(self, shape: Shape) -> bool:
         """Whether an object of the shape is the same wherever it is shown: no part of it comes later or has a place."""
         inner = _inner(shape)
-        return self._rows and isinstance(inner, ObjectPlan) and not begun_by(inner, self._memo)[1]
+        if not isinstance(inner, ObjectPlan):
+            return False
+        row, rest = self._rows.begun_by(inner)
+        return row is not None and not rest
 
     def shape(self, field: FieldPlan, shape: Shape) -> Complete:
         """What completes a value of that shape."""
@@ -77,13 +80,15 @@ class _Assembly:
                 return self._abstract(field, shape)
 
     def _object(self, plan: ObjectPlan, field: FieldPlan) -> Complete:
-        steps = [self.step(each) for each in plan.fields]
-        slowly = self._by_steps(plan, field, steps)
-        row, rest = begun_by(plan, self._memo) if self._rows else (None, ())
+        row, others = self._begun(plan)
         if row is None:
-            return slowly
-        left = set(map(id, rest))
-        others = [step for each, step in zip(plan.fields, steps, strict=True) if id(each) in left]
+            return self._by_steps(plan, field, [self.step(each) for each in plan.fields])
+        slow: list[Complete] = []
+
+        def slowly(value: Any, link: Link, run: Any) -> Any:
+            if not slow:  # made when it is needed, which most never are
+                slow.append(self._by_steps(plan, field, [self.step(each) for each in plan.fields]))
+            return slow[0](value, link, run)
 
         def quickly(value: Any, link: Link, run: Any) -> Any:
             out = row(value)
@@ -94,6 +99,14 @@ class _Assembly:
             return out
 
         return quickly
+
+    def _begun(self, plan: ObjectPlan) -> tuple[Row | None, Sequence[Step]]:
+        """An object's row, and the steps for what is not in it; each is made once."""
+        begun = self._made.get(id(plan))
+        if begun is None:
+            row, rest = self._rows.begun_by(plan)
+            begun = self._made[id(plan)] = (row, [self.step(each) for each in rest] if row is not None else ())
+        return begun
 
     def _by_steps(self, plan: ObjectPlan, field: FieldPlan, steps: Sequence[Step]) -> Complete:
         template: dict[str, Any] = {each.key: None for each in plan.fields}
@@ -157,12 +170,10 @@ class _Assembly:
     def _list(self, field: FieldPlan, of: Shape) -> Complete:
         items = Items(field, of, self.shape(field, of), self._kinds, self._iterates)
         inner = _inner(of)
-        if not self._rows or not isinstance(inner, ObjectPlan):
-            return items.complete
-        row, rest = begun_by(inner, self._memo)
+        row, others = self._begun(inner) if isinstance(inner, ObjectPlan) else (None, ())
         if row is None:
             return items.complete
-        return items.begun(row, [self.step(each) for each in rest]) if rest else items.rows(row)
+        return items.begun(row, others) if others else items.rows(row)
 
 
 def _inner(shape: Shape) -> Shape:

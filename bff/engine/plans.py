@@ -4,6 +4,7 @@ One `Plans` a variant. Bounded by count and by size; the one that has rested lon
 held on to, and what is refused is not kept.
 """
 
+import gc
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from bff.gate.limits import CostModel, LimitOptions, check_shape, depth_of
 _MOST_DOCUMENTS = 1000
 _MOST_CHARACTERS = 8 * 1024 * 1024
 _MOST_ERRORS = 20
+_COLLECTED_EVERY = 20
+"""Parsing, validating and assembling leave cycles behind, and the collector is told to come by but rarely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class Plans:
             self._rules += (NoSchemaIntrospectionCustomRule,)
         self._known: OrderedDict[str, Prepared] = OrderedDict()
         self._characters = 0
+        self._made = 0
 
     def __repr__(self) -> str:
         return f"<Plans {len(self._known)} documents, {self._characters} characters>"
@@ -92,6 +96,9 @@ class Plans:
             return known, True
         prepared = self._prepare(text)
         self._keep(text, prepared)
+        self._made += 1
+        if self._made % _COLLECTED_EVERY == 0:
+            gc.collect(0)
         return prepared, False
 
     def check_cost(self, operation: Operation, variables: Mapping[str, Any]) -> None:

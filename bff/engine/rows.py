@@ -54,35 +54,51 @@ class Memo:
         return shown
 
 
-def row_of(plan: ObjectPlan, memo: Memo) -> Row | None:
-    """The function of a plain row; None where the object isn't one."""
-    row, rest = begun_by(plan, memo)
-    return None if rest else row
+class Rows:
+    """Makes the rows of one plan: each object's once."""
+
+    def __init__(self, memo: Memo) -> None:
+        self._memo = memo
+        self._made: dict[int, tuple[Row | None, Sequence[FieldPlan]]] = {}
+
+    def begun_by(self, plan: ObjectPlan) -> tuple[Row | None, Sequence[FieldPlan]]:
+        """The function that makes an object with its plain fields, and null for the rest; and the rest.
+
+        None where nothing is plain.
+        """
+        made = self._made.get(id(plan))
+        if made is None:
+            made = self._made[id(plan)] = self._make(plan)
+        return made
+
+    def _make(self, plan: ObjectPlan) -> tuple[Row | None, Sequence[FieldPlan]]:
+        if not plan.fields or plan.type.is_type_of is not None:
+            return None, plan.fields
+        writer = _Writer(self, self._memo)
+        members, rest = [], []
+        for each in plan.fields:
+            shown = writer.field(each, "o")
+            members.append(f"{each.key!r}: {shown}")
+            if shown is None:
+                rest.append(each)
+        if len(rest) == len(plan.fields):
+            return None, rest
+        return writer.function("{" + ", ".join(members) + "}", is_whole=not rest), rest
 
 
-def begun_by(plan: ObjectPlan, memo: Memo) -> tuple[Row | None, Sequence[FieldPlan]]:
-    """The function that makes an object with its plain fields, and null for the rest; and the rest.
+class NoRows:
+    """Makes none."""
 
-    None where nothing is plain.
-    """
-    if not plan.fields or plan.type.is_type_of is not None:
+    def begun_by(self, plan: ObjectPlan) -> tuple[Row | None, Sequence[FieldPlan]]:
+        """All of it is left to the closures."""
         return None, plan.fields
-    writer = _Writer(memo)
-    members, rest = [], []
-    for each in plan.fields:
-        shown = writer.field(each, "o")
-        members.append(f"{each.key!r}: {shown}")
-        if shown is None:
-            rest.append(each)
-    if len(rest) == len(plan.fields):
-        return None, rest
-    return writer.function("{" + ", ".join(members) + "}", is_whole=not rest), rest
 
 
 class _Writer:
     """Writes a function's body: a line for each value that is read and checked, and in the end one display."""
 
-    def __init__(self, memo: Memo) -> None:
+    def __init__(self, rows: Rows, memo: Memo) -> None:
+        self._rows = rows
         self._memo = memo
         self._lines: list[str] = []
         self._names: dict[str, Any] = {}
@@ -141,9 +157,7 @@ class _Writer:
         if isinstance(inner, ListOf):
             item = inner.of.of if isinstance(inner.of, NonNull) else inner.of
             if isinstance(item, ObjectPlan):
-                row = row_of(item, self._memo)
-                if row is None:
-                    raise _NotPlain
+                row = self._whole(item)
                 rows = self._local()
                 self._lines.append(f"if type({value}) is not list and type({value}) is not tuple: return None")
                 self._lines.append(f"{rows} = [{self._given(row)}(each) for each in {value}]")
@@ -151,10 +165,14 @@ class _Writer:
                 return rows
         raise _NotPlain
 
-    def _part(self, plan: ObjectPlan, value: str) -> str:
-        row = row_of(plan, self._memo)
-        if row is None:
+    def _whole(self, plan: ObjectPlan) -> Row:
+        row, rest = self._rows.begun_by(plan)
+        if row is None or rest:
             raise _NotPlain
+        return row
+
+    def _part(self, plan: ObjectPlan, value: str) -> str:
+        row = self._whole(plan)
         part = self._local()
         self._lines.append(f"{part} = {self._given(row)}({value})")
         self._lines.append(f"if {part} is None: return None")

@@ -57,13 +57,13 @@ class Bench:
         self._stack = stack
         cores = sorted(os.sched_getaffinity(0))
         self._core, self._other_core = cores[0], cores[-1]
-        self._secret = secrets.token_urlsafe(48)
+        self.secret = secrets.token_urlsafe(48)
         self._upstream, self._ports = self._start_upstream()
         self._running = {subject.name: self._start(subject) for subject in options.subjects}
 
     def run(self, scenario: Scenario) -> dict[str, list[Sample]]:
         """All rounds of a scenario, by subject."""
-        calls = [Call(r.body, r.token, r.expected) for r in scenario.requests(self._secret)]
+        calls = [Call(r.body, r.token, r.expected) for r in scenario.requests(self.secret)]
         verified = {subject.name: self._verify(subject, scenario, calls) for subject in self._options.subjects}
         samples: dict[str, list[Sample]] = {subject.name: [] for subject in self._options.subjects}
         for number in range(1, self._options.rounds + 1):
@@ -78,18 +78,18 @@ class Bench:
 
     def _verify(self, subject: Subject, scenario: Scenario, calls: list[Call]) -> list[Call]:
         """Compare every answer; the calls with their answers' lengths."""
-        result = self._load(subject, scenario, calls, verify=True, concurrency=8)
+        result = self.load(subject, scenario, calls, verify=True, concurrency=8)
         if result.failure:
             raise BenchError(f"{subject.name}, {scenario.name}: a wrong answer. {result.failure}")
         return [replace(call, expected=None, length=n) for call, n in zip(calls, result.lengths, strict=True)]
 
     def _sample(self, subject: Subject, scenario: Scenario, calls: list[Call]) -> Sample:
         concurrency = self._options.concurrency
-        self._load(subject, scenario, calls, count=self._options.warmup * subject.weight, concurrency=concurrency)
+        self.load(subject, scenario, calls, count=self._options.warmup * subject.weight, concurrency=concurrency)
         self._upstream_calls("POST")
         count = self._options.requests * subject.weight
         services_before = cpu_s([self._upstream.pid])
-        result = self._load(subject, scenario, calls, count=count, concurrency=concurrency)
+        result = self.load(subject, scenario, calls, count=count, concurrency=concurrency)
         services = cpu_s([self._upstream.pid]) - services_before
         if result.failure:
             _say(f"{subject.name}, {scenario.name}: {result.failures} failed, the first with {result.failure}")
@@ -105,7 +105,11 @@ class Bench:
             busy_ratio=(services + result.own_cpu_s) / result.seconds,
         )
 
-    def _load(
+    def running(self, subject: Subject) -> int:
+        """A subject's process id."""
+        return self._running[subject.name][0].pid
+
+    def load(
         self,
         subject: Subject,
         scenario: Scenario,
@@ -115,6 +119,7 @@ class Bench:
         verify: bool = False,
         count: int = 0,
     ) -> Result:
+        """Send requests: all of `calls` once, compared, or `count` of them in turn. Raises `BenchError`."""
         process, port = self._running[subject.name]
         job = Job(port, scenario.path, calls, process.pid, verify, count, concurrency)
         with on_core(self._other_core):
@@ -153,7 +158,7 @@ class Bench:
         port = _free_port()
         env = {name: value for name, value in os.environ.items() if not name.startswith("BFF_")}
         env |= {f"{name.upper()}_SERVICE_URL": f"http://127.0.0.1:{port}" for name, port in self._ports.items()}
-        env |= {"HOST": "127.0.0.1", "PORT": str(port), "JWT_SECRET": self._secret, "PYTHONPATH": str(ROOT)}
+        env |= {"HOST": "127.0.0.1", "PORT": str(port), "JWT_SECRET": self.secret, "PYTHONPATH": str(ROOT)}
         command = subject.argv(self._options.python, port)
         process = Process(subject.name, command, core=self._core, env=env | dict(subject.env))
         self._stack.enter_context(process)

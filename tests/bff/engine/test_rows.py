@@ -8,7 +8,7 @@ import strawberry
 
 from bff.engine.operation import Operation, Planned
 from bff.engine.plan import ObjectPlan, object_of
-from bff.engine.rows import Memo, Row, begun_by
+from bff.engine.rows import Memo, Row, Rows
 from tests.bff.engine.test_operation import of
 from tests.schema.shop import product, schemas, user
 
@@ -20,7 +20,7 @@ def row(selection: str, memo: Memo | None = None, field: str = 'product(id: "1")
     assert isinstance(planned, Planned)
     inner = object_of(planned.plan.root.fields[0].shape)
     assert isinstance(inner, ObjectPlan)
-    made, rest = begun_by(inner, memo or Memo())
+    made, rest = Rows(memo or Memo()).begun_by(inner)
     assert made is not None
     return made, [each.key for each in rest]
 
