@@ -1,6 +1,6 @@
 """For whom a call is made: one `Caller` a request, handed through to every call that the request causes."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -53,4 +53,4 @@ class Caller:
     traceparent: str
     deadline: Deadline
     identity: Identity | None = None
-    calls: Counter[str] = field(default_factory=Counter)
+    calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))

@@ -11,7 +11,7 @@ A batch or a page fills an entry an object. An answer that a write has overtaken
 
 import asyncio
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -179,7 +179,7 @@ class Cache:
         if not due or len(self._refreshes) >= _MOST_REFRESHES:
             return
         # A caller of its own: it goes on when the request that caused it is answered.
-        caller = replace(call.caller, deadline=Deadline.after(_REFRESH_S, self._clock), calls=Counter())
+        caller = replace(call.caller, deadline=Deadline.after(_REFRESH_S, self._clock), calls=defaultdict(int))
         asked = copy(call, caller=caller, tried=[]) if call.keyed is None else call.keyed.narrow(caller, due)
 
         async def ask() -> None:

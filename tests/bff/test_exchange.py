@@ -1,5 +1,6 @@
 """An exchange: a request's id and trace, the client's own where they are sane."""
 
+import os
 import re
 from typing import Any
 
@@ -114,3 +115,24 @@ def test_headers_are_kept_with_all_their_values() -> None:
     assert exchange.header(b"accept") == b"a, b"
     assert exchange.header(b"x") == b"1"
     assert exchange.header(b"nothing") is None
+
+
+def test_no_two_ids_are_alike_however_many() -> None:
+    """Over several of the portions in which random digits are fetched."""
+    ids = [request_id_of({}) for _ in range(1000)] + [traceparent_of({})[3:35] for _ in range(1000)]
+    assert len(set(ids)) == 2000
+    assert {len(each) for each in ids} == {32}
+
+
+def test_a_forked_process_has_ids_of_its_own() -> None:
+    """What the parent would have given out next is not what the child gives out."""
+    read, write = os.pipe()
+    request_id_of({})
+    child = os.fork()
+    if child == 0:
+        os.write(write, request_id_of({}).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(read, 32).decode() != request_id_of({})
+    os.close(read)
+    os.close(write)
