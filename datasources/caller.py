@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from math import inf
 
 Clock = Callable[[], float]
 """Seconds that only ever grow, as `time.monotonic`."""
@@ -45,6 +46,33 @@ class Identity:
         object.__setattr__(self, "key", digest)
 
 
+class Freshness:
+    """How long what went into an answer may be used: the strictest of all that was read for it.
+
+    Attributes:
+        left_s: seconds from now on; infinite while nothing was read.
+        is_shared: whether others than the viewer may have it.
+        may_keep: whether it may be kept at all.
+    """
+
+    __slots__ = ("is_shared", "left_s", "may_keep")
+
+    def __init__(self) -> None:
+        self.left_s = inf
+        self.is_shared = True
+        self.may_keep = True
+
+    def note(self, left_s: float, *, is_shared: bool, may_keep: bool) -> None:
+        """Something that was read goes into the answer."""
+        self.left_s = min(self.left_s, left_s)
+        self.is_shared = self.is_shared and is_shared
+        self.may_keep = self.may_keep and may_keep
+
+    def forbid(self) -> None:
+        """The answer holds what must not be kept."""
+        self.may_keep = False
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """One request's identity, correlation and budget. `calls` counts, by source, what went over the wire."""
@@ -54,3 +82,4 @@ class Caller:
     deadline: Deadline
     identity: Identity | None = None
     calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    freshness: Freshness = field(default_factory=Freshness)

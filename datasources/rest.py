@@ -18,6 +18,7 @@ from datasources.caller import Caller
 from datasources.errors import BadAnswer, Rejected, SourceError
 from datasources.events import BreakerState
 from datasources.traffic.call import ID, Call, Keyed, Reply, Stale
+from datasources.traffic.freshness import usable
 from datasources.traffic.stack import SourceStatus
 
 MAX_IDS = 200
@@ -81,6 +82,10 @@ class Conduct(Protocol):
         """Hold the breaker open or closed; None lets it be."""
         ...
 
+    def drop_cache(self) -> None:
+        """Forget what is kept."""
+        ...
+
 
 class RestSource(Generic[R]):
     """One resource of one service. A subclass names it and adds what rest.md adds for it."""
@@ -107,6 +112,10 @@ class RestSource(Generic[R]):
     def force_breaker(self, state: BreakerState | None) -> None:
         """Hold the breaker open or closed; None lets it be."""
         self._conduct.force_breaker(state)
+
+    def drop_cache(self) -> None:
+        """Forget what is kept of the service's answers."""
+        self._conduct.drop_cache()
 
     async def get_many(self, caller: Caller, ids: Sequence[int]) -> dict[int, R | Stale | SourceError]:
         """The objects with those ids, each once. What does not exist is left out; what failed is its error.
@@ -151,13 +160,21 @@ class RestSource(Generic[R]):
         query = {"limit": str(limit), "cursor": cursor, **filters}
         call = self._read(caller, query, partial(self._page, limit), objects=_objects)
         try:
-            value = (await self._conduct(call)).value
+            value = (await self._asked(call)).value
         except Rejected as error:
             if error.status == 400 and cursor is not None:
                 raise BadCursor from error
             raise
         page: Page[R] = replace(value.value, stale_s=value.age_s) if isinstance(value, Stale) else value
         return page
+
+    async def _asked(self, call: Call) -> Reply:
+        """The reply to a read; how long what came from the service may be used goes into the request's account of it."""
+        reply = await self._conduct(call)
+        if not reply.is_kept:
+            left_s, is_shared, may_keep = usable(reply.headers, with_identity=call.viewer is not None)
+            call.caller.freshness.note(left_s, is_shared=is_shared, may_keep=may_keep)
+        return reply
 
     def _page(self, limit: int, body: bytes) -> Page[R]:
         envelope = self._decode_page(body)
@@ -193,6 +210,7 @@ class RestSource(Generic[R]):
             idempotency_key=key,
             touches=id,
         )
+        caller.freshness.forbid()
         written: R = (await self._conduct(call)).value
         return written
 
@@ -203,7 +221,7 @@ class RestSource(Generic[R]):
 
         async def guarded(chunk: Sequence[int]) -> dict[int, Any]:
             try:
-                found: dict[int, Any] = (await self._conduct(narrow(caller, chunk))).value
+                found: dict[int, Any] = (await self._asked(narrow(caller, chunk))).value
             except SourceError as error:
                 return dict.fromkeys(chunk, error)
             return found

@@ -14,6 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Annotated, Any
 
 from annotated_types import Ge, Le
@@ -105,7 +106,7 @@ class Cache:
             self._refresh(call, viewer, family, looked.later, next)
         if not looked.missing:
             self._emit(CallCached(self._source, call.route, CacheResult.STALE if looked.later else CacheResult.HIT))
-            return Reply(200, looked.found if keyed is not None else looked.found[call.target])
+            return Reply(200, looked.found if keyed is not None else looked.found[call.target], is_kept=True)
         asked = call
         if keyed is not None and len(looked.missing) < len(keys):
             asked = keyed.narrow(call.caller, looked.missing)
@@ -120,11 +121,13 @@ class Cache:
         looked = _Looked()
         now = self._clock()
         get = self._store.get
+        least_s = inf
         for key in keys:
             entry = get((viewer, family, key), now)
             if entry is None or not _matches(entry, call):
                 looked.missing.append(key)
             elif entry.is_fresh(now):
+                least_s = min(least_s, entry.came_at + entry.lifetimes.fresh_s - now)
                 if entry.value is not _ABSENT:
                     looked.found[key] = entry.value
             elif viewer is None and entry.may_revalidate_later(now):
@@ -136,6 +139,10 @@ class Cache:
                     looked.found[key] = Stale(entry.value, entry.age(now), self._source)
             else:
                 looked.missing.append(key)
+        if least_s < inf:
+            call.caller.freshness.note(least_s, is_shared=viewer is None, may_keep=True)
+        if looked.later is not None:
+            call.caller.freshness.note(0.0, is_shared=viewer is None, may_keep=True)
         return looked
 
     def _joined(self, call: Call, viewer: str | None, family: Hashable, found: dict[Any, Any], reply: Reply) -> Reply:
@@ -145,6 +152,8 @@ class Cache:
         if not found and not failed:
             return reply
         found |= value
+        if failed:
+            call.caller.freshness.forbid()
         for key in failed:
             old = self._old(call, viewer, family, key) if isinstance(value[key], _STANDS_IN_FOR) else None
             if old is not None:
@@ -157,14 +166,15 @@ class Cache:
         old = {key: value for key in looked.missing if (value := self._old(call, viewer, family, key)) is not None}
         if not old and not looked.found:
             raise error
+        call.caller.freshness.forbid()
         if not error.asked:
             self._emit(CallRefused(self._source, call.route, error.outcome, call.caller.request_id))
         self._emit(CallCached(self._source, call.route, CacheResult.STALE))
         if call.keyed is None:
-            return Reply(200, old[call.target])
+            return Reply(200, old[call.target], is_kept=True)
         absent = {key for key, value in old.items() if value.value is _ABSENT}
         answers = {key: old.get(key, error) for key in looked.missing if key not in absent}
-        return Reply(200, looked.found | answers)
+        return Reply(200, looked.found | answers, is_kept=True)
 
     def _old(self, call: Call, viewer: str | None, family: Hashable, key: Any) -> Stale | None:
         now = self._clock()

@@ -94,13 +94,14 @@ class Stale(msgspec.Struct, frozen=True):
 class Reply(msgspec.Struct, frozen=True):
     """What a service answered, decoded. In place of a keyed value, or of a page's, there may be a `Stale` one.
 
-    `size` is the body's length in bytes.
+    `size` is the body's length in bytes. `is_kept`: it comes from the cache, which has told how fresh it is.
     """
 
     status: int
     value: Any
     headers: Mapping[str, str] = {}
     size: int = 0
+    is_kept: bool = False
 
 
 Handler = Callable[[Call], Awaitable[Reply]]

@@ -80,6 +80,23 @@ def lifetimes(
     return Lifetimes(fresh_s, while_revalidate_s, if_error_s, age_s, etag, vary)
 
 
+def usable(headers: Mapping[str, str], *, with_identity: bool) -> tuple[float, bool, bool]:
+    """For how many seconds what a service has just answered may be used by others than us, and by whom.
+
+    Seconds, whether by shared caches, whether it may be kept at all. What says nothing of it may not (we never guess); what
+    was asked for with credentials is its viewer's, whatever it says.
+    """
+    directives = cache_control(headers.get("cache-control", ""))
+    if not directives or "no-store" in directives or headers.get("vary", "") == "*":
+        return 0.0, False, False
+    is_shared = not with_identity and "private" not in directives
+    if "no-cache" in directives:
+        return 0.0, is_shared, True
+    stated = directives.get("s-maxage") if is_shared and "s-maxage" in directives else directives.get("max-age")
+    age_s = _seconds(headers.get("age", "").partition(",")[0].strip()) or 0.0
+    return max((_seconds(stated) or 0.0) - age_s, 0.0), is_shared, True
+
+
 def kept(headers: Mapping[str, str]) -> dict[str, str]:
     """Of an answer's headers those that matter to these rules."""
     return {name: value for name in CACHE_HEADERS if (value := headers.get(name)) is not None}

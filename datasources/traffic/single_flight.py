@@ -9,13 +9,14 @@ after it never gets what was read before.
 """
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 from datasources.errors import SourceError, TimedOut
 from datasources.events import CallShared, Listener
 from datasources.loop import TimeLimit, running_loop
 from datasources.traffic.call import Call, Handler, Keyed, Reply
+from datasources.traffic.freshness import usable
 
 
 class _Abandoned(Exception):
@@ -182,20 +183,24 @@ class SingleFlight:
     ) -> Reply:
         """Of several calls, one that fails costs its own keys. Waited for in turn: all of them are under way."""
         found: dict[Any, Any] = {}
+        headers: list[Mapping[str, str]] = []
         if own is not None:
-            found |= await self._or_error(self._lead(own, call, keyed, rest, next), rest)
+            found |= await self._or_error(self._lead(own, call, keyed, rest, next), rest, headers)
         if joined:
             self._emit(CallShared(self._source, call.route))
         for flight, keys in joined.items():
-            found |= await self._or_error(self._share(call, keyed, flight, keys, next), keys)
-        return Reply(200, found)
+            found |= await self._or_error(self._share(call, keyed, flight, keys, next), keys, headers)
+        # Whatever is made of it may be used for as long as the strictest of them.
+        return Reply(200, found, min(headers, key=lambda each: usable(each, with_identity=False), default={}))
 
     @staticmethod
-    async def _or_error(asking: Any, keys: list[Any]) -> dict[Any, Any]:
+    async def _or_error(asking: Any, keys: list[Any], headers: list[Mapping[str, str]]) -> dict[Any, Any]:
         try:
-            value: dict[Any, Any] = (await asking).value
+            reply: Reply = await asking
         except SourceError as error:
             return dict.fromkeys(keys, error)
+        headers.append(reply.headers)
+        value: dict[Any, Any] = reply.value
         return value
 
 

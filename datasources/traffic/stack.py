@@ -134,6 +134,10 @@ class Stack:
         """Hold the breaker open or closed until it is let go with None. Raises `ValueError` for half open."""
         self._breaker.force(state)
 
+    def drop_cache(self) -> None:
+        """Forget what is kept of the service's answers."""
+        self._cache.clear()
+
     def set_instances(self, instances: Sequence[InstanceOptions]) -> None:
         """Change where the source is; an instance that stays keeps its state. `ValueError` where none has a weight."""
         self._balance.set_instances(instances)
