@@ -1,14 +1,16 @@
 """Who asks: from the `Authorization` header to a viewer, or a refusal. A bad token is never taken for none.
 
-HS256 with a shared secret (RFC 7519, RFC 7518 section 3.2); the algorithm is fixed, whatever the token says of itself.
+Tokens are JSON web tokens (RFC 7519). Which issuer's keys a token is checked with is decided by its `iss`; which algorithms
+they take, by the key and never by the token (RFC 8725, section 3.1): a secret is for HS256 alone, a key of a set for the one
+algorithm of its kind.
 """
 
 import time
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -16,6 +18,7 @@ import jwt
 from jwt.warnings import InsecureKeyLengthWarning
 
 from bff.errors import InvalidToken
+from bff.gate.jwks import ALGORITHMS, KeySet
 from datasources.caller import Identity
 from schema.context import Viewer
 
@@ -23,17 +26,42 @@ LEEWAY_S = 10
 SHORTEST_SAFE_SECRET = 32
 """Bytes, as many as HS256's hash has (RFC 7518, section 3.2)."""
 
+_BY_SECRET = "HS256"  # noqa: S105 - an algorithm
 _LONGEST_TOKEN = 8192
 _MOST_KNOWN = 10_000
+_MOST_SCOPES = 100
 
 
 @dataclass(frozen=True, slots=True)
-class AuthOptions:
-    """How tokens are checked. `issuer` and `audience` are looked at where they are set."""
+class Issuer:
+    """Whose tokens are taken, and how they are checked. `issuer` and `audience` are looked at where they are set."""
 
-    secret: str
+    secret: str | None = field(default=None, repr=False)
+    keys: KeySet | None = None
     issuer: str | None = None
     audience: str | None = None
+
+    @property
+    def required(self) -> list[str]:
+        """The claims that a token must have."""
+        return ["exp", "sub"] + (["iss"] if self.issuer else []) + (["aud"] if self.audience else [])
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimOptions:
+    """In which claims roles and scopes stand. A name that is no claim is taken for a path, parted by dots.
+
+    Attributes:
+        roles: an array of roles.
+        role: one role.
+        scopes: an array of scopes, or one string with blanks between them (RFC 8693, section 4.2).
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
+
+    roles: str = "roles"
+    role: str = "role"
+    scopes: str = "scope"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +75,27 @@ class SignedIn:
 class Authenticator:
     """Checks tokens. Bound at start-up. Whom a good token speaks for is known until it expires, by the token's hash."""
 
-    def __init__(self, options: AuthOptions, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, issuers: Sequence[Issuer], claims: ClaimOptions | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
         self._clock = clock
+        self._claims = claims or ClaimOptions()
         self._known: OrderedDict[bytes, tuple[float, SignedIn]] = OrderedDict()
-        self._options = options
+        self._named = {each.issuer: each for each in issuers if each.issuer is not None}
+        self._default = next((each for each in issuers if each.issuer is None), None)
         self._jwt = jwt.PyJWT()
-        self._quiet = _without_key_warning if len(options.secret.encode()) < SHORTEST_SAFE_SECRET else nullcontext
-        self._required = ["exp", "sub"] + (["iss"] if options.issuer else []) + (["aud"] if options.audience else [])
+        short = [each.secret for each in issuers if each.secret and len(each.secret.encode()) < SHORTEST_SAFE_SECRET]
+        self._quiet = _without_key_warning if short else nullcontext
 
     def __repr__(self) -> str:
-        return "Authenticator(HS256)"
+        return f"<Authenticator of {len(self._named) + (self._default is not None)} issuers, {len(self._known)} known>"
 
-    def authenticate(self, headers: list[bytes]) -> SignedIn | None:
-        """Who the `Authorization` headers speak for; None where there are none. Raises `InvalidToken`."""
+    def forget(self) -> None:
+        """Check every token anew: a key that some were checked with is good no longer."""
+        self._known.clear()
+
+    async def authenticate(self, headers: Sequence[bytes]) -> SignedIn | None:
+        """Who the `Authorization` headers speak for; None where there are none. Raises `InvalidToken`, `KeysUnavailable`."""
         if not headers:
             return None
         if len(headers) > 1:
@@ -70,40 +106,72 @@ class Authenticator:
             self._known.move_to_end(digest)
             return known[1]
         self._known.pop(digest, None)
-        until, signed_in = self._read(headers[0])
+        until, signed_in = await self._read(headers[0])
         self._known[digest] = (until, signed_in)
         if len(self._known) > _MOST_KNOWN:
             self._known.popitem(last=False)
         return signed_in
 
-    def _read(self, header: bytes) -> tuple[float, SignedIn]:
+    async def _read(self, header: bytes) -> tuple[float, SignedIn]:
         """Until when, in seconds since the epoch, whom the header speaks for."""
         scheme, _, token = header.decode("latin-1").strip().partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token or " " in token:
             raise InvalidToken("expected 'Bearer' and a token")
-        claims = self._verify(token)
+        claims = await self._verify(token)
         sub = claims["sub"]
         if not isinstance(sub, str) or not sub:
             raise InvalidToken("sub is missing or no string")
-        signed_in = SignedIn(Viewer(sub, roles_of(claims)), Identity(sub, f"Bearer {token}"))
-        return int(claims["exp"]) + LEEWAY_S, signed_in
+        viewer = Viewer(sub, roles_of(claims, self._claims), scopes_of(claims, self._claims))
+        return int(claims["exp"]) + LEEWAY_S, SignedIn(viewer, Identity(sub, f"Bearer {token}"))
 
-    def _verify(self, token: str) -> dict[str, Any]:
+    async def _verify(self, token: str) -> dict[str, Any]:
         if len(token) > _LONGEST_TOKEN or not token.isascii():
             raise InvalidToken("not a JSON web token")
+        try:
+            unverified = jwt.decode_complete(token, options={"verify_signature": False})
+            issuer = self._issuer_of(unverified["payload"])
+            key, algorithm = await self._key_of(issuer, unverified["header"])
+            return self._decode(token, issuer, key, algorithm)
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise InvalidToken("its signature or form is wrong") from error
+
+    def _issuer_of(self, claims: Mapping[str, Any]) -> Issuer:
+        """Whose the token says it is. Its signature will have to bear that out."""
+        name = claims.get("iss")
+        found = self._named.get(name, self._default) if isinstance(name, str) else self._default
+        if found is None and len(self._named) == 1:
+            (found,) = self._named.values()  # which says what is wrong with it
+        if found is None:
+            raise InvalidToken("it is of another issuer")
+        return found
+
+    @staticmethod
+    async def _key_of(issuer: Issuer, header: Mapping[str, Any]) -> tuple[Any, str]:
+        """What to check the signature with. The algorithm is the key's own; the token may only agree."""
+        algorithm, kid = header.get("alg"), header.get("kid")
+        if algorithm == _BY_SECRET and issuer.secret is not None:
+            return issuer.secret, _BY_SECRET
+        if algorithm in ALGORITHMS and issuer.keys is not None and isinstance(kid, str | None):
+            key = await issuer.keys.find(kid, algorithm)
+            if key is None:
+                raise InvalidToken("its key is not known")
+            return key.key, key.algorithm
+        raise InvalidToken("its signature or form is wrong")
+
+    def _decode(self, token: str, issuer: Issuer, key: Any, algorithm: str) -> dict[str, Any]:
         try:
             with self._quiet():
                 claims: dict[str, Any] = self._jwt.decode(
                     token,
-                    self._options.secret,
-                    algorithms=["HS256"],
-                    issuer=self._options.issuer,
-                    audience=self._options.audience,
+                    key,
+                    algorithms=[algorithm],
+                    issuer=issuer.issuer,
+                    audience=issuer.audience,
                     leeway=LEEWAY_S,
                     options={
-                        "require": self._required,
-                        "verify_aud": self._options.audience is not None,
+                        "require": issuer.required,
+                        "verify_aud": issuer.audience is not None,
                         "verify_iat": False,  # when it was issued is not for us to judge: clocks differ
                     },
                 )
@@ -117,8 +185,6 @@ class Authenticator:
             raise InvalidToken("it is of another issuer") from error
         except jwt.InvalidAudienceError as error:
             raise InvalidToken("it is for another audience") from error
-        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
-            raise InvalidToken("its signature or form is wrong") from error
         return claims
 
 
@@ -130,11 +196,33 @@ def _without_key_warning() -> Iterator[None]:
         yield
 
 
-def roles_of(claims: dict[str, Any]) -> frozenset[str]:
-    """The roles in `roles`, an array, and `role`, one string; whatever else stands there gives none."""
-    roles = claims.get("roles")
-    found = {role for role in roles if isinstance(role, str)} if isinstance(roles, list) else set()
-    role = claims.get("role")
+def roles_of(claims: Mapping[str, Any], options: ClaimOptions) -> frozenset[str]:
+    """The roles in the array and in the one string; whatever else stands there gives none."""
+    roles, role = _claim(claims, options.roles), _claim(claims, options.role)
+    found = {each for each in roles if isinstance(each, str)} if isinstance(roles, list) else set()
     if isinstance(role, str):
         found.add(role)
     return frozenset(found)
+
+
+def scopes_of(claims: Mapping[str, Any], options: ClaimOptions) -> frozenset[str] | None:
+    """The scopes; None where the token doesn't speak of any."""
+    scopes = _claim(claims, options.scopes)
+    if scopes is None:
+        return None
+    if isinstance(scopes, str):
+        scopes = scopes.split()
+    if not isinstance(scopes, list):
+        return frozenset()
+    return frozenset(each for each in scopes[:_MOST_SCOPES] if isinstance(each, str))
+
+
+def _claim(claims: Mapping[str, Any], name: str) -> Any:
+    if name in claims:
+        return claims[name]
+    value: Any = claims
+    for part in name.split("."):
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(part)
+    return value

@@ -1,0 +1,200 @@
+"""An issuer's key set (RFC 7517), fetched beside the requests and renewed while the gateway runs.
+
+Keys rotate without a restart: the set is fetched anew every now and then, and at once where a token names a key that is
+not in it, though not more often than `UNKNOWN_KEY_S`, however many such tokens come. While the issuer is away the last good
+set holds.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+import msgspec
+
+from bff.errors import KeysUnavailable
+from datasources.caller import Clock
+from datasources.wire import Wire, WireReply, WireRequest
+
+REFRESH_S = 300.0
+UNKNOWN_KEY_S = 10.0
+"""So long it takes until the next unknown key id may make the set be fetched."""
+
+ALGORITHMS = {"RS256": "RSA", "ES256": "EC", "EdDSA": "OKP"}
+"""The algorithms of key sets, each with the only kind of key that it is used with (RFC 7518, section 6; RFC 8037)."""
+
+_CURVES = {"ES256": frozenset({"P-256"}), "EdDSA": frozenset({"Ed25519", "Ed448"})}
+_SHORTEST_RSA_BITS = 2048
+_FETCH_TIMEOUT_S = 5.0
+_FIRST_RETRY_S = 1.0
+_LONGEST_RETRY_S = 60.0
+_MOST_BYTES = 1024 * 1024
+_MOST_KEYS = 100
+_HEADERS = (("Accept", "application/jwk-set+json, application/json"), ("Accept-Encoding", "identity"), ("User-Agent", "bff"))
+_log = logging.getLogger("bff.jwks")
+
+
+class _KeySetError(Exception):
+    """What came is no key set. The message is for the log and holds nothing of the issuer's."""
+
+
+class _Document(msgspec.Struct):
+    keys: list[dict[str, Any]]
+
+
+_document = msgspec.json.Decoder(_Document)
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A key to verify with, and the one algorithm that it is for."""
+
+    id: str | None
+    algorithm: str
+    key: Any
+
+
+class KeySet:
+    """The keys at `url`. `name` says in the log whose they are; `on_withdrawn` is called when a key is gone from the set.
+
+    `run` is a task of the composition root's. Until the first set has come, no token can be checked.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        wire: Wire,
+        on_withdrawn: Callable[[], None] = lambda: None,
+        *,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._name = name
+        self._url = url
+        self._wire = wire
+        self._on_withdrawn = on_withdrawn
+        self._clock = clock
+        self._keys: tuple[PublicKey, ...] | None = None
+        self._fetched_at = -UNKNOWN_KEY_S
+        self._failures = 0
+        self._fetching: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<KeySet {self._name}: {len(self._keys or ())} keys>"
+
+    async def find(self, id: str | None, algorithm: str) -> PublicKey | None:
+        """The key of that id for that algorithm; without an id, the only one there is for it. None where there is none.
+
+        Raises `KeysUnavailable` where no set could be had so far.
+        """
+        found = self._find(id, algorithm)
+        if found is None and self._clock() - self._fetched_at >= UNKNOWN_KEY_S:
+            await self._fetch_once()
+            found = self._find(id, algorithm)
+        elif found is None and self._fetching is not None:
+            await asyncio.wait([self._fetching])
+            found = self._find(id, algorithm)
+        if found is None and self._keys is None:
+            raise KeysUnavailable
+        return found
+
+    def _find(self, id: str | None, algorithm: str) -> PublicKey | None:
+        fitting = [key for key in self._keys or () if key.algorithm == algorithm and (id is None or key.id == id)]
+        return fitting[0] if fitting and (id is not None or len(fitting) == 1) else None
+
+    async def run(self) -> None:
+        """Fetch at once and every now and then, sooner where it failed; until cancelled."""
+        while True:
+            await self._fetch_once()
+            failed = self._failures
+            await asyncio.sleep(min(_FIRST_RETRY_S * 2 ** (failed - 1), _LONGEST_RETRY_S) if failed else REFRESH_S)
+
+    async def _fetch_once(self) -> None:
+        """Fetch, or wait for whoever does. A request that is cancelled meanwhile doesn't end it for the others."""
+        if self._fetching is None:
+            self._fetching = asyncio.create_task(self._fetch())
+        await asyncio.shield(self._fetching)
+
+    async def _fetch(self) -> None:
+        self._fetched_at = self._clock()
+        try:
+            async with asyncio.timeout(_FETCH_TIMEOUT_S):
+                reply = await self._wire.send(WireRequest("GET", self._url, _HEADERS), max_response_bytes=_MOST_BYTES)
+            self._take(parse_keys(reply))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the last good set holds, and the rounds go on
+            self._failures += 1
+            reason = str(error) if isinstance(error, _KeySetError) else type(error).__name__
+            held = len(self._keys or ())
+            _log.warning("key set not fetched", extra={"fields": {"issuer": self._name, "reason": reason, "keys": held}})
+        finally:
+            self._fetching = None
+
+    def _take(self, keys: tuple[PublicKey, ...]) -> None:
+        before = {(key.id, key.algorithm): _numbers(key) for key in self._keys or ()}
+        after = {(key.id, key.algorithm): _numbers(key) for key in keys}
+        self._keys = keys
+        self._failures = 0
+        if before != after:
+            _log.info("key set fetched", extra={"fields": {"issuer": self._name, "keys": len(keys)}})
+        if any(after.get(name) != numbers for name, numbers in before.items()):
+            self._on_withdrawn()
+
+
+def _numbers(key: PublicKey) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415 - see `parse_keys`
+
+    encoded: bytes = key.key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return encoded
+
+
+def parse_keys(reply: WireReply) -> tuple[PublicKey, ...]:
+    """The keys of a set that tokens can be verified with; others are passed over (RFC 7517, section 5).
+
+    Raises `_KeySetError` where it is no set, or none of its keys can be used: then the last good one is better.
+    """
+    if reply.status != 200:
+        raise _KeySetError(f"status {reply.status}")
+    try:
+        members = _document.decode(reply.body).keys
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _KeySetError("no key set") from error
+    keys = tuple(key for each in members[:_MOST_KEYS] if (key := _public_key(each)) is not None)
+    if not keys:
+        raise _KeySetError("no key of it can be used")
+    return keys
+
+
+def _public_key(member: Mapping[str, Any]) -> PublicKey | None:
+    algorithm = _algorithm(member)
+    kid = member.get("kid")
+    operations = member.get("key_ops", ["verify"])
+    if (
+        algorithm is None
+        or member.get("use", "sig") != "sig"
+        or not isinstance(operations, list)
+        or "verify" not in operations
+        or not isinstance(kid, str | None)
+    ):
+        return None
+    # What is private of it, should an issuer publish that, is not taken.
+    public = {name: value for name, value in member.items() if name in {"kty", "crv", "x", "y", "n", "e"}}
+    try:
+        # The library is large, and loaded only where there is a key set.
+        key = jwt.PyJWK({**public, "alg": algorithm}).key
+    except (jwt.PyJWTError, ValueError, TypeError, AttributeError, OverflowError):
+        return None
+    if algorithm == "RS256" and key.key_size < _SHORTEST_RSA_BITS:
+        return None  # RFC 7518, section 3.3
+    return PublicKey(kid, algorithm, key)
+
+
+def _algorithm(member: Mapping[str, Any]) -> str | None:
+    """The algorithm that a key is for, by its kind and curve. What it says itself must agree."""
+    for algorithm, kind in ALGORITHMS.items():
+        curves = _CURVES.get(algorithm)
+        if member.get("kty") == kind and (curves is None or member.get("crv") in curves):
+            return algorithm if member.get("alg", algorithm) in {algorithm, "Ed25519", "Ed448"} else None
+    return None

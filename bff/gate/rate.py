@@ -1,0 +1,301 @@
+"""How much one may ask: token buckets for bursts, quotas for a day or a month; by requests and by operations' cost.
+
+Whose count it is: a consumer's with a rate of its own, and besides a user's; without a user a consumer's; else an
+address's. Counts are kept for each variant apart. All that a request is charged is taken at once or not at all.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from functools import lru_cache
+from math import ceil
+from typing import Annotated, Protocol
+
+from annotated_types import Ge, Le
+
+from bff.errors import Headers, RateLimited
+
+_MOST = 1_000_000_000
+_MOST_COUNTS = 100_000
+"""So many counts are kept in memory; the one that has rested longest goes first, and is full again then."""
+_DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class RateOptions:
+    """How much one may ask of a variant. What is None is not limited.
+
+    Attributes:
+        per_minute: requests that come back in a minute.
+        burst: requests that may come at once.
+        per_day, per_month: requests in a day and in a month of the calendar, by UTC.
+        cost_per_minute, cost_burst, cost_per_day, cost_per_month: the same of operations' cost. Without a burst, a minute's.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
+
+    per_minute: Annotated[int, Ge(1), Le(10_000_000)] = 600
+    burst: Annotated[int, Ge(1), Le(1_000_000)] = 100
+    per_day: Annotated[int, Ge(1), Le(_MOST)] | None = None
+    per_month: Annotated[int, Ge(1), Le(_MOST)] | None = None
+    cost_per_minute: Annotated[int, Ge(1), Le(_MOST)] | None = None
+    cost_burst: Annotated[int, Ge(1), Le(_MOST)] | None = None
+    cost_per_day: Annotated[int, Ge(1), Le(_MOST)] | None = None
+    cost_per_month: Annotated[int, Ge(1), Le(_MOST)] | None = None
+
+    @property
+    def counts_cost(self) -> bool:
+        """Whether an operation's cost is charged at all."""
+        return any((self.cost_per_minute, self.cost_per_day, self.cost_per_month))
+
+
+class Period(Enum):
+    """What a quota is for."""
+
+    DAY = "day"
+    MONTH = "month"
+
+
+class Limit(Protocol):
+    """One limit. `name` stands in headers; `quota` units at most at once, over `window_s` seconds."""
+
+    name: str
+    quota: int
+
+    @property
+    def window_s(self) -> float:
+        """In how many seconds the whole quota comes back."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A token bucket: `quota` fit in, `per_s` come back each second."""
+
+    name: str
+    quota: int
+    per_s: float
+
+    @property
+    def window_s(self) -> float:
+        """Until an empty one is full."""
+        return self.quota / self.per_s
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """So many in a day or a month of the calendar."""
+
+    name: str
+    quota: int
+    period: Period
+
+    @property
+    def window_s(self) -> float:
+        """As long as the period is, about."""
+        return _DAY_S if self.period is Period.DAY else 30 * _DAY_S
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What is taken from one count. `key` names whose it is, variant and kind included."""
+
+    key: tuple[str, ...]
+    limit: Bucket | Quota
+    amount: float
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A count after a charge. `retry_after_s` is 0 where it was granted."""
+
+    remaining: float
+    reset_s: float
+    retry_after_s: float = 0.0
+
+
+class Counts(Protocol):
+    """Where counts are kept."""
+
+    async def take(self, charges: Sequence[Charge]) -> Sequence[Count]:
+        """Take all, or where one doesn't suffice none."""
+        ...
+
+    async def settle(self, charges: Sequence[Charge]) -> None:
+        """Take, or give back where amounts are below zero, whatever is left."""
+        ...
+
+
+class InMemory:
+    """Counts of this process alone."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._levels: OrderedDict[tuple[str, ...], tuple[float, float]] = OrderedDict()
+        """By key: of a bucket the tokens left, and when; of a quota what was used, and when its period ends."""
+
+    def __repr__(self) -> str:
+        return f"<InMemory: {len(self._levels)} counts>"
+
+    async def take(self, charges: Sequence[Charge]) -> Sequence[Count]:
+        """See `Counts`."""
+        now = self._clock()
+        found = [self._level(charge, now) for charge in charges]
+        waits = [_wait(charge, left, now) for charge, left in zip(charges, found, strict=True)]
+        granted = not any(waits)
+        counts = []
+        for charge, left, wait in zip(charges, found, waits, strict=True):
+            rest = left - charge.amount if granted else left
+            if granted:
+                self._put(charge, rest, now)
+            counts.append(Count(max(rest, 0.0), _reset(charge.limit, rest, now), wait))
+        return counts
+
+    async def settle(self, charges: Sequence[Charge]) -> None:
+        """See `Counts`."""
+        now = self._clock()
+        for charge in charges:
+            self._put(charge, min(self._level(charge, now) - charge.amount, charge.limit.quota), now)
+
+    def _level(self, charge: Charge, now: float) -> float:
+        """What is left of a count."""
+        limit, known = charge.limit, self._levels.get(charge.key)
+        if known is None:
+            return limit.quota
+        value, at = known
+        if isinstance(limit, Bucket):
+            return min(limit.quota, value + max(now - at, 0.0) * limit.per_s)
+        return value if now < at else limit.quota
+
+    def _put(self, charge: Charge, left: float, now: float) -> None:
+        at = now if isinstance(charge.limit, Bucket) else period_end(charge.limit.period, now)
+        self._levels[charge.key] = (left, at)
+        self._levels.move_to_end(charge.key)
+        if len(self._levels) > _MOST_COUNTS:
+            self._levels.popitem(last=False)
+
+
+def _wait(charge: Charge, left: float, now: float) -> float:
+    """Until the charge could be granted; 0 where it can be. What never fits waits as long as for a full count."""
+    # A hair's breadth of rounding shall not refuse what has just come back.
+    if left + 1e-9 >= charge.amount:
+        return 0.0
+    if isinstance(charge.limit, Quota):
+        return period_end(charge.limit.period, now) - now
+    return (min(charge.amount, charge.limit.quota) - left) / charge.limit.per_s or 1.0
+
+
+def _reset(limit: Bucket | Quota, left: float, now: float) -> float:
+    """Until the count is full again."""
+    if isinstance(limit, Quota):
+        return period_end(limit.period, now) - now
+    return (limit.quota - left) / limit.per_s
+
+
+def period_end(period: Period, now: float) -> float:
+    """When the day or month of `now`, in seconds since 1970, ends by UTC."""
+    if period is Period.DAY:
+        return (now // _DAY_S + 1) * _DAY_S
+    moment = datetime.fromtimestamp(now, UTC)
+    year, month = (moment.year + 1, 1) if moment.month == 12 else (moment.year, moment.month + 1)
+    return datetime(year, month, 1, tzinfo=UTC).timestamp()
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose count a request is on: `kind` is `consumer`, `user` or `address`."""
+
+    kind: str
+    name: str
+    options: RateOptions
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """What the options come to, worked out once."""
+
+    requests: tuple[Bucket | Quota, ...]
+    cost: tuple[Bucket | Quota, ...]
+    policy: str
+
+
+@lru_cache(maxsize=1024)
+def _limits(options: RateOptions, prefix: str) -> _Limits:
+    def quotas(name: str, day: int | None, month: int | None) -> list[Quota]:
+        pairs = ((Period.DAY, day), (Period.MONTH, month))
+        return [Quota(f"{name}-{period.value}", quota, period) for period, quota in pairs if quota is not None]
+
+    requests: list[Bucket | Quota] = [
+        Bucket(f"{prefix}requests", options.burst, options.per_minute / 60),
+        *quotas(f"{prefix}requests", options.per_day, options.per_month),
+    ]
+    cost: list[Bucket | Quota] = []
+    if options.cost_per_minute is not None:
+        burst = options.cost_burst or options.cost_per_minute
+        cost.append(Bucket(f"{prefix}cost", burst, options.cost_per_minute / 60))
+    cost += quotas(f"{prefix}cost", options.cost_per_day, options.cost_per_month)
+    told = ", ".join(f'"{each.name}";q={each.quota};w={ceil(each.window_s)}' for each in (*requests, *cost))
+    return _Limits(tuple(requests), tuple(cost), told)
+
+
+class Ledger:
+    """One request's account: what it was charged, and what its headers say."""
+
+    __slots__ = ("_counts", "_shown", "_subjects", "_variant")
+
+    def __init__(self, counts: Counts, variant: str, subjects: Sequence[Subject]) -> None:
+        self._counts = counts
+        self._variant = variant
+        self._subjects = [(each, _limits(each.options, "consumer-" if each.kind == "consumer" else "")) for each in subjects]
+        self._shown: dict[str, Count] = {}
+
+    async def charge_requests(self, number: int = 1) -> None:
+        """Raises `RateLimited`."""
+        await self._take(
+            [
+                Charge((self._variant, subject.kind, subject.name, limit.name), limit, number)
+                for subject, limits in self._subjects
+                for limit in limits.requests
+            ]
+        )
+
+    @property
+    def counts_cost(self) -> bool:
+        """Whether cost is charged at all."""
+        return any(limits.cost for _, limits in self._subjects)
+
+    async def charge_cost(self, cost: int) -> None:
+        """Raises `RateLimited`."""
+        await self._take(self._of_cost(cost))
+
+    async def correct_cost(self, difference: int) -> None:
+        """What it took in the end was so much more than was charged; less, below zero."""
+        await self._counts.settle(self._of_cost(difference))
+
+    def _of_cost(self, amount: int) -> list[Charge]:
+        return [
+            Charge((self._variant, subject.kind, subject.name, limit.name), limit, amount)
+            for subject, limits in self._subjects
+            for limit in limits.cost
+        ]
+
+    async def _take(self, charges: Sequence[Charge]) -> None:
+        counts = await self._counts.take(charges)
+        refused: tuple[float, str] | None = None
+        for charge, count in zip(charges, counts, strict=True):
+            self._shown[charge.limit.name] = count
+            if count.retry_after_s > 0 and (refused is None or count.retry_after_s > refused[0]):
+                refused = (count.retry_after_s, charge.limit.name)
+        if refused is not None:
+            raise RateLimited(refused[1], refused[0])
+
+    def headers(self) -> Headers:
+        """`RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10)."""
+        if not self._shown:
+            return ()
+        now = [f'"{name}";r={int(count.remaining)};t={ceil(count.reset_s)}' for name, count in self._shown.items()]
+        policies = [limits.policy for _, limits in self._subjects]
+        return ((b"ratelimit-policy", ", ".join(policies).encode()), (b"ratelimit", ", ".join(now).encode()))
