@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from fastapi import FastAPI
+from pydantic import SecretStr
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.responses import Response as HTTPResponse
@@ -22,7 +23,15 @@ from bff import __version__, http, pipeline
 from bff.endpoint import Endpoint
 from bff.engine.plans import Plans
 from bff.exchange import Exchange, Response, headers_of, request_id_of, traceparent_of
-from bff.gate.auth import SHORTEST_SAFE_SECRET, Authenticator, AuthOptions
+from bff.gate.answers import KeptAnswers
+from bff.gate.auth import SHORTEST_SAFE_SECRET, Authenticator, Issuer
+from bff.gate.consumers import Consumer, Consumers
+from bff.gate.documents import Documents
+from bff.gate.jwks import KeySet
+from bff.gate.manifests import ManifestError, TrustedDocuments, read_all
+from bff.gate.proxies import Proxies
+from bff.gate.rate import Counts, InMemory
+from bff.gate.shared import Shared, SharedCounts
 from bff.graphiql.examples import EXAMPLES
 from bff.graphiql.page import page
 from bff.graphiql.static import PREFIX as ASSETS_PREFIX
@@ -31,7 +40,7 @@ from bff.observe import access_log
 from bff.observe.listeners import log_event, to_all
 from bff.observe.metrics import CONTENT_TYPE, Metrics
 from bff.reload import Reload
-from bff.settings import SOURCES, Settings, SettingsError
+from bff.settings import SOURCES, Settings, SettingsError, VariantSettings
 from datasources.caller import Deadline
 from datasources.events import Listener
 from datasources.orders import Orders
@@ -39,8 +48,9 @@ from datasources.products import Products
 from datasources.rest import RestSource
 from datasources.traffic.stack import Stack
 from datasources.users import Users
-from datasources.wire import Wire
+from datasources.wire import Wire, WireOptions
 from datasources.wire.choice import wire_for
+from schema.controls import Reloaded
 from schema.graph import variant_schemas
 from schema.sources import Sources
 from schema.variants import VARIANTS
@@ -57,13 +67,15 @@ class Gateway(FastAPI):
         self,
         endpoints: Mapping[str, Endpoint],
         services: pipeline.Services,
+        proxies: Proxies,
         deadline_s: float,
-        reload: Callable[[], None],
+        reload: Callable[[], Reloaded],
         **options: Any,
     ) -> None:
         super().__init__(title="bff", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, **options)
         self._endpoints = {endpoint.variant.path: endpoint for endpoint in endpoints.values()}
         self._services = services
+        self._proxies = proxies
         self._deadline_s = deadline_s
         self.reload = reload
         """Read the settings again, and take over what can change while it runs: where the services are."""
@@ -101,6 +113,7 @@ class Gateway(FastAPI):
             request_id_of(headers),
             traceparent_of(headers),
             Deadline(began + self._deadline_s, time.monotonic),
+            self._proxies.client((scope["client"] or (None,))[0], headers.get(b"x-forwarded-for", ())),
         )
         try:
             response = await pipeline.run(exchange, self._services)
@@ -165,61 +178,168 @@ def create(settings: Settings, mode: Mode = "serve", load_again: Callable[[], Se
     """
     if missing := _missing(settings):
         raise SettingsError("\n".join(missing))
-    authenticator = Authenticator(_auth_options(settings))
     metrics = Metrics(SOURCES)
+    keyed = _authenticator(settings)
     sourced = _sources(settings, to_all([metrics.on_event, log_event]))
+    shared = None
+    if settings.redis_url is not None:
+        try:
+            shared = Shared(settings.redis_url.get_secret_value(), metrics.shared_state)
+        except ValueError:  # whose message may repeat a password
+            raise SettingsError("redis_url (REDIS_URL): expected redis://, rediss:// or unix://") from None
+    endpoints = _endpoints(settings, mode, shared)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with sourced.running():
+        async with sourced.running(), keyed.running():
             gateway.started = True
             yield
             gateway.drain()
+        if shared is not None:
+            await shared.aclose()
 
-    services = pipeline.Services(authenticator, sourced.sources, metrics, lambda: gateway.draining)
-    endpoints = _endpoints(settings, mode)
     reload = Reload(settings, load_again, sourced.stacks)
-    gateway = Gateway(endpoints, services, settings.request.deadline_s, reload, lifespan=lifespan)
+    services = pipeline.Services(
+        keyed.authenticator,
+        _consumers(settings),
+        _counts(settings, shared),
+        sourced.sources,
+        metrics,
+        _Controls(endpoints, reload),
+        lambda: gateway.draining,
+    )
+    proxies = Proxies(settings.proxies.trusted)
+    gateway = Gateway(endpoints, services, proxies, settings.request.deadline_s, reload, lifespan=lifespan)
     _add_operations(gateway, sourced.sources, metrics)
     gateway.mount(ASSETS_PREFIX, Assets(), name="graphiql")
     if mode == "dev":
         gateway.add_route("/", lambda _: RedirectResponse(VARIANTS[0].path), include_in_schema=False)
-    for setting in settings.idle():
-        _log.warning("setting without effect in this version", extra={"fields": {"setting": setting}})
     return gateway
 
 
 def with_cors(gateway: Gateway, settings: Settings) -> ASGIApp:
-    """The gateway as browsers on other origins may ask it; itself where none may."""
-    if not settings.cors.origins:
+    """The gateway as browsers on other origins may ask it, each variant by its own list; itself where none may."""
+    by_variant: dict[str, ASGIApp] = {}
+    for variant in VARIANTS:
+        own = getattr(settings.variants, variant.name).cors
+        origins = (settings.cors if own is None else own).origins
+        if origins:
+            by_variant[variant.name] = CORSMiddleware(
+                gateway,
+                allow_origins=list(origins),
+                allow_methods=["GET", "POST"],
+                allow_headers=["authorization", "content-type", "if-none-match", "traceparent", "x-api-key", "x-request-id"],
+                expose_headers=["etag", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"],
+                max_age=600,
+            )
+    if not by_variant:
         return gateway
-    return CORSMiddleware(
-        gateway,
-        allow_origins=list(settings.cors.origins),
-        allow_methods=["GET", "POST"],
-        allow_headers=["authorization", "content-type", "x-request-id", "traceparent"],
-        expose_headers=["x-request-id", "retry-after"],
-        max_age=600,
-    )
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        first = scope["path"][1:].partition("/")[0] if scope["type"] == "http" else ""
+        await by_variant.get(first, gateway)(scope, receive, send)
+
+    return app
 
 
 def _missing(settings: Settings) -> list[str]:
     """What has to be set and is not, a line each: all of it at once."""
     lines = [f"{name}_service_url ({name.upper()}_SERVICE_URL): missing" for name in SOURCES if not settings.instances(name)]
-    if settings.jwks_url is not None:
-        lines.append("jwks_url (JWKS_URL): key sets are not supported by this version; set JWT_SECRET")
-    elif settings.jwt_secret is None:
-        lines.append("jwt_secret (JWT_SECRET): missing, and without it no token can be checked")
+    if settings.jwt_secret is None and settings.jwks_url is None and not settings.auth.issuers:
+        lines.append("jwt_secret (JWT_SECRET) or jwks_url (JWKS_URL): missing, and without one no token can be checked")
+    names = [settings.jwt_issuer, *(each.issuer for each in settings.auth.issuers.values())]
+    for name, each in settings.auth.issuers.items():
+        if each.secret is None and each.jwks_url is None:
+            lines.append(f"auth.issuers.{name}: secret or jwks_url is needed, and without one no token can be checked")
+        if names.count(each.issuer) > 1:
+            lines.append(f"auth.issuers.{name}.issuer: another one has the same")
+    digests: dict[str, str] = {}
+    for name, consumer in settings.consumers.items():
+        if consumer.tier is not None and consumer.tier not in settings.tiers:
+            lines.append(f"consumers.{name}.tier: there is no tier of that name")
+        if consumer.tier is not None and consumer.rate is not None:
+            lines.append(f"consumers.{name}: expected a tier or a rate, got both")
+        others = [digests.setdefault(digest, name) for digest in consumer.key_sha256]
+        lines += [f"consumers.{name}.key_sha256: {other} has the same key" for other in others if other != name]
     return lines
 
 
-def _auth_options(settings: Settings) -> AuthOptions:
-    if settings.jwt_secret is None:
-        raise AssertionError("what is missing is told first")
-    secret = settings.jwt_secret.get_secret_value()
-    if len(secret.encode()) < SHORTEST_SAFE_SECRET:
-        _log.warning("JWT_SECRET is short", extra={"fields": {"bytes_wanted": SHORTEST_SAFE_SECRET}})
-    return AuthOptions(secret, settings.jwt_issuer, settings.jwt_audience)
+@dataclass(frozen=True, slots=True)
+class _Keyed:
+    """The authenticator, with the key sets that it looks into and the wires below them."""
+
+    authenticator: Authenticator
+    sets: Sequence[KeySet]
+    wires: Sequence[Wire]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """While the context is open, key sets are kept up to date."""
+        beside = [asyncio.create_task(each.run()) for each in self.sets]
+        try:
+            yield
+        finally:
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+            await asyncio.gather(*(wire.aclose() for wire in self.wires))
+
+
+def _authenticator(settings: Settings) -> _Keyed:
+    sets: list[KeySet] = []
+    wires: list[Wire] = []
+
+    def issuer(name: str, secret: SecretStr | None, url: str | None, issuer: str | None, audience: str | None) -> Issuer:
+        keys = None
+        if url is not None:
+            wires.append(wire_for(WireOptions(max_connections=2, connect_timeout_s=3.0)))
+            keys = KeySet(name, url, wires[-1], lambda: authenticator.forget())  # noqa: PLW0108 - it is made below
+            sets.append(keys)
+        text = None if secret is None else secret.get_secret_value()
+        if text is not None and len(text.encode()) < SHORTEST_SAFE_SECRET:
+            _log.warning("JWT_SECRET is short", extra={"fields": {"issuer": name, "bytes_wanted": SHORTEST_SAFE_SECRET}})
+        return Issuer(text, keys, issuer, audience)
+
+    issuers = [
+        issuer(name, each.secret, each.jwks_url, each.issuer, each.audience) for name, each in settings.auth.issuers.items()
+    ]
+    if settings.jwt_secret is not None or settings.jwks_url is not None:
+        own = (settings.jwt_secret, settings.jwks_url, settings.jwt_issuer, settings.jwt_audience)
+        issuers.append(issuer("default", *own))
+    authenticator = Authenticator(issuers, settings.auth.claims)
+    return _Keyed(authenticator, sets, wires)
+
+
+def _consumers(settings: Settings) -> Consumers:
+    by_digest = {}
+    for name, each in settings.consumers.items():
+        rate = settings.tiers[each.tier] if each.tier is not None else each.rate
+        consumer = Consumer(name, frozenset(each.variants), frozenset(each.scopes), rate)
+        by_digest.update(dict.fromkeys(each.key_sha256, consumer))
+    return Consumers(by_digest)
+
+
+def _counts(settings: Settings, shared: Shared | None) -> Counts | None:
+    if not settings.rate.enabled:
+        return None
+    own = InMemory()
+    return own if shared is None else SharedCounts(shared, own)
+
+
+@dataclass(frozen=True, slots=True)
+class _Controls:
+    """See `schema.controls.Controls`."""
+
+    endpoints: Mapping[str, Endpoint]
+    reload_: Callable[[], Reloaded]
+
+    def drop_answers(self) -> None:
+        for endpoint in self.endpoints.values():
+            if endpoint.answers is not None:
+                endpoint.answers.clear()
+
+    def reload(self) -> Reloaded:
+        return self.reload_()
 
 
 def _sources(settings: Settings, emit: Listener) -> _Sourced:
@@ -239,7 +359,7 @@ def _sources(settings: Settings, emit: Listener) -> _Sourced:
     return _Sourced(Sources(bound(Users), bound(Orders), bound(Products)), stacks, wires)
 
 
-def _endpoints(settings: Settings, mode: Mode) -> dict[str, Endpoint]:
+def _endpoints(settings: Settings, mode: Mode, shared: Shared | None) -> dict[str, Endpoint]:
     schemas = variant_schemas()
     names = [variant.name for variant in VARIANTS]
     # What is asked for nobody in particular is the same for everybody.
@@ -247,19 +367,36 @@ def _endpoints(settings: Settings, mode: Mode) -> dict[str, Endpoint]:
     endpoints = {}
     for variant in VARIANTS:
         options = getattr(settings.variants, variant.name)
-        if options.documents == "trusted":
-            raise SettingsError(f"variants.{variant.name}.documents: trusted documents are not supported by this version")
         in_dev = mode == "dev"
         introspection = in_dev if options.introspection is None else options.introspection
         graphiql = in_dev if options.graphiql is None else options.graphiql
         endpoints[variant.name] = Endpoint(
             variant,
             schemas[variant.name],
-            Plans(schemas[variant.name], options.limits, introspection=introspection, public=public),
+            Plans(
+                schemas[variant.name],
+                options.limits,
+                introspection=introspection,
+                suggestions=introspection if options.suggestions is None else options.suggestions,
+                public=public,
+            ),
             options.limits,
+            options.rate,
+            Documents(variant.name, options.documents, _trusted(variant.name, options), shared),
+            KeptAnswers(options.answers) if options.answers.enabled else None,
             page(variant.name, names, EXAMPLES[variant.name], admin_only=variant.role is not None) if graphiql else None,
         )
     return endpoints
+
+
+def _trusted(variant: str, options: VariantSettings) -> TrustedDocuments:
+    try:
+        trusted = read_all(options.manifests)
+    except ManifestError as error:
+        raise SettingsError(f"variants.{variant}.manifests: {error}") from None
+    if options.documents == "trusted" and not len(trusted):
+        raise SettingsError(f"variants.{variant}.manifests: missing, and without one no document is trusted")
+    return trusted
 
 
 def _add_operations(gateway: Gateway, sources: Sources, metrics: Metrics) -> None:

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a check found something, 2 it could not begin.
 import gc
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from functools import partial, wraps
@@ -16,11 +17,12 @@ from typing import IO, Any
 import click
 import uvloop
 
-from bff import __version__, dev, explaining, sdl, tokens
+from bff import __version__, checking, dev, explaining, sdl, tokens
 from bff.app import Gateway, create, with_cors
+from bff.gate import consumers
 from bff.observe import logs
 from bff.server import Server, listen
-from bff.settings import Settings, SettingsError, load
+from bff.settings import NAME, Settings, SettingsError, load
 from bff.supervisor import supervise
 from schema.variants import VARIANTS
 
@@ -150,6 +152,49 @@ def explain(
 
 
 @main.group()
+def keys() -> None:
+    """API keys of consumers."""
+
+
+@keys.command()
+@click.argument("name")
+@click.option("--variant", "variants", multiple=True, type=click.Choice(_VARIANT_NAMES), help="Where it may come in; all.")
+@click.option("--scope", "scopes", multiple=True, help="What it may ask for beyond what needs none.")
+def new(name: str, variants: tuple[str, ...], scopes: tuple[str, ...]) -> None:
+    """Make a key for the consumer NAME. It is shown this once; the settings file holds its hash."""
+    if not re.match(NAME, name):
+        click.echo("bff: NAME: expected lower-case letters, digits, - and _, 63 at most", err=True)
+        sys.exit(2)
+    key = consumers.new_key()
+    click.echo(f"The key of {name}, for the header X-API-Key. It is not shown again:\n", err=True)
+    click.echo(key)
+    click.echo("\nFor the settings file:\n", err=True)
+    click.echo(f"[consumers.{name}]", err=True)
+    click.echo(f"key_sha256 = {json.dumps([consumers.digest_of(key)])}", err=True)
+    click.echo(f"variants = {json.dumps(list(variants or _VARIANT_NAMES))}", err=True)
+    click.echo(f"scopes = {json.dumps(list(scopes))}", err=True)
+
+
+@main.group()
+def documents() -> None:
+    """Trusted documents: those that apps were built with."""
+
+
+@documents.command(name="check")
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The settings file (bff.toml).")
+def check_documents(config: Path | None) -> None:
+    """Validate the documents of all manifests against the graph; exit with 1 where one would break."""
+    settings = _told(lambda: load(os.environ, file=config))
+    report = _told(lambda: checking.check(settings))
+    for line in report.faults:
+        click.echo(line, err=True)
+    if report.faults:
+        click.echo(f"Of {report.checked} documents, {report.broken} would break.", err=True)
+        sys.exit(1)
+    click.echo(f"{report.checked} documents fit the graph.")
+
+
+@main.group()
 def schema() -> None:
     """The schema definition language of the variants."""
 
@@ -163,12 +208,17 @@ def export(variant: str | None) -> None:
 
 
 @schema.command()
-def check() -> None:
-    """Compare the graph with the committed SDL; exit with 1 where they differ."""
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The settings file (bff.toml).")
+def check(config: Path | None) -> None:
+    """Compare the graph with the committed SDL and the trusted documents; exit with 1 where they don't fit."""
     drifts = sdl.check()
     for drift in drifts:
         click.echo(drift, err=True)
     if drifts:
         click.echo("The committed SDL has drifted. Where the change is meant: make sdl, and commit.", err=True)
+    report = _told(lambda: checking.check(load(os.environ, file=config)))
+    for line in report.faults:
+        click.echo(line, err=True)
+    if drifts or report.faults:
         sys.exit(1)
     click.echo("The committed SDL is that of the graph.")

@@ -5,17 +5,26 @@ from dataclasses import dataclass, field
 from graphql import GraphQLSchema
 
 from bff.engine.plans import Plans
+from bff.gate.answers import KeptAnswers
+from bff.gate.documents import Documents
 from bff.gate.limits import LimitOptions
+from bff.gate.rate import RateOptions
 from bff.graphiql.page import GraphiQLPage
 from schema.variants import Variant
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One of `/web/graphql`, `/mobile/graphql`, `/admin/graphql`. `page` is None where GraphiQL is off."""
+    """One of `/web/graphql`, `/mobile/graphql`, `/admin/graphql`.
+
+    `page` is None where GraphiQL is off, `answers` where no whole answers are kept.
+    """
 
     variant: Variant
     schema: GraphQLSchema = field(repr=False)
     plans: Plans
     limits: LimitOptions
+    rate: RateOptions
+    documents: Documents
+    answers: KeptAnswers | None
     page: GraphiQLPage | None = field(repr=False)

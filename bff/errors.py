@@ -1,13 +1,14 @@
 """What the gateway itself refuses, and how any error looks to a client.
 
-GatewayError                     status
-├── BadRequest                   400, 405, 406, 413, 415
-├── CsrfPrevented                415
-├── InvalidToken, TokenNeeded    401
-├── RoleNeeded                   403
-├── PersistedQueryNotSupported   200 or 400: a well-formed request that can't be served, as one that is invalid
-├── TooComplex                   the same
-└── Draining                     503
+GatewayError                                                 status
+├── BadRequest                                               400, 405, 406, 408, 413, 415
+├── CsrfPrevented                                            415
+├── InvalidToken, InvalidApiKey, TokenNeeded                 401
+├── RoleNeeded, VariantNotAllowed                            403
+├── RateLimited                                              429
+├── PersistedQueryNotFound, -NotSupported, OperationNotAllowed   200 or 400: well-formed, and can't be served
+├── InvalidOperation, TooComplex                             the same
+└── Draining, KeysUnavailable                                503
 
 An error that is none of these, of `schema.errors` or of `datasources.errors`, is a fault of ours: its message says nothing.
 """
@@ -39,6 +40,11 @@ class GatewayError(Exception):
         self.message = message
         self.status = status
         self.headers = headers
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        """What a client's program can read."""
+        return {"code": self.code}
 
 
 class BadRequest(GatewayError):
@@ -80,13 +86,76 @@ class RoleNeeded(GatewayError):
         super().__init__("This graph is not for you.", status=403)
 
 
+class InvalidApiKey(GatewayError):
+    """An API key was sent and is nobody's: refused whole, as a bad token is."""
+
+    code = "UNAUTHENTICATED"
+
+    def __init__(self) -> None:
+        # RFC 9110, section 11.6.1 wants a challenge; for keys in a header of their own there is no registered scheme.
+        super().__init__("The API key is not valid.", status=401, headers=_challenge("ApiKey"))
+
+
+class VariantNotAllowed(GatewayError):
+    """The consumer's key is good, and not for this variant."""
+
+    code = "FORBIDDEN"
+
+    def __init__(self) -> None:
+        super().__init__("This API key is not for this graph.", status=403)
+
+
+class KeysUnavailable(GatewayError):
+    """No token can be checked: the issuer's keys could not be had yet."""
+
+    code = "SERVICE_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("Tokens can't be checked just now.", status=503, headers=((b"retry-after", b"5"),))
+
+
+class RateLimited(GatewayError):
+    """Too much was asked. `policy` names what was passed; `retry_after_s` is when it may go on."""
+
+    code = "RATE_LIMITED"
+
+    def __init__(self, policy: str, retry_after_s: float, headers: Headers = ()) -> None:
+        seconds = max(1, ceil(retry_after_s))
+        self.retry_after = seconds
+        message = f"Too much was asked ({policy}): try again in {seconds} seconds."
+        super().__init__(message, status=429, headers=((b"retry-after", b"%d" % seconds), *headers))
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        """With the seconds, for clients that can't see headers."""
+        return {"code": self.code, "retryAfter": self.retry_after}
+
+
+class PersistedQueryNotFound(GatewayError):
+    """A document was named by its hash, and is not known: the client shall send it whole."""
+
+    code = "PERSISTED_QUERY_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("PersistedQueryNotFound", status=None)  # the very word that Apollo's clients look for
+
+
 class PersistedQueryNotSupported(GatewayError):
-    """A document was named by its hash; only whole documents are taken."""
+    """A document was named in a way that isn't known, or where no names are taken."""
 
     code = "PERSISTED_QUERY_NOT_SUPPORTED"
 
     def __init__(self) -> None:
-        super().__init__("Persisted queries are not supported: send the document.", status=None)
+        super().__init__("PersistedQueryNotSupported", status=None)
+
+
+class OperationNotAllowed(GatewayError):
+    """This graph only takes trusted documents, and this is none of them."""
+
+    code = "OPERATION_NOT_ALLOWED"
+
+    def __init__(self) -> None:
+        super().__init__("Only known operations are allowed here.", status=None)
 
 
 class InvalidOperation(GatewayError):
@@ -132,7 +201,7 @@ def _challenge(value: str) -> Headers:
 
 def of_gateway(error: GatewayError) -> dict[str, Any]:
     """A refusal as an entry of `errors`."""
-    return {"message": error.message, "extensions": {"code": error.code}}
+    return {"message": error.message, "extensions": error.extensions}
 
 
 def of_document(error: GraphQLError, code: str) -> dict[str, Any]:

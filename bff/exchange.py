@@ -3,7 +3,7 @@
 import os
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from bff.endpoint import Endpoint
     from bff.engine.operation import Operation
     from bff.gate.auth import SignedIn
+    from bff.gate.consumers import Consumer
+    from bff.gate.rate import Ledger
     from bff.http import GraphQLRequest, MediaType
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._~-]{1,128}\Z")
@@ -62,6 +64,13 @@ class Exchange:
         request_id: the client's where it is sane, else a new one; it is answered, logged and sent upstream.
         traceparent: as it goes upstream (W3C Trace Context): the client's trace, a span of our own.
         deadline: when the whole operation has had its time.
+        address: the client's, as far as the proxies in front are trusted to know it.
+        consumer: the program that sent an API key.
+        ledger: what the request is charged.
+        batch: the requests that came as one, in place of `request`.
+        is_part: whether this is one of those.
+        cost: the operation's, as estimated.
+        answer_key: by which its answer may be kept, None where it may not; of which generation of kept answers it is.
     """
 
     endpoint: "Endpoint"
@@ -71,10 +80,18 @@ class Exchange:
     request_id: str
     traceparent: str
     deadline: Deadline
+    address: str = ""
     media: "MediaType | None" = None
     signed_in: "SignedIn | None" = None
+    consumer: "Consumer | None" = None
+    ledger: "Ledger | None" = None
     request: "GraphQLRequest | None" = None
+    batch: "Sequence[GraphQLRequest] | None" = None
+    is_part: bool = False
     operation: "Operation | None" = None
+    cost: int = 0
+    answer_key: Hashable = None
+    answer_generation: int = 0
     calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def header(self, name: bytes) -> bytes | None:

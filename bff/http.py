@@ -4,8 +4,11 @@ After the GraphQL-over-HTTP specification: both media types, POST and GET; 405, 
 """
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import lru_cache
+from hashlib import blake2b
+from math import inf
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -14,6 +17,7 @@ import orjson
 from starlette.types import Receive
 
 from bff.errors import BadRequest, CsrfPrevented, Headers
+from datasources.caller import Freshness
 
 _MOST_PARAMETERS = 20
 _FORM_TYPES = frozenset({"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"})
@@ -41,6 +45,7 @@ class GraphQLRequest(msgspec.Struct, frozen=True, rename="camel"):
 
 
 _request = msgspec.json.Decoder(GraphQLRequest)
+_batch = msgspec.json.Decoder(list[GraphQLRequest])
 _members = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -147,16 +152,17 @@ def _too_large(limit: int) -> BadRequest:
     return BadRequest(f"The body is longer than {limit} bytes.", status=413, headers=((b"connection", b"close"),))
 
 
-def decode_body(body: bytes) -> GraphQLRequest:
-    """A JSON body's request. Raises `BadRequest`."""
+def decode_body(body: bytes, most: int = 1) -> GraphQLRequest | list[GraphQLRequest]:
+    """A JSON body's request, or the requests of a batch, at most `most` of them. Raises `BadRequest`."""
     try:
-        return _request.decode(body)
+        decoded = (_batch if body.lstrip()[:1] == b"[" else _request).decode(body)
     except msgspec.ValidationError as error:
-        if body.lstrip()[:1] == b"[":
-            raise BadRequest("Expected one request, got a list of them.") from error
         raise BadRequest(f"The request is not as expected: {error}.") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest("The body is no JSON that can be read.") from error
+    if isinstance(decoded, list) and not 1 <= len(decoded) <= most:
+        raise BadRequest(f"Requests in the batch: {len(decoded)}, allowed are 1 to {most}.")
+    return decoded
 
 
 def decode_query(query_string: bytes) -> GraphQLRequest:
@@ -200,12 +206,53 @@ def encode(payload: Any) -> bytes:
 
 _CONTENT_TYPE = {media: (b"content-type", media.value.encode() + b"; charset=utf-8") for media in MediaType}
 _ALWAYS = (
-    (b"vary", b"Accept, Authorization"),
-    (b"cache-control", b"no-store"),
+    (b"vary", b"Accept, Authorization, X-API-Key"),
     (b"x-content-type-options", b"nosniff"),
 )
+NO_STORE = b"no-store"
 
 
-def content_headers(media: MediaType, body: bytes) -> Headers:
+def canonical(variables: dict[str, Any] | None) -> bytes:
+    """Variables as bytes that are equal where they are."""
+    return orjson.dumps(variables or {}, option=orjson.OPT_SORT_KEYS)
+
+
+def joined(bodies: Sequence[bytes]) -> bytes:
+    """The answers of a batch as one list."""
+    return b"[" + b",".join(bodies) + b"]"
+
+
+def content_headers(media: MediaType, body: bytes, cache_control: bytes = NO_STORE) -> Headers:
     """The headers that go with every GraphQL answer."""
-    return (_CONTENT_TYPE[media], (b"content-length", b"%d" % len(body)), *_ALWAYS)
+    return (
+        _CONTENT_TYPE[media],
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", cache_control),
+        *_ALWAYS,
+    )
+
+
+def cache_control_of(freshness: Freshness, *, is_private: bool) -> bytes:
+    """How long others may keep an answer: as long as all that went into it, and no others than all of that allows.
+
+    An answer for which nothing was asked is not told to be of any age.
+    """
+    if not freshness.may_keep or freshness.left_s == inf:
+        return NO_STORE
+    whose = b"private" if is_private or not freshness.is_shared else b"public"
+    seconds = int(freshness.left_s)
+    return b"%s, max-age=%d" % (whose, seconds) if seconds > 0 else b"%s, no-cache" % whose
+
+
+def etag_of(body: bytes) -> bytes:
+    """A strong validator of an answer's bytes (RFC 9110, section 8.8.3)."""
+    return b'"' + blake2b(body, digest_size=16).hexdigest().encode() + b'"'
+
+
+def is_known(etag: bytes, if_none_match: bytes | None) -> bool:
+    """Whether the client says that it has that answer (RFC 9110, section 13.1.2: compared weakly)."""
+    if if_none_match is None:
+        return False
+    if if_none_match.strip() == b"*":
+        return True
+    return any(each.strip().removeprefix(b"W/") == etag for each in if_none_match.split(b","))

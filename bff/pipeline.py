@@ -1,11 +1,12 @@
 """The steps of a GraphQL request, in their one order. Each may end it, by an answer or by an error; none knows the next.
 
-`run` is the only driver: it makes an answer of whatever comes, so that a client always gets a well-formed one.
+The gate's steps are for the HTTP request, an operation's for each of those that came in it. `run` is the only driver: it
+makes an answer of whatever comes, so that a client always gets a well-formed one.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from graphql import OperationType
@@ -14,34 +15,45 @@ from bff import errors, http
 from bff.engine.answer import Answer, begin
 from bff.engine.arguments import InvalidVariables
 from bff.engine.operation import Operation
+from bff.engine.weigh import weigh
 from bff.errors import (
     BadRequest,
     DocumentError,
     Draining,
     GatewayError,
-    PersistedQueryNotSupported,
+    InvalidApiKey,
+    InvalidToken,
     RoleNeeded,
     TokenNeeded,
+    VariantNotAllowed,
 )
 from bff.exchange import Exchange, Response
 from bff.gate.auth import Authenticator
+from bff.gate.consumers import HEADER as API_KEY
+from bff.gate.consumers import Consumers, granted
+from bff.gate.limits import check_variables
+from bff.gate.rate import Counts, Ledger, Subject
 from bff.hangup import UntilGone
 from bff.http import GraphQLRequest, MediaType
 from bff.observe.metrics import Metrics
-from datasources.caller import Caller
+from datasources.caller import Caller, Freshness
 from datasources.loop import TimeLimit
 from schema.context import Context
+from schema.controls import Controls
 from schema.loaders import Loaders
 from schema.sources import Sources
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the steps work with, bound at start-up."""
+    """What the steps work with, bound at start-up. `counts` is None where nothing is counted."""
 
     authenticator: Authenticator
+    consumers: Consumers
+    counts: Counts | None
     sources: Sources
     metrics: Metrics
+    controls: Controls
     is_draining: Callable[[], bool]
 
 
@@ -60,11 +72,13 @@ async def negotiate(exchange: Exchange, _: Services) -> Response | None:
     method = exchange.scope["method"]
     accept = exchange.header(b"accept")
     page = exchange.endpoint.page
-    if method == "GET" and page is not None and http.wants_html(accept) and not exchange.scope["query_string"]:
+    if method in _READS and page is not None and http.wants_html(accept) and not exchange.scope["query_string"]:
         return Response(200, tuple(page.headers), page.body, outcome="page")
     media = http.negotiate(accept)
-    if method not in {"GET", "POST"}:
-        raise BadRequest("Expected GET or POST.", status=405, headers=((b"allow", b"GET, POST"),))
+    if method == "OPTIONS":
+        return Response(204, ((b"allow", _METHODS), (b"content-length", b"0")), b"", outcome="options")
+    if method not in _TAKEN:
+        raise BadRequest("Expected GET or POST.", status=405, headers=((b"allow", _METHODS),))
     if media is None:
         raise BadRequest(f"The answer comes as {MediaType.RESPONSE} or {MediaType.JSON}.", status=406)
     exchange.media = media
@@ -73,7 +87,18 @@ async def negotiate(exchange: Exchange, _: Services) -> Response | None:
 
 async def authenticate(exchange: Exchange, services: Services) -> Response | None:
     """Who asks, and whether this variant is for them: before a byte of the body is read."""
-    exchange.signed_in = services.authenticator.authenticate(exchange.headers.get(b"authorization", []))
+    try:
+        exchange.signed_in = await services.authenticator.authenticate(exchange.headers.get(b"authorization", []))
+        exchange.consumer = services.consumers.identify(exchange.headers.get(API_KEY, []))
+    except (InvalidToken, InvalidApiKey):
+        if services.counts is not None:
+            # Whoever tries out tokens is counted too.
+            by_address = [Subject("address", exchange.address, exchange.endpoint.rate)]
+            exchange.ledger = Ledger(services.counts, exchange.endpoint.variant.name, by_address)
+            await exchange.ledger.charge_requests()
+        raise
+    if exchange.consumer is not None and exchange.endpoint.variant.name not in exchange.consumer.variants:
+        raise VariantNotAllowed
     role = exchange.endpoint.variant.role
     if role is not None:
         if exchange.signed_in is None:
@@ -83,9 +108,28 @@ async def authenticate(exchange: Exchange, services: Services) -> Response | Non
     return None
 
 
+async def charge(exchange: Exchange, services: Services) -> Response | None:
+    """A request is taken from the counts of whoever asks."""
+    if services.counts is not None:
+        exchange.ledger = Ledger(services.counts, exchange.endpoint.variant.name, _subjects(exchange))
+        await exchange.ledger.charge_requests()
+    return None
+
+
+def _subjects(exchange: Exchange) -> list[Subject]:
+    """Whose counts the request is on: a consumer's that has a rate of its own, and the user's; else whoever is known."""
+    options, consumer = exchange.endpoint.rate, exchange.consumer
+    subjects = []
+    if consumer is not None and (consumer.rate is not None or exchange.signed_in is None):
+        subjects.append(Subject("consumer", consumer.name, consumer.rate or options))
+    if exchange.signed_in is not None:
+        subjects.append(Subject("user", exchange.signed_in.viewer.sub, options))
+    return subjects or [Subject("address", exchange.address, options)]
+
+
 async def decode(exchange: Exchange, _: Services) -> Response | None:
-    """The request itself, from the body or from the parameters."""
-    if exchange.scope["method"] == "GET":
+    """The request itself, from the body or from the parameters; or several, each of which is charged."""
+    if exchange.scope["method"] in _READS:
         exchange.request = http.decode_query(exchange.scope["query_string"])
         return None
     http.check_content(exchange.header(b"content-type"), exchange.header(b"content-encoding"))
@@ -99,33 +143,62 @@ async def decode(exchange: Exchange, _: Services) -> Response | None:
         raise BadRequest("The body took too long.", status=408, headers=((b"connection", b"close"),)) from None
     finally:
         timer.lift()
-    exchange.request = http.decode_body(body)
+    decoded = http.decode_body(body, exchange.endpoint.limits.batch)
+    if isinstance(decoded, GraphQLRequest):
+        exchange.request = decoded
+        return None
+    exchange.batch = decoded
+    if exchange.ledger is not None and len(decoded) > 1:
+        await exchange.ledger.charge_requests(len(decoded) - 1)
     return None
 
 
 async def prepare(exchange: Exchange, services: Services) -> Response | None:
     """The operation that is meant: known, or parsed, measured and validated now."""
-    request = _decoded(exchange)
-    if request.query is None:
-        if request.document_id is not None or "persistedQuery" in (request.extensions or {}):
-            raise PersistedQueryNotSupported
-        raise BadRequest("Expected a query.")
-    prepared, known = exchange.endpoint.plans.get(request.query)
-    services.metrics.document(exchange.endpoint.variant.name, known=known)
+    endpoint, request = exchange.endpoint, _decoded(exchange)
+    check_variables(request.variables, endpoint.limits)
+    text, digest = await endpoint.documents.text(request.query, request.document_id, request.extensions)
+    prepared, known = endpoint.plans.get(text)
+    services.metrics.document(endpoint.variant.name, known=known)
+    if digest is not None:
+        await endpoint.documents.register(digest, text)
     operation = exchange.operation = prepared.operation(request.operation_name)
-    if exchange.scope["method"] == "GET" and operation.kind is not OperationType.QUERY:
+    if exchange.scope["method"] in _READS and operation.kind is not OperationType.QUERY:
         raise BadRequest("A GET is only ever a query.", status=405, headers=((b"allow", b"POST"),))
-    exchange.endpoint.plans.check_cost(operation, request.variables or {})
+    exchange.cost = endpoint.plans.check_cost(operation, request.variables or {})
     if request.extensions and request.extensions.get("explain") is True and exchange.endpoint.page is not None:
         return _explained(exchange, operation, request.variables or {})
     return None
 
 
+async def recall(exchange: Exchange, services: Services) -> Response | None:
+    """The answer as it is kept, where the same was asked and everybody may have it."""
+    answers, operation = exchange.endpoint.answers, _prepared(exchange)
+    anonymous = exchange.signed_in is None and exchange.consumer is None
+    if answers is None or not anonymous or operation.kind is not OperationType.QUERY:
+        return None
+    exchange.answer_key = (operation, http.canonical(_decoded(exchange).variables))
+    exchange.answer_generation = answers.generation
+    found = answers.get(exchange.answer_key)
+    services.metrics.answer(exchange.endpoint.variant.name, kept=found is not None)
+    if found is None:
+        return None
+    body, left_s = found
+    return _cacheable(exchange, body, b"public, max-age=%d" % int(left_s))
+
+
+async def charge_cost(exchange: Exchange, _: Services) -> Response | None:
+    """What the operation will cost, as far as can be told; corrected once it has run."""
+    if exchange.ledger is not None and exchange.ledger.counts_cost:
+        await exchange.ledger.charge_cost(exchange.cost)
+    return None
+
+
 async def execute(exchange: Exchange, services: Services) -> Response | None:
     """Run it, with loaders and a context that are this request's alone."""
-    signed_in, operation = exchange.signed_in, exchange.operation
-    if operation is None:
-        raise AssertionError("prepare comes before execute")
+    signed_in, operation = exchange.signed_in, _prepared(exchange)
+    if operation.kind is OperationType.MUTATION:
+        services.controls.drop_answers()
     caller = Caller(
         exchange.request_id,
         exchange.traceparent,
@@ -139,32 +212,78 @@ async def execute(exchange: Exchange, services: Services) -> Response | None:
         caller,
         services.sources,
         Loaders(services.sources, caller),
+        granted(signed_in.viewer.scopes if signed_in else None, exchange.consumer),
+        services.controls,
     )
     try:
         answer = begin(operation, _decoded(exchange).variables, context)
-        if not isinstance(answer, Answer):
+        if isinstance(answer, Answer):
+            pass
+        elif exchange.is_part:  # whoever waits for all parts watches the client
+            answer = await answer
+        else:
             async with UntilGone(exchange.receive):
                 answer = await answer
     finally:
         context.loaders.close()
+        if operation.kind is OperationType.MUTATION:
+            services.controls.drop_answers()
     services.metrics.operation(exchange.endpoint.variant.name, answer.by)
-    return _of_answer(exchange, answer)
+    if exchange.ledger is not None and exchange.ledger.counts_cost:
+        await exchange.ledger.correct_cost(_difference(exchange, answer))
+    if operation.kind is OperationType.MUTATION:
+        caller.freshness.forbid()
+    return _of_answer(exchange, answer, caller.freshness)
 
 
-STEPS: Sequence[Step] = (
+def _difference(exchange: Exchange, answer: Answer) -> int:
+    """How much more the answer came to than was charged; what was never run costs nothing."""
+    if not answer.executed:
+        return -exchange.cost
+    return 0 if answer.plan is None else weigh(answer.plan, answer.payload["data"]) - exchange.cost
+
+
+GATE: Sequence[Step] = (
     admit,  # first: a gateway that stops shall not begin anything
     negotiate,  # before all that may fail, so that the failure is said in the form that was asked for
     authenticate,  # before the body: who may not, need not be read
+    charge,  # as soon as it is known whose count it is
     decode,
+)
+"""The HTTP request: may it come in, and what does it hold."""
+
+OPERATION: Sequence[Step] = (
     prepare,  # after the token: what a variant knows is not told to those it is not for
+    recall,  # before its cost is charged: what is at hand costs next to nothing
+    charge_cost,
     execute,
 )
+"""Each operation in it."""
+
+_READS = frozenset({"GET", "HEAD"})
+_TAKEN = frozenset({"GET", "HEAD", "POST"})
+_METHODS = b"GET, HEAD, POST, OPTIONS"
 
 
-async def run(exchange: Exchange, services: Services, steps: Sequence[Step] = STEPS) -> Response:
+async def run(
+    exchange: Exchange, services: Services, gate: Sequence[Step] = GATE, operation: Sequence[Step] = OPERATION
+) -> Response:
     """Answer a request. Raises `http.ClientGone` where nobody is left to answer, and nothing else."""
+    response = await _answered(exchange, services, (gate, operation))
+    if exchange.ledger is not None:
+        response = replace(response, headers=response.headers + exchange.ledger.headers())
+    return response
+
+
+async def _answered(exchange: Exchange, services: Services, lists: Sequence[Sequence[Step]]) -> Response:
     try:
-        return await _through(steps, exchange, services)
+        for steps in lists:
+            if exchange.batch is not None:
+                return await _batched(exchange, services, steps)
+            for step in steps:
+                response = await step(exchange, services)
+                if response is not None:
+                    return response
     except http.ClientGone:  # nobody to answer
         raise
     except GatewayError as error:
@@ -174,14 +293,19 @@ async def run(exchange: Exchange, services: Services, steps: Sequence[Step] = ST
     except Exception as error:  # noqa: BLE001 - the last line: a fault of ours is answered as one, and told to the log
         errors.log_fault(error, exchange.request_id)
         return _refusal(exchange, [dict(errors.internal())], 500)
-
-
-async def _through(steps: Sequence[Step], exchange: Exchange, services: Services) -> Response:
-    for step in steps:
-        response = await step(exchange, services)
-        if response is not None:
-            return response
     raise AssertionError("the last step answers")
+
+
+async def _batched(exchange: Exchange, services: Services, steps: Sequence[Step]) -> Response:
+    """Each request of a batch, at the same time; one that fails costs itself alone."""
+    parts = [replace(exchange, request=request, batch=None, is_part=True) for request in exchange.batch or ()]
+    async with UntilGone(exchange.receive):
+        responses = await asyncio.gather(*(_answered(part, services, [steps]) for part in parts))
+    body = http.joined([response.body for response in responses])
+    codes = tuple(dict.fromkeys(code for response in responses for code in response.codes))
+    outcomes = {response.outcome for response in responses}
+    outcome = outcomes.pop() if len(outcomes) == 1 else "partial"
+    return Response(200, http.content_headers(exchange.media or MediaType.JSON, body), body, codes, outcome)
 
 
 def _explained(exchange: Exchange, operation: Operation, variables: Mapping[str, Any]) -> Response:
@@ -194,14 +318,35 @@ def _explained(exchange: Exchange, operation: Operation, variables: Mapping[str,
     return Response(200, http.content_headers(exchange.media or MediaType.JSON, body), body, outcome="explained")
 
 
-def _of_answer(exchange: Exchange, answer: Answer) -> Response:
+def _of_answer(exchange: Exchange, answer: Answer, freshness: Freshness) -> Response:
     if not answer.executed:
         return _refusal(exchange, answer.payload["errors"], None)
     media = exchange.media or MediaType.JSON
     body = http.encode(answer.payload)
-    codes = tuple(answer.codes)
-    outcome = "ok" if not codes else "partial" if answer.payload["data"] is not None else "error"
-    return Response(200, http.content_headers(media, body), body, codes, outcome)
+    if len(answer.payload) > 1:  # errors, or what is shown for want of better
+        codes = tuple(answer.codes)
+        outcome = "ok" if not codes else "partial" if answer.payload["data"] is not None else "error"
+        return Response(200, http.content_headers(media, body), body, codes, outcome)
+    is_private = exchange.signed_in is not None or exchange.consumer is not None
+    control = http.cache_control_of(freshness, is_private=is_private)
+    if exchange.answer_key is not None and exchange.endpoint.answers is not None and control.startswith(b"public, max-age"):
+        exchange.endpoint.answers.put(exchange.answer_key, body, freshness.left_s, exchange.answer_generation)
+    return _cacheable(exchange, body, control)
+
+
+def _cacheable(exchange: Exchange, body: bytes, control: bytes) -> Response:
+    """An answer without faults; for a GET with a validator, or without a body where the client has it (RFC 9110, 15.4.5)."""
+    headers = http.content_headers(exchange.media or MediaType.JSON, body, control)
+    if exchange.scope["method"] not in _READS or control is http.NO_STORE:
+        return Response(200, headers, body)
+    etag = http.etag_of(body)
+    if http.is_known(etag, exchange.header(b"if-none-match")):
+        kept = tuple(each for each in headers if each[0] not in _OF_THE_BODY)
+        return Response(304, (*kept, (b"etag", etag)), b"")
+    return Response(200, (*headers, (b"etag", etag)), body)
+
+
+_OF_THE_BODY = frozenset({b"content-type", b"content-length"})
 
 
 def _refusal(exchange: Exchange, told: list[dict[str, Any]], status: int | None, headers: errors.Headers = ()) -> Response:
@@ -211,6 +356,12 @@ def _refusal(exchange: Exchange, told: list[dict[str, Any]], status: int | None,
         status = 400 if media is MediaType.RESPONSE else 200
     body = http.encode({"errors": told})
     return Response(status, http.content_headers(media, body) + headers, body, tuple(errors.codes_of(told)), "refused")
+
+
+def _prepared(exchange: Exchange) -> Operation:
+    if exchange.operation is None:
+        raise AssertionError("prepare comes first")
+    return exchange.operation
 
 
 def _decoded(exchange: Exchange) -> GraphQLRequest:

@@ -9,28 +9,30 @@ from collections.abc import Callable, Mapping
 
 from bff.settings import Settings, SettingsError
 from datasources.traffic.stack import Stack
+from schema.controls import Reloaded
 
 _log = logging.getLogger("bff.reload")
 
 
 class Reload:
-    """Called on SIGHUP."""
+    """Called on SIGHUP, and by administrators."""
 
     def __init__(self, settings: Settings, load: Callable[[], Settings] | None, stacks: Mapping[str, Stack]) -> None:
         self._settings = settings
         self._load = load
         self._stacks = stacks
 
-    def __call__(self) -> None:
+    def __call__(self) -> Reloaded:
         """Take over what has changed. Never raises for what stands in the file."""
         if self._load is None:
             _log.warning("nothing to reload", extra={"fields": {}})
-            return
+            return Reloaded(faults=("there are no settings to read again",))
         try:
             settings = self._load()
         except SettingsError as error:
-            _log.error("settings not reloaded", extra={"fields": {"faults": str(error).splitlines()}})
-            return
+            faults = str(error).splitlines()
+            _log.error("settings not reloaded", extra={"fields": {"faults": faults}})
+            return Reloaded(faults=tuple(faults))
         moved = []
         for name, stack in self._stacks.items():
             instances = settings.instances(name)
@@ -48,3 +50,4 @@ class Reload:
         taken = {f"{name}_service_url": settings.instances(name) for name in moved}
         self._settings = before.model_copy(update=taken)
         _log.info("settings reloaded", extra={"fields": {"moved": moved, "needs_restart": waiting}})
+        return Reloaded(tuple(moved), tuple(waiting))

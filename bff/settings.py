@@ -11,10 +11,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from bff.gate.answers import AnswerCacheOptions
+from bff.gate.auth import ClaimOptions
+from bff.gate.consumers import is_digest
+from bff.gate.documents import Mode as DocumentsMode
 from bff.gate.limits import LimitOptions
+from bff.gate.rate import RateOptions
 from bff.observe.logs import LogFormat, LogLevel
 from datasources.traffic.balance import BalanceOptions, InstanceOptions
 from datasources.traffic.breaker import BreakerOptions
@@ -106,6 +111,29 @@ def _origin(value: str) -> str:
     return value
 
 
+def _http_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("expected a URL with a host and a port that can be") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc or not value.isprintable():
+        raise ValueError("expected http:// or https:// and a host")
+    return value
+
+
+def _digest(value: str) -> str:
+    if not is_digest(value):
+        raise ValueError("expected a SHA-256 in hexadecimal digits, as `bff keys new` prints it")
+    return value
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+Digest = Annotated[str, AfterValidator(_digest)]
+VariantName = Literal["web", "mobile", "admin"]
+NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+"""As it stands in logs and in the names of environment variables."""
+
 ServiceUrl = Annotated[
     tuple[InstanceOptions, ...],
     BeforeValidator(_instances),
@@ -175,21 +203,27 @@ class SourcesSettings(_Options):
 SOURCES = tuple(SourcesSettings.model_fields)
 
 
-class RateSettings(_Options):
-    """Taken and kept for the day on which requests are counted; none is."""
+class CorsSettings(_Options):
+    """Which foreign pages may ask."""
 
-    per_minute: int = Field(default=600, ge=1, le=10_000_000)
-    burst: int = Field(default=100, ge=1, le=1_000_000)
+    origins: Annotated[tuple[Origin, ...], BeforeValidator(_list)] = ()
 
 
 class VariantSettings(_Options):
-    """One endpoint. `introspection` and `graphiql` left out: on in `bff dev`, off in `bff serve`."""
+    """One endpoint. `introspection` and `graphiql` left out: on in `bff dev`, off in `bff serve`.
+
+    `suggestions` left out is as `introspection`; `cors` left out is as for all.
+    """
 
     introspection: bool | None = None
+    suggestions: bool | None = None
     graphiql: bool | None = None
     limits: LimitOptions = LimitOptions()
-    rate: RateSettings = RateSettings()
-    documents: Literal["any", "trusted"] = "any"
+    rate: RateOptions = RateOptions()
+    documents: DocumentsMode = "any"
+    manifests: Annotated[tuple[str, ...], BeforeValidator(_list)] = ()
+    answers: AnswerCacheOptions = AnswerCacheOptions()
+    cors: CorsSettings | None = None
 
 
 def _staff_limits(value: Any) -> Any:
@@ -223,10 +257,36 @@ class RateSwitch(_Options):
     enabled: bool = True
 
 
-class CorsSettings(_Options):
-    """Which foreign pages may ask."""
+class IssuerSettings(_Options):
+    """A further issuer of tokens, known by the `iss` that they bear."""
 
-    origins: Annotated[tuple[Origin, ...], BeforeValidator(_list)] = ()
+    issuer: str = Field(min_length=1)
+    audience: str | None = None
+    secret: SecretStr | None = Field(default=None, min_length=1)
+    jwks_url: HttpUrl | None = None
+
+
+class AuthSettings(_Options):
+    """Who issues tokens, and what stands in them."""
+
+    issuers: dict[Annotated[str, Field(pattern=NAME)], IssuerSettings] = Field(default={}, max_length=50)
+    claims: ClaimOptions = ClaimOptions()
+
+
+class ConsumerSettings(_Options):
+    """A program with an API key. `rate` is its own; a `tier` is one of `tiers`; it may not have both."""
+
+    key_sha256: Annotated[tuple[Digest, ...], BeforeValidator(_list), Field(min_length=1, max_length=10)]
+    variants: Annotated[tuple[VariantName, ...], BeforeValidator(_list), Field(min_length=1)]
+    scopes: Annotated[tuple[str, ...], BeforeValidator(_list)] = ()
+    tier: str | None = None
+    rate: RateOptions | None = None
+
+
+class ProxySettings(_Options):
+    """Whose `X-Forwarded-For` is believed: addresses and networks."""
+
+    trusted: Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_list)] = ()
 
 
 class DrainSettings(_Options):
@@ -250,7 +310,7 @@ class Settings(BaseSettings):
     orders_service_url: ServiceUrl | None = None
     products_service_url: ServiceUrl | None = None
     jwt_secret: SecretStr | None = Field(default=None, min_length=1)
-    jwks_url: str | None = None
+    jwks_url: HttpUrl | None = None
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
     redis_url: SecretStr | None = None
@@ -259,23 +319,16 @@ class Settings(BaseSettings):
     variants: VariantsSettings = VariantsSettings()
     rate: RateSwitch = RateSwitch()
     cors: CorsSettings = CorsSettings()
+    auth: AuthSettings = AuthSettings()
+    consumers: dict[Annotated[str, Field(pattern=NAME)], ConsumerSettings] = Field(default={}, max_length=10_000)
+    tiers: dict[Annotated[str, Field(pattern=NAME)], RateOptions] = Field(default={}, max_length=100)
+    proxies: ProxySettings = ProxySettings()
     drain: DrainSettings = DrainSettings()
 
     def instances(self, source: str) -> tuple[InstanceOptions, ...] | None:
         """Where a source is; None where nobody said."""
         found: tuple[InstanceOptions, ...] | None = getattr(self, f"{source}_service_url")
         return found
-
-    def idle(self) -> list[str]:
-        """The settings that somebody set and that this version doesn't act on."""
-        named = [
-            f"variants.{variant}.rate"
-            for variant in type(self.variants).model_fields
-            if "rate" in getattr(self.variants, variant).model_fields_set
-        ]
-        if "redis_url" in self.model_fields_set:
-            named.append("redis_url")
-        return named
 
 
 class _Environment(PydanticBaseSettingsSource):

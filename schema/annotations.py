@@ -20,6 +20,9 @@ AUDIENCE = "audience"
 SIZE = "size"
 """The key of a list's assumed length in Strawberry's `metadata`."""
 
+WEIGHT = "weight"
+"""The key of a field's own cost in Strawberry's `metadata`."""
+
 _BACKREF = "strawberry-definition"
 
 
@@ -47,17 +50,19 @@ def computed(
     type: Any = None,
     extensions: Sequence[FieldExtension] = (),
     size: int | None = None,
+    weight: int | None = None,
     **options: Any,
 ) -> Callable[[Callable[..., Any]], Any]:
     """Makes a method the resolver of a field of the variants named.
 
     `type` is the field's type in the graph, where the resolver returns something else: the key of what is loaded.
     `size` is how long a list is taken to be when an operation's cost is counted, where no `first` says it.
+    `weight` is what the field costs by itself, on top of the objects that it brings.
     """
     if type is not None:
         options["graphql_type"] = type
     field: Callable[[Callable[..., Any]], Any] = strawberry.field(
-        metadata={**tagged(*audiences), SIZE: size}, extensions=list(extensions), **options
+        metadata={**tagged(*audiences), SIZE: size, WEIGHT: weight}, extensions=list(extensions), **options
     )
     return field
 
@@ -102,6 +107,13 @@ def audiences_of(extensions: dict[str, Any]) -> frozenset[Audience] | None:
     if isinstance(definition, EnumValue):
         return next((tag.audiences for tag in definition.directives if isinstance(tag, _Only)), None)
     return None
+
+
+def weight_of(extensions: dict[str, Any]) -> int | None:
+    """What a field costs by itself, from its `extensions`; None where nothing was said."""
+    definition = definition_of(extensions)
+    weight: int | None = definition.metadata.get(WEIGHT) if isinstance(definition, StrawberryField) else None
+    return weight
 
 
 def size_of(extensions: dict[str, Any]) -> int | None:

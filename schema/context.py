@@ -7,6 +7,7 @@ from typing import Any
 import strawberry
 
 from datasources.caller import Caller
+from schema.controls import Controls
 from schema.errors import SignInNeeded
 from schema.loaders import Loaders
 from schema.sources import Sources
@@ -17,10 +18,11 @@ _audit = logging.getLogger("bff.audit")
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who is signed in: the token's `sub` and roles."""
+    """Who is signed in: the token's `sub`, roles, and scopes, None where it speaks of none."""
 
     sub: str
     roles: frozenset[str] = frozenset()
+    scopes: frozenset[str] | None = None
 
     @property
     def user_id(self) -> int | None:
@@ -50,13 +52,18 @@ class Degraded:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the resolvers of one operation share."""
+    """What the resolvers of one operation share.
+
+    `scopes` are those granted to the request: the token's, the consumer's, or what both have.
+    """
 
     variant: Variant
     viewer: Viewer | None
     caller: Caller
     sources: Sources
     loaders: Loaders
+    scopes: frozenset[str] = frozenset()
+    controls: Controls | None = None
     partial_errors: list[PartialError] = field(default_factory=list)
     degraded: list[Degraded] = field(default_factory=list)
 

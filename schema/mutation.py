@@ -20,9 +20,11 @@ from schema.context import Context, Info, as_id
 from schema.errors import NotAllowed
 from schema.types.payloads import (
     CancelOrderPayload,
+    DropCachePayload,
     ForceBreakerPayload,
     PlaceOrderInput,
     PlaceOrderPayload,
+    ReloadSettingsPayload,
     UpdateOrderStatusPayload,
     UpdateProductInput,
     UpdateProductPayload,
@@ -132,6 +134,40 @@ class Mutation:
         context.audit("force_breaker", source=source, state=state and state.value)
         shown: Any = named.status()
         return ForceBreakerPayload(source=shown, user_errors=[])
+
+    @computed(ADMIN, description="Forget what is kept of a source's answers; without a source, of all. Whole answers too.")
+    def drop_cache(self, info: Info, source: str | None = None) -> DropCachePayload:
+        """In the process that answers."""
+        context = info.context
+        named = [each for each in context.sources.all() if source in {None, each.name}]
+        if not named:
+            error = UserError(field=["source"], message="There is no such source.", code="NOT_FOUND")
+            return DropCachePayload(sources=[], user_errors=[error])
+        for each in named:
+            each.drop_cache()
+        if context.controls is not None:
+            context.controls.drop_answers()
+        context.audit("drop_cache", source=source)
+        shown: Any = [each.status() for each in named]
+        return DropCachePayload(sources=shown, user_errors=[])
+
+    @computed(ADMIN, description="Read the settings again, as on SIGHUP, and take over where the services are.")
+    def reload_settings(self, info: Info) -> ReloadSettingsPayload:
+        """In the process that answers."""
+        context = info.context
+        if context.controls is None:
+            return ReloadSettingsPayload(
+                moved=[], needs_restart=[], user_errors=[_invalid(None, "There is nothing to reload.")]
+            )
+        reloaded = context.controls.reload()
+        moved, needs_restart = list(reloaded.moved), list(reloaded.needs_restart)
+        context.audit("reload_settings", moved=moved, needs_restart=needs_restart, failed=bool(reloaded.faults))
+        return ReloadSettingsPayload(
+            moved=moved,
+            needs_restart=needs_restart,
+            # What stands in the settings may hold a host: the log has it.
+            user_errors=[_invalid(None, "The settings can't be used: the log says why.")] if reloaded.faults else [],
+        )
 
 
 def new_key() -> str:

@@ -13,6 +13,7 @@ from bff import errors
 from bff.engine.arguments import InvalidVariables
 from bff.engine.compile import Refused
 from bff.engine.operation import Operation
+from bff.engine.plan import ObjectPlan
 from bff.engine.run import Run
 from schema.context import Context, Degraded
 
@@ -28,11 +29,13 @@ class Answer:
         payload: its members.
         executed: False where the operation never began: then there is no `data`.
         by: `plan`, or why there was none.
+        plan: the plan that ran.
     """
 
     payload: Mapping[str, Any]
     executed: bool = True
     by: str = PLAN
+    plan: ObjectPlan | None = None
 
     @property
     def codes(self) -> list[str]:
@@ -55,12 +58,15 @@ def begin(operation: Operation, variables: Mapping[str, Any] | None, context: Co
         return _by_core(operation, given, context, planned.reason)
     run = Run(planned.plan, planned.root, context, coerced, given)
     waiting = run.start()
-    return _answer(run.data, run.errors, context) if waiting is None else _when_done(run, waiting, context)
+    plan = planned.plan.root
+    if waiting is None:
+        return _answer(run.data, run.errors, context, plan=plan)
+    return _when_done(run, waiting, context, plan)
 
 
-async def _when_done(run: Run, waiting: Awaitable[None], context: Context) -> Answer:
+async def _when_done(run: Run, waiting: Awaitable[None], context: Context, plan: ObjectPlan) -> Answer:
     await waiting
-    return _answer(run.data, run.errors, context)
+    return _answer(run.data, run.errors, context, plan=plan)
 
 
 async def _by_core(operation: Operation, given: Mapping[str, Any], context: Context, reason: str) -> Answer:
@@ -87,7 +93,13 @@ def _refused(faults: Sequence[GraphQLError]) -> Answer:
     return Answer({"errors": [errors.of_document(error, "BAD_USER_INPUT") for error in faults]}, executed=False)
 
 
-def _answer(data: dict[str, Any] | None, faults: Sequence[GraphQLError], context: Context, by: str = PLAN) -> Answer:
+def _answer(
+    data: dict[str, Any] | None,
+    faults: Sequence[GraphQLError],
+    context: Context,
+    by: str = PLAN,
+    plan: ObjectPlan | None = None,
+) -> Answer:
     payload: dict[str, Any] = {}
     if faults or context.partial_errors:
         request_id = context.caller.request_id
@@ -99,7 +111,7 @@ def _answer(data: dict[str, Any] | None, faults: Sequence[GraphQLError], context
     payload["data"] = data
     if context.degraded:
         payload["extensions"] = {"degraded": [_degraded(each) for each in context.degraded]}
-    return Answer(payload, by=by)
+    return Answer(payload, by=by, plan=plan)
 
 
 def _degraded(what: Degraded) -> dict[str, Any]:

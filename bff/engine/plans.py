@@ -65,12 +65,13 @@ class Plans:
         limits: LimitOptions,
         *,
         introspection: bool,
+        suggestions: bool | None = None,
         public: Collection[type] = (),
     ) -> None:
         self._schema = schema
         self._limits = limits
         self._cost = CostModel(schema)
-        self._introspection = introspection
+        self._suggestions = introspection if suggestions is None else suggestions
         self._memo = Memo(public)
         # Made once: a rule made anew is another class to graphql-core.
         self._rules: tuple[type[ASTValidationRule], ...] = tuple(specified_rules)
@@ -86,7 +87,7 @@ class Plans:
     @property
     def hide_suggestions(self) -> bool:
         """Whether errors must not say what the graph has besides: where it may not be asked, it is not told either."""
-        return not self._introspection
+        return not self._suggestions
 
     def get(self, text: str) -> tuple[Prepared, bool]:
         """The document made ready, and whether it was known. Raises `DocumentError`, `TooComplex`."""
@@ -101,13 +102,14 @@ class Plans:
             gc.collect(0)
         return prepared, False
 
-    def check_cost(self, operation: Operation, variables: Mapping[str, Any]) -> None:
-        """Raises `TooComplex` where the operation, with those variables, costs more than the variant allows."""
+    def check_cost(self, operation: Operation, variables: Mapping[str, Any]) -> int:
+        """The operation's cost with those variables. Raises `TooComplex` where it is more than the variant allows."""
         cost = operation.fixed_cost
         if cost is None:
             cost = self._cost.of(operation.node, operation.fragments, variables)
         if cost > self._limits.cost:
             raise TooComplex("cost", cost, self._limits.cost)
+        return cost
 
     def explain(self, operation: Operation, variables: Mapping[str, Any]) -> Explanation:
         """What the operation will ask for with those variables. Raises `InvalidVariables`."""

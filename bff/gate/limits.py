@@ -1,10 +1,11 @@
-"""Limits on what a document may ask: tokens, depth, aliases, cost. Each error says which, the figure and the limit.
+"""Limits on what a request may ask. Each error says which one it is, the figure and the limit.
 
 Depth and aliases are counted before the document is validated, on a walk that no cycle of fragments can trap; cost is
 counted after it, for an operation and its variables.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -31,7 +32,7 @@ from graphql import (
 )
 
 from bff.errors import TooComplex
-from schema.annotations import size_of
+from schema.annotations import size_of, weight_of
 from schema.types.scalars import DEFAULT_FIRST, MOST_FIRST
 
 INTROSPECTION_DEPTH = 20
@@ -43,7 +44,21 @@ UNTOLD_SIZE = 3
 
 @dataclass(frozen=True, slots=True)
 class LimitOptions:
-    """How much one document may ask of a variant."""
+    """How much one request may ask of a variant.
+
+    Attributes:
+        depth: levels of fields.
+        cost: objects that it may bring back, as far as can be told before, and the weights of its fields.
+        aliases: renamed fields, a fragment's counted wherever it is spread.
+        tokens: lexical tokens of the document.
+        body_bytes: of the HTTP request.
+        batch: requests in one.
+        root_fields: fields of an operation itself, a fragment's counted wherever it is spread.
+        repeats: fields of one response key in one selection set: each pair of them has to be compared.
+        directives: uses of directives in the document.
+        variables_depth: levels of lists and objects in the variables.
+        variables_size: values in the variables, at all levels.
+    """
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
@@ -53,6 +68,11 @@ class LimitOptions:
     tokens: Annotated[int, Ge(1), Le(100_000)] = 2000
     body_bytes: Annotated[int, Ge(1), Le(100 * 1024 * 1024)] = 100 * 1024
     batch: Annotated[int, Ge(1), Le(1000)] = 10
+    root_fields: Annotated[int, Ge(1), Le(10_000)] = 50
+    repeats: Annotated[int, Ge(1), Le(10_000)] = 50
+    directives: Annotated[int, Ge(0), Le(10_000)] = 100
+    variables_depth: Annotated[int, Ge(1), Le(100)] = 10
+    variables_size: Annotated[int, Ge(1), Le(1_000_000)] = 5000
 
 
 def depth_of(operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]) -> int:
@@ -62,12 +82,18 @@ def depth_of(operation: OperationDefinitionNode, fragments: Mapping[str, Fragmen
 
 
 def check_shape(document: DocumentNode, limits: LimitOptions) -> None:
-    """Depth and aliases of each operation. Raises `TooComplex`."""
+    """Depth, aliases, root fields, repeats and directives. Raises `TooComplex`."""
     fragments = {
         definition.name.value: definition.selection_set
         for definition in document.definitions
         if isinstance(definition, FragmentDefinitionNode)
     }
+    nodes = _Nodes()
+    visit(document, nodes)
+    if nodes.directives > limits.directives:
+        raise TooComplex("directives", nodes.directives, limits.directives)
+    if nodes.repeats > limits.repeats:
+        raise TooComplex("fields of one name side by side", nodes.repeats, limits.repeats)
     shapes = _Shapes(fragments)
     for definition in document.definitions:
         if isinstance(definition, OperationDefinitionNode):
@@ -78,6 +104,48 @@ def check_shape(document: DocumentNode, limits: LimitOptions) -> None:
                 raise TooComplex("depth of introspection", shape.introspection_depth, INTROSPECTION_DEPTH)
             if shape.aliases > limits.aliases:
                 raise TooComplex("aliases", shape.aliases, limits.aliases)
+            if shape.fields > limits.root_fields:
+                raise TooComplex("root fields", shape.fields, limits.root_fields)
+
+
+def check_variables(variables: Mapping[str, Any] | None, limits: LimitOptions) -> None:
+    """Depth and size of what was sent. Raises `TooComplex`."""
+    if not variables:
+        return
+    level: list[Any] = list(variables.values())
+    depth = size = 0
+    while level:
+        depth += 1
+        size += len(level)
+        if depth > limits.variables_depth + 1:
+            raise TooComplex("variables' depth", f"more than {limits.variables_depth}", limits.variables_depth)
+        if size > limits.variables_size:
+            raise TooComplex("variables' size", f"more than {limits.variables_size}", limits.variables_size)
+        level = [inner for value in level if isinstance(value, dict | list) for inner in _inside(value)]
+
+
+def _inside(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
+
+
+class _Nodes(Visitor):
+    """Counts what needs no knowledge of fragments."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directives = 0
+        self.repeats = 0
+
+    def enter_directive(self, *_: Any) -> None:
+        self.directives += 1
+
+    def enter_selection_set(self, node: SelectionSetNode, *_: Any) -> None:
+        keys = Counter(
+            (each.alias or each.name).value if isinstance(each, FieldNode) else ""
+            for each in node.selections
+            if not isinstance(each, FragmentSpreadNode)
+        )
+        self.repeats = max(self.repeats, max(keys.values(), default=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +153,7 @@ class _Shape:
     depth: int = 0
     introspection_depth: int = 0
     aliases: int = 0
+    fields: int = 0
 
 
 class _Shapes:
@@ -95,13 +164,14 @@ class _Shapes:
         self._known: dict[str, _Shape] = {}
 
     def of(self, selections: SelectionSetNode | None) -> _Shape:
-        depth = introspection = aliases = 0
+        depth = introspection = aliases = fields = 0
         for selection in selections.selections if selections is not None else ():
             inner = self._of_selection(selection)
             depth = max(depth, inner.depth)
             introspection = max(introspection, inner.introspection_depth)
             aliases += inner.aliases
-        return _Shape(depth, introspection, aliases)
+            fields += 1 if isinstance(selection, FieldNode) else inner.fields
+        return _Shape(depth, introspection, aliases, fields)
 
     def _of_selection(self, selection: Any) -> _Shape:
         if isinstance(selection, FragmentSpreadNode):
@@ -181,15 +251,16 @@ class _Counting:
         named = get_named_type(type_)
         sets = [node.selection_set for node in nodes if node.selection_set is not None]
         if not isinstance(named, GraphQLObjectType | GraphQLInterfaceType):
-            return 0
+            return weight_of(field.extensions) or 0
         first = self._first(nodes[0], field)
         own = 1 if "id" in named.fields else 0
+        weight = weight_of(field.extensions) or 0
         if not isinstance(type_, GraphQLList):
-            return own + self.of(sets, named, first)
+            return weight + own + self.of(sets, named, first)
         times = first if first is not None else listed
         if times is None:
             times = size_of(field.extensions) or UNTOLD_SIZE
-        return times * (own + self.of(sets, named, None))
+        return weight + times * (own + self.of(sets, named, None))
 
     def _first(self, node: FieldNode, field: GraphQLField) -> int | None:
         """The `first` of a field that takes one, between 0 and the most that any resolver grants."""

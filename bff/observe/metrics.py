@@ -43,6 +43,10 @@ class Metrics:
             ["variant", "by"],
             registry=self.registry,
         )
+        self._answers = Tally("bff_answers", "Whole answers looked up.", ["variant", "result"], registry=self.registry)
+        self._shared_state = Gauge(
+            "bff_shared_state_up", "1 while Redis answers; 0 without one, or while it is away.", registry=self.registry
+        )
         self._calls = Tally(
             "bff_upstream_calls", "Calls to a source, by how they ended.", ["source", "outcome"], registry=self.registry
         )
@@ -103,6 +107,14 @@ class Metrics:
     def document(self, variant: str, *, known: bool) -> None:
         """A document was asked for."""
         self._documents.count(variant, "known" if known else "new")
+
+    def answer(self, variant: str, *, kept: bool) -> None:
+        """An answer that may be kept was asked for."""
+        self._answers.count(variant, "hit" if kept else "miss")
+
+    def shared_state(self, is_there: bool) -> None:
+        """Redis has gone or come back."""
+        self._shared_state.set(1 if is_there else 0)
 
     def operation(self, variant: str, by: str) -> None:
         """An operation was run."""

@@ -66,6 +66,23 @@ class ForceBreakerPayload:
     user_errors: list[UserError] = on(ADMIN)
 
 
+@strawberry.type
+class DropCachePayload:
+    """The sources of which nothing is kept any more."""
+
+    sources: list[Source] = on(ADMIN)
+    user_errors: list[UserError] = on(ADMIN)
+
+
+@strawberry.type
+class ReloadSettingsPayload:
+    """What came of reading the settings again."""
+
+    moved: list[str] = on(ADMIN, description="The sources whose instances were taken over.")
+    needs_restart: list[str] = on(ADMIN, description="What has changed and waits for a restart.")
+    user_errors: list[UserError] = on(ADMIN)
+
+
 @strawberry.input
 class OrderItemInput:
     """So many of a product."""

@@ -14,12 +14,17 @@ from bff.errors import (
     CsrfPrevented,
     Draining,
     GatewayError,
+    InvalidApiKey,
     InvalidOperation,
     InvalidToken,
+    KeysUnavailable,
+    OperationNotAllowed,
+    PersistedQueryNotFound,
     PersistedQueryNotSupported,
     RoleNeeded,
     TokenNeeded,
     TooComplex,
+    VariantNotAllowed,
 )
 from datasources.errors import (
     BadAnswer,
@@ -43,7 +48,12 @@ REFUSALS: list[tuple[GatewayError, str, int | None]] = [
     (InvalidToken("it has expired"), "UNAUTHENTICATED", 401),
     (TokenNeeded(), "UNAUTHENTICATED", 401),
     (RoleNeeded(), "FORBIDDEN", 403),
+    (InvalidApiKey(), "UNAUTHENTICATED", 401),
+    (VariantNotAllowed(), "FORBIDDEN", 403),
+    (KeysUnavailable(), "SERVICE_UNAVAILABLE", 503),
+    (PersistedQueryNotFound(), "PERSISTED_QUERY_NOT_FOUND", None),
     (PersistedQueryNotSupported(), "PERSISTED_QUERY_NOT_SUPPORTED", None),
+    (OperationNotAllowed(), "OPERATION_NOT_ALLOWED", None),
     (InvalidOperation("Which?"), "BAD_USER_INPUT", None),
     (TooComplex("depth", 13, 12), "QUERY_TOO_COMPLEX", None),
     (Draining(), "SERVICE_UNAVAILABLE", 503),
@@ -82,7 +92,7 @@ def test_a_refusal_has_its_code_and_status(error: GatewayError, code: str, statu
     """No status: the request was well-formed, and the media type decides between 200 and 400."""
     assert error.status == status
     assert errors.of_gateway(error) == {"message": error.message, "extensions": {"code": code}}
-    assert error.message.endswith((".", "?"))
+    assert error.message.endswith((".", "?")) or error.message.startswith("PersistedQuery")  # a word of Apollo's protocol
 
 
 @pytest.mark.parametrize("error", [row[0] for row in REFUSALS], ids=[type(row[0]).__name__ for row in REFUSALS])

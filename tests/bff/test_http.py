@@ -340,10 +340,13 @@ def test_json_that_is_no_object_is_refused(body: bytes) -> None:
     assert "Expected `object`" in refused_body(body)
 
 
-@pytest.mark.parametrize("body", [b"[]", b'[{"query":"{a}"}]', b' \n[{"query":"{a}"},{"query":"{a}"}]'])
-def test_a_list_of_requests_is_refused_as_such(body: bytes) -> None:
-    """Whoever sends a batch is told that it is one."""
-    assert refused_body(body) == "Expected one request, got a list of them."
+def test_a_list_of_requests_is_a_batch() -> None:
+    """Within the limit; an empty one, and one that is longer, are refused with the figures."""
+    one = GraphQLRequest(query="{a}")
+    assert decode_body(b' \n[{"query":"{a}"}]', 2) == [one]
+    assert decode_body(b'[{"query":"{a}"},{"query":"{a}"}]', 2) == [one, one]
+    assert refused_body(b"[]") == "Requests in the batch: 0, allowed are 1 to 1."
+    assert refused_body(b'[{"query":"{a}"},{"query":"{a}"}]') == "Requests in the batch: 2, allowed are 1 to 1."
 
 
 @pytest.mark.parametrize(
@@ -486,7 +489,7 @@ def test_an_answer_says_what_it_is(media: MediaType) -> None:
     assert dict(content_headers(media, body)) == {
         b"content-type": f"{media.value}; charset=utf-8".encode(),
         b"content-length": str(len(body)).encode(),
-        b"vary": b"Accept, Authorization",
+        b"vary": b"Accept, Authorization, X-API-Key",
         b"cache-control": b"no-store",
         b"x-content-type-options": b"nosniff",
     }

@@ -506,14 +506,3 @@ def test_a_source_s_traffic_is_as_set() -> None:
         3,
         100,
     )
-
-
-def test_settings_without_effect_are_known() -> None:
-    """Those that somebody set and that this version does not act on, and no others."""
-    assert load({}).idle() == []
-    environment = {
-        "BFF_VARIANTS__WEB__RATE__BURST": "3",
-        "REDIS_URL": "redis://a",
-        "BFF_SOURCES__USERS__TIMEOUT_S": "3",
-    }
-    assert load(environment).idle() == ["variants.web.rate", "redis_url"]

@@ -7,9 +7,10 @@ import pytest
 
 from bff import tokens
 from bff.errors import InvalidToken
-from bff.gate.auth import Authenticator, AuthOptions
+from bff.gate.auth import Authenticator, Issuer
 from bff.settings import Settings, load
 from schema.context import Viewer
+from tests.support.now import now
 
 SECRET = "a secret of the tests that is long enough"
 FULL = {"JWT_SECRET": SECRET, "JWT_ISSUER": "https://issuer.example.com", "JWT_AUDIENCE": "shop"}
@@ -24,8 +25,8 @@ def _no_file(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
 def viewer_of(token: str, settings: Settings) -> Viewer:
     """Whom a gateway with those settings takes the bearer for."""
     assert settings.jwt_secret is not None
-    options = AuthOptions(settings.jwt_secret.get_secret_value(), settings.jwt_issuer, settings.jwt_audience)
-    signed_in = Authenticator(options).authenticate([f"Bearer {token}".encode()])
+    options = Issuer(settings.jwt_secret.get_secret_value(), None, settings.jwt_issuer, settings.jwt_audience)
+    signed_in = now(Authenticator([options]).authenticate([f"Bearer {token}".encode()]))
     assert signed_in is not None
     return signed_in.viewer
 

@@ -154,6 +154,10 @@ class FakeSource:
         )
         return SourceStatus(self.name, breaker, self.forced is not None, instances)
 
+    def drop_cache(self) -> None:
+        """Nothing is kept here."""
+        self.dropped = True
+
     def force_breaker(self, state: BreakerState | None) -> None:
         """Note it."""
         self.forced = state

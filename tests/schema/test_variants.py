@@ -126,6 +126,8 @@ Mutation
   a    updateOrderStatus(id: ID!, status: OrderStatus!): UpdateOrderStatusPayload!
   a    updateProduct(id: ID!, input: UpdateProductInput!): UpdateProductPayload!
   a    forceBreaker(source: String!, state: BreakerState): ForceBreakerPayload!
+  a    dropCache(source: String): DropCachePayload!
+  a    reloadSettings: ReloadSettingsPayload!
 PlaceOrderPayload
   wm   order: Order
   wm   userErrors: [UserError!]!
@@ -140,6 +142,13 @@ UpdateOrderStatusPayload
   a    userErrors: [UserError!]!
 UpdateProductPayload
   a    product: Product
+  a    userErrors: [UserError!]!
+DropCachePayload
+  a    sources: [Source!]!
+  a    userErrors: [UserError!]!
+ReloadSettingsPayload
+  a    moved: [String!]!
+  a    needsRestart: [String!]!
   a    userErrors: [UserError!]!
 ForceBreakerPayload
   a    source: Source

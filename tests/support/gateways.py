@@ -70,7 +70,8 @@ async def running_gateway(
 ) -> AsyncIterator[RunningGateway]:
     """A gateway in front of `services` (name → URL), set by `environment`."""
     places = {f"{name.upper()}_SERVICE_URL": url for name, url in services.items()}
-    settings = load({"JWT_SECRET": SECRET, "LOG_LEVEL": "info", **places, **(environment or {})})
+    usual = {"JWT_SECRET": SECRET, "LOG_LEVEL": "info", "BFF_RATE__ENABLED": "false"}
+    settings = load({**usual, **places, **(environment or {})})
     gateway = create(settings, mode)
     listener = listen("127.0.0.1", 0)
     config = uvicorn.Config(
@@ -80,6 +81,7 @@ async def running_gateway(
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=2,
     )
     server = _Server(config)

@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.errors import InvalidToken
-from bff.gate.auth import LEEWAY_S, Authenticator, AuthOptions, roles_of
+from bff.gate.auth import LEEWAY_S, Authenticator, ClaimOptions, Issuer, roles_of
 from schema.context import Viewer
+from tests.support.now import now
 
 SECRET = "a secret of the tests, forty-two bytes long"
-PLAIN = AuthOptions(SECRET)
+PLAIN = Issuer(SECRET)
 
 
 def claims(**changes: Any) -> dict[str, Any]:
@@ -48,10 +49,10 @@ def bearer(token: str) -> list[bytes]:
     return [f"Bearer {token}".encode("latin-1")]
 
 
-def refused(headers: list[bytes], options: AuthOptions = PLAIN) -> InvalidToken:
+def refused(headers: list[bytes], options: Issuer = PLAIN) -> InvalidToken:
     """The refusal, which is 401 with a challenge that a header can carry and that tells nothing of the token."""
     with pytest.raises(InvalidToken) as caught:
-        Authenticator(options).authenticate(headers)
+        now(Authenticator([options]).authenticate(headers))
     error = caught.value
     assert (error.status, error.code) == (401, "UNAUTHENTICATED")
     ((name, value),) = error.headers
@@ -62,9 +63,9 @@ def refused(headers: list[bytes], options: AuthOptions = PLAIN) -> InvalidToken:
     return error
 
 
-def viewer(headers: list[bytes], options: AuthOptions = PLAIN) -> Viewer:
+def viewer(headers: list[bytes], options: Issuer = PLAIN) -> Viewer:
     """The viewer of a good token."""
-    signed_in = Authenticator(options).authenticate(headers)
+    signed_in = now(Authenticator([options]).authenticate(headers))
     assert signed_in is not None
     return signed_in.viewer
 
@@ -74,13 +75,13 @@ def viewer(headers: list[bytes], options: AuthOptions = PLAIN) -> Viewer:
 
 def test_no_header_is_nobody() -> None:
     """The one way to be anonymous."""
-    assert Authenticator(PLAIN).authenticate([]) is None
+    assert now(Authenticator([PLAIN]).authenticate([])) is None
 
 
 def test_a_good_token_is_its_bearer() -> None:
     """The viewer is the token's `sub`; the services get the header as it stands, and no log gets the token."""
     good = token()
-    signed_in = Authenticator(PLAIN).authenticate(bearer(good))
+    signed_in = now(Authenticator([PLAIN]).authenticate(bearer(good)))
     assert signed_in is not None
     assert signed_in.viewer == Viewer("1", frozenset())
     assert (signed_in.identity.user_id, signed_in.identity.authorization) == ("1", f"Bearer {good}")
@@ -91,7 +92,7 @@ def test_a_good_token_is_its_bearer() -> None:
 def test_the_scheme_is_read_as_http_has_it(form: str) -> None:
     """In any case, with spaces around (RFC 9110, section 11.1); the services get the usual form."""
     good = token()
-    signed_in = Authenticator(PLAIN).authenticate([form.format(good).encode()])
+    signed_in = now(Authenticator([PLAIN]).authenticate([form.format(good).encode()]))
     assert signed_in is not None
     assert signed_in.identity.authorization == f"Bearer {good}"
 
@@ -254,8 +255,8 @@ def test_a_short_secret_works_and_warns_nobody() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         short = token(secret="short")
-    assert viewer(bearer(short), AuthOptions("short")).sub == "1"
-    refused(bearer(token()), AuthOptions("short"))
+    assert viewer(bearer(short), Issuer("short")).sub == "1"
+    refused(bearer(token()), Issuer("short"))
 
 
 # Claims
@@ -288,9 +289,9 @@ def test_issuer_and_audience_are_looked_at_only_where_configured(name: str) -> N
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("iss", AuthOptions(SECRET, issuer="ours")), ("aud", AuthOptions(SECRET, audience="ours"))],
+    [("iss", Issuer(SECRET, issuer="ours")), ("aud", Issuer(SECRET, audience="ours"))],
 )
-def test_issuer_and_audience_are_required_where_configured(name: str, options: AuthOptions) -> None:
+def test_issuer_and_audience_are_required_where_configured(name: str, options: Issuer) -> None:
     """The right one is good; another, none and what is no string are refused."""
     assert viewer(bearer(token(**{name: "ours"})), options).sub == "1"
     for value in (None, "other", "OURS", "ours ", "", 1, {"ours": 1}):
@@ -300,7 +301,7 @@ def test_issuer_and_audience_are_required_where_configured(name: str, options: A
 
 def test_an_audience_may_be_one_of_several() -> None:
     """RFC 7519, section 4.1.3."""
-    options = AuthOptions(SECRET, audience="ours")
+    options = Issuer(SECRET, audience="ours")
     assert viewer(bearer(token(aud=["theirs", "ours"])), options).sub == "1"
     refused(bearer(token(aud=["theirs"])), options)
     refused(bearer(token(aud=[])), options)
@@ -308,7 +309,7 @@ def test_an_audience_may_be_one_of_several() -> None:
 
 def test_issuer_and_audience_are_both_required_where_both_are_configured() -> None:
     """One of two is not enough."""
-    options = AuthOptions(SECRET, issuer="us", audience="ours")
+    options = Issuer(SECRET, issuer="us", audience="ours")
     assert viewer(bearer(token(iss="us", aud="ours")), options).sub == "1"
     refused(bearer(token(iss="us")), options)
     refused(bearer(token(aud="ours")), options)
@@ -336,7 +337,7 @@ def test_issuer_and_audience_are_both_required_where_both_are_configured() -> No
 )
 def test_roles_are_an_array_or_one_string(given: dict[str, Any], roles: set[str]) -> None:
     """`roles`, an array of strings, and `role`, one string; whatever else stands there gives none."""
-    assert roles_of(given) == roles
+    assert roles_of(given, ClaimOptions()) == roles
     assert viewer(bearer(forged({"alg": "HS256"}, claims() | given))).roles == roles
 
 
@@ -350,7 +351,7 @@ def test_admin_must_match_exactly(role: str) -> None:
 
 def test_an_authenticator_does_not_tell_its_secret() -> None:
     """Its repr is fit for a log."""
-    assert repr(Authenticator(PLAIN)) == "Authenticator(HS256)"
+    assert repr(Authenticator([PLAIN])) == "<Authenticator of 1 issuers, 0 known>"
 
 
 # What is known of a token
@@ -361,60 +362,60 @@ class Watched(Authenticator):
 
     looked = 0
 
-    def _verify(self, token: str) -> dict[str, Any]:
+    async def _verify(self, token: str) -> dict[str, Any]:
         self.looked += 1
-        return super()._verify(token)
+        return await super()._verify(token)
 
 
 def test_a_good_token_is_verified_once() -> None:
     """From then on it is known; another one, and the same with a letter changed, is looked into by itself."""
-    authenticator = Watched(PLAIN)
+    authenticator = Watched([PLAIN])
     good = bearer(token())
-    first = authenticator.authenticate(good)
-    assert authenticator.authenticate(good) is first
+    first = now(authenticator.authenticate(good))
+    assert now(authenticator.authenticate(good)) is first
     assert authenticator.looked == 1
-    other = authenticator.authenticate(bearer(token(sub="2")))
+    other = now(authenticator.authenticate(bearer(token(sub="2"))))
     assert other is not None
     assert other.viewer == Viewer("2")
     with pytest.raises(InvalidToken):
-        authenticator.authenticate([good[0][:-2] + (b"AA" if good[0][-2:] != b"AA" else b"BB")])
+        now(authenticator.authenticate([good[0][:-2] + (b"AA" if good[0][-2:] != b"AA" else b"BB")]))
     assert authenticator.looked == 3
 
 
 def test_a_known_token_expires_all_the_same() -> None:
     """Known until its own time and the leeway are over, and not a moment longer."""
-    now = time.time()
-    clock = [now]
-    authenticator = Watched(PLAIN, lambda: clock[0])
-    short = bearer(token(exp=int(now) + 60))
-    authenticator.authenticate(short)
-    clock[0] = int(now) + 60 + LEEWAY_S - 0.1
-    authenticator.authenticate(short)
+    moment = time.time()
+    clock = [moment]
+    authenticator = Watched([PLAIN], clock=lambda: clock[0])
+    short = bearer(token(exp=int(moment) + 60))
+    now(authenticator.authenticate(short))
+    clock[0] = int(moment) + 60 + LEEWAY_S - 0.1
+    now(authenticator.authenticate(short))
     assert authenticator.looked == 1
-    clock[0] = int(now) + 60 + LEEWAY_S
-    authenticator.authenticate(short)  # by the real clock it is still good: what counts is that it was looked into
+    clock[0] = int(moment) + 60 + LEEWAY_S
+    now(authenticator.authenticate(short))  # by the real clock it is still good: what counts is that it was looked into
     assert authenticator.looked == 2
 
 
 def test_a_bad_token_is_never_known() -> None:
     """It is refused each time, for its own reason."""
-    authenticator = Watched(PLAIN)
+    authenticator = Watched([PLAIN])
     expired = bearer(token(exp=int(time.time()) - 3600))
     for _ in range(2):
         with pytest.raises(InvalidToken, match="expired"):
-            authenticator.authenticate(expired)
+            now(authenticator.authenticate(expired))
     assert authenticator.looked == 2
 
 
 def test_the_number_of_known_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that has rested longest goes; no token is among what is kept, only its hash."""
     monkeypatch.setattr("bff.gate.auth._MOST_KNOWN", 2)
-    authenticator = Watched(PLAIN)
+    authenticator = Watched([PLAIN])
     one, two, three = (bearer(token(sub=sub)) for sub in "123")
     for each in (one, two, one, three, one):
-        authenticator.authenticate(each)
+        now(authenticator.authenticate(each))
     assert authenticator.looked == 3
-    authenticator.authenticate(two)
+    now(authenticator.authenticate(two))
     assert authenticator.looked == 4
     assert len(authenticator._known) == 2
     assert all(len(key) == 32 for key in authenticator._known)

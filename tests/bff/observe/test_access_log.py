@@ -10,7 +10,10 @@ import pytest
 from bff.endpoint import Endpoint
 from bff.engine.plans import Plans
 from bff.exchange import Exchange, Response
+from bff.gate.documents import Documents
 from bff.gate.limits import LimitOptions
+from bff.gate.manifests import TrustedDocuments
+from bff.gate.rate import RateOptions
 from bff.http import GraphQLRequest
 from bff.observe import access_log
 from schema.variants import VARIANTS
@@ -35,7 +38,8 @@ def at_info(caplog: pytest.LogCaptureFixture) -> None:
 def exchange(document: str | None = DOCUMENT) -> Exchange:
     """A request with something secret in every place where a client can put it."""
     plans = Plans(schemas()["web"], LimitOptions(), introspection=True)
-    endpoint = Endpoint(VARIANTS[0], schemas()["web"], plans, LimitOptions(), None)
+    documents = Documents("web", "any", TrustedDocuments([]))
+    endpoint = Endpoint(VARIANTS[0], schemas()["web"], plans, LimitOptions(), RateOptions(), documents, None, None)
     scope: dict[str, Any] = {
         "method": "POST",
         "path": "/web/graphql",

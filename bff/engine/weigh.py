@@ -1,0 +1,39 @@
+"""What an operation came to in the end, by the measure that its cost was estimated with."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from graphql import GraphQLObjectType
+
+from bff.engine.plan import Abstract, FieldPlan, ListOf, NonNull, ObjectPlan, Shape
+from schema.annotations import weight_of
+
+
+def weigh(plan: ObjectPlan, data: Mapping[str, Any] | None) -> int:
+    """The cost of what is in the answer."""
+    return 0 if data is None else sum(_field(each, data.get(each.key)) for each in plan.fields)
+
+
+def _field(each: FieldPlan, value: Any) -> int:
+    return (weight_of(each.definition.extensions) or 0) + _value(each.shape, value)
+
+
+def _value(shape: Shape, value: Any) -> int:
+    while isinstance(shape, NonNull):
+        shape = shape.of
+    if value is None:
+        return 0
+    match shape:
+        case ListOf(of):
+            return sum(_value(of, item) for item in value)
+        case ObjectPlan(type):
+            return _own(type) + weigh(shape, value)
+        case Abstract(_, objects):
+            # Which of them it was, the answer need not say: the dearest.
+            return max((_own(each.type) + weigh(each, value) for each in objects.values()), default=0)
+        case _:
+            return 0
+
+
+def _own(type_: GraphQLObjectType) -> int:
+    return 1 if "id" in type_.fields else 0
