@@ -6,7 +6,8 @@ from graphql import build_schema
 from graphql.utilities import find_breaking_changes, find_dangerous_changes
 
 from schema.graph import variant_schemas
-from schema.variants import VARIANTS, sdl
+from schema.printing import sdl
+from schema.variants import VARIANTS
 
 
 def current(variant: str) -> str:

@@ -3,10 +3,11 @@
 from datetime import datetime
 
 import strawberry
-from graphql import GraphQLSchema
+from graphql import GraphQLSchema, specified_directives
 from strawberry.schema.config import StrawberryConfig
 
 from schema.mutation import Mutation
+from schema.printing import DIRECTIVES
 from schema.query import Query
 from schema.types.scalars import DATE_TIME
 from schema.variants import VARIANTS, derive
@@ -21,4 +22,5 @@ def whole_graph() -> GraphQLSchema:
 def variant_schemas() -> dict[str, GraphQLSchema]:
     """Each variant's schema by its name."""
     graph = whole_graph()
-    return {variant.name: derive(graph, variant.audience) for variant in VARIANTS}
+    directives = (*specified_directives, *DIRECTIVES)
+    return {variant.name: derive(graph, variant.audience, directives) for variant in VARIANTS}

@@ -15,6 +15,7 @@ from datasources.events import BreakerState
 from datasources.orders import Order as OrderRecord
 from datasources.orders import OrderStatus
 from datasources.traffic.call import Stale
+from schema.access import Access
 from schema.annotations import ADMIN, EVERYONE, MOBILE, WEB, computed
 from schema.context import Context, Info, as_id
 from schema.errors import NotAllowed
@@ -34,6 +35,8 @@ from schema.types.payloads import (
 )
 
 _LONGEST_KEY = 255
+_WRITE = 10
+"""What a write costs, on top of the object that it brings back."""
 _MOST_USER_ERRORS = 50
 _LONGEST_MESSAGE = 500
 
@@ -42,7 +45,7 @@ _LONGEST_MESSAGE = 500
 class Mutation:
     """Everything that can be written."""
 
-    @computed(WEB, MOBILE, description="Order for oneself.")
+    @computed(WEB, MOBILE, extensions=[Access()], weight=_WRITE, description="Order for oneself.")
     async def place_order(self, info: Info, input: PlaceOrderInput) -> PlaceOrderPayload:
         """Raises `SignInNeeded`, `NotAllowed`, `SourceError`."""
         context = info.context
@@ -66,11 +69,10 @@ class Mutation:
         _forget_orders(context, order)
         return PlaceOrderPayload(order=order, user_errors=user_errors)
 
-    @computed(*EVERYONE, description="Cancel an order of one's own; staff, any.")
+    @computed(*EVERYONE, extensions=[Access()], weight=_WRITE, description="Cancel an order of one's own; staff, any.")
     async def cancel_order(self, info: Info, id: strawberry.ID) -> CancelOrderPayload:
         """Raises `SignInNeeded`, `SourceError`."""
         context = info.context
-        context.signed_in()
         order_id = as_id(id)
         if order_id is None or not await _may_change_order(context, order_id):
             return CancelOrderPayload(order=None, user_errors=[_not_found("order")])
@@ -79,7 +81,7 @@ class Mutation:
         _forget_orders(context, order)
         return CancelOrderPayload(order=order, user_errors=user_errors)
 
-    @computed(WEB, MOBILE, description="Change one's own name or address.")
+    @computed(WEB, MOBILE, extensions=[Access()], weight=_WRITE, description="Change one's own name or address.")
     async def update_profile(self, info: Info, input: UpdateProfileInput) -> UpdateProfilePayload:
         """Raises `SignInNeeded`, `NotAllowed`, `SourceError`."""
         context = info.context
@@ -92,7 +94,7 @@ class Mutation:
         context.loaders.user.clear(user_id)
         return UpdateProfilePayload(user=user, user_errors=user_errors)
 
-    @computed(ADMIN, description="Move an order on.")
+    @computed(ADMIN, extensions=[Access(role="admin")], weight=_WRITE, description="Move an order on.")
     async def update_order_status(self, info: Info, id: strawberry.ID, status: OrderStatus) -> UpdateOrderStatusPayload:
         """Raises `SourceError`."""
         context = info.context
@@ -104,7 +106,7 @@ class Mutation:
         _forget_orders(context, order)
         return UpdateOrderStatusPayload(order=order, user_errors=user_errors)
 
-    @computed(ADMIN, description="Change a product.")
+    @computed(ADMIN, extensions=[Access(role="admin")], weight=_WRITE, description="Change a product.")
     async def update_product(self, info: Info, id: strawberry.ID, input: UpdateProductInput) -> UpdateProductPayload:
         """Raises `SourceError`."""
         context = info.context
@@ -120,7 +122,11 @@ class Mutation:
         context.loaders.products_page.clear_all()
         return UpdateProductPayload(product=product, user_errors=user_errors)
 
-    @computed(ADMIN, description="Hold a source's breaker open or closed; with null it goes by its own rule again.")
+    @computed(
+        ADMIN,
+        extensions=[Access(role="admin")],
+        description="Hold a source's breaker open or closed; with null it goes by its own rule again.",
+    )
     def force_breaker(self, info: Info, source: str, state: BreakerState | None = None) -> ForceBreakerPayload:
         """In the process that answers, until it ends."""
         context = info.context
@@ -135,7 +141,11 @@ class Mutation:
         shown: Any = named.status()
         return ForceBreakerPayload(source=shown, user_errors=[])
 
-    @computed(ADMIN, description="Forget what is kept of a source's answers; without a source, of all. Whole answers too.")
+    @computed(
+        ADMIN,
+        extensions=[Access(role="admin")],
+        description="Forget what is kept of a source's answers; without a source, of all. Whole answers too.",
+    )
     def drop_cache(self, info: Info, source: str | None = None) -> DropCachePayload:
         """In the process that answers."""
         context = info.context
@@ -151,7 +161,11 @@ class Mutation:
         shown: Any = [each.status() for each in named]
         return DropCachePayload(sources=shown, user_errors=[])
 
-    @computed(ADMIN, description="Read the settings again, as on SIGHUP, and take over where the services are.")
+    @computed(
+        ADMIN,
+        extensions=[Access(role="admin")],
+        description="Read the settings again, as on SIGHUP, and take over where the services are.",
+    )
     def reload_settings(self, info: Info) -> ReloadSettingsPayload:
         """In the process that answers."""
         context = info.context

@@ -6,10 +6,10 @@ import strawberry
 
 from datasources.orders import OrderStatus
 from datasources.traffic.stack import SourceStatus
+from schema.access import Access
 from schema.annotations import ADMIN, EVERYONE, MOBILE, computed
 from schema.connections import PageKey
 from schema.context import Context, Info, as_id
-from schema.errors import NotAllowed
 from schema.loaded import Loaded
 from schema.types.home import Home
 from schema.types.order import Order
@@ -34,11 +34,14 @@ class Query:
         """The viewer's id."""
         return info.context.user_id
 
-    @computed(*EVERYONE, type=User | None, extensions=[Loaded("user")], description="A user; without a role, only oneself.")
-    def user(self, info: Info, id: strawberry.ID) -> int | None:
-        """The user's id. Raises `SignInNeeded`, `NotAllowed`."""
-        if not info.context.variant.staff and info.context.signed_in().sub != id:
-            raise NotAllowed
+    @computed(
+        *EVERYONE,
+        type=User | None,
+        extensions=[Access(owner="id"), Loaded("user")],
+        description="A user; without a role, only oneself.",
+    )
+    def user(self, id: strawberry.ID) -> int | None:
+        """The user's id."""
         return as_id(id)
 
     @computed(ADMIN, type=Connection[User] | None, extensions=[Loaded("users_page")], description="All users, by id.")
@@ -46,10 +49,14 @@ class Query:
         """The stretch that is wanted."""
         return page_key(first, after)
 
-    @computed(*EVERYONE, type=Order | None, extensions=[Loaded("order", show=own_order)], description="One's own order.")
-    def order(self, info: Info, id: strawberry.ID) -> int | None:
-        """The order's id. Raises `SignInNeeded`."""
-        info.context.signed_in()
+    @computed(
+        *EVERYONE,
+        type=Order | None,
+        extensions=[Access(), Loaded("order", show=own_order)],
+        description="One's own order.",
+    )
+    def order(self, id: strawberry.ID) -> int | None:
+        """The order's id."""
         return as_id(id)
 
     @computed(ADMIN, type=Connection[Order] | None, extensions=[Loaded("orders_page")], description="All, newest first.")
@@ -82,7 +89,8 @@ class Query:
 
     @computed(ADMIN, type=list[Source], description="The gateway's own view of its data sources.")
     def sources(self, info: Info) -> list[SourceStatus]:
-        """Each source's state."""
+        """Each source's state, which nobody shall keep."""
+        info.context.caller.freshness.forbid()
         return [source.status() for source in info.context.sources.all()]
 
     @computed(MOBILE, type=Home | None, description="One call for the app's first screen.")

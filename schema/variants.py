@@ -4,12 +4,13 @@ What a variant lacks does not exist there: fields, arguments, input fields, enum
 leads to any more. The variants are listed here and nowhere else.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from graphql import (
     GraphQLArgument,
+    GraphQLDirective,
     GraphQLEnumType,
     GraphQLField,
     GraphQLInputField,
@@ -25,7 +26,6 @@ from graphql import (
     Undefined,
     is_introspection_type,
     is_specified_scalar_type,
-    print_schema,
     specified_directives,
     validate_schema,
 )
@@ -74,21 +74,19 @@ class UntaggedError(TypeError):
     """A field has no audience: it would be in no variant, which nobody means."""
 
 
-def derive(graph: GraphQLSchema, audience: Audience) -> GraphQLSchema:
+def derive(
+    graph: GraphQLSchema, audience: Audience, directives: Sequence[GraphQLDirective] = specified_directives
+) -> GraphQLSchema:
     """The audience's part of a tagged graph, a valid schema that shares nothing mutable with it."""
-    return _Derivation(audience).schema(graph)
-
-
-def sdl(schema: GraphQLSchema) -> str:
-    """A variant in the schema definition language, as it is committed."""
-    return print_schema(schema) + "\n"
+    return _Derivation(audience, directives).schema(graph)
 
 
 class _Derivation:
     """One run over the graph, from the root types down, so that what nothing leads to is never made."""
 
-    def __init__(self, audience: Audience) -> None:
+    def __init__(self, audience: Audience, directives: Sequence[GraphQLDirective]) -> None:
         self._audience = audience
+        self._directives = tuple(directives)
         self._made: dict[str, GraphQLNamedType] = {}
 
     def schema(self, graph: GraphQLSchema) -> GraphQLSchema:
@@ -97,7 +95,7 @@ class _Derivation:
             type_ = options[root]
             options[root] = self._type(type_) if type_ is not None and self._fields(type_) else None
         options["types"] = ()
-        options["directives"] = specified_directives
+        options["directives"] = self._directives
         options["assume_valid"] = False
         derived = GraphQLSchema(**options)
         while len(types := self._implementing(graph, derived)) > len(options["types"] or ()):

@@ -16,6 +16,7 @@ from strawberry.types.enum import StrawberryEnumDefinition
 from strawberry.types.field import StrawberryField
 
 from bff.engine.plan import Attribute, Convert, Keyed, Method, Resolver, Source
+from schema.access import Access
 from schema.annotations import definition_of
 from schema.loaded import Loaded
 
@@ -41,10 +42,8 @@ class Bindings:
         if definition.is_basic_field:
             return Attribute(definition.python_name)
         method = self._method(definition)
-        if method is None or not definition.extensions:
-            return method
-        (extension,) = definition.extensions
-        return Keyed(method, extension) if isinstance(extension, Loaded) else None
+        loaded = [each for each in definition.extensions if isinstance(each, Loaded)]
+        return Keyed(method, loaded[0]) if method is not None and loaded else method
 
     def _is_usual(self, config: StrawberryConfig) -> bool:
         handlers = self._strawberry.schema_converter.exception_handlers  # type: ignore[union-attr]
@@ -56,10 +55,12 @@ class Bindings:
             return None
         takes_self = resolver.self_parameter is not None
         info = resolver.info_parameter.name if resolver.info_parameter else None
-        is_pure = takes_self and info is None and not definition.arguments and not definition.is_async
+        access = next((each for each in definition.extensions if isinstance(each, Access)), None)
+        takes_more = info is not None or definition.arguments or access is not None
+        is_pure = takes_self and not takes_more and not definition.is_async
         renames = all(_is_converted(each.type) for each in definition.arguments)
         convert = self._converter(definition, renames=renames)
-        return Method(resolver.wrapped_func, takes_self, info, definition, convert, renames, is_pure)
+        return Method(resolver.wrapped_func, takes_self, info, definition, convert, renames, is_pure, access)
 
     def _converter(self, definition: StrawberryField, *, renames: bool) -> Convert:
         """From arguments as graphql-core has them to those that the method takes, which are its own to change."""
@@ -86,11 +87,13 @@ def _is_converted(type_: Any) -> bool:
 
 
 def _is_plain(definition: StrawberryField) -> bool:
-    """Whether it is called as Strawberry calls a field, with no extension but one that loads by key."""
+    """Whether it is called as Strawberry calls a field: with no extensions but a rule of access, and then a load by key."""
     kind = type(definition)
     if kind.get_result is not StrawberryField.get_result:
         return False
-    extensions = definition.extensions
+    extensions = list(definition.extensions)
+    if extensions and type(extensions[0]) is Access:
+        del extensions[0]
     if not extensions:
         return True
     if len(extensions) > 1 or type(extensions[0]).resolve is not Loaded.resolve:

@@ -12,7 +12,19 @@ from graphql import GraphQLError
 
 from bff.engine.arguments import NO_VARIABLES
 from bff.engine.operation import Operation
-from bff.engine.plan import Abstract, FieldPlan, Keyed, ListOf, Method, NonNull, ObjectPlan, Plan, Resolver, Shape
+from bff.engine.plan import (
+    Abstract,
+    FieldPlan,
+    Keyed,
+    ListOf,
+    Method,
+    NonNull,
+    ObjectPlan,
+    Plan,
+    Resolver,
+    Shape,
+    access_of,
+)
 from bff.gate.limits import UNTOLD_SIZE
 from schema.annotations import size_of
 from schema.loaders import LOADS, Load
@@ -41,7 +53,8 @@ class Asked:
 class Explanation:
     """What an operation is, what it costs by the variant's limits, and what it asks for.
 
-    `by` is `plan`, or why there is none; then there are no waves to tell of.
+    `by` is `plan`, or why there is none; then there are no waves to tell of. `access` has the fields that not everybody may
+    have, each with what it needs.
     """
 
     operation: str | None
@@ -53,6 +66,7 @@ class Explanation:
     depth_limit: int
     waves: tuple[tuple[Asked, ...], ...]
     plan: str
+    access: tuple[tuple[str, str], ...] = ()
 
     @property
     def calls(self) -> int:
@@ -83,6 +97,7 @@ class Explanation:
             "depth": self.depth,
             "depthLimit": self.depth_limit,
             "calls": self.calls,
+            "access": [{"field": path, "needs": rule} for path, rule in self.access],
             "waves": waves,
             "plan": self.plan.splitlines(),
         }
@@ -98,6 +113,7 @@ class Explanation:
         ]
         if not self.plan:
             lines.append(f"no plan ({self.by}): graphql-core runs it, and what it asks for is not known beforehand")
+        lines += [f"{path} needs: {rule}" for path, rule in self.access]
         for number, wave in enumerate(self.waves, start=1):
             lines.append(f"wave {number}")
             for asked in wave:
@@ -116,7 +132,10 @@ def explain(
     if isinstance(planned, Exception):
         return Explanation(operation.name, operation.kind.value, planned.reason, *figures, (), "")
     walk = _Walk(planned.plan, operation.variables.coerce(variables))
-    return Explanation(operation.name, operation.kind.value, "plan", *figures, walk.waves(), planned.plan.text())
+    waves = walk.waves()
+    return Explanation(
+        operation.name, operation.kind.value, "plan", *figures, waves, planned.plan.text(), tuple(walk.access)
+    )
 
 
 @dataclass(slots=True)
@@ -134,6 +153,8 @@ class _Walk:
         self._plan = plan
         self._coerced = coerced
         self._groups: list[dict[Any, _Group]] = []
+        self.access: list[tuple[str, str]] = []
+        """Fields that not everybody may have, and what they need."""
 
     def waves(self) -> tuple[tuple[Asked, ...], ...]:
         begin = 0
@@ -154,6 +175,9 @@ class _Walk:
     ) -> None:
         path = (*above, each.key)
         source = each.source
+        rule = access_of(source)
+        if rule is not None:
+            self.access.append((".".join(path), rule.told()))
         loader = None
         if isinstance(source, Keyed):
             loader = source.loaded.loader

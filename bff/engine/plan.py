@@ -22,6 +22,7 @@ from graphql import (
 )
 
 from bff.engine.arguments import Arguments, Variables
+from schema.access import Access
 from schema.loaded import Loaded
 
 Convert = Callable[[Mapping[str, Any], Any], dict[str, Any]]
@@ -52,6 +53,7 @@ class Method:
         convert: makes its arguments of those that graphql-core gives, and the `Info`.
         renames: whether that gives the arguments other names at most, so that it need not be done again.
         is_pure: it takes the object and nothing else, and is no coroutine function.
+        access: who may have what it gives.
     """
 
     call: Callable[..., Any] = field(repr=False)
@@ -61,6 +63,7 @@ class Method:
     convert: Convert = field(repr=False)
     renames: bool
     is_pure: bool
+    access: Access | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +173,13 @@ def object_of(shape: Shape) -> ObjectPlan | Abstract | Leaf:
     return shape
 
 
+def access_of(source: Source) -> Access | None:
+    """Who may have a field, as far as it is the plan that checks it."""
+    if isinstance(source, Keyed):
+        source = source.key
+    return source.access if isinstance(source, Method) else None
+
+
 def objects_in(shape: Shape) -> tuple[ObjectPlan, ...]:
     """The object plans that a value of that shape may have; none for a leaf."""
     inner = object_of(shape)
@@ -182,7 +192,9 @@ def _lines(plan: ObjectPlan, depth: int) -> Iterator[str]:
     indent = "  " * depth
     for each in plan.fields:
         label = each.key if each.key == each.name else f"{each.key}: {each.name}"
-        yield f"{indent}{label}{each.arguments.text()} {each.type} <- {_source(each.source)}"
+        rule = access_of(each.source)
+        who = f" for {rule.told()}" if rule is not None else ""
+        yield f"{indent}{label}{each.arguments.text()} {each.type} <- {_source(each.source)}{who}"
         inner = object_of(each.shape)
         if isinstance(inner, ObjectPlan):
             yield from _lines(inner, depth + 1)

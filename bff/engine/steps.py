@@ -80,7 +80,16 @@ class Steps:
                 kwargs = {**kwargs, info: given}
             return call(source, **kwargs) if takes_self else call(**kwargs)
 
-        return value_of
+        access = method.access
+        if access is None:
+            return value_of
+
+        def guarded(source: Any, link: Link, run: Execution) -> Any:
+            # Before the key is known nothing can be asked for by it.
+            access.check(run.context, run.arguments(field))
+            return value_of(source, link, run)
+
+        return guarded
 
     def _keyed(self, field: FieldPlan, method: Method, loaded: Loaded) -> Step:  # noqa: C901 - three closures' branches
         key, spot, complete = field.key, self._spot(field), self._complete(field, field.shape)

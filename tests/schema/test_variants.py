@@ -21,13 +21,16 @@ from graphql import (
     parse,
     print_schema,
     print_type,
+    specified_directives,
     validate,
 )
 
 import schema
 from schema.annotations import ADMIN, EVERYONE, MOBILE, WEB, Audience, computed, enum_for, on, tagged
 from schema.graph import variant_schemas, whole_graph
-from schema.variants import VARIANTS, UntaggedError, derive, sdl
+from schema.printing import DIRECTIVES as OWN_DIRECTIVES
+from schema.printing import sdl
+from schema.variants import VARIANTS, UntaggedError, derive
 from tests.schema.shop import schemas
 
 NAMES = ("web", "mobile", "admin")
@@ -200,6 +203,9 @@ InstanceState
 SCALARS = {"ID", "String", "Int", "Float", "Boolean", "DateTime"}
 
 
+DIRECTIVES = (*specified_directives, *OWN_DIRECTIVES)
+
+
 def _of(table: str, variant: str) -> dict[str, set[str]]:
     """A table's part for a variant; a type of which nothing is left is not in it."""
     found: dict[str, set[str]] = {}
@@ -335,8 +341,8 @@ def test_to_derive_one_variant_changes_no_other() -> None:
     """The graph and the variants share nothing that can be changed, and each comes out the same whatever came before."""
     graph = whole_graph()
     before = print_schema(graph)
-    first = {audience: derive(graph, audience) for audience in Audience}
-    second = {audience: derive(graph, audience) for audience in reversed(Audience)}
+    first = {audience: derive(graph, audience, DIRECTIVES) for audience in Audience}
+    second = {audience: derive(graph, audience, DIRECTIVES) for audience in reversed(Audience)}
     assert print_schema(graph) == before
     for audience in Audience:
         assert sdl(first[audience]) == sdl(second[audience]) == sdl(schemas()[audience.value])

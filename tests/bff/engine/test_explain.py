@@ -76,11 +76,22 @@ def test_json_says_the_same() -> None:
         "depth": 2,
         "depthLimit": 12,
         "calls": 1,
+        "access": [],
         "waves": [
             [{"source": "users", "request": "GET /users?ids=", "keys": 1, "calls": 1, "fields": ["me"]}],
         ],
         "plan": ["query (unnamed)", "  me User <- loader user by me()", "    name String <- .name"],
     }
+
+
+def test_who_may_have_a_field_is_told() -> None:
+    """By path, in words and for machines."""
+    told = explained('{ a: user(id: "1") { id } order(id: "2") { id } }')
+    assert told.as_json()["access"] == [
+        {"field": "a", "needs": "signed in, owner by id"},
+        {"field": "order", "needs": "signed in"},
+    ]
+    assert "a needs: signed in, owner by id\n" in told.as_text()
 
 
 def test_variables_that_do_not_fit_are_told() -> None:
