@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from fastapi import FastAPI
 from pydantic import SecretStr
@@ -31,7 +31,6 @@ from bff.gate.jwks import KeySet
 from bff.gate.manifests import ManifestError, TrustedDocuments, read_all
 from bff.gate.proxies import Proxies
 from bff.gate.rate import Counts, InMemory
-from bff.gate.shared import Shared, SharedCounts
 from bff.graphiql.examples import EXAMPLES
 from bff.graphiql.page import page
 from bff.graphiql.static import PREFIX as ASSETS_PREFIX
@@ -56,6 +55,9 @@ from schema.sources import Sources
 from schema.variants import VARIANTS
 
 Mode = Literal["serve", "dev"]
+if TYPE_CHECKING:
+    from bff.gate.shared import Shared
+
 S = TypeVar("S", bound=RestSource[Any])
 _log = logging.getLogger("bff.app")
 
@@ -181,12 +183,7 @@ def create(settings: Settings, mode: Mode = "serve", load_again: Callable[[], Se
     metrics = Metrics(SOURCES)
     keyed = _authenticator(settings)
     sourced = _sources(settings, to_all([metrics.on_event, log_event]))
-    shared = None
-    if settings.redis_url is not None:
-        try:
-            shared = Shared(settings.redis_url.get_secret_value(), metrics.shared_state)
-        except ValueError:  # whose message may repeat a password
-            raise SettingsError("redis_url (REDIS_URL): expected redis://, rediss:// or unix://") from None
+    shared = _shared(settings, metrics)
     endpoints = _endpoints(settings, mode, shared)
 
     @asynccontextmanager
@@ -319,11 +316,26 @@ def _consumers(settings: Settings) -> Consumers:
     return Consumers(by_digest)
 
 
-def _counts(settings: Settings, shared: Shared | None) -> Counts | None:
+def _shared(settings: Settings, metrics: Metrics) -> "Shared | None":
+    if settings.redis_url is None:
+        return None
+    from bff.gate.shared import Shared  # noqa: PLC0415 - the client takes 10 MiB, and is loaded only where there is Redis
+
+    try:
+        return Shared(settings.redis_url.get_secret_value(), metrics.shared_state)
+    except ValueError:  # whose message may repeat a password
+        raise SettingsError("redis_url (REDIS_URL): expected redis://, rediss:// or unix://") from None
+
+
+def _counts(settings: Settings, shared: "Shared | None") -> Counts | None:
     if not settings.rate.enabled:
         return None
     own = InMemory()
-    return own if shared is None else SharedCounts(shared, own)
+    if shared is None:
+        return own
+    from bff.gate.shared import SharedCounts  # noqa: PLC0415 - see `_shared`
+
+    return SharedCounts(shared, own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,7 +371,7 @@ def _sources(settings: Settings, emit: Listener) -> _Sourced:
     return _Sourced(Sources(bound(Users), bound(Orders), bound(Products)), stacks, wires)
 
 
-def _endpoints(settings: Settings, mode: Mode, shared: Shared | None) -> dict[str, Endpoint]:
+def _endpoints(settings: Settings, mode: Mode, shared: "Shared | None") -> dict[str, Endpoint]:
     schemas = variant_schemas()
     names = [variant.name for variant in VARIANTS]
     # What is asked for nobody in particular is the same for everybody.

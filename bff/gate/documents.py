@@ -8,11 +8,14 @@ else.
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bff.errors import BadRequest, OperationNotAllowed, PersistedQueryNotFound, PersistedQueryNotSupported
+from bff.gate.away import Away
 from bff.gate.manifests import SHA256, TrustedDocuments, hash_of
-from bff.gate.shared import Away, Shared
+
+if TYPE_CHECKING:
+    from bff.gate.shared import Shared
 
 Mode = Literal["any", "trusted"]
 
@@ -26,7 +29,7 @@ _LONGEST_ID = 512
 class Documents:
     """The documents that a variant knows by name."""
 
-    def __init__(self, variant: str, mode: Mode, trusted: TrustedDocuments, shared: Shared | None = None) -> None:
+    def __init__(self, variant: str, mode: Mode, trusted: TrustedDocuments, shared: "Shared | None" = None) -> None:
         self._variant = variant
         self._mode = mode
         self._trusted = trusted

@@ -15,6 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
+from bff.gate.away import Away
 from bff.gate.rate import Bucket, Charge, Count, Counts, Period
 from datasources.caller import Clock
 
@@ -93,10 +94,6 @@ for number, key in ipairs(KEYS) do
 end
 return told
 """
-
-
-class Away(Exception):
-    """Redis can't be asked just now."""
 
 
 class Shared:

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from bff.gate.away import Away
 from bff.gate.documents import Documents
 from bff.gate.manifests import TrustedDocuments, hash_of
 from bff.gate.rate import Bucket, Charge, InMemory, Period, Quota, period_end
-from bff.gate.shared import AWAY_S, Away, Shared, SharedCounts
+from bff.gate.shared import AWAY_S, Shared, SharedCounts
 from tests.support.gateways import free_port
 
 pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server; .ci/run installs it")
