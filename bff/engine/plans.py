@@ -18,9 +18,11 @@ from graphql import (
     GraphQLSyntaxError,
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
+    Visitor,
     parse,
     specified_rules,
     validate,
+    visit,
 )
 
 from bff.engine.explain import Explanation, explain
@@ -144,13 +146,15 @@ class Plans:
 
     def _parse(self, text: str) -> DocumentNode:
         try:
-            return parse(text, max_tokens=self._limits.tokens)
+            document = parse(text, max_tokens=self._limits.tokens)
         except GraphQLSyntaxError as error:
             if "tokens" in error.message and "aborted" in error.message:
                 raise TooComplex("tokens", f"more than {self._limits.tokens}", self._limits.tokens) from None
             raise DocumentError("GRAPHQL_PARSE_FAILED", [error]) from None
         except RecursionError:
             raise self._too_deep() from None
+        _let_go_of_tokens(document)
+        return document
 
     def _too_deep(self) -> TooComplex:
         return TooComplex("depth", "more than can be read", self._limits.depth)
@@ -172,3 +176,21 @@ class Plans:
         while len(self._known) > _MOST_DOCUMENTS or self._characters > _MOST_CHARACTERS:
             oldest, _ = self._known.popitem(last=False)
             self._characters -= len(oldest)
+
+
+def _let_go_of_tokens(document: DocumentNode) -> None:
+    """Forget the lexer's tokens, to which every node leads: no place in an error needs one, and they take room."""
+    token: Any = document.loc.start_token if document.loc is not None else None
+    while token is not None:
+        # Each leads to the one before: without that they go at once, and not when the collector comes.
+        token.prev, token = None, token.next
+    try:
+        visit(document, _Tokenless())
+    except RecursionError:
+        return  # it is about to be refused for its depth
+
+
+class _Tokenless(Visitor):
+    def enter(self, node: Any, *_: Any) -> None:
+        if node.loc is not None:
+            node.loc.start_token = node.loc.end_token = None
