@@ -34,7 +34,7 @@ from bff.gate.limits import CostModel, LimitOptions, check_shape, depth_of
 _MOST_DOCUMENTS = 1000
 _MOST_CHARACTERS = 8 * 1024 * 1024
 _MOST_ERRORS = 20
-_COLLECTED_EVERY = 20
+_COLLECTED_EVERY = 5
 """Parsing, validating and assembling leave cycles behind, and the collector is told to come by but rarely."""
 
 
@@ -135,6 +135,7 @@ class Plans:
         )
         if errors:
             raise DocumentError("GRAPHQL_VALIDATION_FAILED", errors)
+        _slim(document)
         fragments = {
             definition.name.value: definition
             for definition in document.definitions
@@ -146,15 +147,13 @@ class Plans:
 
     def _parse(self, text: str) -> DocumentNode:
         try:
-            document = parse(text, max_tokens=self._limits.tokens)
+            return parse(text, max_tokens=self._limits.tokens)
         except GraphQLSyntaxError as error:
             if "tokens" in error.message and "aborted" in error.message:
                 raise TooComplex("tokens", f"more than {self._limits.tokens}", self._limits.tokens) from None
             raise DocumentError("GRAPHQL_PARSE_FAILED", [error]) from None
         except RecursionError:
             raise self._too_deep() from None
-        _let_go_of_tokens(document)
-        return document
 
     def _too_deep(self) -> TooComplex:
         return TooComplex("depth", "more than can be read", self._limits.depth)
@@ -178,19 +177,22 @@ class Plans:
             self._characters -= len(oldest)
 
 
-def _let_go_of_tokens(document: DocumentNode) -> None:
-    """Forget the lexer's tokens, to which every node leads: no place in an error needs one, and they take room."""
+def _slim(document: DocumentNode) -> None:
+    """Forget what nothing needs once the document is known to be good: the lexer's tokens, and places that no error tells."""
     token: Any = document.loc.start_token if document.loc is not None else None
     while token is not None:
         # Each leads to the one before: without that they go at once, and not when the collector comes.
         token.prev, token = None, token.next
-    try:
-        visit(document, _Tokenless())
-    except RecursionError:
-        return  # it is about to be refused for its depth
+    visit(document, _Slimming())
 
 
-class _Tokenless(Visitor):
+_PLACELESS = frozenset({"name", "named_type", "list_type", "non_null_type", "selection_set", "fragment_spread"})
+"""Kinds of nodes whose places no error of an execution tells."""
+
+
+class _Slimming(Visitor):
     def enter(self, node: Any, *_: Any) -> None:
-        if node.loc is not None:
+        if node.kind in _PLACELESS:
+            object.__setattr__(node, "loc", None)  # a frozen value to all others
+        elif node.loc is not None:
             node.loc.start_token = node.loc.end_token = None
