@@ -178,7 +178,7 @@ class Plans:
 
 
 def _slim(document: DocumentNode) -> None:
-    """Forget what nothing needs once the document is known to be good: the lexer's tokens, and places that no error tells."""
+    """Forget what nothing needs once a document is known to be good: the lexer's tokens, and places that no error tells."""
     token: Any = document.loc.start_token if document.loc is not None else None
     while token is not None:
         # Each leads to the one before: without that they go at once, and not when the collector comes.
