@@ -189,6 +189,8 @@ def create(settings: Settings, mode: Mode = "serve", load_again: Callable[[], Se
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with sourced.running(), keyed.running():
+            if shared is not None:
+                await shared.begin()
             gateway.started = True
             yield
             gateway.drain()

@@ -1,33 +1,36 @@
 """What several gateways share, in Redis: counts and documents. While Redis is away each goes on by itself, and says so.
 
-A question is one round trip and has a short time limit: what is shared is worth less than an answer in time.
+What requests ask at the same time goes out as one round trip, in the order in which it came; what comes meanwhile goes with
+the next. It has a short time limit, and whoever finds Redis away doesn't wait: what is shared is worth less than an answer
+in time.
 """
 
 import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from hashlib import blake2b
-from typing import Any, TypeVar
+from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 from bff.gate.away import Away
 from bff.gate.rate import Bucket, Charge, Count, Counts, Period
-from datasources.caller import Clock
 
-TIMEOUT_S = 0.25
+TIMEOUT_S = 0.5
 AWAY_S = 1.0
-"""So long Redis is left alone after it has failed."""
+"""So long Redis is left alone after it has failed, and between two looks whether it is back."""
 
 _PREFIX = "bff:1:"
 """With the version of what is kept, so that gateways of two versions don't misread each other's."""
-_MOST_CONNECTIONS = 50
+_MOST_AT_ONCE = 256
+_MOST_WAITING = 10_000
+_FAILED = (RedisError, OSError, TimeoutError, ValueError)
 _log = logging.getLogger("bff.shared")
-_T = TypeVar("_T")
 
 # One count a key, a hash of `left` and `at`; as in `rate.InMemory`, but by Redis's clock alone, so that the gateways'
 # clocks may be apart. ARGV: 1 to take all or nothing, 0 to settle; then for each key kind, amount, quota, units a second.
@@ -99,24 +102,21 @@ return told
 class Shared:
     """Redis, as far as it is there. `on_change` is told when it goes and when it comes back."""
 
-    def __init__(
-        self, url: str, on_change: Callable[[bool], None] = lambda _: None, *, clock: Clock = time.monotonic
-    ) -> None:
-        pool = BlockingConnectionPool.from_url(
+    def __init__(self, url: str, on_change: Callable[[bool], None] = lambda _: None) -> None:
+        self._redis: Redis = Redis.from_url(
             url,
-            max_connections=_MOST_CONNECTIONS,
-            timeout=TIMEOUT_S,
+            max_connections=4,
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=TIMEOUT_S,
             # A second try would charge twice.
             retry=Retry(NoBackoff(), 0),
         )
-        self._redis: Redis = Redis(connection_pool=pool)
         self._on_change = on_change
-        self._clock = clock
-        self._away_until = 0.0
         self._is_there: bool | None = None
         self._digest = ""
+        self._waiting: deque[_Question] = deque()
+        self._asking: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<Shared: {'there' if self._is_there else 'away'}>"
@@ -126,49 +126,99 @@ class Shared:
         """Whether it answered when it was last asked."""
         return bool(self._is_there)
 
+    async def begin(self) -> None:
+        """Connect, so that no request waits for it; where it is away, look for it from now on."""
+        with suppress(Away):
+            await self._ask("PING")
+
     async def counted(self, charges: Sequence[Charge], *, take: bool) -> list[Count]:
-        """The counts after the charges. Raises `Away`."""
-        keys = [_key("rate", *charge.key) for charge in charges]
-        arguments: list[Any] = ["1" if take else "0"]
+        """The counts after the charges: all of them are made or none. Raises `Away`."""
+        arguments: list[Any] = [len(charges), *(_key("rate", *charge.key) for charge in charges), "1" if take else "0"]
         for charge in charges:
             limit = charge.limit
             if isinstance(limit, Bucket):
                 arguments += ["bucket", charge.amount, limit.quota, limit.per_s]
             else:
                 arguments += ["day" if limit.period is Period.DAY else "month", charge.amount, limit.quota, 0]
-        told = [float(each) for each in await self._ask(lambda: self._run(keys, arguments))]
+        told = [float(each) for each in await self._ask(_SCRIPTED, *arguments)]
         return [Count(*told[start : start + 3]) for start in range(0, len(told), 3)]
-
-    async def _run(self, keys: list[str], arguments: list[Any]) -> Any:
-        if self._digest:
-            try:
-                return await self._redis.evalsha(self._digest, len(keys), *keys, *arguments)  # type: ignore[misc, no-untyped-call, unused-ignore]
-            except NoScriptError:
-                pass  # Redis was restarted; nothing has been charged
-        self._digest = await self._redis.script_load(_SCRIPT)  # type: ignore[no-untyped-call, unused-ignore]
-        return await self._redis.evalsha(self._digest, len(keys), *keys, *arguments)  # type: ignore[misc, no-untyped-call, unused-ignore]
 
     async def get(self, kind: str, name: str) -> bytes | None:
         """What was put under that name. Raises `Away`."""
-        found = await self._ask(lambda: self._redis.get(_key(kind, name)))
+        found = await self._ask("GET", _key(kind, name))
         return found.encode() if isinstance(found, str) else found
 
     async def put(self, kind: str, name: str, value: bytes, *, for_s: int) -> None:
         """Keep `value` for so long. Raises `Away`."""
-        await self._ask(lambda: self._redis.set(_key(kind, name), value, ex=for_s))
+        await self._ask("SET", _key(kind, name), value, "EX", for_s)
 
-    async def _ask(self, question: Callable[[], Awaitable[_T]]) -> _T:
-        if self._clock() < self._away_until:
+    async def _ask(self, *command: Any) -> Any:
+        if self._looking is not None or len(self._waiting) >= _MOST_WAITING:
             raise Away
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append((command, answer))
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask_all())
+        return await answer
+
+    async def _ask_all(self) -> None:
+        """Round trip by round trip, until nobody waits."""
         try:
-            async with asyncio.timeout(TIMEOUT_S):
-                answer = await question()
-        except (RedisError, OSError, TimeoutError, ValueError) as error:
-            self._away_until = self._clock() + AWAY_S
-            self._tell(there=False, reason=type(error).__name__)
-            raise Away from error
-        self._tell(there=True)
-        return answer
+            while self._waiting:
+                number = min(len(self._waiting), _MOST_AT_ONCE)
+                questions = [self._waiting.popleft() for _ in range(number)]
+                try:
+                    await self._round_trip(questions)
+                except _FAILED as error:
+                    questions += self._waiting
+                    self._waiting.clear()
+                    self._looking = asyncio.create_task(self._look())
+                    self._tell(there=False, reason=type(error).__name__)
+                    for _, answer in questions:
+                        if not answer.done():
+                            answer.set_exception(Away())
+                    return
+                self._tell(there=True)
+        finally:
+            self._asking = None
+
+    async def _round_trip(self, questions: "Sequence[_Question]") -> None:
+        async with asyncio.timeout(TIMEOUT_S):
+            answers = await self._piped(questions)
+            if any(isinstance(answer, NoScriptError) for answer in answers):
+                # Redis is new, or was restarted: nothing has been charged.
+                self._digest = await self._redis.script_load(_SCRIPT)  # type: ignore[no-untyped-call, unused-ignore]
+                again = [number for number, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+                for number, answer in zip(again, await self._piped([questions[each] for each in again]), strict=True):
+                    answers[number] = answer
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        for (_, asked), answer in zip(questions, answers, strict=True):
+            if not asked.done():  # whoever asked may have gone
+                asked.set_result(answer)
+
+    async def _piped(self, questions: "Sequence[_Question]") -> list[Any]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for command, _ in questions:
+                if command[0] is _SCRIPTED:
+                    pipe.execute_command("EVALSHA", self._digest or "0" * 40, *command[1:])
+                else:
+                    pipe.execute_command(*command)
+            return await pipe.execute(raise_on_error=False)
+
+    async def _look(self) -> None:
+        """While Redis is away: whether it is back."""
+        while True:
+            await asyncio.sleep(AWAY_S)
+            try:
+                async with asyncio.timeout(TIMEOUT_S):
+                    await self._redis.ping()  # type: ignore[misc, unused-ignore]
+            except _FAILED:
+                continue
+            self._looking = None
+            self._tell(there=True)
+            return
 
     def _tell(self, *, there: bool, reason: str | None = None) -> None:
         if there is self._is_there:
@@ -182,7 +232,16 @@ class Shared:
 
     async def aclose(self) -> None:
         """Close all connections."""
+        tasks = [task for task in (self._asking, self._looking) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._redis.aclose(close_connection_pool=True)
+
+
+_SCRIPTED = "counts"
+"""In a question's place of a command: the script, by whatever name Redis knows it."""
+_Question = tuple[tuple[Any, ...], "asyncio.Future[Any]"]
 
 
 def _key(kind: str, *parts: str) -> str:

@@ -16,7 +16,7 @@ from bff.gate.away import Away
 from bff.gate.documents import Documents
 from bff.gate.manifests import TrustedDocuments, hash_of
 from bff.gate.rate import Bucket, Charge, InMemory, Period, Quota, period_end
-from bff.gate.shared import AWAY_S, Shared, SharedCounts
+from bff.gate.shared import TIMEOUT_S, Shared, SharedCounts
 from tests.support.gateways import free_port
 
 pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server; .ci/run installs it")
@@ -111,6 +111,42 @@ async def test_a_month_ends_in_redis_as_it_does_here(redis: RunningRedis, moment
         await shared.aclose()
 
 
+async def test_what_is_asked_at_once_is_one_round_trip(redis: RunningRedis) -> None:
+    """As many questions as there are, each with its own answer; one whose asker has gone costs nobody else's."""
+    shared = Shared(redis.url)
+    await shared.begin()
+    await shared.counted([Charge(("a",), BUCKET, 0)], take=True)  # the script is known now
+    before = _packets(redis)
+    puts = [shared.put("document", str(number), b"%d" % number, for_s=60) for number in range(100)]
+    await asyncio.gather(*puts)
+    assert _packets(redis) - before <= 4
+    gone = asyncio.create_task(shared.get("document", "0"))
+    stays = [asyncio.create_task(shared.get("document", str(number))) for number in range(1, 100)]
+    await asyncio.sleep(0)
+    gone.cancel()
+    assert await asyncio.gather(*stays) == [b"%d" % number for number in range(1, 100)]
+    await shared.aclose()
+
+
+def _packets(redis: RunningRedis) -> int:
+    """How often Redis has read from a socket."""
+    told = subprocess.run(["redis-cli", "-p", str(redis.port), "info", "stats"], capture_output=True, check=True, text=True)
+    fields = dict(line.split(":", 1) for line in told.stdout.splitlines() if ":" in line)
+    return int(fields["total_reads_processed"])
+
+
+async def test_a_redis_that_was_emptied_is_told_the_script_again(redis: RunningRedis) -> None:
+    """As after its restart; what was asked meanwhile is charged once."""
+    shared = Shared(redis.url)
+    bucket = Bucket("requests", 20, 0.001)
+    charge = [Charge(("a",), bucket, 1)]
+    await shared.counted(charge, take=True)
+    await shared._redis.script_flush()  # type: ignore[no-untyped-call, unused-ignore]
+    counts = await asyncio.gather(*(shared.counted(charge, take=True) for _ in range(5)))
+    assert [round(count.remaining) for (count,) in counts] == [18, 17, 16, 15, 14]
+    await shared.aclose()
+
+
 async def test_several_gateways_let_the_limit_through_and_no_more(redis: RunningRedis) -> None:
     """Two of them, fifty clients at once: the burst, and what comes back meanwhile."""
     gateways = [SharedCounts(Shared(redis.url), InMemory()) for _ in range(2)]
@@ -138,6 +174,7 @@ async def test_without_redis_a_gateway_counts_by_itself_and_says_so(
     shared = Shared(redis.url, told.append)
     counts = SharedCounts(shared, InMemory())
     one = [Charge(("a",), BUCKET, 1)]
+    await shared.begin()
     await counts.take(one)
     assert (told, shared.is_there) == ([True], True)
     redis.stop()
@@ -150,7 +187,9 @@ async def test_without_redis_a_gateway_counts_by_itself_and_says_so(
     assert told == [True, False]
     assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]
     redis.start()
-    await asyncio.sleep(AWAY_S + 0.05)
+    assert shared._looking is not None
+    async with asyncio.timeout(10):
+        await shared._looking
     (count,) = await counts.take(one)
     assert count.remaining == pytest.approx(19, abs=0.5)
     assert told == [True, False, True]
@@ -166,10 +205,15 @@ async def test_a_redis_that_hangs_holds_nobody_up() -> None:
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     shared = Shared(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
-    began = time.monotonic()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    asked = await asyncio.gather(*(shared.get("document", str(number)) for number in range(20)), return_exceptions=True)
+    assert [type(each) for each in asked] == [Away] * 20
+    assert loop.time() - began < 2 * TIMEOUT_S, "they waited one after the other"
+    began = loop.time()
     with pytest.raises(Away):
         await shared.get("document", "a")
-    assert time.monotonic() - began < 1
+    assert loop.time() - began < TIMEOUT_S / 2, "it is known to be away"
     await shared.aclose()
     await asyncio.sleep(0.05)
     server.close()
