@@ -1,12 +1,7 @@
-"""The composition root: the one place that wires settings, sources, schemas and steps into an application.
-
-`Gateway` is the FastAPI host. Requests to a variant's path go straight to the pipeline, a thin ASGI endpoint; all others
-(`/health`, `/ready`, `/metrics`, GraphiQL's files) go FastAPI's way.
-"""
+"""The composition root: the one place that wires settings, sources, schemas and steps into an application."""
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,12 +12,11 @@ from pydantic import SecretStr
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.responses import Response as HTTPResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bff import __version__, http, pipeline
+from bff import pipeline
 from bff.endpoint import Endpoint
 from bff.engine.plans import Plans
-from bff.exchange import Exchange, Response, headers_of, request_id_of, traceparent_of
 from bff.gate.answers import KeptAnswers
 from bff.gate.auth import SHORTEST_SAFE_SECRET, Authenticator, Issuer
 from bff.gate.consumers import Consumer, Consumers
@@ -32,15 +26,14 @@ from bff.gate.manifests import ManifestError, TrustedDocuments, read_all
 from bff.gate.proxies import Proxies
 from bff.gate.rate import Counts, InMemory
 from bff.graphiql.examples import EXAMPLES
-from bff.graphiql.page import page
-from bff.graphiql.static import PREFIX as ASSETS_PREFIX
-from bff.graphiql.static import Assets
-from bff.observe import access_log
+from bff.graphiql.page import ASSETS, page
+from bff.host import Gateway
 from bff.observe.listeners import log_event, to_all
 from bff.observe.metrics import CONTENT_TYPE, Metrics
 from bff.reload import Reload
+from bff.rest.calls import Calls
 from bff.settings import SOURCES, Settings, SettingsError, VariantSettings
-from datasources.caller import Deadline
+from bff.static import Assets
 from datasources.events import Listener
 from datasources.orders import Orders
 from datasources.products import Products
@@ -60,95 +53,6 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=RestSource[Any])
 _log = logging.getLogger("bff.app")
-
-
-class Gateway(FastAPI):
-    """The application. `drain()` makes it refuse what is new; `in_flight` counts what still runs."""
-
-    def __init__(
-        self,
-        endpoints: Mapping[str, Endpoint],
-        services: pipeline.Services,
-        proxies: Proxies,
-        deadline_s: float,
-        reload: Callable[[], Reloaded],
-        **options: Any,
-    ) -> None:
-        super().__init__(title="bff", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, **options)
-        self._endpoints = {endpoint.variant.path: endpoint for endpoint in endpoints.values()}
-        self._services = services
-        self._proxies = proxies
-        self._deadline_s = deadline_s
-        self.reload = reload
-        """Read the settings again, and take over what can change while it runs: where the services are."""
-        self.in_flight = 0
-        self.draining = False
-        self.started = False
-
-    def drain(self) -> None:
-        """From now on nothing new is begun."""
-        self.draining = True
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI's entry: a variant's path goes to the pipeline, anything else to FastAPI."""
-        if scope["type"] != "http":
-            await super().__call__(scope, receive, send)
-            return
-        endpoint = self._endpoints.get(scope["path"])
-        self.in_flight += 1
-        try:
-            if endpoint is not None:
-                await self._answer(endpoint, scope, receive, send)
-            else:
-                await self._host(scope, receive, send)
-        finally:
-            self.in_flight -= 1
-
-    async def _answer(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
-        began = time.monotonic()
-        headers = headers_of(scope)
-        exchange = Exchange(
-            endpoint,
-            scope,
-            receive,
-            headers,
-            request_id_of(headers),
-            traceparent_of(headers),
-            Deadline(began + self._deadline_s, time.monotonic),
-            self._proxies.client((scope["client"] or (None,))[0], headers.get(b"x-forwarded-for", ())),
-        )
-        try:
-            response = await pipeline.run(exchange, self._services)
-        except http.ClientGone:
-            access_log.of_gone(exchange, time.monotonic() - began)
-            return
-        await _send(response, exchange.request_id, send)
-        duration_s = time.monotonic() - began
-        self._services.metrics.request(endpoint.variant.name, response.outcome, duration_s)
-        access_log.of_graphql(exchange, response, duration_s)
-
-    async def _host(self, scope: Scope, receive: Receive, send: Send) -> None:
-        began = time.monotonic()
-        request_id = request_id_of(headers_of(scope))
-        status = 500
-
-        async def send_on(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
-            await send(message)
-
-        try:
-            await super().__call__(scope, receive, send_on)
-        finally:
-            access_log.of_other(scope["method"], scope["path"], status, time.monotonic() - began, request_id)
-
-
-async def _send(response: Response, request_id: str, send: Send) -> None:
-    headers = [*response.headers, (b"x-request-id", request_id.encode())]
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +114,8 @@ def create(settings: Settings, mode: Mode = "serve", load_again: Callable[[], Se
     proxies = Proxies(settings.proxies.trusted)
     gateway = Gateway(endpoints, services, proxies, settings.request.deadline_s, reload, lifespan=lifespan)
     _add_operations(gateway, sourced.sources, metrics)
-    gateway.mount(ASSETS_PREFIX, Assets(), name="graphiql")
+    gateway.mount(ASSETS.prefix, Assets(ASSETS), name="graphiql")
+    _add_openapi(gateway, settings, mode, endpoints)
     if mode == "dev":
         gateway.add_route("/", lambda _: RedirectResponse(VARIANTS[0].path), include_in_schema=False)
     return gateway
@@ -381,6 +286,7 @@ def _endpoints(settings: Settings, mode: Mode, shared: "Shared | None") -> dict[
     endpoints = {}
     for variant in VARIANTS:
         options = getattr(settings.variants, variant.name)
+        trusted = _trusted(variant.name, options)
         in_dev = mode == "dev"
         introspection = in_dev if options.introspection is None else options.introspection
         graphiql = in_dev if options.graphiql is None else options.graphiql
@@ -396,7 +302,8 @@ def _endpoints(settings: Settings, mode: Mode, shared: "Shared | None") -> dict[
             ),
             options.limits,
             options.rate,
-            Documents(variant.name, options.documents, _trusted(variant.name, options), shared),
+            Documents(variant.name, options.documents, trusted, shared),
+            Calls(schemas[variant.name], trusted),
             KeptAnswers(options.answers) if options.answers.enabled else None,
             page(variant.name, names, EXAMPLES[variant.name], admin_only=variant.role is not None) if graphiql else None,
         )
@@ -430,3 +337,28 @@ def _add_operations(gateway: Gateway, sources: Sources, metrics: Metrics) -> Non
     routes: dict[str, Callable[[Any], Any]] = {"/health": health, "/ready": ready, "/metrics": metrics_}
     for path, answer in routes.items():
         gateway.add_route(path, answer, methods=["GET"], include_in_schema=False)
+
+
+def _add_openapi(gateway: Gateway, settings: Settings, mode: Mode, endpoints: Mapping[str, Endpoint]) -> None:
+    """The page and the document of the trusted operations, of the variants that show them."""
+    shown = [
+        endpoint
+        for name, endpoint in endpoints.items()
+        if (mode == "dev" if (is_on := getattr(settings.variants, name).openapi) is None else is_on)
+    ]
+    if not shown:
+        return
+    from bff.rest import openapi  # noqa: PLC0415 - what describes is loaded only where it is shown
+    from bff.rest import page as rest_page  # noqa: PLC0415
+
+    answer = rest_page.page()
+    made: list[dict[str, Any]] = []
+
+    def document(_: Any) -> HTTPResponse:  # in a thread: it reads every document there is
+        if not made:
+            made.append(openapi.document((each.variant, each.schema, each.calls) for each in shown))
+        return JSONResponse(made[0], headers={"cache-control": "no-cache", "x-content-type-options": "nosniff"})
+
+    gateway.add_route(rest_page.DOCUMENT_PATH, document, methods=["GET"], include_in_schema=False)
+    gateway.add_route(rest_page.PATH, lambda _: answer, methods=["GET"], include_in_schema=False)
+    gateway.mount(rest_page.ASSETS.prefix, Assets(rest_page.ASSETS), name="openapi")

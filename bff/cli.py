@@ -18,8 +18,9 @@ import click
 import uvloop
 
 from bff import __version__, checking, dev, explaining, sdl, tokens
-from bff.app import Gateway, create, with_cors
+from bff.app import create, with_cors
 from bff.gate import consumers
+from bff.host import Gateway
 from bff.observe import logs
 from bff.server import Server, listen
 from bff.settings import NAME, Settings, SettingsError, load

@@ -10,12 +10,13 @@ from bff.gate.documents import Documents
 from bff.gate.limits import LimitOptions
 from bff.gate.rate import RateOptions
 from bff.graphiql.page import GraphiQLPage
+from bff.rest.calls import Calls
 from schema.variants import Variant
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One of `/web/graphql`, `/mobile/graphql`, `/admin/graphql`.
+    """One of `/web/graphql`, `/mobile/graphql`, `/admin/graphql`, with its trusted operations below `/{variant}/api/`.
 
     `page` is None where GraphiQL is off, `answers` where no whole answers are kept.
     """
@@ -26,5 +27,6 @@ class Endpoint:
     limits: LimitOptions
     rate: RateOptions
     documents: Documents
+    calls: Calls
     answers: KeptAnswers | None
     page: GraphiQLPage | None = field(repr=False)

@@ -1,8 +1,9 @@
 """What the gateway itself refuses, and how any error looks to a client.
 
 GatewayError                                                 status
-├── BadRequest                                               400, 405, 406, 408, 413, 415
+├── BadRequest                                               400, 404, 405, 406, 408, 413, 415
 ├── CsrfPrevented                                            415
+├── InvalidParameter                                         400
 ├── InvalidToken, InvalidApiKey, TokenNeeded                 401
 ├── RoleNeeded, VariantNotAllowed                            403
 ├── RateLimited                                              429
@@ -49,6 +50,12 @@ class GatewayError(Exception):
 
 class BadRequest(GatewayError):
     """The HTTP request itself can't be taken."""
+
+
+class InvalidParameter(GatewayError):
+    """A parameter of a trusted operation is not what it should be."""
+
+    code = "BAD_USER_INPUT"
 
 
 class CsrfPrevented(GatewayError):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bff.gate.consumers import Consumer
     from bff.gate.rate import Ledger
     from bff.http import GraphQLRequest, MediaType
+    from bff.rest.calls import Call
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._~-]{1,128}\Z")
 # A later version than 00 may say more behind what is known, and is read as far as that (W3C Trace Context, section 3.2.4).
@@ -64,6 +65,7 @@ class Exchange:
         request_id: the client's where it is sane, else a new one; it is answered, logged and sent upstream.
         traceparent: as it goes upstream (W3C Trace Context): the client's trace, a span of our own.
         deadline: when the whole operation has had its time.
+        called: the trusted operation that the path names, None where it names none.
         address: the client's, as far as the proxies in front are trusted to know it.
         consumer: the program that sent an API key.
         ledger: what the request is charged.
@@ -81,6 +83,7 @@ class Exchange:
     traceparent: str
     deadline: Deadline
     address: str = ""
+    called: "Call | None" = None
     media: "MediaType | None" = None
     signed_in: "SignedIn | None" = None
     consumer: "Consumer | None" = None

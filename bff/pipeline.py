@@ -72,13 +72,13 @@ async def negotiate(exchange: Exchange, _: Services) -> Response | None:
     method = exchange.scope["method"]
     accept = exchange.header(b"accept")
     page = exchange.endpoint.page
-    if method in _READS and page is not None and http.wants_html(accept) and not exchange.scope["query_string"]:
+    if method in READS and page is not None and http.wants_html(accept) and not exchange.scope["query_string"]:
         return Response(200, tuple(page.headers), page.body, outcome="page")
     media = http.negotiate(accept)
     if method == "OPTIONS":
-        return Response(204, ((b"allow", _METHODS), (b"content-length", b"0")), b"", outcome="options")
+        return Response(204, ((b"allow", METHODS), (b"content-length", b"0")), b"", outcome="options")
     if method not in _TAKEN:
-        raise BadRequest("Expected GET or POST.", status=405, headers=((b"allow", _METHODS),))
+        raise BadRequest("Expected GET or POST.", status=405, headers=((b"allow", METHODS),))
     if media is None:
         raise BadRequest(f"The answer comes as {MediaType.RESPONSE} or {MediaType.JSON}.", status=406)
     exchange.media = media
@@ -129,21 +129,11 @@ def _subjects(exchange: Exchange) -> list[Subject]:
 
 async def decode(exchange: Exchange, _: Services) -> Response | None:
     """The request itself, from the body or from the parameters; or several, each of which is charged."""
-    if exchange.scope["method"] in _READS:
+    if exchange.scope["method"] in READS:
         exchange.request = http.decode_query(exchange.scope["query_string"])
         return None
     http.check_content(exchange.header(b"content-type"), exchange.header(b"content-encoding"))
-    limit = exchange.endpoint.limits.body_bytes
-    timer = TimeLimit(exchange.deadline.left())
-    try:
-        body = await http.read_body(exchange.receive, exchange.header(b"content-length"), limit)
-    except asyncio.CancelledError:
-        if not timer.has_cut_off():
-            raise
-        raise BadRequest("The body took too long.", status=408, headers=((b"connection", b"close"),)) from None
-    finally:
-        timer.lift()
-    decoded = http.decode_body(body, exchange.endpoint.limits.batch)
+    decoded = http.decode_body(await read_body(exchange), exchange.endpoint.limits.batch)
     if isinstance(decoded, GraphQLRequest):
         exchange.request = decoded
         return None
@@ -151,6 +141,20 @@ async def decode(exchange: Exchange, _: Services) -> Response | None:
     if exchange.ledger is not None and len(decoded) > 1:
         await exchange.ledger.charge_requests(len(decoded) - 1)
     return None
+
+
+async def read_body(exchange: Exchange) -> bytes:
+    """The body, whole and in time. Raises `BadRequest`, `http.ClientGone`."""
+    limit = exchange.endpoint.limits.body_bytes
+    timer = TimeLimit(exchange.deadline.left())
+    try:
+        return await http.read_body(exchange.receive, exchange.header(b"content-length"), limit)
+    except asyncio.CancelledError:
+        if not timer.has_cut_off():
+            raise
+        raise BadRequest("The body took too long.", status=408, headers=((b"connection", b"close"),)) from None
+    finally:
+        timer.lift()
 
 
 async def prepare(exchange: Exchange, services: Services) -> Response | None:
@@ -163,7 +167,7 @@ async def prepare(exchange: Exchange, services: Services) -> Response | None:
     if digest is not None:
         await endpoint.documents.register(digest, text)
     operation = exchange.operation = prepared.operation(request.operation_name)
-    if exchange.scope["method"] in _READS and operation.kind is not OperationType.QUERY:
+    if exchange.scope["method"] in READS and operation.kind is not OperationType.QUERY:
         raise BadRequest("A GET is only ever a query.", status=405, headers=((b"allow", b"POST"),))
     exchange.cost = endpoint.plans.check_cost(operation, request.variables or {})
     if request.extensions and request.extensions.get("explain") is True and exchange.endpoint.page is not None:
@@ -260,9 +264,9 @@ OPERATION: Sequence[Step] = (
 )
 """Each operation in it."""
 
-_READS = frozenset({"GET", "HEAD"})
+READS = frozenset({"GET", "HEAD"})
 _TAKEN = frozenset({"GET", "HEAD", "POST"})
-_METHODS = b"GET, HEAD, POST, OPTIONS"
+METHODS = b"GET, HEAD, POST, OPTIONS"
 
 
 async def run(
@@ -337,7 +341,7 @@ def _of_answer(exchange: Exchange, answer: Answer, freshness: Freshness) -> Resp
 def _cacheable(exchange: Exchange, body: bytes, control: bytes) -> Response:
     """An answer without faults; for a GET with a validator, or without a body where the client has it (RFC 9110, 15.4.5)."""
     headers = http.content_headers(exchange.media or MediaType.JSON, body, control)
-    if exchange.scope["method"] not in _READS or control is http.NO_STORE:
+    if exchange.scope["method"] not in READS or control is http.NO_STORE:
         return Response(200, headers, body)
     etag = http.etag_of(body)
     if http.is_known(etag, exchange.header(b"if-none-match")):

@@ -15,7 +15,7 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
-from bff.app import Gateway
+from bff.host import Gateway
 from bff.settings import Settings
 from bff.sockets import listening
 

@@ -210,7 +210,7 @@ class CorsSettings(_Options):
 
 
 class VariantSettings(_Options):
-    """One endpoint. `introspection` and `graphiql` left out: on in `bff dev`, off in `bff serve`.
+    """One endpoint. `introspection`, `graphiql` and `openapi` left out: on in `bff dev`, off in `bff serve`.
 
     `suggestions` left out is as `introspection`; `cors` left out is as for all.
     """
@@ -218,6 +218,7 @@ class VariantSettings(_Options):
     introspection: bool | None = None
     suggestions: bool | None = None
     graphiql: bool | None = None
+    openapi: bool | None = None
     limits: LimitOptions = LimitOptions()
     rate: RateOptions = RateOptions()
     documents: DocumentsMode = "any"

@@ -12,8 +12,9 @@ from pathlib import Path
 from string import Template
 
 from bff.graphiql.examples import Example
-from bff.graphiql.static import url
+from bff.static import Folder
 
+ASSETS = Folder("/graphiql", Path(__file__).with_name("assets"))
 _TEMPLATE = Path(__file__).with_name("page.html")
 
 _POLICY = "; ".join(
@@ -72,13 +73,13 @@ def page(variant: str, variants: Sequence[str], examples: Sequence[Example], *, 
         placeholder="paste an administrator's token" if admin_only else "paste a token, or stay anonymous",
         links="\n".join(_link(name, is_current=name == variant) for name in variants),
         config=_json_in_html(config),
-        icon=url("icon.svg"),
-        graphiql_css=url("graphiql.min.css"),
-        page_css=url("page.css"),
-        react_js=url("react.production.min.js"),
-        react_dom_js=url("react-dom.production.min.js"),
-        graphiql_js=url("graphiql.min.js"),
-        page_js=url("page.js"),
+        icon=ASSETS.url("icon.svg"),
+        graphiql_css=ASSETS.url("graphiql.min.css"),
+        page_css=ASSETS.url("page.css"),
+        react_js=ASSETS.url("react.production.min.js"),
+        react_dom_js=ASSETS.url("react-dom.production.min.js"),
+        graphiql_js=ASSETS.url("graphiql.min.js"),
+        page_js=ASSETS.url("page.js"),
     )
     body = html.encode()
     return GraphiQLPage(body, [*_HEADERS, (b"content-length", str(len(body)).encode())])

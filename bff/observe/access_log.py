@@ -17,8 +17,9 @@ def of_graphql(exchange: Exchange, response: Response, duration_s: float) -> Non
     operation = exchange.operation
     fields: dict[str, Any] = {
         "method": exchange.scope["method"],
-        "path": exchange.endpoint.variant.path,
+        "path": exchange.scope["path"][:_LONGEST_PATH],
         "variant": exchange.endpoint.variant.name,
+        "consumer": exchange.consumer.name if exchange.consumer else None,
         "operation": operation.name[:_LONGEST_NAME] if operation and operation.name else None,
         "type": operation.kind.value if operation else None,
         "status": response.status,

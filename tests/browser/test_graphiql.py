@@ -3,26 +3,15 @@
 import base64
 import json
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import pytest
-from playwright.async_api import ConsoleMessage, Page, async_playwright, expect
+from playwright.async_api import expect
+
+from tests.support.browser import Visit
 
 pytestmark = pytest.mark.browser
 
-_CHROMIUM = "/usr/bin/chromium"
-_SWITCHES = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 _VARIANTS = ("web", "mobile", "admin")
 _HOUR_S = 3600
 
@@ -33,48 +22,6 @@ class Gateway(Protocol):
     url: str
 
     def token(self, sub: str = "1", role: str | None = None) -> str: ...
-
-
-@dataclass
-class Visit:
-    """One visit to the page, with all that the browser asked for and complained of."""
-
-    page: Page
-    requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("console", self._listen)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-
-    def _listen(self, said: ConsoleMessage) -> None:
-        if said.type in {"error", "warning"}:
-            self.complaints.append(said.text)
-
-    async def run(self, example: str) -> None:
-        """Open an example from the panel and press the execute button."""
-        # The page comes with an example in the editor: until that is there, it is not ready for another.
-        await expect(self.page.locator('.examples button[aria-pressed="true"]')).to_have_count(1)
-        button = self.page.get_by_role("button", name=example)
-        await button.click()
-        await expect(button).to_have_attribute("aria-pressed", "true")  # it is in the editor: a machine is faster than that
-        await self.page.get_by_role("button", name="Execute query").click()
-
-    async def expect_answer(self, text: str) -> None:
-        """Wait until the answer shows this text."""
-        await expect(self.page.locator(".result-window")).to_contain_text(text)
-
-
-@pytest.fixture
-async def visit() -> AsyncIterator[Visit]:
-    """A visit by a browser that was never here before."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=_CHROMIUM, args=_SWITCHES)
-        try:
-            yield Visit(await browser.new_page())
-        finally:
-            await browser.close()
 
 
 def _unsigned(claims: dict[str, object]) -> str:

@@ -11,7 +11,8 @@ import httpx
 import uvicorn
 
 from bff import tokens
-from bff.app import Gateway, Mode, create, with_cors
+from bff.app import Mode, create, with_cors
+from bff.host import Gateway
 from bff.server import listen
 from bff.settings import Settings, load
 from bff.sockets import url_of

@@ -6,8 +6,7 @@ import re
 import pytest
 
 from bff.graphiql.examples import Example
-from bff.graphiql.page import GraphiQLPage, page
-from bff.graphiql.static import FOLDER, url
+from bff.graphiql.page import ASSETS, GraphiQLPage, page
 
 _VARIANTS = ("web", "mobile", "admin")
 _HOSTILE = '</script><!--<script>alert("1")</script>&\u2028$title'
@@ -108,4 +107,4 @@ def test_every_file_is_there_in_its_version() -> None:
     html = page("web", _VARIANTS, []).body.decode()
     named = re.findall(r'"/graphiql/([^"?]+)\?v=[0-9a-f]{16}"', html)
     assert len(named) == 7
-    assert all((FOLDER / name).is_file() and f'"{url(name)}"' in html for name in named)
+    assert all((ASSETS.path / name).is_file() and f'"{ASSETS.url(name)}"' in html for name in named)

@@ -16,6 +16,7 @@ from bff.gate.manifests import TrustedDocuments
 from bff.gate.rate import RateOptions
 from bff.http import GraphQLRequest
 from bff.observe import access_log
+from bff.rest.calls import Calls
 from schema.variants import VARIANTS
 from tests.schema.shop import schemas
 
@@ -39,7 +40,17 @@ def exchange(document: str | None = DOCUMENT) -> Exchange:
     """A request with something secret in every place where a client can put it."""
     plans = Plans(schemas()["web"], LimitOptions(), introspection=True)
     documents = Documents("web", "any", TrustedDocuments([]))
-    endpoint = Endpoint(VARIANTS[0], schemas()["web"], plans, LimitOptions(), RateOptions(), documents, None, None)
+    endpoint = Endpoint(
+        VARIANTS[0],
+        schemas()["web"],
+        plans,
+        LimitOptions(),
+        RateOptions(),
+        documents,
+        Calls(schemas()["web"], []),
+        None,
+        None,
+    )
     scope: dict[str, Any] = {
         "method": "POST",
         "path": "/web/graphql",
@@ -71,6 +82,7 @@ def test_a_request_to_a_variant_is_a_line(caplog: pytest.LogCaptureFixture) -> N
         "method": "POST",
         "path": "/web/graphql",
         "variant": "web",
+        "consumer": None,
         "operation": "Account",
         "type": "query",
         "status": 200,

@@ -1,10 +1,11 @@
-"""The files that the GraphiQL page refers to, served from the package itself under `/graphiql/`.
+"""Files that our pages refer to, served from the package itself.
 
 A URL that carries a file's own version may be kept for a year, since another content has another version; any other
 URL is asked about again each time. Nothing outside the folder is ever served: Starlette sees to that.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
@@ -12,9 +13,6 @@ from urllib.parse import quote
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
-
-PREFIX = "/graphiql"
-FOLDER = Path(__file__).with_name("assets")
 
 # Stated, not guessed: `mimetypes` asks the machine, and with `nosniff` a script of the wrong type does not run.
 _MEDIA_TYPES: Mapping[str, str] = {
@@ -24,22 +22,29 @@ _MEDIA_TYPES: Mapping[str, str] = {
 }
 
 
-def version(name: str) -> str:
-    """The version of the file `name` of the folder: the start of its SHA-256 in hex."""
-    return sha256((FOLDER / name).read_bytes()).hexdigest()[:16]
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder of files, and the prefix of their URLs."""
 
+    prefix: str
+    path: Path
 
-def url(name: str) -> str:
-    """The URL path under which the file `name` may be kept for as long as a client likes."""
-    return f"{PREFIX}/{quote(name)}?v={version(name)}"
+    def version(self, name: str) -> str:
+        """The version of the file `name` of the folder: the start of its SHA-256 in hex."""
+        return sha256((self.path / name).read_bytes()).hexdigest()[:16]
+
+    def url(self, name: str) -> str:
+        """The URL path under which the file `name` may be kept for as long as a client likes."""
+        return f"{self.prefix}/{quote(name)}?v={self.version(name)}"
 
 
 class Assets(StaticFiles):
-    """An ASGI app for the folder, to be mounted at `PREFIX`. It reads the files' versions once, when it is made."""
+    """An ASGI app for a folder, to be mounted at its prefix. It reads the files' versions once, when it is made."""
 
-    def __init__(self) -> None:
-        super().__init__(directory=FOLDER)
-        self._queries = {path.name: f"v={version(path.name)}".encode() for path in FOLDER.iterdir() if path.is_file()}
+    def __init__(self, folder: Folder) -> None:
+        super().__init__(directory=folder.path)
+        names = [path.name for path in folder.path.iterdir() if path.is_file()]
+        self._queries = {name: f"v={folder.version(name)}".encode() for name in names}
 
     def __repr__(self) -> str:
         return f"<Assets {len(self._queries)} files>"

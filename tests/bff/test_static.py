@@ -5,7 +5,8 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from bff.graphiql.static import FOLDER, PREFIX, Assets, url
+from bff.graphiql.page import ASSETS
+from bff.static import Assets
 
 _FOR_GOOD = "public, max-age=31536000, immutable"
 
@@ -13,7 +14,7 @@ _FOR_GOOD = "public, max-age=31536000, immutable"
 @pytest.fixture
 def client() -> httpx.AsyncClient:
     """A client of the files, mounted as the gateway mounts them."""
-    app = Starlette(routes=[Mount(PREFIX, Assets())])
+    app = Starlette(routes=[Mount(ASSETS.prefix, Assets(ASSETS))])
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway")
 
 
@@ -29,9 +30,9 @@ def client() -> httpx.AsyncClient:
 async def test_media_type(client: httpx.AsyncClient, name: str, media_type: str) -> None:
     """A file goes out whole, under the type that its ending states and no browser second-guesses."""
     async with client:
-        answer = await client.get(url(name))
+        answer = await client.get(ASSETS.url(name))
     assert answer.status_code == 200
-    assert answer.content == (FOLDER / name).read_bytes()
+    assert answer.content == (ASSETS.path / name).read_bytes()
     assert answer.headers["content-type"] == media_type
     assert answer.headers["x-content-type-options"] == "nosniff"
 
@@ -39,7 +40,7 @@ async def test_media_type(client: httpx.AsyncClient, name: str, media_type: str)
 async def test_current_version_may_be_kept(client: httpx.AsyncClient) -> None:
     """Under its version's URL a file may be kept for a year."""
     async with client:
-        answer = await client.get(url("page.js"))
+        answer = await client.get(ASSETS.url("page.js"))
     assert answer.headers["cache-control"] == _FOR_GOOD
 
 
@@ -47,7 +48,7 @@ async def test_current_version_may_be_kept(client: httpx.AsyncClient) -> None:
 async def test_any_other_version_is_asked_about_again(client: httpx.AsyncClient, query: str) -> None:
     """Under another version's URL, or none, a file is revalidated: it may be of another release."""
     async with client:
-        answer = await client.get(f"{PREFIX}/page.js{query}")
+        answer = await client.get(f"{ASSETS.prefix}/page.js{query}")
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-cache"
 
@@ -55,8 +56,8 @@ async def test_any_other_version_is_asked_about_again(client: httpx.AsyncClient,
 async def test_revalidation(client: httpx.AsyncClient) -> None:
     """Who has the file already is told so in a 304, with the same caching."""
     async with client:
-        first = await client.get(url("page.js"))
-        second = await client.get(url("page.js"), headers={"if-none-match": first.headers["etag"]})
+        first = await client.get(ASSETS.url("page.js"))
+        second = await client.get(ASSETS.url("page.js"), headers={"if-none-match": first.headers["etag"]})
     assert second.status_code == 304
     assert second.content == b""
     assert second.headers["cache-control"] == _FOR_GOOD
@@ -67,8 +68,8 @@ async def test_revalidation(client: httpx.AsyncClient) -> None:
 )
 async def test_nothing_else_is_served(client: httpx.AsyncClient, path: str) -> None:
     """No path, however written, leads out of the folder or lists it."""
-    request = client.build_request("GET", PREFIX)
-    request.url = request.url.copy_with(raw_path=f"{PREFIX}{path}".encode())
+    request = client.build_request("GET", ASSETS.prefix)
+    request.url = request.url.copy_with(raw_path=f"{ASSETS.prefix}{path}".encode())
     async with client:
         answer = await client.send(request)
     assert answer.status_code == 404
@@ -77,5 +78,5 @@ async def test_nothing_else_is_served(client: httpx.AsyncClient, path: str) -> N
 async def test_reading_only(client: httpx.AsyncClient) -> None:
     """The files are read and never written."""
     async with client:
-        answer = await client.post(url("page.js"))
+        answer = await client.post(ASSETS.url("page.js"))
     assert answer.status_code == 405

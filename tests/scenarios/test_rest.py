@@ -1,0 +1,279 @@
+"""Trusted documents as REST, over real requests: parameters, statuses, caching, and what describes them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import StartGateway
+from tests.support.background import Background
+from tests.support.faults import Fault
+from tests.support.gateways import RunningGateway, running_gateway
+from tests.support.services import Tapped
+
+DOCUMENTS = {
+    "Product": "query Product($id: ID!) { product(id: $id) { name price } }",
+    "Page": """
+        query Page($first: Int = 2, $category: String, $withPrice: Boolean = false) {
+          products(first: $first, category: $category) { totalCount nodes { id ...Priced @include(if: $withPrice) } }
+        }
+        fragment Priced on Product { price }
+    """,
+    "Me": "query Me { me { id orders(first: 1) { id status } } }",
+    "Both": 'query Both { product(id: "1") { name } user(id: "2") { name } }',
+    "Theirs": "query Theirs($id: ID!) { user(id: $id) { name } }",
+    "Cancel": "mutation Cancel($id: ID!) { cancelOrder(id: $id) { order { status } userErrors { code } } }",
+    "Place": """
+        mutation Place($input: PlaceOrderInput!) { placeOrder(input: $input) { order { id total } userErrors { code } } }
+    """,
+    "Many": "query Many($status: OrderStatus) { me { id orders(status: $status) { id } } }",
+    "Broken": "query Broken { product(id: 1) { colour } }",
+}
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    """A manifest with those documents."""
+    path = tmp_path / "app-1.json"
+    path.write_text(json.dumps({f"id-{name}": text for name, text in DOCUMENTS.items()}))
+    return path
+
+
+@pytest.fixture
+def gateway(start_gateway: StartGateway, manifest: Path) -> RunningGateway:
+    """One whose web graph takes trusted documents only."""
+    return start_gateway(
+        BFF_VARIANTS__WEB__DOCUMENTS="trusted",
+        BFF_VARIANTS__WEB__MANIFESTS=str(manifest),
+        BFF_VARIANTS__ADMIN__MANIFESTS=str(manifest),
+    )
+
+
+Call = Callable[..., httpx.Response]
+
+
+@pytest.fixture
+def call(gateway: RunningGateway) -> Call:
+    """Calls an operation of the web graph: by GET, unless there is a body."""
+
+    def call(
+        name: str, *, method: str | None = None, headers: Any = None, variant: str = "web", **given: Any
+    ) -> httpx.Response:
+        method = method or ("POST" if "json" in given or "content" in given else "GET")
+        return gateway.http.request(method, f"{gateway.url}/{variant}/api/{name}", headers=headers, **given)
+
+    return call
+
+
+def code(response: httpx.Response) -> str | None:
+    """The code of the first error."""
+    errors = response.json().get("errors")
+    return errors[0]["extensions"]["code"] if errors else None
+
+
+def test_a_query_by_get_and_by_post(call: Call) -> None:
+    """The same answer, in the form of GraphQL's."""
+    expected = {"data": {"product": {"name": "Product 1", "price": 101.0}}}
+    got = call("Product", params={"id": "1"})
+    assert got.status_code == 200
+    assert got.json()["data"]["product"]["name"] == expected["data"]["product"]["name"]
+    assert got.headers["content-type"] == "application/json; charset=utf-8"
+    assert call("Product", json={"id": "1"}).json() == got.json()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "number", "has_price"),
+    [({}, 2, False), ({"first": "3"}, 3, False), ({"first": "1", "withPrice": "true"}, 1, True)],
+)
+def test_parameters_have_types(call: Call, parameters: dict[str, str], number: int, has_price: bool) -> None:
+    """A number is one, and what is left out has its default."""
+    nodes = call("Page", params=parameters).json()["data"]["products"]["nodes"]
+    assert len(nodes) == number
+    assert all(("price" in node) is has_price for node in nodes)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "message"),
+    [
+        ("Page", {"first": "two"}, "first: expected an integer."),
+        ("Page", {"first": ""}, "first: expected an integer."),
+        ("Page", {"first": "1e3"}, "first: expected an integer."),
+        ("Page", {"withPrice": "yes"}, "withPrice: expected true or false."),
+        ("Page", [("first", "1"), ("first", "2")], "first: is given twice."),
+        ("Page", {"frist": "1"}, "There is no parameter frist; there are: category, first, withPrice."),
+        ("Me", {"id": "1"}, "There is no parameter id; there are: none."),
+        ("Product", {}, "Variable '$id' has invalid value: Expected a value of non-null type 'ID!' to be provided."),
+        ("Many", {"status": "LOST"}, None),
+    ],
+)
+def test_bad_parameters_are_named(call: Call, services: Tapped, name: str, parameters: Any, message: str | None) -> None:
+    """400, before any call."""
+    before = services.count().total()
+    response = call(name, params=parameters)
+    assert (response.status_code, code(response)) == (400, "BAD_USER_INPUT")
+    assert message is None or response.json()["errors"][0]["message"] == message
+    assert services.count().total() == before
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "expected"),
+    [
+        (b"{", 400, "BAD_USER_INPUT"),
+        (b"[1]", 400, "BAD_USER_INPUT"),
+        (b'{"id": 1.5}', 400, "BAD_USER_INPUT"),
+        (b'{"id": "1", "x": 1}', 400, "BAD_USER_INPUT"),
+        (b"\xff", 400, "BAD_USER_INPUT"),
+        (b'{"id": "' + b"1" * 200_000 + b'"}', 413, "BAD_REQUEST"),
+    ],
+)
+def test_bad_bodies(call: Call, body: bytes, status: int, expected: str) -> None:
+    """Each is refused, and says why."""
+    response = call("Product", content=body, headers={"content-type": "application/json"})
+    assert (response.status_code, code(response)) == (status, expected)
+
+
+def test_enums_and_objects_as_parameters(call: Call, gateway: RunningGateway) -> None:
+    """An enum is its name; an object comes in a body."""
+    many = call("Many", params={"status": "PAID"}, headers=gateway.bearer())
+    assert many.status_code == 200
+    assert many.json()["data"]["me"]["id"] == "1"
+    place = {"input": {"items": [{"productId": "1", "quantity": 2}]}}
+    placed = call("Place", json=place, headers=gateway.bearer())
+    assert placed.json()["data"]["placeOrder"]["userErrors"] == []
+    assert placed.json()["data"]["placeOrder"]["order"]["total"] > 0
+
+
+def test_a_mutation_goes_by_post_alone(call: Call, gateway: RunningGateway) -> None:
+    """And only as a page of ours could send it."""
+    got = call("Cancel", params={"id": "1"}, headers=gateway.bearer())
+    assert (got.status_code, got.headers["allow"]) == (405, "POST, OPTIONS")
+    assert call("Cancel", method="OPTIONS").headers["allow"] == "POST, OPTIONS"
+    assert call("Product", method="OPTIONS").headers["allow"] == "GET, HEAD, POST, OPTIONS"
+    form = call("Cancel", content=b"id=1", headers={**gateway.bearer(), "content-type": "application/x-www-form-urlencoded"})
+    assert (form.status_code, code(form)) == (415, "CSRF_PREVENTION_FAILED")
+    bare = call("Cancel", method="POST", headers=gateway.bearer())
+    assert (bare.status_code, code(bare)) == (415, "CSRF_PREVENTION_FAILED")
+    done = call("Cancel", json={"id": "999999"}, headers=gateway.bearer())
+    assert done.json()["data"]["cancelOrder"]["userErrors"] == [{"code": "NOT_FOUND"}]
+    assert call("Product", method="DELETE").status_code == 405
+
+
+def test_who_may_ask_is_who_may_ask_the_graph(call: Call, gateway: RunningGateway, services: Tapped) -> None:
+    """Tokens, roles and rules at fields; what has nothing but an error has its status."""
+    before = services.count().total()
+    assert call("Me", headers={"authorization": "Bearer x"}).status_code == 401
+    for name in ("Product", "Nothing"):
+        assert call(name, variant="admin", params={"id": "1"}).status_code == 401
+        assert call(name, variant="admin", params={"id": "1"}, headers=gateway.bearer("1")).status_code == 403
+    anonymous = call("Theirs", params={"id": "2"})
+    assert (anonymous.status_code, code(anonymous)) == (401, "UNAUTHENTICATED")
+    assert anonymous.headers["www-authenticate"] == "Bearer"
+    other = call("Theirs", params={"id": "2"}, headers=gateway.bearer("1"))
+    assert (other.status_code, code(other)) == (403, "FORBIDDEN")
+    assert services.count().total() == before
+    assert call("Product", variant="admin", params={"id": "1"}, headers=gateway.bearer("1", "admin")).status_code == 200
+
+
+def test_what_is_there_in_part_is_200(call: Call) -> None:
+    """With the error beside it."""
+    response = call("Both")
+    assert response.status_code == 200
+    assert response.json()["data"]["product"] is not None
+    assert code(response) == "UNAUTHENTICATED"
+
+
+@pytest.mark.parametrize("name", ["Nothing", "product", "Product/1", "%00", "id-Product"])
+def test_an_unknown_name_is_404(call: Call, name: str) -> None:
+    """As a GraphQL answer, so that clients read it like any other."""
+    response = call(name)
+    assert response.status_code == 404
+
+
+def test_a_document_that_no_longer_fits_is_a_fault_of_the_gateway(call: Call) -> None:
+    """The client can't mend it."""
+    response = call("Broken")
+    assert (response.status_code, code(response)) == (500, "GRAPHQL_VALIDATION_FAILED")
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "expected"),
+    [
+        (Fault.STATUS_503, 503, "UPSTREAM_UNAVAILABLE"),
+        (Fault.NOT_JSON, 502, "UPSTREAM_ERROR"),
+        (Fault.HANG, 504, "UPSTREAM_TIMEOUT"),
+    ],
+)
+def test_a_service_that_is_down_is_5xx(
+    start_gateway: StartGateway, manifest: Path, services: Tapped, fault: Fault, status: int, expected: str
+) -> None:
+    """As HTTP says it, with the source; never to be kept."""
+    gateway = start_gateway(BFF_VARIANTS__WEB__MANIFESTS=str(manifest), BFF_SOURCES__PRODUCTS__TIMEOUT_S="0.3")
+    services.fail("products", fault)
+    response = gateway.http.get(f"{gateway.url}/web/api/Product", params={"id": "1"})
+    assert (response.status_code, code(response)) == (status, expected)
+    assert response.json()["errors"][0]["extensions"]["source"] == "products"
+    assert response.headers["cache-control"] == "no-store"
+
+
+def test_a_get_can_be_kept_and_asked_about(call: Call) -> None:
+    """As the graph's own GET."""
+    first = call("Product", params={"id": "1"})
+    assert first.headers["cache-control"].startswith("public, ")
+    again = call("Product", params={"id": "1"}, headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    head = call("Product", method="HEAD", params={"id": "1"})
+    assert (head.status_code, head.headers["etag"], head.content) == (200, first.headers["etag"], b"")
+
+
+def test_rates_are_counted(start_gateway: StartGateway, manifest: Path) -> None:
+    """On the same account as the graph's requests."""
+    gateway = start_gateway(
+        BFF_RATE__ENABLED="true",
+        BFF_VARIANTS__WEB__RATE__BURST="2",
+        BFF_VARIANTS__WEB__RATE__PER_MINUTE="1",
+        BFF_VARIANTS__WEB__MANIFESTS=str(manifest),
+    )
+    assert gateway.post("web", {"query": "{ __typename }"}).status_code == 200
+    statuses = [gateway.http.get(f"{gateway.url}/web/api/{name}").status_code for name in ("Nothing", "Product")]
+    assert statuses == [404, 429]
+
+
+def test_of_several_versions_the_last_counts(start_gateway: StartGateway, tmp_path: Path) -> None:
+    """Manifests in their order: a name is the newest document's."""
+    for version, field in (("1", "name"), ("2", "price")):
+        text = f"query Product($id: ID!) {{ product(id: $id) {{ {field} }} }}"
+        operations = [{"id": version, "body": text, "name": "Product", "type": "query"}]
+        manifest = {"format": "apollo-persisted-query-manifest", "version": 1, "operations": operations}
+        (tmp_path / f"app-{version}.json").write_text(json.dumps(manifest))
+    gateway = start_gateway(BFF_VARIANTS__WEB__MANIFESTS=str(tmp_path))
+    answer = gateway.http.get(f"{gateway.url}/web/api/Product", params={"id": "1"}).json()
+    assert list(answer["data"]["product"]) == ["price"]
+
+
+def test_it_is_described(own_background: Background, services: Tapped, manifest: Path) -> None:
+    """In dev mode: a page that needs nobody else's files, and OpenAPI with types for what goes in and out."""
+    environment = {"BFF_VARIANTS__WEB__MANIFESTS": str(manifest), "BFF_VARIANTS__ADMIN__OPENAPI": "false"}
+    gateway = own_background.enter(running_gateway(services.urls, environment, mode="dev"))
+    page = gateway.http.get(f"{gateway.url}/docs")
+    assert page.status_code == 200
+    assert "sha256-" in page.headers["content-security-policy"]
+    told = gateway.http.get(f"{gateway.url}/openapi.json").json()
+    assert told["openapi"].startswith("3.1")
+    assert "/web/api/Broken" not in told["paths"]
+    product = told["paths"]["/web/api/Product"]["get"]
+    assert product["parameters"] == [{"name": "id", "in": "query", "required": True, "schema": {"type": "string"}}]
+    data = product["responses"]["200"]["content"]["application/json"]["schema"]["properties"]["data"]
+    fields = data["properties"]["product"]
+    assert (fields["type"], fields["required"]) == (["object", "null"], ["name", "price"])
+    assert fields["properties"]["price"]["type"] == "number"
+    page_ = told["paths"]["/web/api/Page"]["get"]
+    (first,) = [each for each in page_["parameters"] if each["name"] == "first"]
+    assert (first["required"], first["schema"]["default"], first["schema"]["type"]) == (False, 2, ["integer", "null"])
+    assert list(told["paths"]["/web/api/Place"]) == ["post"]
+    body = told["paths"]["/web/api/Place"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body["properties"]["input"] == {"$ref": "#/components/schemas/web.PlaceOrderInput"}
+    assert told["components"]["schemas"]["web.OrderItemInput"]["required"] == ["productId", "quantity"]
+    assert all(path.startswith("/web/") for path in told["paths"])
