@@ -81,6 +81,7 @@ def test_one_line_a_request(gateway: RunningGateway, services: Tapped, caplog: p
         "method": "POST",
         "path": "/web/graphql",
         "variant": "web",
+        "consumer": None,
         "operation": "Account",
         "type": "query",
         "status": 200,
