@@ -24,6 +24,7 @@ from bff.host import Gateway
 from bff.observe import logs
 from bff.server import Server, listen
 from bff.settings import NAME, Settings, SettingsError, load
+from bff.sockets import allow_many
 from bff.supervisor import supervise
 from schema.variants import VARIANTS
 
@@ -73,6 +74,7 @@ def serve(host: str | None, port: int | None, config: Path | None, workers: int 
     settings = read()
     logs.configure(settings.log_level, settings.log_format or "json")
     gateway = create(settings, load_again=read)
+    allow_many()
     with listen(settings.host or "0.0.0.0", settings.port) as listener:  # noqa: S104 - a server's default, by contract
         # What is made at start-up lives as long as the process: the collector need not look at it again, and several
         # processes can share it.

@@ -15,6 +15,7 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
+from bff.connection import ServerConfig
 from bff.host import Gateway
 from bff.settings import Settings
 from bff.sockets import listening
@@ -29,10 +30,10 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: ASGIApp, gateway: Gateway, settings: Settings) -> None:
         super().__init__(
-            uvicorn.Config(
+            ServerConfig(
                 app,
+                settings.connections,
                 loop="uvloop",
-                http="httptools",
                 ws="none",
                 lifespan="on",
                 access_log=False,

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from bff.connection import ConnectionOptions
 from bff.gate.answers import AnswerCacheOptions
 from bff.gate.auth import ClaimOptions
 from bff.gate.consumers import is_digest
@@ -315,6 +316,7 @@ class Settings(BaseSettings):
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
     redis_url: SecretStr | None = None
+    connections: ConnectionOptions = ConnectionOptions()
     sources: SourcesSettings = SourcesSettings()
     request: RequestSettings = RequestSettings()
     variants: VariantsSettings = VariantsSettings()

@@ -1,8 +1,10 @@
 """Listening sockets, for the gateway and for the demo services alike."""
 
+import resource
 import socket
 
 _BACKLOG = 2048
+_MOST_FILES = 1_048_576
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -20,6 +22,14 @@ def listening(host: str, port: int) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def allow_many() -> None:
+    """As many open sockets as this process may have: many systems begin with a mere 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def url_of(sock: socket.socket) -> str:

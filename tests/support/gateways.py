@@ -12,6 +12,7 @@ import uvicorn
 
 from bff import tokens
 from bff.app import Mode, create, with_cors
+from bff.connection import ServerConfig
 from bff.host import Gateway
 from bff.server import listen
 from bff.settings import Settings, load
@@ -75,9 +76,9 @@ async def running_gateway(
     settings = load({**usual, **places, **(environment or {})})
     gateway = create(settings, mode)
     listener = listen("127.0.0.1", 0)
-    config = uvicorn.Config(
+    config = ServerConfig(
         with_cors(gateway, settings),
-        http="httptools",
+        settings.connections,
         ws="none",
         access_log=False,
         log_config=None,

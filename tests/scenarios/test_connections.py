@@ -1,0 +1,170 @@
+"""Connections that are held without a request: too slow, too large, too many, or never read."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.conftest import StartGateway
+from tests.support.gateways import RunningGateway
+
+BODY = b'{"query":"{ __typename }"}'
+HEAD = b"POST /web/graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 26\r\n"
+GOOD = HEAD + b"\r\n" + BODY
+
+
+@contextmanager
+def connected(gateway: RunningGateway, *, small: bool = False) -> Iterator[socket.socket]:
+    """A connection of its own."""
+    address = urlsplit(gateway.url)
+    with socket.socket() as connection:
+        if small:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(10)
+        connection.connect((address.hostname or "", address.port or 0))
+        yield connection
+
+
+def until_closed(connection: socket.socket) -> bytes:
+    """All that comes until the gateway hangs up."""
+    received = b""
+    try:
+        while chunk := connection.recv(65536):
+            received += chunk
+    except ConnectionResetError:
+        pass
+    return received
+
+
+def refusal(received: bytes) -> tuple[int, str]:
+    """The status and the code of an answer that ends the connection."""
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert b"connection: close" in head
+    assert b"no-store" in head
+    return int(head.split()[1]), json.loads(body)["errors"][0]["extensions"]["code"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (b"", None),
+        (b"\r\n", (408, "BAD_REQUEST")),
+        (b"PO", (408, "BAD_REQUEST")),
+        (HEAD, (408, "BAD_REQUEST")),
+    ],
+)
+def test_a_head_that_does_not_come_is_not_waited_for(
+    start_gateway: StartGateway, sent: bytes, expected: tuple[int, str] | None
+) -> None:
+    """However little of it has come; a connection on which nothing came is closed without a word."""
+    gateway = start_gateway(BFF_CONNECTIONS__HEAD_TIMEOUT_S="0.3")
+    with connected(gateway) as connection:
+        connection.sendall(sent)
+        received = until_closed(connection)
+        assert (refusal(received) if received else None) == expected
+
+
+def test_a_head_that_drips_is_not_waited_for(start_gateway: StartGateway) -> None:
+    """Each byte in time and the whole of it never; on a used connection as well, and behind an answered body."""
+    gateway = start_gateway(BFF_CONNECTIONS__HEAD_TIMEOUT_S="0.3")
+    for first in (b"", GOOD):
+        with connected(gateway) as connection:
+            if first:
+                connection.sendall(first)
+                assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+            began = time.monotonic()
+            with pytest.raises((BrokenPipeError, ConnectionResetError)):  # noqa: PT012 - whichever send finds out
+                for _ in range(100):
+                    connection.sendall(b"x")
+                    time.sleep(0.05)
+            assert time.monotonic() - began < 3
+
+
+def test_a_body_that_nobody_waits_for_is_not_taken_for_ever(start_gateway: StartGateway) -> None:
+    """It was answered 401 before its body came."""
+    gateway = start_gateway(BFF_CONNECTIONS__HEAD_TIMEOUT_S="0.3")
+    with connected(gateway) as connection:
+        connection.sendall(b"POST /web/graphql HTTP/1.1\r\nhost: x\r\nauthorization: x\r\ncontent-length: 1000\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 401")
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):  # noqa: PT012 - whichever send finds out
+            for _ in range(100):
+                connection.sendall(b"x")
+                time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /web/graphql?query=" + b"a" * 40_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n",
+        HEAD + b"x-long: " + b"a" * 40_000 + b"\r\n\r\n" + BODY,
+        HEAD + b"".join(b"x-%d: a\r\n" % number for number in range(200)) + b"\r\n" + BODY,
+        HEAD + b"x-endless: " + b"a" * 1_000_000,
+    ],
+)
+@pytest.mark.parametrize("used", [False, True])
+def test_a_head_that_is_too_large_is_431(gateway: RunningGateway, head: bytes, used: bool) -> None:
+    """In its line, in one header, in their number, or without an end."""
+    with connected(gateway) as connection:
+        if used:
+            connection.sendall(GOOD)
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        try:
+            connection.sendall(head)
+        except OSError:  # it hung up before all was sent
+            return
+        received = until_closed(connection)
+        assert not received or refusal(received) == (431, "BAD_REQUEST")
+
+
+def test_a_large_body_behind_a_small_head_is_no_large_head(gateway: RunningGateway) -> None:
+    """They come in one piece."""
+    body = json.dumps({"query": "{ __typename }" + " " * 90_000}).encode()
+    head = b"POST /web/graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nconnection: close\r\n"
+    with connected(gateway) as connection:
+        connection.sendall(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+        assert until_closed(connection).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("junk", [b"\x16\x03\x01\x00\x00 a TLS hello\r\n\r\n", b"GET\r\n\r\n", b"\x00" * 100])
+def test_what_is_no_request_is_400(gateway: RunningGateway, junk: bytes) -> None:
+    """In the form of any refusal."""
+    with connected(gateway) as connection:
+        connection.sendall(junk)
+        assert refusal(until_closed(connection)) == (400, "BAD_REQUEST")
+
+
+def test_there_is_an_end_of_connections(start_gateway: StartGateway) -> None:
+    """One too many is told so; when another has gone there is room again."""
+    gateway = start_gateway(BFF_CONNECTIONS__MAX_CONNECTIONS="3")
+    with connected(gateway), connected(gateway):
+        with connected(gateway) as third, connected(gateway) as fourth:
+            assert refusal(until_closed(fourth)) == (503, "SERVICE_UNAVAILABLE")
+            third.sendall(GOOD)
+            assert third.recv(4096).startswith(b"HTTP/1.1 200")
+        time.sleep(0.1)
+        with connected(gateway) as again:
+            again.sendall(GOOD)
+            assert again.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def test_an_answer_that_nobody_reads_is_let_go(start_gateway: StartGateway) -> None:
+    """A client asks again and again and takes nothing: it is dropped, with all that was kept for it."""
+    gateway = start_gateway(BFF_CONNECTIONS__HEAD_TIMEOUT_S="0.3", BFF_VARIANTS__WEB__INTROSPECTION="true")
+    fields = "name description fields { name description args { name description type { name } } type { name kind } }"
+    body = json.dumps({"query": f"{{ __schema {{ types {{ {fields} }} }} }}"}).encode()
+    head = b"POST /web/graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    with connected(gateway, small=True) as connection:
+        request = head % len(body) + body
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):  # noqa: PT012 - whichever send finds out
+            for _ in range(3000):
+                connection.sendall(request * 10)
+                time.sleep(0.01)
+    assert gateway.ask("web", "{ __typename }") == {"data": {"__typename": "Query"}}
+    until = time.monotonic() + 5
+    while gateway.app.in_flight:
+        assert time.monotonic() < until, "something is still kept for it"
+        time.sleep(0.02)
