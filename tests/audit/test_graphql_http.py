@@ -28,6 +28,6 @@ def test_every_audit_ran(audits: dict[str, dict[str, str]]) -> None:
     assert len(audits) == _AUDITS
 
 
-def test_no_audit_complains(audits: dict[str, dict[str, str]]) -> None:
-    """No audit ends in an error or a warning: neither a MUST nor a SHOULD of the specification is missed."""
-    assert [audit for audit in audits.values() if audit["status"] in {"error", "warn"}] == []
+def test_all_audits_are_content(audits: dict[str, dict[str, str]]) -> None:
+    """No audit ends in an error, a warning or a notice: no MUST, SHOULD or MAY of the specification is missed."""
+    assert [audit for audit in audits.values() if audit["status"] != "ok"] == []

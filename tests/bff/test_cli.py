@@ -16,7 +16,8 @@ from bff import __version__, sdl, tokens
 from bff.cli import main
 from bff.errors import InvalidToken
 from bff.gate.auth import Authenticator, Issuer
-from bff.settings import SOURCES, Settings
+from bff.gate.consumers import digest_of
+from bff.settings import SOURCES, Settings, load
 from schema.variants import VARIANTS
 from tests.support.now import now
 
@@ -364,3 +365,42 @@ def test_explain_says_what_is_wrong(document: str, arguments: list[str], line: s
     result = CliRunner().invoke(main, command, input=document, env={"BFF_VARIANTS__WEB__LIMITS__COST": "7"})
     assert result.exit_code == 1
     assert result.stderr.startswith(f"bff: {line}")
+
+
+# documents, keys
+
+
+def test_documents_check_names_what_breaks(place: Path) -> None:
+    """Exit code 1: it is a finding. `schema check` says it as well."""
+    (place / "app-1.json").write_text(json.dumps({"a": "query A { me { id } }"}))
+    (place / "app-2.json").write_text(json.dumps({"b": "query B { me { phone } }"}))
+    manifests = {"BFF_VARIANTS__WEB__MANIFESTS": "app-1.json"}
+    fine = bff("documents", "check", **manifests)
+    assert (fine.exit_code, fine.stdout, fine.stderr) == (0, "1 documents fit the graph.\n", "")
+    manifests["BFF_VARIANTS__WEB__MANIFESTS"] = "app-1.json,app-2.json"
+    for command in (("documents", "check"), ("schema", "check")):
+        broken = bff(*command, **manifests)
+        assert broken.exit_code == 1
+        assert "web: app-2.json: b: 1:16: Cannot query field 'phone' on type 'User'." in broken.stderr
+    (line,) = refused("documents", "check", BFF_VARIANTS__WEB__MANIFESTS="missing.json")
+    assert "variants.web.manifests: missing.json: No such file" in line
+
+
+def test_a_key_is_shown_once_and_its_hash_is_for_the_settings(place: Path) -> None:
+    """What is printed beside it is a settings file that takes it."""
+    result = bff("keys", "new", "partner", "--variant", "web", "--scope", "stock")
+    assert result.exit_code == 0
+    key = result.stdout.strip()
+    told = result.stderr[result.stderr.index("[consumers.partner]") :]
+    assert key not in told
+    assert digest_of(key) in told
+    (place / "bff.toml").write_text(told)
+    consumer = load({}, file=place / "bff.toml").consumers["partner"]
+    assert (consumer.key_sha256, consumer.variants, consumer.scopes) == ((digest_of(key),), ("web",), ("stock",))
+    assert bff("keys", "new", "partner").stdout.strip() != key
+
+
+@pytest.mark.parametrize("name", ["", "Partner", "a b", "ö", "x" * 64])
+def test_a_name_that_is_none(name: str) -> None:
+    """It stands in logs and in the names of environment variables."""
+    assert refused("keys", "new", name)[-1].startswith("bff: NAME: expected ")

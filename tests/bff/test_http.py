@@ -12,18 +12,24 @@ from hypothesis import strategies as st
 
 from bff.errors import BadRequest, CsrfPrevented
 from bff.http import (
+    NO_STORE,
     ClientGone,
     GraphQLRequest,
     MediaType,
+    cache_control_of,
+    canonical,
     check_content,
     content_headers,
     decode_body,
     decode_query,
     encode,
+    etag_of,
+    is_known,
     negotiate,
     read_body,
     wants_html,
 )
+from datasources.caller import Freshness
 
 JSON, RESPONSE = MediaType.JSON, MediaType.RESPONSE
 _DEEP = 100_000
@@ -493,3 +499,45 @@ def test_an_answer_says_what_it_is(media: MediaType) -> None:
         b"cache-control": b"no-store",
         b"x-content-type-options": b"nosniff",
     }
+
+
+@pytest.mark.parametrize(
+    ("noted", "is_private", "expected"),
+    [
+        ([], False, b"no-store"),
+        ([(30.9, True, True)], False, b"public, max-age=30"),
+        ([(30.0, True, True)], True, b"private, max-age=30"),
+        ([(30.0, True, True), (5.0, True, True)], False, b"public, max-age=5"),
+        ([(30.0, True, True), (60.0, False, True)], False, b"private, max-age=30"),
+        ([(30.0, True, True), (0.0, True, True)], False, b"public, no-cache"),
+        ([(-3.0, False, True)], False, b"private, no-cache"),
+        ([(30.0, True, True), (30.0, True, False)], False, b"no-store"),
+    ],
+)
+def test_an_answer_may_be_kept_as_the_strictest_of_its_parts(
+    noted: list[tuple[float, bool, bool]], is_private: bool, expected: bytes
+) -> None:
+    """For the shortest time, by the fewest; where nothing was asked, nothing is said of it."""
+    freshness = Freshness()
+    for left_s, is_shared, may_keep in noted:
+        freshness.note(left_s, is_shared=is_shared, may_keep=may_keep)
+    assert cache_control_of(freshness, is_private=is_private) == expected
+    freshness.forbid()
+    assert cache_control_of(freshness, is_private=is_private) == NO_STORE
+
+
+def test_a_validator_is_that_of_the_bytes() -> None:
+    """Equal where they are, strong, and compared weakly (RFC 9110, section 13.1.2)."""
+    etag, other = etag_of(b"a"), etag_of(b"b")
+    assert etag == etag_of(b"a") != other
+    for header in (etag, b"W/" + etag, other + b", " + etag, other + b",W/" + etag, b"*", b" * "):
+        assert is_known(etag, header)
+    for known in (None, b"", other, etag[1:-1], b'"*"'):
+        assert not is_known(etag, known)
+
+
+def test_variables_are_the_same_in_any_order() -> None:
+    """None at all and an empty object too; a number is no text."""
+    assert canonical({"a": 1, "b": {"c": 2, "d": 3}}) == canonical({"b": {"d": 3, "c": 2}, "a": 1})
+    assert canonical(None) == canonical({})
+    assert canonical({"a": 1}) != canonical({"a": "1"})

@@ -11,8 +11,10 @@ import pytest
 
 from bff.gate.consumers import digest_of, new_key
 from bff.gate.manifests import hash_of
+from bff.settings import Settings, SettingsError, load
 from tests.conftest import StartGateway
-from tests.support.gateways import RunningGateway
+from tests.support.background import Background
+from tests.support.gateways import SETTINGS, RunningGateway, running_gateway
 from tests.support.services import Tapped
 
 PRODUCT = '{ product(id: "1") { name } }'
@@ -341,6 +343,58 @@ def test_an_administrator_drops_a_cache(gateway: RunningGateway, services: Tappe
     assert unknown["data"]["dropCache"] == {"sources": [], "userErrors": [{"code": "NOT_FOUND"}]}
     (record,) = [each for each in caplog.records if each.name == "bff.audit"]
     assert record.fields["action"] == "drop_cache"  # type: ignore[attr-defined]
+
+
+def test_an_administrator_reloads_the_settings(
+    own_background: Background, services: Tapped, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What can change is taken over, and what can't is named; it leaves a line. A file that is no good changes nothing."""
+    caplog.set_level(logging.INFO)
+    now = {"products": "http://127.0.0.1:9"}
+    broken: list[str] = []
+
+    def load_again() -> Settings:
+        if broken:
+            raise SettingsError(broken[0])
+        environment = {**SETTINGS, **{f"{name.upper()}_SERVICE_URL": url for name, url in {**services.urls, **now}.items()}}
+        return load({**environment, "LOG_LEVEL": "debug" if now["products"] == services.urls["products"] else "info"})
+
+    gateway = own_background.enter(running_gateway({**services.urls, **now}, load_again=load_again))
+    reload = "mutation { reloadSettings { moved needsRestart userErrors { message code } } }"
+    assert gateway.ask("web", PRODUCT)["data"] == {"product": None}
+    broken.append("sources.products.timeout_s: expected a number")
+    told = gateway.ask("admin", reload)["data"]["reloadSettings"]
+    assert told["moved"] == []
+    assert told["userErrors"] == [{"message": "The settings can't be used: the log says why.", "code": "INVALID"}]
+    broken.clear()
+    now["products"] = services.urls["products"]
+    told = gateway.ask("admin", reload)["data"]["reloadSettings"]
+    assert told == {"moved": ["products"], "needsRestart": ["log_level"], "userErrors": []}
+    assert gateway.ask("web", PRODUCT)["data"] == {"product": {"name": "Product 1"}}
+    lines = [record.fields for record in caplog.records if record.name == "bff.audit"]  # type: ignore[attr-defined]
+    assert [line["action"] for line in lines] == ["reload_settings"] * len(lines)
+    assert lines
+    for variant in ("web", "mobile"):
+        assert gateway.ask(variant, reload, sub="1", role="admin")["errors"]
+    assert gateway.post("admin", {"query": reload}).status_code == 401
+
+
+# What a graph tells of itself
+
+
+def test_a_graph_tells_of_itself_where_it_may(start_gateway: StartGateway) -> None:
+    """Introspection and suggestions, each by variant."""
+    gateway = start_gateway(
+        BFF_VARIANTS__WEB__INTROSPECTION="true",
+        BFF_VARIANTS__WEB__SUGGESTIONS="false",
+        BFF_VARIANTS__MOBILE__SUGGESTIONS="true",
+    )
+    asks = "{ __schema { queryType { name } } }"
+    assert gateway.ask("web", asks)["data"] == {"__schema": {"queryType": {"name": "Query"}}}
+    assert gateway.ask("mobile", asks)["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+    typo = "{ product(id: 1) { nam } }"
+    assert "Did you mean" not in gateway.ask("web", typo)["errors"][0]["message"]
+    assert "Did you mean 'name'" in gateway.ask("mobile", typo)["errors"][0]["message"]
 
 
 # CORS, OPTIONS

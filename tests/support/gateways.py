@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,8 @@ from bff.settings import Settings, load
 from bff.sockets import url_of
 
 SECRET = "a secret that only the tests know, and long enough"
+SETTINGS = {"JWT_SECRET": SECRET, "LOG_LEVEL": "info", "BFF_RATE__ENABLED": "false"}
+"""What a gateway of the tests is set to, beside where its services are."""
 
 
 @dataclass(slots=True)
@@ -68,13 +70,15 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def running_gateway(
-    services: Mapping[str, str], environment: Mapping[str, str] | None = None, mode: Mode = "serve"
+    services: Mapping[str, str],
+    environment: Mapping[str, str] | None = None,
+    mode: Mode = "serve",
+    load_again: Callable[[], Settings] | None = None,
 ) -> AsyncIterator[RunningGateway]:
     """A gateway in front of `services` (name → URL), set by `environment`."""
     places = {f"{name.upper()}_SERVICE_URL": url for name, url in services.items()}
-    usual = {"JWT_SECRET": SECRET, "LOG_LEVEL": "info", "BFF_RATE__ENABLED": "false"}
-    settings = load({**usual, **places, **(environment or {})})
-    gateway = create(settings, mode)
+    settings = load({**SETTINGS, **places, **(environment or {})})
+    gateway = create(settings, mode, load_again)
     listener = listen("127.0.0.1", 0)
     config = ServerConfig(
         with_cors(gateway, settings),

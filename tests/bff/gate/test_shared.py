@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,43 +17,11 @@ from bff.gate.manifests import TrustedDocuments, hash_of
 from bff.gate.rate import Bucket, Charge, InMemory, Period, Quota, period_end
 from bff.gate.shared import TIMEOUT_S, Shared, SharedCounts
 from tests.support.gateways import free_port
+from tests.support.redis import RunningRedis
 
 pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server; .ci/run installs it")
 
 BUCKET = Bucket("requests", 20, 10.0)
-
-
-@dataclass(slots=True)
-class RunningRedis:
-    """A Redis of one test."""
-
-    port: int
-    process: "subprocess.Popen[bytes] | None" = None
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--save", "", "--bind", "127.0.0.1"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for _ in range(500):
-            if (
-                subprocess.run(["redis-cli", "-p", str(self.port), "ping"], capture_output=True, check=False).stdout
-                == b"PONG\n"
-            ):
-                return
-            time.sleep(0.01)
-        raise AssertionError("it does not start")
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
 
 
 @pytest.fixture

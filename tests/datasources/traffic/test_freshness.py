@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasources.traffic.freshness import Lifetimes, cache_control, kept, lifetimes, merged
+from datasources.traffic.freshness import Lifetimes, cache_control, kept, lifetimes, merged, usable
 
 NOW = 1_800_000_000.0
 DAY = 86_400
@@ -325,3 +325,26 @@ def test_the_rules_are_the_models(said: Said, identity: bool, delay_s: float, ch
         for name in ("fresh_s", "while_revalidate_s", "if_error_s", "age_s"):
             assert getattr(found, name) == pytest.approx(getattr(expected, name)), name
         assert found.etag == expected.etag
+
+
+@pytest.mark.parametrize(
+    ("headers", "public", "private"),
+    [
+        ({}, (0.0, False, False), (0.0, False, False)),
+        ({"cache-control": "no-store, max-age=60"}, (0.0, False, False), (0.0, False, False)),
+        ({"cache-control": "max-age=60", "vary": "*"}, (0.0, False, False), (0.0, False, False)),
+        ({"cache-control": "max-age=60"}, (60.0, True, True), (60.0, False, True)),
+        ({"cache-control": "max-age=60, s-maxage=5"}, (5.0, True, True), (60.0, False, True)),
+        ({"cache-control": "private, max-age=60"}, (60.0, False, True), (60.0, False, True)),
+        ({"cache-control": "no-cache, max-age=60"}, (0.0, True, True), (0.0, False, True)),
+        ({"cache-control": "max-age=60", "age": "45"}, (15.0, True, True), (15.0, False, True)),
+        ({"cache-control": "max-age=60", "age": "90"}, (0.0, True, True), (0.0, False, True)),
+        ({"cache-control": "must-revalidate"}, (0.0, True, True), (0.0, False, True)),
+    ],
+)
+def test_what_others_may_do_with_it(
+    headers: dict[str, str], public: tuple[float, bool, bool], private: tuple[float, bool, bool]
+) -> None:
+    """Seconds, by shared caches too, at all: what was asked for with credentials is its viewer's."""
+    assert usable(headers, with_identity=False) == public
+    assert usable(headers, with_identity=True) == private

@@ -1,0 +1,55 @@
+"""What an answer came to, by the measure of its cost."""
+
+from typing import Any
+
+import pytest
+
+from bff.engine.plans import Plans
+from bff.engine.weigh import weigh
+from bff.gate.limits import LimitOptions
+from schema.graph import variant_schemas
+
+WEB = variant_schemas()["web"]
+
+
+def weighed(query: str, data: Any) -> tuple[int, int]:
+    """The cost as estimated, and what the answer came to."""
+    plans = Plans(WEB, LimitOptions(), introspection=False)
+    operation = plans.get(query)[0].operation(None)
+    planned: Any = operation.planned({}, {})
+    return plans.check_cost(operation, {}), weigh(planned.plan.root, data)
+
+
+@pytest.mark.parametrize(
+    ("query", "data", "expected"),
+    [
+        ("{ __typename }", {"__typename": "Query"}, (0, 0)),
+        ('{ product(id: "1") { name } }', {"product": {"name": "A"}}, (1, 1)),
+        ('{ product(id: "1") { name } }', {"product": None}, (1, 0)),
+        ('{ product(id: "1") { name } }', None, (1, 0)),
+        ("{ products(first: 50) { nodes { id } } }", {"products": {"nodes": [{"id": "1"}, {"id": "2"}]}}, (50, 2)),
+        ("{ products(first: 50) { nodes { id } } }", {"products": None}, (50, 0)),
+        (
+            "{ a: products(first: 5) { edges { node { id } } } b: products(first: 5) { totalCount } }",
+            {"a": {"edges": [{"node": {"id": "1"}}]}, "b": {"totalCount": 9}},
+            (5, 1),
+        ),
+        (
+            "{ me { orders(first: 10) { items { product { id } } } } }",
+            {"me": {"orders": [{"items": [{"product": {"id": "1"}}, {"product": None}]}, {"items": []}]}},
+            (41, 4),
+        ),
+    ],
+)
+def test_what_is_there_is_counted(query: str, data: Any, expected: tuple[int, int]) -> None:
+    """Objects that a service was asked for; what is null or missing from a list costs nothing."""
+    assert weighed(query, data) == expected
+
+
+def test_a_write_weighs_however_it_ends() -> None:
+    """It was made."""
+    query = 'mutation { cancelOrder(id: "1") { order { id } userErrors { code } } }'
+    estimated, without = weighed(query, {"cancelOrder": {"order": None, "userErrors": [{"code": "CONFLICT"}]}})
+    _, with_order = weighed(query, {"cancelOrder": {"order": {"id": "1"}, "userErrors": []}})
+    assert (with_order, estimated - with_order) == (without + 1, 0)
+    assert without == 10

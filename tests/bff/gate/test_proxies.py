@@ -1,0 +1,57 @@
+"""Whose address counts."""
+
+from ipaddress import ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bff.gate.proxies import Proxies, counted_as
+
+BEHIND = Proxies([ip_network("10.0.0.0/8"), ip_network("fd00::/8")])
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "expected"),
+    [
+        ("203.0.113.9", [], "203.0.113.9"),
+        ("203.0.113.9", [b"1.1.1.1"], "203.0.113.9"),  # nobody's proxy
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("10.0.0.1", [b"1.1.1.1"], "1.1.1.1"),
+        ("10.0.0.1", [b"6.6.6.6, 1.1.1.1"], "1.1.1.1"),  # what the client itself said stands before
+        ("10.0.0.1", [b"6.6.6.6", b"1.1.1.1"], "1.1.1.1"),
+        ("10.0.0.1", [b"1.1.1.1, 10.0.0.2"], "1.1.1.1"),  # two proxies
+        ("10.0.0.1", [b"10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+        ("10.0.0.1", [b"nonsense"], "10.0.0.1"),
+        ("10.0.0.1", [b"1.1.1.1, nonsense, 10.0.0.2"], "10.0.0.2"),
+        ("10.0.0.1", [b""], "10.0.0.1"),
+        ("10.0.0.1", [b"1.1.1.1:4711"], "1.1.1.1"),
+        ("10.0.0.1", [b"[2001:db8:1:2:3::4]:4711"], "2001:db8:1:2::/64"),
+        ("::ffff:10.0.0.1", [b"1.1.1.1"], "1.1.1.1"),
+        ("fd00::1", [b"2001:db8:1:2:ffff::9"], "2001:db8:1:2::/64"),
+        ("10.0.0.1", [b", ".join([b"10.0.0.2"] * 1000 + [b"1.1.1.1"])], "1.1.1.1"),
+        (None, [b"1.1.1.1"], ""),
+    ],
+)
+def test_the_client_is_whom_trusted_proxies_name(peer: str | None, forwarded: list[bytes], expected: str) -> None:
+    """From the right: as far as they are trusted, and no further."""
+    assert BEHIND.client(peer, forwarded) == expected
+
+
+def test_without_proxies_the_peer_is_the_client() -> None:
+    """Whatever it says."""
+    assert Proxies().client("10.0.0.1", [b"1.1.1.1"]) == "10.0.0.1"
+
+
+def test_an_ipv6_site_is_one_client() -> None:
+    """Its customer has all of the /64 to choose from; a mapped IPv4 address is one of those."""
+    assert counted_as("2001:db8::1") == counted_as("2001:db8::ffff:2") != counted_as("2001:db8:0:1::1")
+    assert counted_as("::ffff:1.2.3.4") == "1.2.3.4"
+    assert counted_as("fe80::1%eth0") == "fe80::/64"
+    assert counted_as("testclient" * 100) == ("testclient" * 100)[:100]
+
+
+@given(st.binary(max_size=200))
+def test_no_header_whatsoever_raises(header: bytes) -> None:
+    """It comes from anybody."""
+    assert BEHIND.client("10.0.0.1", [header])
