@@ -37,8 +37,8 @@ class Gateway(FastAPI):
     ) -> None:
         super().__init__(title="bff", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, **options)
         self._endpoints = {endpoint.variant.path: endpoint for endpoint in endpoints.values()}
-        self._by_name = endpoints
-        self._services = services
+        self.endpoints = endpoints
+        self.services = services
         self._proxies = proxies
         self._deadline_s = deadline_s
         self.reload = reload
@@ -64,8 +64,8 @@ class Gateway(FastAPI):
                 await self._answer(endpoint, None, pipeline.run, scope, receive, send)
                 return
             first, _, name = path[1:].partition(CALLS)
-            if name and first in self._by_name:
-                endpoint = self._by_name[first]
+            if name and first in self.endpoints:
+                endpoint = self.endpoints[first]
                 await self._answer(endpoint, endpoint.calls.get(name), rest.run, scope, receive, send)
             else:
                 await self._host(scope, receive, send)
@@ -89,13 +89,13 @@ class Gateway(FastAPI):
             called,
         )
         try:
-            response = await run(exchange, self._services)
+            response = await run(exchange, self.services)
         except http.ClientGone:
             access_log.of_gone(exchange, time.monotonic() - began)
             return
         await _send(response, exchange.request_id, send)
         duration_s = time.monotonic() - began
-        self._services.metrics.request(endpoint.variant.name, response.outcome, duration_s)
+        self.services.metrics.request(endpoint.variant.name, response.outcome, duration_s)
         access_log.of_graphql(exchange, response, duration_s)
 
     async def _host(self, scope: Scope, receive: Receive, send: Send) -> None:
