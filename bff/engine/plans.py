@@ -33,6 +33,8 @@ from bff.gate.limits import CostModel, LimitOptions, check_shape, depth_of
 
 _MOST_DOCUMENTS = 1000
 _MOST_CHARACTERS = 8 * 1024 * 1024
+_MOST_NODES = 100_000
+"""Of all documents' syntax trees: a node and what is compiled of it take 200 to 700 bytes, however short its text."""
 _MOST_ERRORS = 20
 _COLLECTED_EVERY = 5
 """Parsing, validating and assembling leave cycles behind, and the collector is told to come by but rarely."""
@@ -40,9 +42,10 @@ _COLLECTED_EVERY = 5
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A document with its operations, by name."""
+    """A document with its operations, by name. `nodes`: of its syntax tree."""
 
     operations: Mapping[str | None, Operation]
+    nodes: int
 
     def operation(self, name: str | None) -> Operation:
         """The one that is meant (GraphQL specification, GetOperation). Raises `InvalidOperation`."""
@@ -81,6 +84,7 @@ class Plans:
             self._rules += (NoSchemaIntrospectionCustomRule,)
         self._known: OrderedDict[str, Prepared] = OrderedDict()
         self._characters = 0
+        self._nodes = 0
         self._made = 0
 
     def __repr__(self) -> str:
@@ -135,7 +139,7 @@ class Plans:
         )
         if errors:
             raise DocumentError("GRAPHQL_VALIDATION_FAILED", errors)
-        _slim(document)
+        nodes_kept = _slim(document)
         fragments = {
             definition.name.value: definition
             for definition in document.definitions
@@ -143,7 +147,7 @@ class Plans:
         }
         nodes = [definition for definition in document.definitions if isinstance(definition, OperationDefinitionNode)]
         operations = (self._operation(document, node, fragments) for node in nodes)
-        return Prepared({operation.name: operation for operation in operations})
+        return Prepared({operation.name: operation for operation in operations}, nodes_kept)
 
     def _parse(self, text: str) -> DocumentNode:
         try:
@@ -172,18 +176,25 @@ class Plans:
     def _keep(self, text: str, prepared: Prepared) -> None:
         self._known[text] = prepared
         self._characters += len(text)
-        while len(self._known) > _MOST_DOCUMENTS or self._characters > _MOST_CHARACTERS:
-            oldest, _ = self._known.popitem(last=False)
+        self._nodes += prepared.nodes
+        while len(self._known) > _MOST_DOCUMENTS or self._characters > _MOST_CHARACTERS or self._nodes > _MOST_NODES:
+            oldest, dropped = self._known.popitem(last=False)
             self._characters -= len(oldest)
+            self._nodes -= dropped.nodes
 
 
-def _slim(document: DocumentNode) -> None:
-    """Forget what nothing needs once a document is known to be good: the lexer's tokens, and places that no error tells."""
+def _slim(document: DocumentNode) -> int:
+    """Forget what nothing needs once a document is known to be good: the lexer's tokens, and places that no error tells.
+
+    How many nodes there are.
+    """
     token: Any = document.loc.start_token if document.loc is not None else None
     while token is not None:
         # Each leads to the one before: without that they go at once, and not when the collector comes.
         token.prev, token = None, token.next
-    visit(document, _Slimming())
+    slimming = _Slimming()
+    visit(document, slimming)
+    return slimming.nodes
 
 
 _PLACELESS = frozenset({"name", "named_type", "list_type", "non_null_type", "selection_set", "fragment_spread"})
@@ -191,7 +202,12 @@ _PLACELESS = frozenset({"name", "named_type", "list_type", "non_null_type", "sel
 
 
 class _Slimming(Visitor):
+    def __init__(self) -> None:
+        super().__init__()
+        self.nodes = 0
+
     def enter(self, node: Any, *_: Any) -> None:
+        self.nodes += 1
         if node.kind in _PLACELESS:
             object.__setattr__(node, "loc", None)  # a frozen value to all others
         elif node.loc is not None:

@@ -87,6 +87,21 @@ def test_the_one_that_has_rested_longest_goes_first(plans: Plans, monkeypatch: p
     assert plans.get(documents[1])[1] is False
 
 
+def test_what_is_kept_is_bounded_in_nodes(plans: Plans, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many short words make a large tree: what has rested longest goes."""
+    texts = ["{ me { " + "id name " * 10 + f"}} }} # {number}" for number in range(3)]
+    nodes = plans.get(texts[0])[0].nodes
+    assert nodes > 40
+    monkeypatch.setattr(module, "_MOST_NODES", 2 * nodes)
+    for text in texts:
+        plans.get(text)
+    assert [plans.get(text)[1] for text in (texts[1], texts[2], texts[0])] == [True, True, False]
+    monkeypatch.setattr(module, "_MOST_NODES", nodes - 1)
+    plans.get("{ me { id } }")
+    assert plans.get("{ me { id } }")[1]
+    assert "1 documents" in repr(plans)
+
+
 def test_what_is_kept_is_bounded_in_characters(plans: Plans, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many of the oldest go as make room; the count stays right."""
     monkeypatch.setattr(module, "_MOST_CHARACTERS", 100)
