@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -66,15 +66,25 @@ class _Sourced:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """While the context is open, the stacks do what they do beside the calls."""
-        beside = [asyncio.create_task(stack.run()) for stack in self.stacks.values()]
+        stacks = self.stacks.values()
         try:
-            yield
+            async with _beside(stack.run for stack in stacks):
+                yield
         finally:
-            for task in beside:
-                task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
-            await asyncio.gather(*(stack.aclose() for stack in self.stacks.values()))
+            await asyncio.gather(*(stack.aclose() for stack in stacks))
             await asyncio.gather(*(wire.aclose() for wire in self.wires))
+
+
+@asynccontextmanager
+async def _beside(works: Iterable[Callable[[], Coroutine[Any, Any, None]]]) -> AsyncIterator[None]:
+    """While the context is open, all of those run."""
+    tasks = [asyncio.create_task(work()) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def create(settings: Settings, mode: Mode = "serve", load_again: Callable[[], Settings] | None = None) -> Gateway:
@@ -179,13 +189,10 @@ class _Keyed:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """While the context is open, key sets are kept up to date."""
-        beside = [asyncio.create_task(each.run()) for each in self.sets]
         try:
-            yield
+            async with _beside(each.run for each in self.sets):
+                yield
         finally:
-            for task in beside:
-                task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
             await asyncio.gather(*(wire.aclose() for wire in self.wires))
 
 

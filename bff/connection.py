@@ -5,23 +5,18 @@ the pipeline's affair. A refusal here is a GraphQL answer like any other.
 """
 
 import asyncio
-import logging
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Annotated, Any
 
-import orjson
 import uvicorn
 from annotated_types import Ge, Gt, Le
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-_REASONS = {
-    400: "Bad Request",
-    408: "Request Timeout",
-    431: "Request Header Fields Too Large",
-    503: "Service Unavailable",
-}
-_log = logging.getLogger("bff.access")
+from bff import errors, http
+from bff.errors import BadRequest, GatewayError, TooManyConnections
+from bff.observe import access_log
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +74,7 @@ class Connection(HttpToolsProtocol):
         """A client has come."""
         super().connection_made(transport)
         if len(self.connections) > self._options.max_connections:
-            self._refuse(503, "There are too many connections.", "SERVICE_UNAVAILABLE")
+            self._refuse(TooManyConnections())
             return
         self._receiving_since = self.loop.time()
         self._looking = self.loop.call_later(self._options.head_timeout_s, self._look)
@@ -133,19 +128,24 @@ class Connection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
         """What came is no request."""
         if self._status == 431:
-            self._refuse(431, "The head of the request is too large.")
+            self._refuse(BadRequest("The head of the request is too large.", status=431))
         else:
-            self._refuse(400, "This is no HTTP request that can be read.")
+            self._refuse(BadRequest("This is no HTTP request that can be read."))
 
-    def _refuse(self, status: int, message: str, code: str = "BAD_REQUEST") -> None:
-        body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": code}}]})
-        head = (
-            f"HTTP/1.1 {status} {_REASONS[status]}\r\ncontent-type: application/json; charset=utf-8\r\n"
-            f"content-length: {len(body)}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
+    def _refuse(self, error: GatewayError) -> None:
+        status = HTTPStatus(error.status or 400)
+        access_log.of_none(status, error.code)
+        if not self._is_answering:  # else the client would take it for the answer to what it asked before
+            body = http.encode({"errors": [errors.of_gateway(error)]})
+            headers = (*http.content_headers(http.MediaType.JSON, body), (b"connection", b"close"))
+            lines = b"".join(b"%s: %s\r\n" % header for header in headers)
+            self.transport.write(f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() + lines + b"\r\n" + body)
         self.transport.close()
-        _log.info("request", extra={"fields": {"status": status, "errors": [code]}})
+
+    @property
+    def _is_answering(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete
 
     def _look(self) -> None:
         """From time to time: whether the client still sends what it has begun, and reads what it was answered."""
@@ -156,12 +156,15 @@ class Connection(HttpToolsProtocol):
             transport.abort()
             return
         self._unread = unread
-        cycle: RequestResponseCycle | None = self.cycle
-        is_answering = cycle is not None and not cycle.response_complete
         since = self._receiving_since
-        if is_answering or since is None or self.loop.time() - since < options.head_timeout_s or transport.is_closing():
+        if (
+            self._is_answering
+            or since is None
+            or self.loop.time() - since < options.head_timeout_s
+            or transport.is_closing()
+        ):
             return
         if self._head_bytes:
-            self._refuse(408, "The head of the request took too long.")
+            self._refuse(BadRequest("The head of the request took too long.", status=408))
         else:  # nothing of a request has come, or the rest of one that was answered long ago
             transport.close()

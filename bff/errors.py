@@ -1,7 +1,7 @@
 """What the gateway itself refuses, and how any error looks to a client.
 
 GatewayError                                                 status
-├── BadRequest                                               400, 404, 405, 406, 408, 413, 415
+├── BadRequest                                               400, 404, 405, 406, 408, 413, 415, 431
 ├── CsrfPrevented                                            415
 ├── InvalidParameter                                         400
 ├── InvalidToken, InvalidApiKey, TokenNeeded                 401
@@ -9,7 +9,7 @@ GatewayError                                                 status
 ├── RateLimited                                              429
 ├── PersistedQueryNotFound, -NotSupported, OperationNotAllowed   200 or 400: well-formed, and can't be served
 ├── InvalidOperation, TooComplex                             the same
-└── Draining, KeysUnavailable                                503
+└── Draining, KeysUnavailable, TooManyConnections            503
 
 An error that is none of these, of `schema.errors` or of `datasources.errors`, is a fault of ours: its message says nothing.
 """
@@ -191,6 +191,15 @@ class Draining(GatewayError):
     def __init__(self) -> None:
         headers = ((b"retry-after", b"1"), (b"connection", b"close"))
         super().__init__("The gateway is about to stop.", status=503, headers=headers)
+
+
+class TooManyConnections(GatewayError):
+    """This process has as many clients as it may have."""
+
+    code = "SERVICE_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("There are too many connections.", status=503)
 
 
 class DocumentError(Exception):

@@ -165,16 +165,17 @@ def decode_body(body: bytes, most: int = 1) -> GraphQLRequest | list[GraphQLRequ
     return decoded
 
 
+def parameters_of(query_string: bytes, most: int) -> list[tuple[str, str]]:
+    """Names and values as they stand there, at most `most` of them. Raises `ValueError`."""
+    return parse_qsl(
+        query_string.decode("ascii"), keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=most
+    )
+
+
 def decode_query(query_string: bytes) -> GraphQLRequest:
     """A GET's request from its parameters. Raises `BadRequest`."""
     try:
-        pairs = parse_qsl(
-            query_string.decode("ascii"),
-            keep_blank_values=True,
-            encoding="utf-8",
-            errors="strict",
-            max_num_fields=_MOST_PARAMETERS,
-        )
+        pairs = parameters_of(query_string, _MOST_PARAMETERS)
     except ValueError as error:
         raise BadRequest("The parameters can't be read.") from error
     parameters = dict(pairs)

@@ -69,16 +69,22 @@ async def admit(_: Exchange, services: Services) -> Response | None:
 
 async def negotiate(exchange: Exchange, _: Services) -> Response | None:
     """GraphiQL for a browser; else the form of the answer, so that whatever follows is said in it."""
-    method = exchange.scope["method"]
     accept = exchange.header(b"accept")
     page = exchange.endpoint.page
-    if method in READS and page is not None and http.wants_html(accept) and not exchange.scope["query_string"]:
+    is_read = exchange.scope["method"] in READS
+    if is_read and page is not None and http.wants_html(accept) and not exchange.scope["query_string"]:
         return Response(200, tuple(page.headers), page.body, outcome="page")
-    media = http.negotiate(accept)
+    return take_form(exchange, METHODS)
+
+
+def take_form(exchange: Exchange, methods: bytes) -> Response | None:
+    """The form of the answer, of a request by one of those methods; OPTIONS is answered with them. Raises `BadRequest`."""
+    method = exchange.scope["method"]
     if method == "OPTIONS":
-        return Response(204, ((b"allow", METHODS), (b"content-length", b"0")), b"", outcome="options")
+        return Response(204, ((b"allow", methods), (b"content-length", b"0")), b"", outcome="options")
     if method not in _TAKEN:
-        raise BadRequest("Expected GET or POST.", status=405, headers=((b"allow", METHODS),))
+        raise BadRequest("Expected GET or POST.", status=405, headers=((b"allow", methods),))
+    media = http.negotiate(exchange.header(b"accept"))
     if media is None:
         raise BadRequest(f"The answer comes as {MediaType.RESPONSE} or {MediaType.JSON}.", status=406)
     exchange.media = media

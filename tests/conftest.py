@@ -7,7 +7,8 @@ from hypothesis import settings as hypothesis_settings
 
 from bff.demo.serve import ANY_PORTS, running
 from tests.support.background import Background
-from tests.support.gateways import RunningGateway, running_gateway
+from tests.support.gateways import RunningGateway, free_port, running_gateway
+from tests.support.redis import RunningRedis
 from tests.support.services import Tapped, tapped_services
 
 # The same examples each time, and no clock: a test that fails does so for everybody.
@@ -38,6 +39,15 @@ def own_background() -> Iterator[Background]:
     loop = Background()
     yield loop
     loop.close()
+
+
+@pytest.fixture
+def redis() -> Iterator[RunningRedis]:
+    """A real Redis of one test."""
+    running = RunningRedis(free_port())
+    running.start()
+    yield running
+    running.stop()
 
 
 @pytest.fixture

@@ -144,7 +144,7 @@ class InMemory:
     async def take(self, charges: Sequence[Charge]) -> Sequence[Count]:
         """See `Counts`."""
         now = self._clock()
-        if len(charges) == 1 and type(charges[0].limit) is Bucket and (count := self._taken(charges[0], now)) is not None:
+        if len(charges) == 1 and (count := self._taken(charges[0], now)) is not None:
             return (count,)
         found = [self._level(charge, now) for charge in charges]
         waits = [_wait(charge, left, now) for charge, left in zip(charges, found, strict=True)]
@@ -158,15 +158,13 @@ class InMemory:
         return counts
 
     def _taken(self, charge: Charge, now: float) -> Count | None:
-        """One bucket that suffices, as it is with nearly every request; None where it doesn't."""
-        limit, known = charge.limit, self._levels.get(charge.key)
-        assert type(limit) is Bucket  # noqa: S101 - for the type checker
-        left = limit.quota if known is None else min(limit.quota, known[0] + max(now - known[1], 0.0) * limit.per_s)
+        """One count that suffices, as it is with nearly every request; None where it doesn't."""
+        left = self._level(charge, now)
         if left + _HAIR < charge.amount:
             return None
         rest = left - charge.amount
         self._put(charge, rest, now)
-        return Count(max(rest, 0.0), (limit.quota - rest) / limit.per_s)
+        return Count(max(rest, 0.0), _reset(charge.limit, rest, now))
 
     async def settle(self, charges: Sequence[Charge]) -> None:
         """See `Counts`."""

@@ -36,6 +36,11 @@ def of_gone(exchange: Exchange, duration_s: float) -> None:
     of_graphql(exchange, Response(499, (), b"", ("CLIENT_GONE",)), duration_s)
 
 
+def of_none(status: int, code: str) -> None:
+    """What was refused before it was a request."""
+    _log.info("request", extra={"fields": {"status": int(status), "errors": [code]}})
+
+
 def of_other(method: str, path: str, status: int, duration_s: float, request_id: str) -> None:
     """Any other request."""
     if not _log.isEnabledFor(logging.INFO):

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any
-from urllib.parse import parse_qsl
 
 import msgspec
 from graphql import (
@@ -23,6 +22,7 @@ from graphql import (
 
 from bff.errors import InvalidParameter
 from bff.gate.manifests import TrustedDocument
+from bff.http import parameters_of
 
 _MOST_PARAMETERS = 200
 # Where an operation begins in a document as tools print it. One that is found where none is (in a block string) has no
@@ -82,13 +82,7 @@ class Call:
     def of_query(self, query_string: bytes) -> dict[str, Any]:
         """The variables from a query string. Raises `InvalidParameter`."""
         try:
-            pairs = parse_qsl(
-                query_string.decode("ascii"),
-                keep_blank_values=True,
-                encoding="utf-8",
-                errors="strict",
-                max_num_fields=_MOST_PARAMETERS,
-            )
+            pairs = parameters_of(query_string, _MOST_PARAMETERS)
         except ValueError as error:
             raise InvalidParameter("The parameters can't be read.") from error
         texts: dict[str, list[str]] = {}

@@ -12,6 +12,7 @@ from bff.exchange import Exchange, Response
 from bff.http import GraphQLRequest, MediaType
 from bff.pipeline import METHODS, READS, Services, Step
 
+_WRITE = b"POST, OPTIONS"
 _STATUSES: Mapping[str, int] = {
     "BAD_USER_INPUT": 400,
     "QUERY_TOO_COMPLEX": 400,
@@ -26,18 +27,11 @@ _STATUSES: Mapping[str, int] = {
 
 
 async def accept(exchange: Exchange, _: Services) -> Response | None:
-    """The answer is JSON, and nothing else."""
-    method = exchange.scope["method"]
-    is_read_only = exchange.called is not None and not exchange.called.is_mutation
-    methods = METHODS if is_read_only else b"POST, OPTIONS"
-    if method == "OPTIONS":
-        return Response(204, ((b"allow", methods), (b"content-length", b"0")), b"", outcome="options")
-    if method != "POST" and method not in READS:
-        raise BadRequest("Expected GET or POST.", status=405, headers=((b"allow", methods),))
-    if http.negotiate(exchange.header(b"accept")) is None:
-        raise BadRequest(f"The answer comes as {MediaType.JSON}.", status=406)
+    """The answer is JSON, and nothing else. Which names there are is not told to whom the variant is not for."""
+    call, is_for_anybody = exchange.called, exchange.endpoint.variant.role is None
+    response = pipeline.take_form(exchange, _WRITE if is_for_anybody and call is not None and call.is_mutation else METHODS)
     exchange.media = MediaType.JSON
-    return None
+    return response
 
 
 async def read(exchange: Exchange, _: Services) -> Response | None:
@@ -47,7 +41,7 @@ async def read(exchange: Exchange, _: Services) -> Response | None:
         raise BadRequest("There is no operation of that name.", status=404)
     if exchange.scope["method"] in READS:
         if call.is_mutation:
-            raise BadRequest("A GET is only ever a query.", status=405, headers=((b"allow", b"POST, OPTIONS"),))
+            raise BadRequest("A GET is only ever a query.", status=405, headers=((b"allow", _WRITE),))
         variables = call.of_query(exchange.scope["query_string"])
     else:
         http.check_content(exchange.header(b"content-type"), exchange.header(b"content-encoding"))

@@ -4,7 +4,6 @@ import gzip
 import http.client
 import json
 import random
-import socket
 from typing import Any, Self
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from tests.conftest import StartGateway
 from tests.support.gateways import RunningGateway
 from tests.support.services import Tapped
+from tests.support.sockets import connected, until_closed
 
 BODIES = 10_000
 _INNER = (b"Traceback", b".py", b"127.0.0.1", b"site-packages", b"INTERNAL_SERVER_ERROR")
@@ -166,7 +166,6 @@ def test_random_bodies(start_gateway: StartGateway) -> None:
 
 def test_headers_that_are_none(gateway: RunningGateway) -> None:
     """Doubled, odd or endless: refused by the gateway or by its server, and the next request is answered."""
-    host, _, port = gateway.url.removeprefix("http://").partition(":")
     heads = [
         b"authorization: Bearer a\r\nauthorization: Bearer b\r\n",
         b"authorization: \r\n",
@@ -178,17 +177,12 @@ def test_headers_that_are_none(gateway: RunningGateway) -> None:
         b"x-long: " + b"a" * 100_000 + b"\r\n",
     ]
     for head in heads:
-        with socket.create_connection((host, int(port)), timeout=5) as connection:
+        with connected(gateway.url) as connection:
             body = b'{"query":"{ __typename }"}'
             kind = b"" if b"content-type" in head else b"content-type: application/json\r\n"
             connection.sendall(b"POST /web/graphql HTTP/1.1\r\nhost: a\r\nconnection: close\r\n" + kind + head)
             connection.sendall(b"content-length: %d\r\n\r\n" % len(body) + body)
-            received = b""
-            try:
-                while chunk := connection.recv(65536):
-                    received += chunk
-            except ConnectionResetError:
-                pass
+            received = until_closed(connection)
             assert not any(each in received for each in _INNER)
             assert not received.startswith((b"HTTP/1.1 5",))
     assert gateway.ask("web", "{ __typename }") == {"data": {"__typename": "Query"}}

@@ -1,43 +1,19 @@
 """Connections that are held without a request: too slow, too large, too many, or never read."""
 
 import json
-import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 import pytest
 
 from tests.conftest import StartGateway
+from tests.support.faults import Fault
 from tests.support.gateways import RunningGateway
+from tests.support.services import Tapped
+from tests.support.sockets import connected, until_closed
 
 BODY = b'{"query":"{ __typename }"}'
 HEAD = b"POST /web/graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 26\r\n"
 GOOD = HEAD + b"\r\n" + BODY
-
-
-@contextmanager
-def connected(gateway: RunningGateway, *, small: bool = False) -> Iterator[socket.socket]:
-    """A connection of its own."""
-    address = urlsplit(gateway.url)
-    with socket.socket() as connection:
-        if small:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.settimeout(10)
-        connection.connect((address.hostname or "", address.port or 0))
-        yield connection
-
-
-def until_closed(connection: socket.socket) -> bytes:
-    """All that comes until the gateway hangs up."""
-    received = b""
-    try:
-        while chunk := connection.recv(65536):
-            received += chunk
-    except ConnectionResetError:
-        pass
-    return received
 
 
 def refusal(received: bytes) -> tuple[int, str]:
@@ -62,7 +38,7 @@ def test_a_head_that_does_not_come_is_not_waited_for(
 ) -> None:
     """However little of it has come; a connection on which nothing came is closed without a word."""
     gateway = start_gateway(BFF_CONNECTIONS__HEAD_TIMEOUT_S="0.3")
-    with connected(gateway) as connection:
+    with connected(gateway.url) as connection:
         connection.sendall(sent)
         received = until_closed(connection)
         assert (refusal(received) if received else None) == expected
@@ -72,7 +48,7 @@ def test_a_head_that_drips_is_not_waited_for(start_gateway: StartGateway) -> Non
     """Each byte in time and the whole of it never; on a used connection as well, and behind an answered body."""
     gateway = start_gateway(BFF_CONNECTIONS__HEAD_TIMEOUT_S="0.3")
     for first in (b"", GOOD):
-        with connected(gateway) as connection:
+        with connected(gateway.url) as connection:
             if first:
                 connection.sendall(first)
                 assert connection.recv(4096).startswith(b"HTTP/1.1 200")
@@ -87,7 +63,7 @@ def test_a_head_that_drips_is_not_waited_for(start_gateway: StartGateway) -> Non
 def test_a_body_that_nobody_waits_for_is_not_taken_for_ever(start_gateway: StartGateway) -> None:
     """It was answered 401 before its body came."""
     gateway = start_gateway(BFF_CONNECTIONS__HEAD_TIMEOUT_S="0.3")
-    with connected(gateway) as connection:
+    with connected(gateway.url) as connection:
         connection.sendall(b"POST /web/graphql HTTP/1.1\r\nhost: x\r\nauthorization: x\r\ncontent-length: 1000\r\n\r\n")
         assert connection.recv(4096).startswith(b"HTTP/1.1 401")
         with pytest.raises((BrokenPipeError, ConnectionResetError)):  # noqa: PT012 - whichever send finds out
@@ -108,7 +84,7 @@ def test_a_body_that_nobody_waits_for_is_not_taken_for_ever(start_gateway: Start
 @pytest.mark.parametrize("used", [False, True])
 def test_a_head_that_is_too_large_is_431(gateway: RunningGateway, head: bytes, used: bool) -> None:
     """In its line, in one header, in their number, or without an end."""
-    with connected(gateway) as connection:
+    with connected(gateway.url) as connection:
         if used:
             connection.sendall(GOOD)
             assert connection.recv(4096).startswith(b"HTTP/1.1 200")
@@ -124,7 +100,7 @@ def test_a_large_body_behind_a_small_head_is_no_large_head(gateway: RunningGatew
     """They come in one piece."""
     body = json.dumps({"query": "{ __typename }" + " " * 90_000}).encode()
     head = b"POST /web/graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nconnection: close\r\n"
-    with connected(gateway) as connection:
+    with connected(gateway.url) as connection:
         connection.sendall(head + b"content-length: %d\r\n\r\n" % len(body) + body)
         assert until_closed(connection).startswith(b"HTTP/1.1 200")
 
@@ -132,7 +108,7 @@ def test_a_large_body_behind_a_small_head_is_no_large_head(gateway: RunningGatew
 @pytest.mark.parametrize("junk", [b"\x16\x03\x01\x00\x00 a TLS hello\r\n\r\n", b"GET\r\n\r\n", b"\x00" * 100])
 def test_what_is_no_request_is_400(gateway: RunningGateway, junk: bytes) -> None:
     """In the form of any refusal."""
-    with connected(gateway) as connection:
+    with connected(gateway.url) as connection:
         connection.sendall(junk)
         assert refusal(until_closed(connection)) == (400, "BAD_REQUEST")
 
@@ -140,13 +116,13 @@ def test_what_is_no_request_is_400(gateway: RunningGateway, junk: bytes) -> None
 def test_there_is_an_end_of_connections(start_gateway: StartGateway) -> None:
     """One too many is told so; when another has gone there is room again."""
     gateway = start_gateway(BFF_CONNECTIONS__MAX_CONNECTIONS="3")
-    with connected(gateway), connected(gateway):
-        with connected(gateway) as third, connected(gateway) as fourth:
+    with connected(gateway.url), connected(gateway.url):
+        with connected(gateway.url) as third, connected(gateway.url) as fourth:
             assert refusal(until_closed(fourth)) == (503, "SERVICE_UNAVAILABLE")
             third.sendall(GOOD)
             assert third.recv(4096).startswith(b"HTTP/1.1 200")
         time.sleep(0.1)
-        with connected(gateway) as again:
+        with connected(gateway.url) as again:
             again.sendall(GOOD)
             assert again.recv(4096).startswith(b"HTTP/1.1 200")
 
@@ -157,7 +133,7 @@ def test_an_answer_that_nobody_reads_is_let_go(start_gateway: StartGateway) -> N
     fields = "name description fields { name description args { name description type { name } } type { name kind } }"
     body = json.dumps({"query": f"{{ __schema {{ types {{ {fields} }} }} }}"}).encode()
     head = b"POST /web/graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-    with connected(gateway, small=True) as connection:
+    with connected(gateway.url, small=True) as connection:
         request = head % len(body) + body
         with pytest.raises((BrokenPipeError, ConnectionResetError)):  # noqa: PT012 - whichever send finds out
             for _ in range(3000):
@@ -168,3 +144,16 @@ def test_an_answer_that_nobody_reads_is_let_go(start_gateway: StartGateway) -> N
     while gateway.app.in_flight:
         assert time.monotonic() < until, "something is still kept for it"
         time.sleep(0.02)
+
+
+def test_junk_behind_a_request_is_not_taken_for_its_answer(start_gateway: StartGateway, services: Tapped) -> None:
+    """While that is still being made: the connection ends, and what went over it can't be mistaken."""
+    gateway = start_gateway()
+    services.fail("products", Fault.HANG)
+    body = b'{"query":"{ product(id: 1) { name } }"}'
+    head = b"POST /web/graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    with connected(gateway.url) as connection:
+        connection.sendall(head % len(body) + body)
+        time.sleep(0.2)
+        connection.sendall(b"no HTTP\r\n\r\n")
+        assert until_closed(connection) == b""

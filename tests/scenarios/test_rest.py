@@ -168,6 +168,9 @@ def test_who_may_ask_is_who_may_ask_the_graph(call: Call, gateway: RunningGatewa
     for name in ("Product", "Nothing"):
         assert call(name, variant="admin", params={"id": "1"}).status_code == 401
         assert call(name, variant="admin", params={"id": "1"}, headers=gateway.bearer("1")).status_code == 403
+        # Nor does OPTIONS tell names.
+        assert call(name, variant="admin", method="OPTIONS").headers["allow"] == "GET, HEAD, POST, OPTIONS"
+    assert call("Cancel", variant="admin", method="OPTIONS").headers["allow"] == "GET, HEAD, POST, OPTIONS"
     anonymous = call("Theirs", params={"id": "2"})
     assert (anonymous.status_code, code(anonymous)) == (401, "UNAUTHENTICATED")
     assert anonymous.headers["www-authenticate"] == "Bearer"

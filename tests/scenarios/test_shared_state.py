@@ -22,15 +22,6 @@ PRODUCT = '{ product(id: "1") { name } }'
 
 
 @pytest.fixture
-def redis() -> Iterator[RunningRedis]:
-    """A real server on loopback."""
-    running = RunningRedis(free_port())
-    running.start()
-    yield running
-    running.stop()
-
-
-@pytest.fixture
 def pair(tmp_path: Path, services: Tapped, redis: RunningRedis) -> Iterator[list[tuple[str, Command]]]:
     """Two of them: their URLs and processes."""
     environment = {

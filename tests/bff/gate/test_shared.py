@@ -5,7 +5,6 @@ import logging
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,21 +15,11 @@ from bff.gate.documents import Documents
 from bff.gate.manifests import TrustedDocuments, hash_of
 from bff.gate.rate import Bucket, Charge, InMemory, Period, Quota, period_end
 from bff.gate.shared import TIMEOUT_S, Shared, SharedCounts
-from tests.support.gateways import free_port
 from tests.support.redis import RunningRedis
 
 pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server; .ci/run installs it")
 
 BUCKET = Bucket("requests", 20, 10.0)
-
-
-@pytest.fixture
-def redis() -> Iterator[RunningRedis]:
-    """A real server on loopback."""
-    running = RunningRedis(free_port())
-    running.start()
-    yield running
-    running.stop()
 
 
 async def test_counts_are_those_of_memory(redis: RunningRedis) -> None:

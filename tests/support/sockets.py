@@ -1,0 +1,29 @@
+"""Bare connections, for what no HTTP client would send."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+
+@contextmanager
+def connected(url: str, *, small: bool = False) -> Iterator[socket.socket]:
+    """A connection of its own; a small one takes in next to nothing that isn't read."""
+    address = urlsplit(url)
+    with socket.socket() as connection:
+        if small:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(10)
+        connection.connect((address.hostname or "", address.port or 0))
+        yield connection
+
+
+def until_closed(connection: socket.socket) -> bytes:
+    """All that comes until the other side hangs up."""
+    received = b""
+    try:
+        while chunk := connection.recv(65536):
+            received += chunk
+    except ConnectionResetError:
+        pass
+    return received
