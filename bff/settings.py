@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -58,6 +58,9 @@ _PLAIN_NAMES = frozenset(
 _SERVICE_URL = "_SERVICE_URL"
 
 
+_NO_URL = "expected http:// or https:// and a host"
+
+
 class SettingsError(Exception):
     """The settings can't be used; the message says which and why, a line each."""
 
@@ -72,13 +75,7 @@ def _instances(value: Any) -> Any:
 
 def _instance(text: str) -> InstanceOptions:
     url, *parameters = (piece.strip() for piece in text.split(";"))
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:  # whose message would repeat what may be a password
-        raise ValueError("expected a URL with a host and a port that can be") from None
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("expected http:// or https:// and a host")
+    parts = _parts(url)
     if "@" in parts.netloc or "?" in url or "#" in url or " " in url or not url.isprintable():
         raise ValueError("expected a base URL without user, query, fragment or blanks")
     weight = 1
@@ -88,6 +85,17 @@ def _instance(text: str) -> InstanceOptions:
             raise ValueError(f"expected ;weight= and a number from 0 to {_MOST_WEIGHT}")
         weight = int(number)
     return InstanceOptions(url, weight)
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:  # whose message would repeat what may be a password
+        raise ValueError("expected a URL with a host and a port that can be") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(_NO_URL)
+    return parts
 
 
 def _some_weight(instances: tuple[InstanceOptions, ...]) -> tuple[InstanceOptions, ...]:
@@ -113,13 +121,8 @@ def _origin(value: str) -> str:
 
 
 def _http_url(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        _ = parts.port
-    except ValueError:
-        raise ValueError("expected a URL with a host and a port that can be") from None
-    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc or not value.isprintable():
-        raise ValueError("expected http:// or https:// and a host")
+    if "@" in _parts(value).netloc or not value.isprintable():
+        raise ValueError(_NO_URL)
     return value
 
 
