@@ -1,0 +1,1 @@
+"""What attackers, outages and restarts found, a file a finding: each over real sockets."""
