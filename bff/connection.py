@@ -1,7 +1,12 @@
-"""A client's connection: uvicorn's, with bounds on what it may hold without there being a request.
+"""A client's connection: uvicorn's protocol, with bounds on what a client may hold, and without upgrades and trailers.
 
-A head has to come in time and within its size, and what was answered has to be read; the time and the size of a body are
-the pipeline's affair. A refusal here is a GraphQL answer like any other.
+What it promises:
+1. A head comes in time and within its size, and an answer is read at some speed; else the connection ends. The time and the
+   size of a body are bounded by the pipeline.
+2. No upgrade is honoured. A request that offers one is handled as if it had not (RFC 9110, section 7.8).
+3. Trailer fields are dropped (RFC 9110, section 6.5.1). What frames a body (chunk sizes, extensions, trailers) is bounded.
+4. While a request waits for the one before it, nothing behind it is parsed.
+5. A refusal is a GraphQL answer like any other, and never written where it would be taken for the answer to another request.
 """
 
 import asyncio
@@ -9,14 +14,25 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
 
+import httptools
 import uvicorn
 from annotated_types import Ge, Gt, Le
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from bff import errors, http
 from bff.errors import BadRequest, GatewayError, TooManyConnections
+from bff.head import refusal_of, without_upgrade
 from bff.observe import access_log
+
+_SLICE_BYTES = 4096
+"""Bytes that are parsed before it is looked whether a request has to wait for another: at most some hundred requests."""
+_FRAMING_PER_BYTE = 8
+"""Bytes that may frame a byte of a body: chunks of a single byte take five."""
+_SMALL_PIECES = 4096
+_PIECE_BYTES = 64
+"""A body may come in so many small pieces; beyond that their average size is at least this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +44,7 @@ class ConnectionOptions:
         head_timeout_s: for a request's line and headers to come in whole; for a client to read some of its answer.
         head_bytes: of the request's line and its headers.
         headers: in one request.
+        read_bytes_per_s: the slowest rate at which a client may read what it asked for.
     """
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
@@ -36,22 +53,41 @@ class ConnectionOptions:
     head_timeout_s: Annotated[float, Gt(0), Le(300)] = 15.0
     head_bytes: Annotated[int, Ge(1024), Le(1024 * 1024)] = 32 * 1024
     headers: Annotated[int, Ge(10), Le(1000)] = 100
+    read_bytes_per_s: Annotated[int, Ge(1), Le(1024 * 1024)] = 2048
 
 
 class ServerConfig(uvicorn.Config):
-    """uvicorn's, for connections of ours."""
+    """uvicorn's, for connections of ours.
+
+    `is_closing`: whether each connection ends with its next answer, since the process is about to stop.
+    """
 
     def __init__(self, app: Any, connections: ConnectionOptions, **options: Any) -> None:
         super().__init__(app, http=Connection, **options)
         self.connections = connections
+        self.is_closing = False
 
 
-class _HeadTooLarge(Exception):
-    """Stops the parser."""
+class _Stop(Exception):
+    """Raised in the parser's callbacks to stop it; why is noted in the connection."""
+
+
+class _Flow(FlowControl):
+    """Reading stays paused while bytes are held back, whoever else asks for more."""
+
+    is_held = False
+
+    def resume_reading(self) -> None:
+        """Read on, unless something is held back."""
+        if not self.is_held:
+            super().resume_reading()
 
 
 class Connection(HttpToolsProtocol):
     """One client's connection."""
+
+    config: ServerConfig
+    flow: _Flow
 
     def __init__(
         self,
@@ -62,17 +98,29 @@ class Connection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._options = config.connections
+        self._refusal: GatewayError | None = None
+        self._looking: asyncio.TimerHandle | None = None
+        # What is being received
         self._receiving_since: float | None = None
         self._is_in_head = True
         self._head_bytes = 0
-        self._chunk_bytes = 0
+        self._segment_bytes = 0
+        self._is_upgrading = False
+        self._framed_bytes = 0
+        self._body_bytes = 0
+        self._pieces = 0
+        self._held = b""
+        # What is being read by the client
         self._unread = 0
-        self._status = 400
-        self._looking: asyncio.TimerHandle | None = None
+        self._answered = 0
+        self._answered_before = 0
+
+    # asyncio's side
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client has come."""
+        """Take the connection, or refuse it where there are too many."""
         super().connection_made(transport)
+        self.flow = _Flow(transport)
         if len(self.connections) > self._options.max_connections:
             self._refuse(TooManyConnections())
             return
@@ -80,9 +128,10 @@ class Connection(HttpToolsProtocol):
         self._looking = self.loop.call_later(self._options.head_timeout_s, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It has gone."""
+        """Let go of everything."""
         if self._looking is not None:
             self._looking.cancel()
+        self._held = b""
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -91,13 +140,75 @@ class Connection(HttpToolsProtocol):
             return
         if self._receiving_since is None:
             self._receiving_since = self.loop.time()
-        self._chunk_bytes = len(data)
-        super().data_received(data)
+        if self._held:
+            self._held += data
+        elif len(data) <= _SLICE_BYTES and not self.pipeline:
+            self._feed(data)
+        else:
+            self._held = data
+            self._feed_held()
+
+    def on_response_complete(self) -> None:
+        """An answer has been written; what waited behind its request is next."""
+        self._answered += 1
+        super().on_response_complete()
+        if self._held:
+            self.loop.call_soon(self._feed_held)
+
+    # Parsing
+
+    def _feed_held(self) -> None:
+        """Parse what is held back, slice by slice, as far as no request has to wait for another."""
+        held, self._held = self._held, b""
+        position = 0
+        while position < len(held) and not self.pipeline and not self.transport.is_closing():
+            self._feed(held[position : position + _SLICE_BYTES])
+            position += _SLICE_BYTES
+        if self.transport.is_closing():
+            return
+        self._held = held[position:]
+        if self._held:
+            self.flow.is_held = True
+            self.flow.pause_reading()
+        elif self.flow.is_held:
+            self.flow.is_held = False
+            self.flow.resume_reading()
+
+    def _feed(self, data: bytes) -> None:
+        """Parse some bytes."""
+        self._unset_keepalive_if_required()
+        was_in_head = self._is_in_head
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            self._refuse(self._refusal or BadRequest("This is no HTTP request that can be read."))
+            return
         if self._is_in_head:
             self._head_bytes += len(data)
-            if self._head_bytes > self._options.head_bytes and not self.transport.is_closing():
-                self._status = 431
-                self.send_400_response("")
+            if self._head_bytes > self._options.head_bytes:
+                self._refuse(_head_too_large())
+        elif not was_in_head:
+            self._framed_bytes += len(data)
+            if self._framed_bytes > self._options.head_bytes + (1 + _FRAMING_PER_BYTE) * self._body_bytes:
+                self._refuse(_framing_too_large())
+
+    def _parse(self, data: bytes) -> None:
+        while True:
+            self._segment_bytes = len(data)
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                # The parser takes what follows the head for another protocol. It is this request's body, and what is behind.
+                head = without_upgrade(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
+                data = head + data[upgrade.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+                self._is_upgrading = False
+                self._head_bytes = 0
+            else:
+                return
+
+    # The parser's side
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
@@ -106,40 +217,73 @@ class Connection(HttpToolsProtocol):
         self._is_in_head = True
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of the head, or of the trailer, which is dropped. Raises `_Stop` where there are too many."""
+        if self._is_in_head:
+            super().on_header(name, value)
+            if len(self.headers) > self._options.headers:
+                self._stop(_head_too_large())
+        else:
+            self._pieces += 1
+            if self._pieces > _SMALL_PIECES:
+                self._stop(_framing_too_large())
+
     def on_headers_complete(self) -> None:
-        """Its head is there. Raises what stops the parser where it is too large."""
-        options = self._options
-        too_large = len(self.headers) > options.headers
-        if not too_large and self._head_bytes + self._chunk_bytes > options.head_bytes:
+        """The head is there. Raises `_Stop` where it is too large, or refused."""
+        if self._head_bytes + self._segment_bytes > self._options.head_bytes:
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-            too_large = size > options.head_bytes
-        if too_large:
-            self._status = 431
-            raise _HeadTooLarge
+            if size > self._options.head_bytes:
+                self._stop(_head_too_large())
+        refusal = refusal_of(self.parser.get_method(), self.parser.get_http_version(), self.headers)
+        if refusal is not None:
+            self._stop(refusal)
+        if self.parser.should_upgrade():
+            self._is_upgrading = True
+            return
         self._is_in_head = False
-        self._head_bytes = 0
+        self._head_bytes = self._framed_bytes = self._body_bytes = self._pieces = 0
+        before: RequestResponseCycle | None = self.cycle
         super().on_headers_complete()
+        if self.config.is_closing:
+            self._end_with_newest(before)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body. Raises `_Stop` where the pieces are too many and too small."""
+        self._body_bytes += len(body)
+        self._pieces += 1
+        if self._pieces > _SMALL_PIECES + self._body_bytes // _PIECE_BYTES:
+            self._stop(_framing_too_large())
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """All of it is there."""
+        """All of a request is there."""
+        if self._is_upgrading:
+            return
         self._receiving_since = None
         super().on_message_complete()
 
+    def _stop(self, refusal: GatewayError) -> None:
+        self._refusal = refusal
+        raise _Stop
+
+    # Refusals, and the end
+
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
         """What came is no request."""
-        if self._status == 431:
-            self._refuse(BadRequest("The head of the request is too large.", status=431))
-        else:
-            self._refuse(BadRequest("This is no HTTP request that can be read."))
+        self._refuse(BadRequest("This is no HTTP request that can be read."))
 
     def _refuse(self, error: GatewayError) -> None:
+        if self.transport.is_closing():
+            return
         status = HTTPStatus(error.status or 400)
         access_log.of_none(status, error.code)
-        if not self._is_answering:  # else the client would take it for the answer to what it asked before
+        if self._may_answer:  # else the client would take it for the answer to what it asked before
             body = http.encode({"errors": [errors.of_gateway(error)]})
-            headers = (*http.content_headers(http.MediaType.JSON, body), (b"connection", b"close"))
+            headers = (*http.content_headers(http.MediaType.JSON, body), *error.headers, (b"connection", b"close"))
             lines = b"".join(b"%s: %s\r\n" % header for header in headers)
             self.transport.write(f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() + lines + b"\r\n" + body)
+        if self._is_answering:
+            self.cycle.disconnected = True  # nothing of its answer is written behind the refusal
         self.transport.close()
 
     @property
@@ -147,15 +291,40 @@ class Connection(HttpToolsProtocol):
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is not None and not cycle.response_complete
 
+    @property
+    def _may_answer(self) -> bool:
+        """Whether what is written now is the answer to what is being received."""
+        if not self._is_answering:
+            return True
+        # The body of the only request that is being answered.
+        return not self._is_in_head and self.cycle.more_body and not self.cycle.response_started and not self.pipeline
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is received, answered or held back."""
+        return not self._is_answering and not self._held and not (self._is_in_head and self._head_bytes)
+
+    def end_after_answer(self) -> None:
+        """What is being answered is the last: its answer says so (RFC 9112, section 9.6)."""
+        if self._is_answering:
+            self.cycle.keep_alive = False
+
+    def _end_with_newest(self, before: RequestResponseCycle | None) -> None:
+        """The newest request is the last, and not the one before it, whose answer is yet to come."""
+        if before is not None and not before.response_started and before.scope["http_version"] == "1.1":
+            before.keep_alive = True
+        self.cycle.keep_alive = False
+
     def _look(self) -> None:
         """From time to time: whether the client still sends what it has begun, and reads what it was answered."""
         options, transport = self._options, self.transport
         self._looking = self.loop.call_later(options.head_timeout_s, self._look)
         unread = transport.get_write_buffer_size()
-        if unread and unread >= self._unread > 0:
+        least = min(self._unread, int(options.read_bytes_per_s * options.head_timeout_s) or 1)
+        if unread and self._unread and self._answered == self._answered_before and self._unread - unread < least:
             transport.abort()
             return
-        self._unread = unread
+        self._unread, self._answered_before = unread, self._answered
         since = self._receiving_since
         if (
             self._is_answering
@@ -168,3 +337,11 @@ class Connection(HttpToolsProtocol):
             self._refuse(BadRequest("The head of the request took too long.", status=408))
         else:  # nothing of a request has come, or the rest of one that was answered long ago
             transport.close()
+
+
+def _head_too_large() -> BadRequest:
+    return BadRequest("The head of the request is too large.", status=431)
+
+
+def _framing_too_large() -> BadRequest:
+    return BadRequest("The body of the request is framed by too much else.", status=431)

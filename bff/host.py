@@ -35,7 +35,15 @@ class Gateway(FastAPI):
         reload: Callable[[], Reloaded],
         **options: Any,
     ) -> None:
-        super().__init__(title="bff", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, **options)
+        super().__init__(
+            title="bff",
+            version=__version__,
+            docs_url=None,
+            redoc_url=None,
+            openapi_url=None,
+            redirect_slashes=False,  # a redirect would name whatever host the client has sent
+            **options,
+        )
         self._endpoints = {endpoint.variant.path: endpoint for endpoint in endpoints.values()}
         self.endpoints = endpoints
         self.services = services
@@ -57,6 +65,9 @@ class Gateway(FastAPI):
             await super().__call__(scope, receive, send)
             return
         path = scope["path"]
+        if b"%" in scope.get("raw_path", b""):
+            # A path is taken as it was sent: decoded it might pass a proxy's rule for it.
+            path = scope["path"] = scope["raw_path"].decode("ascii")
         endpoint = self._endpoints.get(path)
         self.in_flight += 1
         try:

@@ -27,3 +27,19 @@ def until_closed(connection: socket.socket) -> bytes:
     except ConnectionResetError:
         pass
     return received
+
+
+def one_answer(connection: socket.socket) -> tuple[int, bytes, bytes]:
+    """The next answer, whose length is declared: its status, its head and its body."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        chunk = connection.recv(65536)
+        assert chunk, received
+        received += chunk
+    head, _, body = received.partition(b"\r\n\r\n")
+    lengths = [line.partition(b":")[2] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
+    while len(body) < int(lengths[0]):
+        chunk = connection.recv(65536)
+        assert chunk, received
+        body += chunk
+    return int(head.split()[1]), head, body
