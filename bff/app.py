@@ -334,7 +334,7 @@ def _add_operations(gateway: Gateway, sources: Sources, metrics: Metrics) -> Non
         return JSONResponse({"status": "ok"})
 
     async def ready(_: Any) -> HTTPResponse:
-        status = "draining" if gateway.draining else "ready" if gateway.started else "starting"
+        status = "draining" if gateway.leaving else "ready" if gateway.started else "starting"
         states = {source.name: {"breaker": source.status().breaker.value} for source in sources.all()}
         return JSONResponse({"status": status, "sources": states}, status_code=200 if status == "ready" else 503)
 

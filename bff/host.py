@@ -24,7 +24,11 @@ Run = Callable[[Exchange, pipeline.Services], Awaitable[Response]]
 
 
 class Gateway(FastAPI):
-    """The application. `drain()` makes it refuse what is new; `in_flight` counts what still runs."""
+    """The application.
+
+    `leave()` makes `/ready` say that it is about to stop, `drain()` makes it refuse what is new; `in_flight` counts what
+    still runs.
+    """
 
     def __init__(
         self,
@@ -52,12 +56,17 @@ class Gateway(FastAPI):
         self.reload = reload
         """Read the settings again, and take over what can change while it runs: where the services are."""
         self.in_flight = 0
+        self.leaving = False
         self.draining = False
         self.started = False
 
+    def leave(self) -> None:
+        """From now on it is not ready: nobody should send more. What comes all the same is served."""
+        self.leaving = True
+
     def drain(self) -> None:
         """From now on nothing new is begun."""
-        self.draining = True
+        self.leaving = self.draining = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's entry: a variant's path goes to the pipeline, anything else to FastAPI."""

@@ -1,7 +1,13 @@
-"""Runs an application under uvicorn so that it stops well.
+"""Runs an application under uvicorn so that it stops without losing a request.
 
-On SIGTERM or SIGINT: it says on `/ready` that it is draining and takes no new request; what is in flight is finished, for
-`drain.timeout_s` at most; then it exits with 0. A second signal stops it at once. On SIGHUP the settings are read again.
+On SIGTERM or SIGINT, step by step:
+1. `/ready` answers 503. For `drain.delay_s` all else is served as always, so that whoever asks `/ready` can look elsewhere.
+2. Each answer from now on is its connection's last (`Connection: close`). No new connection is let in, and those that wait
+   in the accept queue are accepted and served: the kernel would reset them when the listener closes.
+3. A connection that has been idle for a while is closed. Not at once: a request may be on its way over it.
+4. What still arrives is refused with 503. What runs has until `drain.timeout_s` after the delay; then it exits with 0.
+
+A second signal stops it at once. On SIGHUP the settings are read again.
 """
 
 import asyncio
@@ -9,26 +15,36 @@ import logging
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from bff.connection import ServerConfig
+from bff.connection import Connection, ServerConfig
 from bff.host import Gateway
 from bff.settings import Settings
-from bff.sockets import listening
+from bff.sockets import listening, refuse_new
 
 _log = logging.getLogger("bff.server")
 _KEEP_ALIVE_S = 75
 _LOOK_AGAIN_S = 0.02
+_LAST_HANDSHAKES_S = 0.2
+"""For connections whose handshake has begun when no further ones are let in: a round trip or two."""
+_QUIET_S = 1.0
+"""A connection that was idle for so long has no request on its way, as far as can be told."""
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, but for how it stops."""
+    """uvicorn's server, but for how it stops.
 
-    def __init__(self, app: ASGIApp, gateway: Gateway, settings: Settings) -> None:
+    `owns_listener`: whether nobody else accepts connections on the same socket; else whoever started the others refuses new
+    connections.
+    """
+
+    config: ServerConfig
+
+    def __init__(self, app: ASGIApp, gateway: Gateway, settings: Settings, *, owns_listener: bool = True) -> None:
         super().__init__(
             ServerConfig(
                 app,
@@ -41,12 +57,27 @@ class Server(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 timeout_keep_alive=_KEEP_ALIVE_S,
-                timeout_graceful_shutdown=round(settings.drain.timeout_s) or 1,
+                # What was to be waited for has been waited for by then.
+                timeout_graceful_shutdown=1,
             )
         )
         self._gateway = gateway
         self._drain = settings.drain
+        self._owns_listener = owns_listener
+        self._listeners: list[socket.socket] = []
         self._draining: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections."""
+        # A second descriptor each: uvicorn closes its own, and what waits in the queue then would be lost.
+        self._listeners = [each.dup() for each in sockets or ()]
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End, whatever is left."""
+        for listener in self._listeners:
+            listener.close()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -65,19 +96,73 @@ class Server(uvicorn.Server):
         """The first signal drains, the second stops at once."""
         if self._draining is None:
             _log.info("draining", extra={"fields": {"signal": signal.Signals(sig).name}})
-            self._gateway.drain()
-            self._draining = asyncio.get_running_loop().create_task(self._stop_when_idle())
+            self._gateway.leave()
+            self._draining = asyncio.get_running_loop().create_task(self._stop())
         else:
             self.should_exit = self.force_exit = True
 
-    async def _stop_when_idle(self) -> None:
-        """Stop once nothing runs. Until then the port answers: `/ready` with 503, a new operation with a refusal."""
+    async def _stop(self) -> None:
+        """Steps 1 to 4. Whatever goes wrong in them, the process ends."""
         loop = asyncio.get_running_loop()
-        last = loop.time() + self._drain.delay_s + self._drain.timeout_s
-        await asyncio.sleep(self._drain.delay_s)
-        while self._gateway.in_flight and loop.time() < last:  # noqa: ASYNC110 - an event would cost each request
+        try:
+            await asyncio.sleep(self._drain.delay_s)
+            last = loop.time() + self._drain.timeout_s
+            self.config.is_closing = True
+            for connection in self._connections():
+                connection.end_after_answer()
+            await self._close_listeners()
+            await self._close_idle_connections(last)
+            self._gateway.drain()
+            while self._gateway.in_flight and loop.time() < last:  # noqa: ASYNC110 - an event would cost each request
+                await asyncio.sleep(_LOOK_AGAIN_S)
+        finally:
+            self.should_exit = True
+
+    def _connections(self) -> list[Connection]:
+        return [each for each in self.server_state.connections if isinstance(each, Connection)]
+
+    async def _close_listeners(self) -> None:
+        if self._owns_listener:
+            for listener in self._listeners:
+                refuse_new(listener)
+        await asyncio.sleep(_LAST_HANDSHAKES_S)
+        for server in self.servers:
+            server.close()
+        for listener in self._listeners:
+            with suppress(OSError):
+                await self._accept_the_rest(listener)
+            listener.close()
+
+    async def _accept_the_rest(self, listener: socket.socket) -> None:
+        """Serve what waits in the accept queue."""
+        loop = asyncio.get_running_loop()
+        listener.setblocking(False)
+
+        def connection() -> Connection:
+            return Connection(self.config, self.server_state, self.lifespan.state)
+
+        while True:
+            try:
+                accepted, _ = listener.accept()
+            except BlockingIOError:
+                return
+            except ConnectionAbortedError:  # it has gone in the meantime
+                continue
+            accepted.setblocking(False)
+            with suppress(OSError):
+                await loop.connect_accepted_socket(connection, accepted)
+
+    async def _close_idle_connections(self, last: float) -> None:
+        """Close each connection once it has been idle for a while, until there is none, or the time is over."""
+        loop = asyncio.get_running_loop()
+        idle_since: dict[Connection, float] = {}
+        while (connections := self._connections()) and (now := loop.time()) < last:
+            for connection in connections:
+                if not connection.is_idle:
+                    idle_since.pop(connection, None)
+                elif now - idle_since.setdefault(connection, now) >= _QUIET_S:
+                    connection.transport.close()
             await asyncio.sleep(_LOOK_AGAIN_S)
-        self.should_exit = True
 
 
 def listen(host: str, port: int) -> socket.socket:

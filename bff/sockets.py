@@ -1,7 +1,13 @@
 """Listening sockets, for the gateway and for the demo services alike."""
 
+import ctypes
+import fcntl
 import resource
 import socket
+import struct
+import sys
+from contextlib import suppress
+from typing import Any
 
 _BACKLOG = 2048
 _MOST_FILES = 1_048_576
@@ -22,6 +28,55 @@ def listening(host: str, port: int) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+class _Instruction(ctypes.Structure):
+    """One of a classic BPF program (Linux, `linux/filter.h`)."""
+
+    _fields_ = (("code", ctypes.c_uint16), ("jt", ctypes.c_uint8), ("jf", ctypes.c_uint8), ("k", ctypes.c_uint32))
+
+
+_SO_ATTACH_FILTER = 26
+_DROP_SYN = (
+    (0x30, 0, 0, 13),  # A = the flags of the TCP header (RFC 9293, section 3.1)
+    (0x54, 0, 0, 0x12),  # A &= SYN | ACK
+    (0x15, 0, 1, 0x02),  # SYN alone: a new connection
+    (0x06, 0, 0, 0),  # is dropped
+    (0x06, 0, 0, 0xFFFFFFFF),  # all else is kept
+)
+
+
+def refuse_new(listener: socket.socket) -> None:
+    """Let no further connection into the accept queue, so that it can be emptied before the listener is closed.
+
+    The kernel drops what would begin a new connection. Its client asks again a second later, is refused by then, and can
+    turn to another server; had it been let in, the closing listener would have reset it together with its request. Nothing
+    happens where the system has no such filter.
+    """
+    if sys.platform != "linux":
+        return
+    program = (_Instruction * len(_DROP_SYN))(*(_Instruction(*each) for each in _DROP_SYN))
+    with suppress(OSError):
+        listener.setsockopt(
+            socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", len(_DROP_SYN), ctypes.addressof(program))
+        )
+
+
+_SIOCOUTQ = 0x5411
+
+
+def unacknowledged_bytes(connection: Any) -> int:
+    """What was written to a connection and has not been acknowledged by its other side (Linux, tcp(7): `SIOCOUTQ`).
+
+    The system takes in some MiB for a client that reads nothing, and for long no more of what the process holds. 0 where the
+    system doesn't tell.
+    """
+    if sys.platform != "linux" or connection is None:
+        return 0
+    try:
+        return int.from_bytes(fcntl.ioctl(connection.fileno(), _SIOCOUTQ, bytes(4)), sys.byteorder)
+    except OSError:
+        return 0
 
 
 def allow_many() -> None:

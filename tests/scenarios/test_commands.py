@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.support.gateways import SECRET, free_port
-from tests.support.processes import Command, bff
+from tests.support.processes import bff
 from tests.support.services import Tapped
 
 
@@ -83,22 +83,26 @@ def test_a_port_in_use_is_said(tmp_path: Path, services: Tapped) -> None:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_sigterm_drains(tmp_path: Path, services: Tapped, workers: str) -> None:
-    """What is in flight is finished; meanwhile `/ready` is 503 and new operations are refused; then it exits with 0."""
+    """What is in flight is finished; meanwhile `/ready` is 503; then it exits with 0."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    slow = {**environment_of(services), "BFF_SOURCES__PRODUCTS__TIMEOUT_S": "5"}
+    slow = {**environment_of(services), "BFF_SOURCES__PRODUCTS__TIMEOUT_S": "5", "BFF_DRAIN__DELAY_S": "1"}
     services.ports["products"].custom = slowly
     with bff(tmp_path, "serve", "--host", "127.0.0.1", "--port", str(port), "--workers", workers, environment=slow) as serve:
         serve.wait_until_ready(url)
-        # On a connection that stands: one that came later could find nobody listening any more.
         finished: list[httpx.Response | Exception] = []
         in_flight = threading.Thread(target=ask, args=(url, '{ product(id: "1") { name } }', finished))
         in_flight.start()
         while services.ports["products"].requests == 0:
             time.sleep(0.01)
         serve.process.send_signal(signal.SIGTERM)
-        if workers == "1":  # with several, the one that has nothing to finish is gone at once, and no port is left to ask it
-            assert_draining(serve, url)
+        serve.wait_for('"draining"')
+        with httpx.Client(trust_env=False) as client:  # one connection, so one worker
+            status, answer = 200, httpx.Response(200)
+            while status == 200:  # with several workers another one may not have taken in its signal yet
+                answer = client.get(f"{url}/ready")
+                status = answer.status_code
+        assert (status, answer.json()["status"]) == (503, "draining")
         in_flight.join(10)
         (response,) = finished
         assert isinstance(response, httpx.Response)
@@ -106,20 +110,6 @@ def test_sigterm_drains(tmp_path: Path, services: Tapped, workers: str) -> None:
         assert serve.process.wait(20) == 0
         lines = [json.loads(line) for line in serve.output().splitlines()]
         assert {"draining", "request"} <= {line["message"] for line in lines}
-
-
-def assert_draining(serve: Command, url: str) -> None:
-    """It says so, and refuses."""
-    serve.wait_for('"draining"')
-    ready = httpx.get(f"{url}/ready", trust_env=False)
-    assert (ready.status_code, ready.json()["status"]) == (503, "draining")
-    refused: list[httpx.Response | Exception] = []
-    ask(url, "{ __typename }", refused)
-    (response,) = refused
-    assert isinstance(response, httpx.Response)
-    assert response.status_code == 503
-    assert response.headers["retry-after"] == "1"
-    assert response.json()["errors"][0]["extensions"]["code"] == "SERVICE_UNAVAILABLE"
 
 
 def slowly(_: bytes) -> bytes:
