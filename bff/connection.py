@@ -25,7 +25,7 @@ from bff import errors, http
 from bff.errors import BadRequest, GatewayError, TooManyConnections
 from bff.head import refusal_of, without_upgrade
 from bff.observe import access_log
-from bff.sockets import unacknowledged_bytes
+from bff.sockets import reset, unacknowledged_bytes
 
 _SLICE_BYTES = 4096
 """Bytes that are parsed before it is looked whether a request has to wait for another: at most some hundred requests."""
@@ -323,7 +323,7 @@ class Connection(HttpToolsProtocol):
         unread = transport.get_write_buffer_size() + unacknowledged_bytes(transport.get_extra_info("socket"))
         least = min(self._unread, int(options.read_bytes_per_s * options.head_timeout_s) or 1)
         if unread and self._unread and self._answered == self._answered_before and self._unread - unread < least:
-            transport.abort()
+            reset(transport)
             return
         self._unread, self._answered_before = unread, self._answered
         since = self._receiving_since

@@ -1,5 +1,6 @@
 """Listening sockets, for the gateway and for the demo services alike."""
 
+import asyncio
 import ctypes
 import fcntl
 import resource
@@ -77,6 +78,15 @@ def unacknowledged_bytes(connection: Any) -> int:
         return int.from_bytes(fcntl.ioctl(connection.fileno(), _SIOCOUTQ, bytes(4)), sys.byteorder)
     except OSError:
         return 0
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """End a connection and throw away what was written to it. After a usual close the system would go on sending it."""
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        with suppress(OSError):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 def allow_many() -> None:
