@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.support.gateways import free_port
+from tests.support.programs import needs
 
 _PATIENCE_S = 20
 
@@ -80,6 +81,7 @@ def nginx(folder: Path, gateways: Sequence[str], *, websockets: bool = False, op
 
     `websockets` passes offers to upgrade on, as its documentation says; `options` follow each server's address.
     """
+    needs("nginx")
     port = free_port()
     servers = " ".join(f"server {place_of(url)} {options};" for url in gateways)
     config = _NGINX.format(
@@ -116,6 +118,7 @@ backend gateways
 @contextmanager
 def haproxy(folder: Path, gateways: Mapping[str, str]) -> Iterator[str]:
     """HAProxy in front of gateways (name → URL), which adds the client's address to `X-Forwarded-For`. Its URL."""
+    needs("haproxy")
     port = free_port()
     servers = "\n".join(f"    server {name} {place_of(url)}" for name, url in gateways.items())
     path = folder / "haproxy.cfg"

@@ -4,6 +4,8 @@ import subprocess
 import time
 from dataclasses import dataclass
 
+from tests.support.programs import needs
+
 
 @dataclass(slots=True)
 class RunningRedis:
@@ -17,6 +19,7 @@ class RunningRedis:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
+        needs("redis-server", "redis-cli")
         self.process = subprocess.Popen(
             ["redis-server", "--port", str(self.port), "--save", "", "--bind", "127.0.0.1"],
             stdout=subprocess.DEVNULL,
