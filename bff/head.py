@@ -16,7 +16,8 @@ def refusal_of(method: bytes, version: str, headers: Headers) -> GatewayError | 
     """Why a request with this head is refused whatever it asks for; None where it is not.
 
     A request has exactly one `Host`; in HTTP/1.0 it may have none (RFC 9112, section 3.2). Two of them are read differently
-    by the proxies in front.
+    by the proxies in front. So are transfer codings other than `chunked`, one that is repeated, and any in HTTP/1.0
+    (section 6.1).
     """
     if version not in _VERSIONS:
         return BadRequest("Expected HTTP/1.1.", status=505)
@@ -25,6 +26,9 @@ def refusal_of(method: bytes, version: str, headers: Headers) -> GatewayError | 
     hosts = [value for name, value in headers if name == b"host"]
     if len(hosts) > 1 or (not hosts and version == "1.1"):
         return BadRequest(f"Expected one Host header, got {len(hosts)}.")
+    codings = [value for name, value in headers if name == b"transfer-encoding"]
+    if codings and (version != "1.1" or len(codings) > 1 or codings[0].strip().lower() != b"chunked"):
+        return BadRequest("Expected no transfer coding but chunked.", status=501)
     return None
 
 

@@ -14,10 +14,14 @@ from bff.head import refusal_of, without_upgrade
         (b"GET", "1.1", [(b"host", b"x"), (b"host", b"x")], 400),
         (b"GET", "2.0", [(b"host", b"x")], 505),
         (b"CONNECT", "1.1", [(b"host", b"x")], 405),
+        (b"POST", "1.1", [(b"host", b"x"), (b"transfer-encoding", b"Chunked")], None),
+        (b"POST", "1.1", [(b"host", b"x"), (b"transfer-encoding", b"gzip, chunked")], 501),
+        (b"POST", "1.1", [(b"host", b"x"), (b"transfer-encoding", b"x"), (b"transfer-encoding", b"chunked")], 501),
+        (b"POST", "1.0", [(b"transfer-encoding", b"chunked")], 501),
     ],
 )
 def test_refusals(method: bytes, version: str, headers: list[tuple[bytes, bytes]], status: int | None) -> None:
-    """RFC 9112, sections 2.3 and 3.2."""
+    """RFC 9112, sections 2.3, 3.2 and 6.1."""
     refusal = refusal_of(method, version, headers)
     assert (refusal and refusal.status) == status
 

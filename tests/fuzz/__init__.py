@@ -1,0 +1,1 @@
+"""Fuzzers: each can be run for as long as one likes, and runs for a moment among the tests."""
