@@ -24,7 +24,7 @@ from bff.connection import Connection, ConnectionOptions, ServerConfig
 _OPTIONS = ConnectionOptions(head_bytes=4096, headers=30)
 _LARGEST_BODY = 64 * 1024
 _LONGEST_HELD_S = 0.25
-"""Wide: other processes share the machine. What is looked for takes seconds."""
+"""Looked at by the command alone: other processes share the machine, and no test depends on its speed."""
 
 _ABSOLUTE = re.compile(rb"[A-Za-z]+://[^/?]*")
 
@@ -301,8 +301,6 @@ def fault_of(whole: bytes, ours: Read, theirs: Read) -> str | None:
     """What is wrong with our reading; None where nothing is."""
     if ours.fault == "hangs":
         return "hangs"
-    if ours.held_s > _LONGEST_HELD_S:
-        return f"held the loop for {ours.held_s * 1000:.0f} ms"
     for number, (one, other) in enumerate(zip(ours.requests, theirs.requests, strict=False)):
         if one != other:
             return f"request {number} is read as {one!r:.200}, by h11 as {other!r:.200}"
@@ -361,7 +359,7 @@ def main() -> None:
     options = parser.parse_args()
     report = asyncio.run(fuzz(options.seed, seconds=options.seconds))
     print(f"seed {options.seed}", *lines_of(report), sep="\n")  # noqa: T201 - its figures
-    if report.faults:
+    if report.faults or report.slowest_s > _LONGEST_HELD_S:
         raise SystemExit(1)
 
 
