@@ -18,6 +18,7 @@ import logging
 import traceback
 from collections.abc import Iterable, Mapping
 from math import ceil
+from types import TracebackType
 from typing import Any, ClassVar
 
 from graphql import GraphQLError
@@ -266,8 +267,19 @@ def internal() -> Mapping[str, Any]:
 
 def log_fault(error: BaseException, request_id: str) -> None:
     """Log a fault of ours: its kind and where it came up. Not its message, which may hold what somebody has sent."""
-    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
     _log.error(
         "internal error",
-        extra={"fields": {"request_id": request_id, "kind": type(error).__qualname__, "frames": frames[-12:]}},
+        extra={
+            "fields": {
+                "request_id": request_id,
+                "kind": type(error).__qualname__,
+                "frames": frames_of(error.__traceback__),
+            }
+        },
     )
+
+
+def frames_of(trace: TracebackType | None) -> list[str]:
+    """The innermost frames of a traceback, as `file:line function`: without values or source text."""
+    # Not `traceback.extract_tb`: it reads the source files, and a file system may be slow.
+    return [f"{frame.f_code.co_filename}:{line} {frame.f_code.co_name}" for frame, line in traceback.walk_tb(trace)][-12:]

@@ -1,9 +1,9 @@
 """One line a request. No variables, no query string, no header but the request id: nothing personal."""
 
 import logging
-from typing import Any
 
 from bff.exchange import Exchange, Response
+from bff.observe import logs
 
 _log = logging.getLogger("bff.access")
 _LONGEST_NAME = 100
@@ -15,9 +15,10 @@ def of_graphql(exchange: Exchange, response: Response, duration_s: float) -> Non
     if not _log.isEnabledFor(logging.INFO):
         return
     operation = exchange.operation
-    fields: dict[str, Any] = {
-        "method": exchange.scope["method"],
-        "path": exchange.scope["path"][:_LONGEST_PATH],
+    scope = exchange.scope
+    fields = {
+        "method": scope["method"],
+        "path": scope["path"][:_LONGEST_PATH],
         "variant": exchange.endpoint.variant.name,
         "consumer": exchange.consumer.name if exchange.consumer else None,
         "operation": operation.name[:_LONGEST_NAME] if operation and operation.name else None,
@@ -28,7 +29,7 @@ def of_graphql(exchange: Exchange, response: Response, duration_s: float) -> Non
         "upstream_calls": dict(exchange.calls),
         "errors": list(response.codes),
     }
-    _log.info("request", extra={"fields": fields})
+    logs.write(_log, logging.INFO, "request", fields)
 
 
 def of_gone(exchange: Exchange, duration_s: float) -> None:
@@ -38,7 +39,7 @@ def of_gone(exchange: Exchange, duration_s: float) -> None:
 
 def of_none(status: int, code: str) -> None:
     """What was refused before it was a request."""
-    _log.info("request", extra={"fields": {"status": int(status), "errors": [code]}})
+    logs.write(_log, logging.INFO, "request", {"status": int(status), "errors": [code]})
 
 
 def of_other(method: str, path: str, status: int, duration_s: float, request_id: str) -> None:
@@ -52,4 +53,4 @@ def of_other(method: str, path: str, status: int, duration_s: float, request_id:
         "ms": round(duration_s * 1000, 2),
         "request_id": request_id,
     }
-    _log.info("request", extra={"fields": fields})
+    logs.write(_log, logging.INFO, "request", fields)

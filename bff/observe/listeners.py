@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from bff.observe import logs
 from datasources.events import BreakerChanged, CallEnded, Event, InstanceChanged, Listener
 
 _log = logging.getLogger("bff.sources")
@@ -56,7 +57,7 @@ def log_event(event: Event) -> None:
                 "ms": round(event.duration_s * 1000, 2),
                 "request_id": event.request_id,
             }
-            _log.info("call failed", extra={"fields": _given(fields)})
+            logs.write(_log, logging.INFO, "call failed", _given(fields))
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:

@@ -1,70 +1,197 @@
 """Log lines: one JSON object each, or plain text for a person at a console. To standard output, as containers expect.
 
-A record's members stand in `extra={"fields": {…}}`; nothing else of a request gets into a line.
+A record's members stand in `extra={"fields": {…}}`; nothing else of a request gets into a line. Logging never waits for who
+reads the lines: see `writer`.
 """
 
+import atexit
 import json
 import logging
 import sys
+import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any, Literal
 
 import orjson
 
+from bff.errors import frames_of
+from bff.observe.writer import LineWriter
+
 LogFormat = Literal["json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
+_STDOUT = 1
+_as_json = json.JSONEncoder(default=str).encode
+_root = logging.getLogger()
+_log = logging.getLogger("bff.log")
 
 
-class JsonFormatter(logging.Formatter):
+class _Moments:
+    """Times as they stand in lines, in UTC with milliseconds. The text of the second is kept: most lines share it."""
+
+    def __init__(self) -> None:
+        self._known = (0, "1970-01-01T00:00:00")
+
+    def text(self, seconds: float) -> str:
+        """The time of so many seconds since 1970."""
+        second = int(seconds // 1)
+        micros = round((seconds - second) * 1e6)
+        if micros == 1_000_000:
+            second, micros = second + 1, 0
+        known = self._known  # read once: another thread may replace it
+        if known[0] != second:
+            text = datetime.fromtimestamp(second, UTC).isoformat()[:19]
+            known = self._known = (second, text)
+        return f"{known[1]}.{micros // 1000:03d}Z"
+
+
+class LineFormatter(logging.Formatter):
+    """Makes lines of records, and of what records are made of: a record costs more than the whole rest of a line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._moments = _Moments()
+
+    def line(
+        self, at: float, level: str, logger: str, message: str, fields: Mapping[str, Any], exception: str | None = None
+    ) -> bytes:
+        """A line with its end. `at` is in seconds since 1970, `level` in lower case, `exception` a whole trace."""
+        raise NotImplementedError
+
+    def encode(self, record: logging.LogRecord) -> bytes:
+        """The record's line, with its end."""
+        exception = self.formatException(record.exc_info) if record.exc_info and record.exc_info[0] else None
+        fields = getattr(record, "fields", {})
+        return self.line(record.created, record.levelname.lower(), record.name, record.getMessage(), fields, exception)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record's line, without its end."""
+        return self.encode(record).decode()[:-1]
+
+
+class JsonFormatter(LineFormatter):
     """One JSON object a line."""
 
-    def format(self, record: logging.LogRecord) -> str:
+    def line(
+        self, at: float, level: str, logger: str, message: str, fields: Mapping[str, Any], exception: str | None = None
+    ) -> bytes:
         """Time, level, logger, message, then the record's own fields."""
-        line: dict[str, Any] = {
-            "time": _moment(record),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            **getattr(record, "fields", {}),
-        }
-        if record.exc_info and record.exc_info[0]:
-            line["exception"] = self.formatException(record.exc_info)
+        line = {"time": self._moments.text(at), "level": level, "logger": logger, "message": message, **fields}
+        if exception is not None:
+            line["exception"] = exception
         try:
-            return orjson.dumps(line, default=str).decode()
+            return orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE)
         except TypeError:
-            return orjson.dumps({name: _writable(value) for name, value in line.items()}).decode()
+            writable = {name: _writable(value) for name, value in line.items()}
+            return orjson.dumps(writable, option=orjson.OPT_APPEND_NEWLINE)
 
 
-class ConsoleFormatter(logging.Formatter):
+class ConsoleFormatter(LineFormatter):
     """One line of text, its fields as `name=value`."""
 
-    def format(self, record: logging.LogRecord) -> str:
+    def line(
+        self,
+        at: float,
+        level: str,
+        logger: str,  # noqa: ARG002 - a person knows it by the message
+        message: str,
+        fields: Mapping[str, Any],
+        exception: str | None = None,
+    ) -> bytes:
         """`12:00:00 info access method=GET …`."""
-        fields = " ".join(
-            f"{name}={_text(value)}" for name, value in getattr(record, "fields", {}).items() if value not in (None, [], {})
-        )
-        line = f"{_moment(record)[11:19]} {record.levelname.lower():7} {_shown(record.getMessage())} {fields}".rstrip()
-        if record.exc_info and record.exc_info[0]:
-            trace = self.formatException(record.exc_info).split("\n")
+        pairs = " ".join(f"{name}={_text(value)}" for name, value in fields.items() if value not in (None, [], (), {}))
+        line = f"{self._moments.text(at)[11:19]} {level:7} {_shown(message)} {pairs}".rstrip()
+        if exception is not None:
             # Set in, so that no line of an exception can be taken for one of the log's own.
-            line = "\n  ".join([line, *map(_shown, trace)])
-        return line
+            line = "\n  ".join([line, *map(_shown, exception.split("\n"))])
+        return f"{line}\n".encode()
+
+
+class LineHandler(logging.Handler):
+    """Hands lines to a writer. What `logging` does around a record can be left out: see `line`."""
+
+    def __init__(self, formatter: LineFormatter, fd: int = _STDOUT) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
+        self._lines = formatter
+        self.writer = LineWriter(fd, self._notice)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue the record's line. Never blocks."""
+        try:
+            line = self._lines.encode(record)
+        except Exception as error:  # noqa: BLE001 - `logging`'s own way would write to standard error, and so might block
+            fields = {"kind": type(error).__qualname__, "file": record.filename, "line": record.lineno}
+            line = self._lines.line(record.created, "error", _log.name, "a record could not be written", fields)
+        self.writer.write(line)
+
+    def line(self, level: str, logger: str, message: str, fields: Mapping[str, Any]) -> None:
+        """Queue a line of now. The caller has asked whether the level is on."""
+        self.writer.write(self._lines.line(time.time(), level, logger, message, fields))
+
+    def _notice(self, number: int) -> bytes:
+        return self._lines.line(time.time(), "warning", _log.name, "log lines dropped", {"lines": number})
 
 
 def configure(level: LogLevel, format: LogFormat) -> None:
     """Set up the process's logging; only the command line calls it."""
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JsonFormatter() if format == "json" else ConsoleFormatter())
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)
+    handler = LineHandler(JsonFormatter() if format == "json" else ConsoleFormatter())
+    _root.handlers[:] = [handler]
+    _root.setLevel(logging.WARNING)
     logging.getLogger("bff").setLevel(level.upper())
     # uvicorn's own lines say what ours say; its warnings stay.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    # These would be written to standard error at once, which may have as slow a reader.
+    logging.captureWarnings(capture=True)
+    sys.unraisablehook = _log_unraisable
+    atexit.register(handler.writer.flush)
 
 
-def _moment(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def flush() -> None:
+    """Wait a moment until all lines are written: for a process that ends without Python's own exit."""
+    for handler in _line_handlers():
+        handler.writer.flush()
+
+
+def dropped_lines() -> int:
+    """How many lines this process has dropped."""
+    return sum(handler.writer.dropped for handler in _line_handlers())
+
+
+def write(logger: logging.Logger, level: int, message: str, fields: dict[str, Any]) -> None:
+    """A line of `logger`'s. Straight to our own handler where nothing else listens: a record costs more than the line."""
+    if not logger.isEnabledFor(level):
+        return
+    handler = direct_handler(logger)
+    if handler is None:
+        logger.log(level, message, extra={"fields": fields})
+    else:
+        handler.line(logging.getLevelName(level).lower(), logger.name, message, fields)
+
+
+def direct_handler(logger: logging.Logger) -> LineHandler | None:
+    """The handler that all of `logger`'s lines go to, where it is ours and nothing else listens or filters."""
+    handlers = _root.handlers
+    if len(handlers) != 1 or type(handler := handlers[0]) is not LineHandler or handler.filters:
+        return None
+    each: logging.Logger | None = logger
+    while each is not None and each is not _root:
+        if each.handlers or each.filters or not each.propagate:
+            return None
+        each = each.parent
+    return handler
+
+
+def _line_handlers() -> list[LineHandler]:
+    return [handler for handler in _root.handlers if isinstance(handler, LineHandler)]
+
+
+def _log_unraisable(fault: "sys.UnraisableHookArgs") -> None:
+    """What a finalizer raised: its kind and where it came up."""
+    trace: TracebackType | None = fault.exc_traceback
+    fields = {"kind": fault.exc_type.__qualname__, "frames": frames_of(trace)}
+    _log.error("a finalizer failed", extra={"fields": fields})
 
 
 def _writable(value: Any) -> Any:
@@ -82,7 +209,7 @@ def _text(value: Any) -> str:
     elif isinstance(value, list | tuple):
         text = ",".join(map(str, value))
     else:
-        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        text = value if isinstance(value, str) else _as_json(value)
     return text if text.isprintable() and " " not in text else json.dumps(text)
 
 

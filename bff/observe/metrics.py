@@ -5,7 +5,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from bff.observe.tally import Spread, Tally
+from bff.observe import logs
+from bff.observe.tally import Read, Spread, Tally
 from datasources.events import (
     BreakerChanged,
     BreakerState,
@@ -21,6 +22,9 @@ from datasources.events import (
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+_HELD_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Metrics:
@@ -86,6 +90,25 @@ class Metrics:
             ["source", "instance", "state"],
             registry=self.registry,
         )
+        Read(
+            "bff_log_lines_dropped",
+            "Log lines that were not written: their reader is slow or gone.",
+            logs.dropped_lines,
+            registry=self.registry,
+        )
+        self._background_deaths = Tally(
+            "bff_background_deaths",
+            "Background tasks that ended where they should not, each to be restarted.",
+            ["task"],
+            registry=self.registry,
+        )
+        self._loop_held = Spread(
+            "bff_loop_held_seconds",
+            "How late the event loop was at each look, many a second: how long it was held.",
+            [],
+            _HELD_BUCKETS,
+            registry=self.registry,
+        )
         for source in sources:
             self._show_breaker(source, None, BreakerState.CLOSED)
         # One look-up by the event's kind: each call has several events.
@@ -119,6 +142,14 @@ class Metrics:
     def operation(self, variant: str, by: str) -> None:
         """An operation was run."""
         self._operations.count(variant, by)
+
+    def background_death(self, task: str) -> None:
+        """A background task has ended where it should not. `task` is one of the gateway's own names."""
+        self._background_deaths.count(task)
+
+    def loop_held(self, seconds: float) -> None:
+        """The event loop came back so late."""
+        self._loop_held.observe(seconds)
 
     def on_event(self, event: Event) -> None:
         """Something happened around a call."""

@@ -4,7 +4,7 @@ They are collectors of `prometheus_client`, which writes them out.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
@@ -34,6 +34,24 @@ class Tally(Collector):
     def describe(self) -> Iterable[Metric]:
         """Its name alone, for the registry."""
         yield CounterMetricFamily(self._name, self._documentation, labels=self._labels)
+
+
+class Read(Collector):
+    """A counter without labels whose value is kept elsewhere, and read when it is written out."""
+
+    def __init__(self, name: str, documentation: str, read: Callable[[], float], registry: CollectorRegistry) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._read = read
+        registry.register(self)
+
+    def collect(self) -> Iterable[Metric]:
+        """What it is now."""
+        yield CounterMetricFamily(self._name, self._documentation, value=self._read())
+
+    def describe(self) -> Iterable[Metric]:
+        """Its name alone, for the registry."""
+        yield CounterMetricFamily(self._name, self._documentation)
 
 
 class Spread(Collector):

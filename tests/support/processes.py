@@ -6,11 +6,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
+from tests.support.gateways import SETTINGS
 
 _PATIENCE_S = 20
 _NOT_OURS = ("BFF_", "JWT_", "USERS_", "ORDERS_", "PRODUCTS_", "HOST", "PORT", "LOG_")
@@ -56,22 +58,34 @@ class Command:
 
 
 @contextmanager
-def bff(tmp_path: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[Command]:
-    """`python -m bff ARGUMENTS` in an empty folder, with none of the settings that this process may have."""
+def bff(
+    tmp_path: Path, *arguments: str, environment: Mapping[str, str] | None = None, stdout: int | None = None
+) -> Iterator[Command]:
+    """`python -m bff ARGUMENTS` in an empty folder, with none of the settings that this process may have.
+
+    `stdout` takes what it prints in place of the file. The command leads a session of its own, all of which is killed at the
+    end: also workers that outlived their supervisor.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_OURS)}
     root = str(Path(__file__).parents[2])
     output_file = tmp_path / f"output-{time.monotonic_ns()}.txt"
     with output_file.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "bff", *arguments],
-            stdout=output,
+            stdout=output if stdout is None else stdout,
             stderr=subprocess.STDOUT,
             cwd=tmp_path,
             env={**inherited, "PYTHONPATH": root, "PYTHONUNBUFFERED": "1", **(environment or {})},
+            start_new_session=True,
         )
         try:
             yield Command(process, output_file)
         finally:
-            if process.poll() is None:
-                process.kill()
+            with suppress(ProcessLookupError):  # nobody is left
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def set_of(services: Mapping[str, str], **more: str) -> dict[str, str]:
+    """The environment of a gateway in front of those services."""
+    return {**SETTINGS, **{f"{name.upper()}_SERVICE_URL": url for name, url in services.items()}, **more}

@@ -2,15 +2,18 @@
 
 import json
 import logging
+import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.observe.logs import ConsoleFormatter, JsonFormatter, configure
+from bff.observe.logs import ConsoleFormatter, JsonFormatter, configure, direct_handler, flush
 
 
 def record(message: str = "request", *args: Any, **fields: Any) -> logging.LogRecord:
@@ -48,7 +51,10 @@ def own_logging() -> Iterator[None]:
     """Leaves the process's logging as it was."""
     root, ours = logging.getLogger(), logging.getLogger("bff")
     before = root.handlers[:], root.level, ours.level, logging.getLogger("uvicorn").level
+    hook = sys.unraisablehook
     yield
+    logging.captureWarnings(capture=False)
+    sys.unraisablehook = hook
     root.handlers[:] = before[0]
     root.setLevel(before[1])
     ours.setLevel(before[2])
@@ -178,7 +184,7 @@ def test_a_console_line_is_short() -> None:
 
 @pytest.mark.usefixtures("own_logging")
 @pytest.mark.parametrize(("format_", "expected"), [("json", '"message":"ours"'), ("console", "info    ours a=1")])
-def test_lines_go_to_standard_output(capsys: pytest.CaptureFixture[str], format_: Any, expected: str) -> None:
+def test_lines_go_to_standard_output(capfd: pytest.CaptureFixture[str], format_: Any, expected: str) -> None:
     """Ours from the level that is set on, others' from warnings on; uvicorn's access lines would say the same twice."""
     configure("info", format_)
     logging.getLogger("bff.access").info("ours", extra={"fields": {"a": 1}})
@@ -186,7 +192,8 @@ def test_lines_go_to_standard_output(capsys: pytest.CaptureFixture[str], format_
     logging.getLogger("other").info("not ours")
     logging.getLogger("uvicorn.access").info("not ours either")
     logging.getLogger("uvicorn.error").warning("theirs")
-    out, err = capsys.readouterr()
+    flush()
+    out, err = capfd.readouterr()
     assert err == ""
     assert [expected in out, "theirs" in out, "too low" in out, "not ours" in out] == [True, True, False, False]
     assert len(out.splitlines()) == 2
@@ -194,9 +201,73 @@ def test_lines_go_to_standard_output(capsys: pytest.CaptureFixture[str], format_
 
 @pytest.mark.usefixtures("own_logging")
 @pytest.mark.parametrize(("level", "shown"), [("debug", 5), ("info", 4), ("warning", 3), ("error", 2), ("critical", 1)])
-def test_the_level_is_the_one_that_is_set(capsys: pytest.CaptureFixture[str], level: Any, shown: int) -> None:
+def test_the_level_is_the_one_that_is_set(capfd: pytest.CaptureFixture[str], level: Any, shown: int) -> None:
     """Each of the five."""
     configure(level, "json")
     for number in (10, 20, 30, 40, 50):
         logging.getLogger("bff").log(number, "x")
-    assert len(capsys.readouterr().out.splitlines()) == shown
+    flush()
+    assert len(capfd.readouterr().out.splitlines()) == shown
+
+
+@pytest.mark.usefixtures("own_logging")
+def test_a_record_that_can_t_be_written_is_said(capfd: pytest.CaptureFixture[str]) -> None:
+    """Where it was made and what kind of error it was: nothing of its contents, and nothing on standard error."""
+    configure("info", "json")
+    logging.getLogger("bff").warning("%d", "secret")
+    flush()
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert '"message":"a record could not be written","kind":"TypeError","file":"test_logs.py"' in out
+    assert "secret" not in out
+
+
+@pytest.mark.usefixtures("own_logging")
+def test_a_line_without_a_record_is_the_same_line(capfd: pytest.CaptureFixture[str]) -> None:
+    """The access log makes its lines itself: they differ in nothing but the time."""
+    configure("info", "json")
+    handler = direct_handler(logging.getLogger("bff.access"))
+    assert handler is not None
+    handler.line("info", "bff.access", "request", {"a": 1})
+    logging.getLogger("bff.access").info("request", extra={"fields": {"a": 1}})
+    flush()
+    first, second = (line.partition(",")[2] for line in capfd.readouterr().out.splitlines())
+    assert first == second == '"level":"info","logger":"bff.access","message":"request","a":1}'
+
+
+@pytest.mark.usefixtures("own_logging")
+@pytest.mark.parametrize("place", ["bff.access", "bff", ""])
+def test_whoever_else_listens_gets_records(place: str) -> None:
+    """A handler or a filter anywhere on the way is not passed by."""
+    configure("info", "json")
+    access, logger = logging.getLogger("bff.access"), logging.getLogger(place)
+    assert direct_handler(access) is not None
+    other = logging.NullHandler()
+    logger.addHandler(other)
+    assert direct_handler(access) is None
+    logger.removeHandler(other)
+    assert direct_handler(access) is not None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (1767225600.0, "2026-01-01T00:00:00.000Z"),
+        (1767225600.2509, "2026-01-01T00:00:00.250Z"),
+        (1767225600.9999999, "2026-01-01T00:00:01.000Z"),
+        (1767225599.999, "2025-12-31T23:59:59.999Z"),
+    ],
+)
+def test_times_are_in_utc_with_milliseconds(seconds: float, expected: str) -> None:
+    """The text of a second is remembered, and the next second has its own."""
+    formatter = JsonFormatter()
+    for _ in range(2):
+        assert orjson.loads(formatter.line(seconds, "info", "l", "m", {}))["time"] == expected
+        formatter.line(0.0, "info", "l", "m", {})
+
+
+@given(st.floats(0, 4e9))
+def test_times_are_those_of_the_standard_library(seconds: float) -> None:
+    """Rounded to microseconds, then cut off."""
+    expected = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    assert orjson.loads(JsonFormatter().line(seconds, "info", "l", "m", {}))["time"] == expected

@@ -1,0 +1,175 @@
+"""Writes log lines to a file descriptor from a thread of its own, so that no reader can hold up the event loop.
+
+Lines wait in a queue of bounded size. When it is full, lines are dropped and counted. Order is kept, and lines stay whole:
+several processes may share one pipe, in which only writes of up to `PIPE_BUF` bytes are atomic (POSIX, `write`).
+"""
+
+import os
+import select
+import stat
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from queue import Empty, SimpleQueue
+
+MAX_BYTES = 4 * 1024 * 1024
+_LINE_BYTES = 50
+"""What a line costs in the queue besides its text: an object's head and a reference. An estimate."""
+_FILE_WRITE_BYTES = 64 * 1024
+_GATHER_S = 0.02
+"""How long the thread gathers further lines after the first one: at most 50 wake-ups a second."""
+_POLL_S = 0.005
+
+
+class LineWriter:
+    """Appends lines to `fd`. May be used from any thread, from a finalizer, and while another call of it is under way."""
+
+    def __init__(self, fd: int, notice: Callable[[int], bytes], max_bytes: int = MAX_BYTES) -> None:
+        """Make a writer; its thread begins with the first line, in a forked process once more.
+
+        Args:
+            fd: where the lines go. It stays the caller's.
+            notice: the line that says how many lines were dropped, written as soon as there is room again.
+            max_bytes: of the lines that wait.
+        """
+        self._fd = fd
+        self._notice = notice
+        self._max_bytes = max_bytes
+        self._begin()
+        itself = weakref.ref(self)
+
+        def after_fork() -> None:
+            writer = itself()
+            if writer is not None:
+                writer._begin()  # noqa: SLF001 - its own
+
+        os.register_at_fork(after_in_child=after_fork)
+
+    def __repr__(self) -> str:
+        return f"<LineWriter {self._fd}: {self._queued - self._done} bytes wait, {self.dropped} lines dropped>"
+
+    def _begin(self) -> None:
+        """Begin with nothing. What waits in a parent is written by the parent."""
+        # A signal handler or a finalizer may log in the middle of `write`: the lock lets its own thread in again, and the
+        # queue's `put` is made for that.
+        self._lock = threading.RLock()
+        self._lines: SimpleQueue[bytes] = SimpleQueue()
+        self._queued = self._done = 0
+        self.dropped = 0
+        """Lines that were not written, since the process began."""
+        self._untold = 0
+        self._hurry = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._is_torn = False
+
+    def write(self, line: bytes) -> None:
+        """Queue a line that ends with a line feed. Never blocks: where there is no room, the line is dropped."""
+        size = len(line) + _LINE_BYTES
+        with self._lock:
+            if self._untold or self._queued - self._done + size > self._max_bytes:
+                # Once full, it takes in lines again when half of it is free: else each line would alternate with a notice.
+                if self._queued - self._done + size > self._max_bytes // 2:
+                    self.dropped += 1
+                    self._untold += 1
+                    return
+                self._tell()
+            self._queued += size
+            self._lines.put(line)
+            if self._thread is None:
+                self._start()
+
+    def _tell(self) -> None:
+        """Queue the notice of the lines that were dropped."""
+        number, self._untold = self._untold, 0
+        if number:
+            line = self._notice(number)
+            self._queued += len(line) + _LINE_BYTES
+            self._lines.put(line)
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._run, args=(self._lines,), name="log writer", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:  # the interpreter is ending, or the system has no thread left
+            self._thread = None
+
+    def flush(self, timeout_s: float = 1.0) -> bool:
+        """Wait until all lines are written, for `timeout_s` seconds at most. Whether they are."""
+        until = time.monotonic() + timeout_s
+        self._hurry.set()
+        try:
+            while self._queued > self._done or self._untold:
+                if time.monotonic() >= until or self._thread is None or not self._thread.is_alive():
+                    return False
+                time.sleep(_POLL_S)
+        finally:
+            self._hurry.clear()
+        return True
+
+    def _run(self, lines: "SimpleQueue[bytes]") -> None:
+        while True:
+            batch = [lines.get()]
+            self._hurry.wait(_GATHER_S)
+            batch += _waiting(lines)
+            while batch:
+                for chunk, number in _chunks(batch, _most_at_once(self._fd)):
+                    self._write(chunk, number)
+                batch = list(_waiting(lines))
+                if not batch and self._untold:
+                    with self._lock:
+                        self._tell()
+                    batch = list(_waiting(lines))
+
+    def _write(self, chunk: bytes, number: int) -> None:
+        """Write lines, however long it takes. Where it can't be done (no reader, no space) they are dropped."""
+        left = b"\n" + chunk if self._is_torn else chunk
+        try:
+            while left:
+                try:
+                    left = left[os.write(self._fd, left) :]
+                except BlockingIOError:  # whoever gave us the pipe has set it so
+                    _wait_until_writable(self._fd)
+            self._is_torn = False
+        except OSError:
+            self._is_torn = self._is_torn or 0 < len(left) < len(chunk)
+            with self._lock:
+                self.dropped += number
+        self._done += len(chunk) + number * _LINE_BYTES
+
+
+def _waiting(lines: "SimpleQueue[bytes]") -> Iterator[bytes]:
+    try:
+        while True:
+            yield lines.get_nowait()
+    except Empty:
+        return
+
+
+def _chunks(lines: Iterable[bytes], most: int) -> Iterator[tuple[bytes, int]]:
+    """The lines joined into chunks of at most `most` bytes, each with its number of lines. A longer line goes alone."""
+    chunk: list[bytes] = []
+    size = 0
+    for line in lines:
+        if chunk and size + len(line) > most:
+            yield b"".join(chunk), len(chunk)
+            chunk, size = [], 0
+        chunk.append(line)
+        size += len(line)
+    if chunk:
+        yield b"".join(chunk), len(chunk)
+
+
+def _most_at_once(fd: int) -> int:
+    """The most bytes of one write that no other process's write can part."""
+    try:
+        is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+    except OSError:
+        is_file = False
+    return _FILE_WRITE_BYTES if is_file else select.PIPE_BUF
+
+
+def _wait_until_writable(fd: int) -> None:
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    poll.poll()
