@@ -17,7 +17,7 @@ from typing import IO, Any
 import click
 import uvloop
 
-from bff import __version__, checking, dev, explaining, sdl, tokens
+from bff import __version__, checking, dev, explaining, sdl, tokens, worker
 from bff.app import create, with_cors
 from bff.gate import consumers
 from bff.host import Gateway
@@ -25,11 +25,14 @@ from bff.observe import logs
 from bff.server import Server, listen
 from bff.settings import NAME, Settings, SettingsError, load
 from bff.sockets import allow_many
-from bff.supervisor import supervise
+from bff.supervisor import Beat, Supervisor
 from schema.variants import VARIANTS
 
 _GC_THRESHOLDS = (100_000, 50, 100)
 """A request makes thousands of objects and next to no cycles (tests/bench/README.md has the figures)."""
+
+_STOP_GRACE_S = 3.0
+"""What workers have beyond the drain time, to close what they hold."""
 
 _VARIANT_NAMES = [variant.name for variant in VARIANTS]
 
@@ -82,14 +85,21 @@ def serve(host: str | None, port: int | None, config: Path | None, workers: int 
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
         if settings.workers == 1:
-            _serve(gateway, settings, listener)
+            uvloop.run(Server(with_cors(gateway, settings), gateway, settings).serve(sockets=[listener]))
         else:
-            supervise(settings.workers, lambda: _serve(gateway, settings, listener))
+            _supervise(gateway, settings, listener)
 
 
-def _serve(gateway: Gateway, settings: Settings, listener: socket) -> None:
-    server = Server(with_cors(gateway, settings), gateway, settings)
-    uvloop.run(server.serve(sockets=[listener]))
+def _supervise(gateway: Gateway, settings: Settings, listener: socket) -> None:
+    options, drain = settings.supervisor, settings.drain
+
+    def work(beat: Beat) -> None:
+        server = worker.WorkerServer(with_cors(gateway, settings), gateway, settings)
+        uvloop.run(worker.serve(server, listener, beat, options.unresponsive_s))
+
+    stop_s = drain.delay_s + drain.timeout_s + _STOP_GRACE_S
+    # The port is closed once the workers have closed it: the supervisor's copy would keep it open.
+    Supervisor(settings.workers, work, options, stop_s=stop_s, on_stop=listener.close).run()
 
 
 @main.command(name="dev")

@@ -22,6 +22,7 @@ from bff.gate.documents import Mode as DocumentsMode
 from bff.gate.limits import LimitOptions
 from bff.gate.rate import RateOptions
 from bff.observe.logs import LogFormat, LogLevel
+from bff.supervisor import SupervisorOptions
 from datasources.traffic.balance import BalanceOptions, InstanceOptions
 from datasources.traffic.breaker import BreakerOptions
 from datasources.traffic.bulkhead import BulkheadOptions
@@ -330,6 +331,7 @@ class Settings(BaseSettings):
     tiers: dict[Annotated[str, Field(pattern=NAME)], RateOptions] = Field(default={}, max_length=100)
     proxies: ProxySettings = ProxySettings()
     drain: DrainSettings = DrainSettings()
+    supervisor: SupervisorOptions = SupervisorOptions()
 
     def instances(self, source: str) -> tuple[InstanceOptions, ...] | None:
         """Where a source is; None where nobody said."""

@@ -1,61 +1,250 @@
-"""Several processes that do the same work. One that dies is replaced; signals are passed on; the end of all is the end."""
+"""Several processes that do the same work, and one that looks after them.
+
+A worker that ends is replaced, and so is one whose event loop stands still. Signals are passed on, and the end of all
+workers is the end. No worker outlives a stop by more than the time that it was given, nor its supervisor.
+"""
 
 import logging
+import mmap
 import multiprocessing
 import multiprocessing.connection
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from types import FrameType
+from typing import Annotated
+
+from annotated_types import Ge, Le
+
+from bff.observe import logs
 
 _log = logging.getLogger("bff.supervisor")
 _STOP = (signal.SIGTERM, signal.SIGINT)
 _LOOK_AGAIN_S = 0.2
 _PAUSE_S = 1.0
-"""Before a process is replaced, so that one that can't begin doesn't keep the machine busy with trying."""
+"""Before a worker is replaced; doubled for each further one that ends before it has lived for `_STEADY_S`."""
+_LONGEST_PAUSE_S = 30.0
+_STEADY_S = 60.0
+_LONGEST_GAP_S = 1.0
+"""The most that one look adds to a worker's silence: if the supervisor itself stood still, so did perhaps the machine."""
+
+Beat = Callable[[], None]
+"""Called by a worker's event loop from time to time: it says that the loop runs."""
 
 
-def supervise(workers: int, work: Callable[[], None]) -> None:
-    """Run `work` in so many forks of this process, until SIGTERM or SIGINT has ended them all. SIGHUP reaches each."""
-    context = multiprocessing.get_context("fork")
-    processes: list[BaseProcess] = []
-    stopping = threading.Event()
+@dataclass(frozen=True, slots=True)
+class SupervisorOptions:
+    """What holds where there are several workers.
 
-    def stop(number: int, _: FrameType | None) -> None:
-        stopping.set()
-        _tell(processes, number)
+    Attributes:
+        unresponsive_s: a worker whose event loop has stood still for so long is killed and replaced; 0: never.
+    """
 
-    def begin() -> None:
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
+
+    unresponsive_s: Annotated[float, Ge(0), Le(3600)] = 30.0
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for what a worker can't keep to: it takes a moment to begin."""
+        if 0 < self.unresponsive_s < 1:
+            raise ValueError(f"Expected 0 or at least 1 second, got {self.unresponsive_s}.")
+
+
+class _Worker:
+    """A process, and its pulse: a byte of shared memory that it changes with each beat."""
+
+    def __init__(self, now: float) -> None:
+        self.began_at = now
+        self.silent_s = 0.0
+        self.process: BaseProcess | None = None
+        self.is_killed = False
+        self._pulse = mmap.mmap(-1, 1)
+        self._seen = 0
+
+    def beat(self) -> None:
+        """In the worker: its event loop runs."""
+        self._pulse[0] = (self._pulse[0] + 1) % 256
+
+    def look(self, gap_s: float) -> float:
+        """In the supervisor, `gap_s` after the last look: how long there was no beat, in seconds."""
+        beats = self._pulse[0]
+        self.silent_s = 0.0 if beats != self._seen else self.silent_s + min(gap_s, _LONGEST_GAP_S)
+        self._seen = beats
+        return self.silent_s
+
+    def tell(self, number: int) -> None:
+        """Send it a signal, if it is there."""
+        process = self.process
+        if process is not None and process.pid is not None and process.exitcode is None:
+            os.kill(process.pid, number)
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        self.is_killed = True
+        self.tell(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Give back what it took, once it has ended."""
+        self._pulse.close()
+
+
+class Supervisor:
+    """Keeps `workers` forks of this process at `work`.
+
+    Args:
+        workers: how many.
+        work: what each does; it is handed the function to beat with, and ends on SIGTERM.
+        options: see there.
+        stop_s: how long workers have to end once they are told to; then they are killed.
+        on_stop: called in this process when it is told to stop.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        work: Callable[[Beat], None],
+        options: SupervisorOptions,
+        *,
+        stop_s: float,
+        on_stop: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._number = workers
+        self._work = work
+        self._options = options
+        self._stop_s = stop_s
+        self._on_stop = on_stop
+        self._workers: list[_Worker] = []
+        self._stop_until: float | None = None
+        self._deaths = 0
+        self._not_before = 0.0
+        # The workers hold the reading end and see its end of file when this process is gone, however it went.
+        self._alive = os.pipe()
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT has ended all workers; a second one kills them at once. SIGHUP reaches each."""
+        for number in _STOP:
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGHUP, lambda number, _: self._tell(number))
+        looked_at = time.monotonic()
+        try:
+            while self._workers or self._stop_until is None:
+                self._begin_missing()
+                multiprocessing.connection.wait(
+                    [each.process.sentinel for each in self._workers if each.process], timeout=_LOOK_AGAIN_S
+                )
+                now = time.monotonic()
+                self._replace_ended(now)
+                self._look_after(now, now - looked_at)
+                looked_at = now
+        finally:
+            for end in self._alive:
+                os.close(end)
+
+    # Signals. Nothing is logged here: a handler may come up in the middle of anything.
+
+    def _stop(self, number: int, _: FrameType | None) -> None:
+        if self._stop_until is None:
+            self._stop_until = time.monotonic() + self._stop_s
+            self._tell(number)
+            self._on_stop()
+        else:
+            self._stop_until = 0.0
+
+    def _tell(self, number: int) -> None:
+        for worker in tuple(self._workers):
+            worker.tell(number)
+
+    # The supervisor's rounds
+
+    def _begin_missing(self) -> None:
+        while len(self._workers) < self._number and self._stop_until is None and time.monotonic() >= self._not_before:
+            with _signals_held_back():
+                if self._stop_until is None:
+                    self._fork()
+
+    def _fork(self) -> None:
+        worker = _Worker(time.monotonic())
+        worker.process = multiprocessing.get_context("fork").Process(target=self._begin, args=(worker,))
+        try:
+            worker.process.start()
+        except OSError as error:  # too many processes, or too little memory: perhaps later
+            worker.close()
+            pause_s = self._pause()
+            _log.error("no worker begun", extra={"fields": {"reason": error.strerror, "again_in_s": pause_s}})
+        else:
+            self._workers.append(worker)
+
+    def _replace_ended(self, now: float) -> None:
+        for worker in [each for each in self._workers if each.process and each.process.exitcode is not None]:
+            self._workers.remove(worker)
+            worker.close()
+            if self._stop_until is None and worker.process is not None:
+                if now - worker.began_at >= _STEADY_S:
+                    self._deaths = 0
+                pause_s = self._pause()
+                fields = {"pid": worker.process.pid, "exitcode": worker.process.exitcode, "in_s": pause_s}
+                _log.error("worker replaced", extra={"fields": fields})
+
+    def _pause(self) -> float:
+        """Put off the next beginning, longer each time: what can't begin shall not keep the machine busy with trying."""
+        pause_s = pause_after(self._deaths)
+        self._deaths += 1
+        self._not_before = time.monotonic() + pause_s
+        return pause_s
+
+    def _look_after(self, now: float, gap_s: float) -> None:
+        is_over = self._stop_until is not None and now >= self._stop_until
+        limit_s = self._options.unresponsive_s
+        for worker in self._workers:
+            silent_s = worker.look(gap_s)
+            if worker.is_killed or worker.process is None:
+                continue
+            if is_over:
+                worker.kill()
+                _log.error("worker killed: it did not stop", extra={"fields": {"pid": worker.process.pid}})
+            elif limit_s and silent_s >= limit_s:
+                worker.kill()
+                fields = {"pid": worker.process.pid, "silent_s": round(silent_s, 1)}
+                _log.error("worker killed: its event loop stands still", extra={"fields": fields})
+
+    # In the worker
+
+    def _begin(self, worker: _Worker) -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the worker sets its own: not a reason to end
         for number in _STOP:
             signal.signal(number, signal.SIG_DFL)  # not the supervisor's: the worker sets its own
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_STOP, signal.SIGHUP))
-        work()
+        reading, writing = self._alive
+        os.close(writing)  # it must be open in the supervisor alone
+        threading.Thread(target=self._follow, args=(reading,), name="supervisor watch", daemon=True).start()
+        try:
+            self._work(worker.beat)
+        finally:
+            logs.flush()  # a fork ends without Python's own exit
 
-    for number in _STOP:
-        signal.signal(number, stop)
-    signal.signal(signal.SIGHUP, lambda number, _: _tell(processes, number))
-    while processes or not stopping.is_set():
-        while len(processes) < workers and not stopping.is_set():
-            with _signals_held_back():
-                if not stopping.is_set():
-                    processes.append(context.Process(target=begin))
-                    processes[-1].start()
-        multiprocessing.connection.wait([process.sentinel for process in processes], timeout=_LOOK_AGAIN_S)
-        for process in [each for each in processes if each.exitcode is not None]:
-            processes.remove(process)
-            if not stopping.is_set():
-                _log.error("worker replaced", extra={"fields": {"pid": process.pid, "exitcode": process.exitcode}})
-                stopping.wait(_PAUSE_S)
+    def _follow(self, reading: int) -> None:
+        """A thread: stop when the supervisor is gone, also where the event loop stands still."""
+        while os.read(reading, 1):
+            pass
+        _log.error("the supervisor is gone", extra={"fields": {}})
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(self._stop_s)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _tell(processes: Sequence[BaseProcess], number: int) -> None:
-    for process in processes:
-        if process.pid is not None and process.exitcode is None:
-            os.kill(process.pid, number)
+def pause_after(deaths: int) -> float:
+    """Seconds before the next worker begins, after so many that ended soon after they had begun."""
+    pause_s = _PAUSE_S
+    for _ in range(deaths):
+        if pause_s >= _LONGEST_PAUSE_S:
+            break
+        pause_s *= 2
+    return min(pause_s, _LONGEST_PAUSE_S)
 
 
 @contextmanager

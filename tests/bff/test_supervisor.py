@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from bff.supervisor import _Worker, pause_after
+
 _PATIENCE_S = 10
 """After so long everything that a test has begun ends by itself."""
 
 _PROGRAM = f"""
-import logging, os, signal, sys
+import logging, os, signal, sys, time
 from pathlib import Path
 from bff import supervisor
 
@@ -33,6 +35,10 @@ def wait():
     say("began", os.getpid())
     while True:
         signal.pause()
+
+def supervise(workers, work, *, stop_s=3600.0, unresponsive_s=0.0):
+    options = supervisor.SupervisorOptions(unresponsive_s)
+    supervisor.Supervisor(workers, lambda beat: work(), options, stop_s=stop_s, on_stop=lambda: say("stopping")).run()
 
 logging.basicConfig(stream=sys.stdout, format="%(message)s %(fields)s")
 signal.alarm({_PATIENCE_S})
@@ -104,7 +110,7 @@ def work():
         signal.signal(number, stop)
     wait()
 
-supervisor.supervise(3, work)
+supervise(3, work)
 """
     with supervised(tmp_path, program) as running:
         workers = running.began(3)
@@ -129,11 +135,11 @@ def work():
     wait()
 
 supervisor._PAUSE_S = 0.05
-supervisor.supervise(2, work)
+supervise(2, work)
 """
     with supervised(tmp_path, program) as running:
         died = running.hear("dies").split()[1]
-        assert running.hear("worker replaced") == f"worker replaced {{'pid': {died}, 'exitcode': 3}}"
+        assert running.hear("worker replaced") == f"worker replaced {{'pid': {died}, 'exitcode': 3, 'in_s': 0.05}}"
         assert running.process.poll() is None
         everybody = {int(line.split()[1]) for line in running.said if line.startswith("began")}
         everybody |= set(running.began(2 - len(everybody)))
@@ -145,34 +151,30 @@ supervisor.supervise(2, work)
 def test_a_stop_does_not_wait_for_the_pause(tmp_path: Path) -> None:
     """Before a replacement there is one; asked to stop while it lasts, the supervisor begins none."""
     program = """
-class Event(supervisor.threading.Event):
-    def wait(self, timeout=None):
-        say("pauses", timeout)
-        return super().wait(timeout)
-
-supervisor.threading.Event = Event
-supervisor._PAUSE_S = 3600.0
-supervisor.supervise(1, lambda: say("ran"))
+supervisor._PAUSE_S = supervisor._LONGEST_PAUSE_S = 3600.0
+supervise(1, lambda: say("ran"))
 """
     with supervised(tmp_path, program) as running:
-        running.hear("pauses 3600.0")
+        assert "'in_s': 3600.0" in running.hear("worker replaced")
         running.stop()
         assert running.exit_code() == 0
     assert running.said.count("ran") == 1
 
 
-def test_it_waits_for_workers_that_finish_and_passes_a_second_signal_on(tmp_path: Path) -> None:
-    """A worker that drains is not cut off by the supervisor; who is impatient signals again."""
+def test_it_waits_for_workers_that_finish(tmp_path: Path) -> None:
+    """A worker that drains in its time is not cut off by the supervisor."""
     program = """
 def work():
-    signals = []
     def stop(number, frame):
-        signals.append(number)
-        say("signal", len(signals))
-        if len(signals) == 2:
-            os._exit(0)
+        say("signal")
+        done.append(number)
+    done = []
     signal.signal(signal.SIGTERM, stop)
-    wait()
+    say("began")
+    while not done:
+        signal.pause()
+    while not os.path.exists("go on"):
+        time.sleep(0.01)
 
 look = supervisor.multiprocessing.connection.wait
 def told(sentinels, timeout):
@@ -181,27 +183,127 @@ def told(sentinels, timeout):
 
 supervisor.multiprocessing.connection.wait = told
 supervisor._LOOK_AGAIN_S = 0.01
-supervisor.supervise(1, work)
+supervise(1, work)
 say("over")
 """
     with supervised(tmp_path, program) as running:
-        running.began(1)
+        running.hear("began")
         running.stop()
-        running.hear("signal 1")
+        running.hear("signal")
         for _ in range(3):
             running.hear("looks at 1")
         assert "over" not in running.said
-        running.stop()
-        running.hear("signal 2")
+        (tmp_path / "go on").touch()
         running.hear("over")
         assert running.exit_code() == 0
+        assert not any("killed" in line for line in running.said)
+
+
+DEAF = """
+def deaf():
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    wait()
+"""
+
+
+def test_workers_that_do_not_stop_are_killed_when_their_time_is_over(tmp_path: Path) -> None:
+    """The log says which, and the exit code is that of any stop that was asked for."""
+    with supervised(tmp_path, DEAF + "supervise(2, deaf, stop_s=0.3)") as running:
+        workers = running.began(2)
+        running.stop()
+        assert running.exit_code() == 0
+    killed = [line for line in running.said if line.startswith("worker killed")]
+    assert sorted(killed) == sorted(f"worker killed: it did not stop {{'pid': {worker}}}" for worker in workers)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_kills_at_once(tmp_path: Path, number: signal.Signals) -> None:
+    """Whoever signals again does not want to wait, although an hour is left."""
+    with supervised(tmp_path, DEAF + "supervise(2, deaf)") as running:
+        running.began(2)
+        running.stop()
+        running.hear("stopping")  # before that, the same signal twice would be one
+        running.stop(number)
+        assert running.exit_code() == 0
+
+
+def test_a_worker_whose_loop_stands_still_is_replaced(tmp_path: Path) -> None:
+    """It is killed, though it ignores all signals; one that beats is left alone."""
+    program = """
+def work(beat):
+    if is_first("one hangs"):
+        say("hangs", os.getpid())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        while True:
+            pass
+    say("began", os.getpid())
+    while True:
+        beat()
+        time.sleep(0.02)
+
+supervisor._PAUSE_S = 0.05
+supervisor.Supervisor(1, work, supervisor.SupervisorOptions(1.0), stop_s=3600.0).run()
+"""
+    with supervised(tmp_path, program) as running:
+        hangs = running.hear("hangs").split()[1]
+        assert running.hear("worker killed").startswith(
+            f"worker killed: its event loop stands still {{'pid': {hangs}, 'silent_s': 1."
+        )
+        assert f"'pid': {hangs}, 'exitcode': -9" in running.hear("worker replaced")
+        running.began(1)
+        running.stop()
+        assert running.exit_code() == 0
+
+
+@pytest.mark.parametrize("work", ["wait", "deaf"])
+def test_workers_do_not_outlive_their_supervisor(tmp_path: Path, work: str) -> None:
+    """However it went: they stop, and one that doesn't stop in its time is killed. All of them have ended here."""
+    with supervised(tmp_path, DEAF + f"supervise(3, {work}, stop_s=0.3)") as running:
+        running.began(3)
+        running.stop(signal.SIGKILL)
+        assert running.exit_code() == -signal.SIGKILL
+        assert sum(line.startswith("the supervisor is gone") for line in running.said) == 3
+
+
+def test_silence_is_what_the_supervisor_has_seen_of_it() -> None:
+    """Looks add up until there is a beat; a long gap counts little: the machine stood still then, and not the worker."""
+    worker = _Worker(0.0)
+    assert [worker.look(0.4), worker.look(0.4), worker.look(3600.0)] == pytest.approx([0.4, 0.8, 1.8])
+    worker.beat()
+    assert worker.look(0.4) == 0.0
+    assert worker.look(0.4) == pytest.approx(0.4)
+    for _ in range(257):
+        worker.beat()
+    assert worker.look(0.4) == 0.0
+    worker.close()
+
+
+def test_pauses_grow_and_have_an_end() -> None:
+    """However many workers have ended one after the other."""
+    assert [pause_after(number) for number in range(7)] == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert pause_after(1_000_000) == 30.0
+
+
+def test_a_worker_that_lived_long_begins_the_pauses_anew(tmp_path: Path) -> None:
+    """Only those that end soon after they have begun make the next ones wait longer."""
+    program = """
+supervisor._PAUSE_S = 0.01
+supervisor._STEADY_S = {steady}
+supervise(1, lambda: None)
+"""
+    for steady, pauses in (("3600.0", ["0.01", "0.02", "0.04"]), ("0.0", ["0.01", "0.01", "0.01"])):
+        with supervised(tmp_path, program.format(steady=steady)) as running:
+            lines = [running.hear("worker replaced") for _ in range(3)]
+        assert [line.partition("'in_s': ")[2].rstrip("}") for line in lines] == pauses
 
 
 def test_a_signal_during_a_fork_reaches_the_worker_too(tmp_path: Path) -> None:
     """It once found a worker without a number yet, which then ran on for ever, and the supervisor with it."""
     program = """
 os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGTERM))
-supervisor.supervise(2, wait)
+supervise(2, wait)
 """
     with supervised(tmp_path, program) as running:
         assert running.exit_code() == 0
@@ -218,11 +320,11 @@ def late(how, numbers):
     return mask(how, numbers)
 
 supervisor.signal.pthread_sigmask = late
-supervisor.supervise(2, wait)
+supervise(2, wait)
 """
     with supervised(tmp_path, program) as running:
         assert running.exit_code() == 0
-    assert running.said == []
+    assert running.said == ["stopping"]
 
 
 def test_a_signal_to_a_worker_just_forked_ends_it(tmp_path: Path) -> None:
@@ -230,10 +332,10 @@ def test_a_signal_to_a_worker_just_forked_ends_it(tmp_path: Path) -> None:
     program = """
 os.register_at_fork(after_in_child=lambda: is_first("one is told") and os.kill(os.getpid(), signal.SIGTERM))
 supervisor._PAUSE_S = 0.0
-supervisor.supervise(1, wait)
+supervise(1, wait)
 """
     with supervised(tmp_path, program) as running:
-        assert running.hear("worker replaced").endswith("'exitcode': -15}")
+        assert "'exitcode': -15," in running.hear("worker replaced")
         running.began(1)
         running.stop()
         assert running.exit_code() == 0
@@ -246,7 +348,7 @@ def work():
     signal.signal(signal.SIGHUP, lambda number, frame: say("reads", os.getpid()))
     wait()
 
-supervisor.supervise(2, work)
+supervise(2, work)
 """
     with supervised(tmp_path, program) as running:
         workers = running.began(2)
@@ -262,7 +364,7 @@ def test_a_hangup_ends_no_worker_that_has_not_begun(tmp_path: Path) -> None:
     program = """
 os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGHUP))
 supervisor._PAUSE_S = 0.0
-supervisor.supervise(1, wait)
+supervise(1, wait)
 """
     with supervised(tmp_path, program) as running:
         running.began(1)
