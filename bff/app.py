@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -15,6 +15,7 @@ from starlette.responses import Response as HTTPResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bff import pipeline
+from bff.background import Background
 from bff.endpoint import Endpoint
 from bff.engine.plans import Plans
 from bff.gate.answers import KeptAnswers
@@ -29,6 +30,7 @@ from bff.graphiql.examples import EXAMPLES
 from bff.graphiql.page import ASSETS, page
 from bff.host import Gateway
 from bff.observe.listeners import log_event, to_all
+from bff.observe.loop_watch import LoopWatch
 from bff.observe.metrics import CONTENT_TYPE, Metrics
 from bff.reload import Reload
 from bff.rest.calls import Calls
@@ -64,27 +66,17 @@ class _Sourced:
     wires: Sequence[Wire]
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self, background: Background) -> AsyncIterator[None]:
         """While the context is open, the stacks do what they do beside the calls."""
         stacks = self.stacks.values()
         try:
-            async with _beside(stack.run for stack in stacks):
+            async with background.beside(
+                (f"health {name}", stack.run) for name, stack in self.stacks.items() if stack.checks
+            ):
                 yield
         finally:
             await asyncio.gather(*(stack.aclose() for stack in stacks))
             await asyncio.gather(*(wire.aclose() for wire in self.wires))
-
-
-@asynccontextmanager
-async def _beside(works: Iterable[Callable[[], Coroutine[Any, Any, None]]]) -> AsyncIterator[None]:
-    """While the context is open, all of those run."""
-    tasks = [asyncio.create_task(work()) for work in works]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def create(settings: Settings, mode: Mode = "serve", load_again: Callable[[], Settings] | None = None) -> Gateway:
@@ -95,6 +87,7 @@ def create(settings: Settings, mode: Mode = "serve", load_again: Callable[[], Se
     if missing := _missing(settings):
         raise SettingsError("\n".join(missing))
     metrics = Metrics(SOURCES)
+    background = Background(metrics.background_death)
     keyed = _authenticator(settings)
     sourced = _sources(settings, to_all([metrics.on_event, log_event]))
     shared = _shared(settings, metrics)
@@ -102,11 +95,12 @@ def create(settings: Settings, mode: Mode = "serve", load_again: Callable[[], Se
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with sourced.running(), keyed.running():
+        async with background.watching(), sourced.running(background), keyed.running(background):
             if shared is not None:
                 await shared.begin()
             gateway.started = True
-            yield
+            with LoopWatch(metrics.loop_held).running():
+                yield
             gateway.drain()
         if shared is not None:
             await shared.aclose()
@@ -183,21 +177,21 @@ class _Keyed:
     """The authenticator, with the key sets that it looks into and the wires below them."""
 
     authenticator: Authenticator
-    sets: Sequence[KeySet]
+    sets: Sequence[tuple[str, KeySet]]
     wires: Sequence[Wire]
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self, background: Background) -> AsyncIterator[None]:
         """While the context is open, key sets are kept up to date."""
         try:
-            async with _beside(each.run for each in self.sets):
+            async with background.beside((f"keys {name}", keys.run) for name, keys in self.sets):
                 yield
         finally:
             await asyncio.gather(*(wire.aclose() for wire in self.wires))
 
 
 def _authenticator(settings: Settings) -> _Keyed:
-    sets: list[KeySet] = []
+    sets: list[tuple[str, KeySet]] = []
     wires: list[Wire] = []
 
     def issuer(name: str, secret: SecretStr | None, url: str | None, issuer: str | None, audience: str | None) -> Issuer:
@@ -205,7 +199,7 @@ def _authenticator(settings: Settings) -> _Keyed:
         if url is not None:
             wires.append(wire_for(WireOptions(max_connections=2, connect_timeout_s=3.0)))
             keys = KeySet(name, url, wires[-1], lambda: authenticator.forget())  # noqa: PLW0108 - it is made below
-            sets.append(keys)
+            sets.append((name, keys))
         text = None if secret is None else secret.get_secret_value()
         if text is not None and len(text.encode()) < SHORTEST_SAFE_SECRET:
             _log.warning("JWT_SECRET is short", extra={"fields": {"issuer": name, "bytes_wanted": SHORTEST_SAFE_SECRET}})

@@ -108,18 +108,31 @@ class LineWriter:
         return True
 
     def _run(self, lines: "SimpleQueue[bytes]") -> None:
-        while True:
-            batch = [lines.get()]
-            self._hurry.wait(_GATHER_S)
-            batch += _waiting(lines)
-            while batch:
-                for chunk, number in _chunks(batch, _most_at_once(self._fd)):
-                    self._write(chunk, number)
-                batch = list(_waiting(lines))
-                if not batch and self._untold:
-                    with self._lock:
-                        self._tell()
+        batch: list[bytes] = []
+        try:
+            while True:
+                batch = [lines.get()]
+                self._hurry.wait(_GATHER_S)
+                batch += _waiting(lines)
+                while batch:
+                    for chunk, number in _chunks(batch, _most_at_once(self._fd)):
+                        self._write(chunk, number)
                     batch = list(_waiting(lines))
+                    if not batch and self._untold:
+                        with self._lock:
+                            self._tell()
+                        batch = list(_waiting(lines))
+        except Exception:  # noqa: BLE001 - no memory, say: what it had is lost and counted, and the next line begins another
+            self._begin_again(len(batch) + lines.qsize())
+
+    def _begin_again(self, lost: int) -> None:
+        """After the thread's death: an empty queue and, with the next line, another thread."""
+        with self._lock:
+            self._lines = SimpleQueue()
+            self._queued = self._done = 0
+            self.dropped += lost
+            self._untold += lost
+            self._thread = None
 
     def _write(self, chunk: bytes, number: int) -> None:
         """Write lines, however long it takes. Where it can't be done (no reader, no space) they are dropped."""

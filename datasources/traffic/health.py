@@ -99,6 +99,11 @@ class HealthChecks(Generic[I]):
     def __repr__(self) -> str:
         return f"<HealthChecks {self._source}: rows {list(self._rows.values())}>"
 
+    @property
+    def is_on(self) -> bool:
+        """Whether there are checks at all."""
+        return self._options.interval_s > 0
+
     async def run(self) -> None:
         """Round after round, the first at once, until it is cancelled. Returns at once where checks are off."""
         while self._options.interval_s:

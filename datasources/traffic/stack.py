@@ -143,6 +143,11 @@ class Stack:
         self._balance.set_instances(instances)
         self._breaker.reconsider()  # it was open for what is there no longer, perhaps
 
+    @property
+    def checks(self) -> bool:
+        """Whether instances are asked for their health: else `run` has nothing to do."""
+        return self._health.is_on
+
     async def run(self) -> None:
         """What goes on beside the calls, until cancelled: health checks, where they are on."""
         await self._health.run()

@@ -14,14 +14,14 @@ class Background:
     """Enters asynchronous context managers and leaves them, in reverse, when it is closed."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
         self._stack = AsyncExitStack()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run it there and wait for it here."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_PATIENCE_S)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(_PATIENCE_S)
 
     def enter(self, manager: AbstractAsyncContextManager[T]) -> T:
         """Enter it there; it is left when this is closed."""
@@ -30,6 +30,6 @@ class Background:
     def close(self) -> None:
         """Leave all that was entered, and end the loop."""
         self.run(self._stack.aclose())
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(_PATIENCE_S)
-        self._loop.close()
+        self.loop.close()

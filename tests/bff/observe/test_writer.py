@@ -248,6 +248,27 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
 
 
+def test_a_writer_whose_thread_died_begins_another(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of whatever it died: what it had is counted, and later lines come."""
+    deaths: list[int] = []
+    write = os.write
+
+    def dying(end: int, data: bytes) -> int:
+        if not deaths:
+            deaths.append(len(data))
+            raise MemoryError
+        return write(end, data)
+
+    monkeypatch.setattr(module.os, "write", dying)
+    writer = LineWriter(pipe[1], notice)
+    writer.write(b"lost\n")
+    assert not writer.flush(_HANG_S)
+    assert writer.dropped == 1
+    writer.write(b"later\n")
+    assert read_lines(pipe[0], 2) == [b"dropped 1", b"later"]
+    assert writer.flush(_HANG_S)
+
+
 def test_its_thread_is_a_daemon(pipe: tuple[int, int]) -> None:
     """It holds up no exit."""
     writer = LineWriter(pipe[1], notice)

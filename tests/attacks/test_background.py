@@ -1,0 +1,65 @@
+"""What runs beside the requests dies aloud and comes back, and a held event loop shows."""
+
+import threading
+import time
+
+import pytest
+
+from bff import background
+from datasources.traffic.health import HealthChecks
+from tests.conftest import StartGateway
+from tests.support.background import Background
+from tests.support.gateways import RunningGateway
+
+
+def test_a_background_task_that_dies_is_told_and_begun_again(
+    start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Health checks that fail in a way that nobody thought of: a count, a line, and the next round."""
+    again = threading.Event()
+    check = HealthChecks.check
+    rounds: list[None] = []
+
+    async def dying(checks: "HealthChecks[object]") -> None:
+        rounds.append(None)
+        if len(rounds) == 1:
+            raise OverflowError
+        await check(checks)  # type: ignore[arg-type]
+        again.set()
+
+    monkeypatch.setattr(background, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(HealthChecks, "check", dying)
+    gateway = start_gateway(BFF_SOURCES__USERS__HEALTH__INTERVAL_S="3600")
+    assert again.wait(30)
+    assert 'bff_background_deaths_total{task="health users"} 1.0' in metrics(gateway)
+
+
+def test_a_timer_that_fails_is_told(gateway: RunningGateway, own_background: Background) -> None:
+    """Nobody waits for it."""
+
+    async def fail() -> None:
+        own_background.loop.call_soon(int, "x")
+
+    own_background.run(fail())
+    assert 'bff_background_deaths_total{task="unnamed"} 1.0' in metrics(gateway)
+
+
+def test_a_held_event_loop_shows_in_the_metrics(gateway: RunningGateway, own_background: Background) -> None:
+    """With how long it was held, but for the moment until the next look was due."""
+
+    async def hold() -> None:
+        time.sleep(0.4)  # noqa: ASYNC251 - that is the fault
+
+    own_background.run(hold())
+    text = metrics(gateway)
+    counts = {le: float(line.rpartition(" ")[2]) for line in text.splitlines() for le in LES if line.startswith(HELD % le)}
+    assert counts["+Inf"] - counts["0.25"] >= 1
+
+
+HELD = 'bff_loop_held_seconds_bucket{le="%s"}'
+LES = ("0.25", "+Inf")
+
+
+def metrics(gateway: RunningGateway) -> str:
+    """All of it."""
+    return gateway.http.get(f"{gateway.url}/metrics").text

@@ -1,0 +1,58 @@
+"""How long the event loop was held, by a clock of the test's own."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from bff.observe.loop_watch import EVERY_S, LoopWatch
+
+
+class Watched:
+    """A watch whose looks are late by as much as a test says."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.seen: list[float] = []
+        self.watch = LoopWatch(self.seen.append, lambda: self.now)
+
+    def look(self, *, late_s: float) -> None:
+        """The next look."""
+        self.now += EVERY_S + late_s
+        self.watch.look()
+
+
+def test_lateness_is_observed() -> None:
+    """That of each look by itself, and never less than nothing."""
+    watched = Watched()
+    for late_s in (0.0, 0.2, -0.01, 0.03):
+        watched.look(late_s=late_s)
+    assert watched.seen == pytest.approx([0.0, 0.2, 0.0, 0.03])
+
+
+def test_a_long_hold_is_a_line_but_not_each_of_many(caplog: pytest.LogCaptureFixture) -> None:
+    """One in ten seconds at most; the next one says how many were left out."""
+    watched = Watched()
+    for late_s in (0.99, 1.0, 2.0, 3.0, 0.5, 4.0):
+        watched.look(late_s=late_s)
+    fields: list[dict[str, Any]] = [record.fields for record in caplog.records]  # type: ignore[attr-defined]
+    assert fields == [{"seconds": 1.0, "not_logged_before": 0}]
+    watched.look(late_s=5.0)
+    assert caplog.records[-1].fields == {"seconds": 5.0, "not_logged_before": 3}  # type: ignore[attr-defined]
+
+
+async def test_it_looks_while_it_runs_and_no_longer() -> None:
+    """The timer goes with the context."""
+    seen: list[float] = []
+    enough = asyncio.Event()
+
+    def observe(seconds: float) -> None:
+        seen.append(seconds)
+        if len(seen) == 3:
+            enough.set()
+
+    with LoopWatch(observe).running():
+        await enough.wait()
+    number = len(seen)
+    await asyncio.sleep(3 * EVERY_S)
+    assert len(seen) == number
