@@ -69,13 +69,15 @@ async def test_what_else_the_client_sends_is_no_reason(client: Client) -> None:
     assert client.looked == 2
 
 
-async def test_a_quick_answer_is_not_watched() -> None:
+async def test_a_quick_answer_is_not_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody looks before it would be worth it, and nothing is left over."""
+    monkeypatch.setattr(hangup, "_PATIENCE_S", 3600)
     client = Client()
-    async with UntilGone(client.receive):
+    watch = UntilGone(client.receive)
+    async with watch:
         await asyncio.sleep(0)
-    await asyncio.sleep(0.02)
     assert (client.looked, tasks()) == (0, 0)
+    assert watch._timer.cancelled()
 
 
 async def test_an_answer_that_is_there_goes_out(client: Client) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from bff.supervisor import _Worker, pause_after
 
-_PATIENCE_S = 10
+_PATIENCE_S = 60
 """After so long everything that a test has begun ends by itself."""
 
 _PROGRAM = f"""

@@ -154,7 +154,7 @@ async def test_at_most_200_users_a_call_and_all_at_once(orders: Orders, service:
         return problem(503) if len(users) == 200 else {"items": [an_order(1, userId=int(user)) for user in users]}
 
     service.every = answer
-    found = shown(await asyncio.wait_for(orders.of_users(caller, range(1, 202), limit=3), 5))
+    found = shown(await asyncio.wait_for(orders.of_users(caller, range(1, 202), limit=3), 30))
     assert found == dict.fromkeys(range(1, 201), (Busy, True)) | {201: [1]}
     assert sorted(len(request.url.params["userIds"].split(",")) for request in service.requests) == [1, 200]
 

@@ -182,7 +182,7 @@ async def test_chunks_go_out_at_once(users: Users, service: Service, caller: Cal
         return all_there(request)
 
     service.every = answer_when_all_are_out
-    found = await asyncio.wait_for(users.get_many(caller, range(1, 500)), 5)
+    found = await asyncio.wait_for(users.get_many(caller, range(1, 500)), 30)
     assert len(found) == 499
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -23,7 +24,7 @@ def environment_of(services: Tapped) -> dict[str, str]:
 def ask(url: str, query: str, results: list[httpx.Response | Exception]) -> None:
     """One request, whose answer or failure is put into `results`."""
     try:
-        results.append(httpx.post(f"{url}/web/graphql", json={"query": query}, timeout=10, trust_env=False))
+        results.append(httpx.post(f"{url}/web/graphql", json={"query": query}, timeout=30, trust_env=False))
     except httpx.TransportError as error:
         results.append(error)
 
@@ -52,10 +53,10 @@ def test_dev_runs_the_whole_thing(tmp_path: Path) -> None:
 def test_serve_names_all_that_is_missing(tmp_path: Path) -> None:
     """Without services or a secret it doesn't start, and says which."""
     with bff(tmp_path, "serve") as serve:
-        assert serve.process.wait(20) == 2
+        assert serve.process.wait(60) == 2
         assert "JWT_SECRET" in serve.output()
     with bff(tmp_path, "serve", environment={"JWT_SECRET": SECRET, "USERS_SERVICE_URL": "http://127.0.0.1:1"}) as serve:
-        assert serve.process.wait(20) == 2
+        assert serve.process.wait(60) == 2
         assert "ORDERS_SERVICE_URL" in serve.output()
         assert "PRODUCTS_SERVICE_URL" in serve.output()
         assert "USERS_SERVICE_URL" not in serve.output()
@@ -67,7 +68,7 @@ def test_serve_names_all_that_is_missing(tmp_path: Path) -> None:
 def test_settings_that_don_t_fit_stop_the_start(tmp_path: Path, services: Tapped, unfit: dict[str, str]) -> None:
     """With the setting's name, and without any secret."""
     with bff(tmp_path, "serve", environment={**environment_of(services), **unfit}) as serve:
-        assert serve.process.wait(20) == 2
+        assert serve.process.wait(60) == 2
         assert next(iter(unfit)) in serve.output()
         assert SECRET not in serve.output()
         assert "Traceback" not in serve.output()
@@ -77,7 +78,7 @@ def test_a_port_in_use_is_said(tmp_path: Path, services: Tapped) -> None:
     """One line, and exit code 2."""
     port = services.ports["users"].url.rpartition(":")[2]
     with bff(tmp_path, "serve", "--host", "127.0.0.1", "--port", port, environment=environment_of(services)) as serve:
-        assert serve.process.wait(20) == 2
+        assert serve.process.wait(60) == 2
         assert f"can't listen on 127.0.0.1:{port}" in serve.output()
 
 
@@ -86,8 +87,14 @@ def test_sigterm_drains(tmp_path: Path, services: Tapped, workers: str) -> None:
     """What is in flight is finished; meanwhile `/ready` is 503; then it exits with 0."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    slow = {**environment_of(services), "BFF_SOURCES__PRODUCTS__TIMEOUT_S": "5", "BFF_DRAIN__DELAY_S": "1"}
-    services.ports["products"].custom = slowly
+    slow = {
+        **environment_of(services),
+        "BFF_SOURCES__PRODUCTS__TIMEOUT_S": "60",
+        "BFF_REQUEST__DEADLINE_S": "60",
+        "BFF_DRAIN__DELAY_S": "3",
+    }
+    may_answer = threading.Event()
+    services.ports["products"].custom = slowly(may_answer)
     with bff(tmp_path, "serve", "--host", "127.0.0.1", "--port", str(port), "--workers", workers, environment=slow) as serve:
         serve.wait_until_ready(url)
         finished: list[httpx.Response | Exception] = []
@@ -103,23 +110,28 @@ def test_sigterm_drains(tmp_path: Path, services: Tapped, workers: str) -> None:
                 answer = client.get(f"{url}/ready")
                 status = answer.status_code
         assert (status, answer.json()["status"]) == (503, "draining")
-        in_flight.join(10)
+        may_answer.set()
+        in_flight.join(30)
         (response,) = finished
         assert isinstance(response, httpx.Response)
         assert response.json() == {"data": {"product": {"name": "Product 1"}}}
-        assert serve.process.wait(20) == 0
+        assert serve.process.wait(60) == 0
         lines = [json.loads(line) for line in serve.output().splitlines()]
         assert {"draining", "request"} <= {line["message"] for line in lines}
 
 
-def slowly(_: bytes) -> bytes:
-    """Product 1, after a while."""
-    time.sleep(1.0)  # in the thread of the test's services: the gateway is another process
-    product = (
-        b'{"id":1,"sku":"SKU-00001","name":"Product 1","description":"d","price":8.7,"currency":"USD","stock":7,'
-        b'"category":"garden","imageUrl":"https://cdn.example.com/1.jpg","updatedAt":"2026-01-01T00:00:00Z"}'
-    )
-    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(product), product)
+def slowly(may_answer: threading.Event) -> Callable[[bytes], bytes]:
+    """A service that answers product 1 once it may."""
+
+    def answer(_: bytes) -> bytes:
+        may_answer.wait(30)  # in the thread of the test's services: the gateway is another process
+        product = (
+            b'{"id":1,"sku":"SKU-00001","name":"Product 1","description":"d","price":8.7,"currency":"USD","stock":7,'
+            b'"category":"garden","imageUrl":"https://cdn.example.com/1.jpg","updatedAt":"2026-01-01T00:00:00Z"}'
+        )
+        return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(product), product)
+
+    return answer
 
 
 def test_a_worker_that_dies_is_replaced(tmp_path: Path, services: Tapped) -> None:
@@ -133,7 +145,7 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path, services: Tapped) -> Non
         first, second = children.read_text().split()
         os.kill(int(first), signal.SIGKILL)
         serve.wait_for("worker replaced")
-        until = time.monotonic() + 10
+        until = time.monotonic() + 30
         while len(now := children.read_text().split()) < 2 and time.monotonic() < until:
             time.sleep(0.05)
         assert second in now
@@ -162,7 +174,7 @@ def test_instances_change_without_a_restart(tmp_path: Path, services: Tapped, wo
         ):
             file.write_text(text)
             serve.process.send_signal(signal.SIGHUP)
-            until = time.monotonic() + 10
+            until = time.monotonic() + 30
             while serve.output().count(line) < int(workers):
                 assert time.monotonic() < until, serve.output()
                 time.sleep(0.02)

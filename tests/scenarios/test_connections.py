@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -22,6 +23,29 @@ def refusal(received: bytes) -> tuple[int, str]:
     assert b"connection: close" in head
     assert b"no-store" in head
     return int(head.split()[1]), json.loads(body)["errors"][0]["extensions"]["code"]
+
+
+_MOST_DRIPS = 600
+"""Half a minute of them: no verdict, but the end of a test that fails."""
+
+
+def eventually(is_so: Callable[[], bool]) -> None:
+    """Wait until it is so."""
+    for _ in range(1500):
+        if is_so():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it never came about")
+
+
+def is_served(gateway: RunningGateway) -> bool:
+    """Whether a new connection is answered 200."""
+    with connected(gateway.url) as connection:
+        try:
+            connection.sendall(GOOD)
+            return connection.recv(4096).startswith(b"HTTP/1.1 200")
+        except ConnectionError:  # refused, and closed, before it was sent
+            return False
 
 
 @pytest.mark.parametrize(
@@ -52,12 +76,10 @@ def test_a_head_that_drips_is_not_waited_for(start_gateway: StartGateway) -> Non
             if first:
                 connection.sendall(first)
                 assert connection.recv(4096).startswith(b"HTTP/1.1 200")
-            began = time.monotonic()
             with pytest.raises((BrokenPipeError, ConnectionResetError)):  # noqa: PT012 - whichever send finds out
-                for _ in range(100):
+                for _ in range(_MOST_DRIPS):
                     connection.sendall(b"x")
                     time.sleep(0.05)
-            assert time.monotonic() - began < 3
 
 
 def test_a_body_that_nobody_waits_for_is_not_taken_for_ever(start_gateway: StartGateway) -> None:
@@ -67,7 +89,7 @@ def test_a_body_that_nobody_waits_for_is_not_taken_for_ever(start_gateway: Start
         connection.sendall(b"POST /web/graphql HTTP/1.1\r\nhost: x\r\nauthorization: x\r\ncontent-length: 1000\r\n\r\n")
         assert connection.recv(4096).startswith(b"HTTP/1.1 401")
         with pytest.raises((BrokenPipeError, ConnectionResetError)):  # noqa: PT012 - whichever send finds out
-            for _ in range(100):
+            for _ in range(_MOST_DRIPS):
                 connection.sendall(b"x")
                 time.sleep(0.05)
 
@@ -121,10 +143,7 @@ def test_there_is_an_end_of_connections(start_gateway: StartGateway) -> None:
             assert refusal(until_closed(fourth)) == (503, "SERVICE_UNAVAILABLE")
             third.sendall(GOOD)
             assert third.recv(4096).startswith(b"HTTP/1.1 200")
-        time.sleep(0.1)
-        with connected(gateway.url) as again:
-            again.sendall(GOOD)
-            assert again.recv(4096).startswith(b"HTTP/1.1 200")
+        eventually(lambda: is_served(gateway))
 
 
 def test_an_answer_that_nobody_reads_is_let_go(start_gateway: StartGateway) -> None:
@@ -140,10 +159,7 @@ def test_an_answer_that_nobody_reads_is_let_go(start_gateway: StartGateway) -> N
                 connection.sendall(request * 10)
                 time.sleep(0.01)
     assert gateway.ask("web", "{ __typename }") == {"data": {"__typename": "Query"}}
-    until = time.monotonic() + 5
-    while gateway.app.in_flight:
-        assert time.monotonic() < until, "something is still kept for it"
-        time.sleep(0.02)
+    eventually(lambda: not gateway.app.in_flight)  # nothing is kept for it any more
 
 
 def test_junk_behind_a_request_is_not_taken_for_its_answer(start_gateway: StartGateway, services: Tapped) -> None:
@@ -154,6 +170,6 @@ def test_junk_behind_a_request_is_not_taken_for_its_answer(start_gateway: StartG
     head = b"POST /web/graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
     with connected(gateway.url) as connection:
         connection.sendall(head % len(body) + body)
-        time.sleep(0.2)
+        eventually(lambda: services.ports["products"].requests > 0)
         connection.sendall(b"no HTTP\r\n\r\n")
         assert until_closed(connection) == b""

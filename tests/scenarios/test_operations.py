@@ -15,7 +15,7 @@ from tests.support.services import Tapped
 
 def access_lines(caplog: pytest.LogCaptureFixture, number: int) -> list[dict[str, object]]:
     """The access log's first lines, as they would be written. A line comes after its answer: they are waited for."""
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while True:
         records = [record for record in caplog.records if record.name == "bff.access"]
         if len(records) >= number or time.monotonic() > until:

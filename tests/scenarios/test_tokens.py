@@ -78,7 +78,7 @@ def issuer() -> Iterator[Issuer]:
 def gateway(start_gateway: StartGateway, issuer: Issuer) -> RunningGateway:
     """One that takes tokens by secret and by key set, of one issuer for one audience."""
     gateway = start_gateway(JWKS_URL=issuer.url, JWT_ISSUER=ISSUER, JWT_AUDIENCE=AUDIENCE)
-    until = time.monotonic() + 10
+    until = time.monotonic() + 30
     while not issuer.asked or asked(gateway, made("ed", ED, "EdDSA"), "{ __typename }")[0] == 503:
         assert time.monotonic() < until
         time.sleep(0.02)

@@ -145,7 +145,7 @@ async def test_a_batch_that_fails_reaches_each_key() -> None:
         raise LookupError(f"of {keys}")
 
     loader = Loader(opened(fail))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         results = await asyncio.gather(loader.load(1), loader.load(2), return_exceptions=True)
     assert [str(result) for result in results] == ["of [1, 2]"] * 2
 
@@ -153,7 +153,7 @@ async def test_a_batch_that_fails_reaches_each_key() -> None:
 async def test_a_batch_that_answers_nonsense_reaches_each_key() -> None:
     """So does an answer that is no mapping: a fault of ours, and no reason to wait for ever."""
     loader = Loader(opened(lambda _: None))  # type: ignore[arg-type, return-value]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         results = await asyncio.gather(loader.load(1), loader.load(2), return_exceptions=True)
     assert [type(result) for result in results] == [AttributeError] * 2
 
@@ -196,7 +196,7 @@ async def test_a_cancelled_batch_leaves_nobody_hanging() -> None:
     await turns()
     for task in tasks_beside_me():
         task.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         results = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(result) for result in results] == [asyncio.CancelledError] * 2
     batches.gate.set()

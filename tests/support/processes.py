@@ -14,7 +14,7 @@ import httpx
 
 from tests.support.gateways import SETTINGS
 
-_PATIENCE_S = 20
+_PATIENCE_S = 60
 _NOT_OURS = ("BFF_", "JWT_", "USERS_", "ORDERS_", "PRODUCTS_", "HOST", "PORT", "LOG_")
 
 

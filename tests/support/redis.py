@@ -25,7 +25,7 @@ class RunningRedis:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        for _ in range(500):
+        for _ in range(2000):
             if (
                 subprocess.run(["redis-cli", "-p", str(self.port), "ping"], capture_output=True, check=False).stdout
                 == b"PONG\n"

@@ -13,7 +13,7 @@ def connected(url: str, *, small: bool = False) -> Iterator[socket.socket]:
     with socket.socket() as connection:
         if small:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.settimeout(10)
+        connection.settimeout(30)
         connection.connect((address.hostname or "", address.port or 0))
         yield connection
 

@@ -125,10 +125,14 @@ async def test_signals_stay_with_the_process() -> None:
 
 async def test_latency_is_added_to_every_answer_but_health() -> None:
     """Reads, writes, refusals and unknown paths wait; health does not."""
+    async with (
+        running(DemoOptions(latency_s=3600), ports=ANY_PORTS) as urls,
+        httpx.AsyncClient(trust_env=False, timeout=30) as client,
+    ):
+        assert (await client.get(f"{urls['users']}/health")).status_code == 200
     options = DemoOptions(latency_s=0.08)
     async with running(options, ports=ANY_PORTS) as urls, httpx.AsyncClient(trust_env=False) as client:
         base = urls["users"]
-        await client.get(f"{base}/health")
 
         async def took_s(method: str, path: str) -> float:
             start_s = time.perf_counter()
@@ -138,19 +142,21 @@ async def test_latency_is_added_to_every_answer_but_health() -> None:
         calls = [("GET", "/users/1"), ("PATCH", "/users/1"), ("GET", "/users/x"), ("GET", "/nothing")]
         slow = await asyncio.gather(*(took_s(*call) for call in calls))
         assert min(slow) >= 0.079
-        assert min([await took_s("GET", "/health") for _ in range(3)]) < 0.079
 
 
 async def test_latency_holds_back_the_answer_and_not_the_work() -> None:
     """A client that gave up before the answer finds its write done: what idempotency keys are for."""
     data = DemoData()
     async with (
-        running(DemoOptions(latency_s=0.6), ports=ANY_PORTS, data=data) as urls,
-        httpx.AsyncClient(trust_env=False, timeout=httpx.Timeout(5, read=0.3)) as client,
+        running(DemoOptions(latency_s=1.5), ports=ANY_PORTS, data=data) as urls,
+        httpx.AsyncClient(trust_env=False, timeout=30) as client,
     ):
-        with pytest.raises(httpx.ReadTimeout):
-            await client.patch(f"{urls['users']}/users/1", json={"name": "Late"})
-        assert b'"Late"' in data.users.json([1])
+        asked = asyncio.create_task(client.patch(f"{urls['users']}/users/1", json={"name": "Late"}))
+        while b'"Late"' not in data.users.json([1]):
+            assert not asked.done()
+            await asyncio.sleep(0.001)
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
 
 
 async def test_no_store_takes_the_place_of_caching() -> None:

@@ -1,7 +1,6 @@
 """Limits: what screens need passes, what nobody needs is refused, and to find out costs next to nothing."""
 
 import inspect
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +14,7 @@ from bff.gate.limits import LimitOptions
 from bff.graphiql.examples import EXAMPLES, Example
 from bff.settings import load
 from schema.graph import variant_schemas
+from tests.support.work import counted
 
 SCHEMAS = variant_schemas()
 DEFAULTS = load({}).variants
@@ -51,11 +51,11 @@ def refused(variant: str, document: str, variables: Mapping[str, Any] | None = N
 
 
 @contextmanager
-def soon(seconds: float = 2.0) -> Iterator[None]:
-    """What is inside takes no time to speak of: generous, as machines differ; an attack would take minutes."""
-    began = time.perf_counter()
-    yield
-    assert time.perf_counter() - began < seconds
+def soon(calls: int = 3_000_000) -> Iterator[None]:
+    """What is inside takes little work, in function calls: generous, as an attack would take thousands of times as many."""
+    with counted() as work:
+        yield
+    assert work.calls < calls
 
 
 def test_a_refusal_is_a_well_formed_answer() -> None:

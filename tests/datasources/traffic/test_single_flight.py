@@ -75,7 +75,7 @@ def start(flight: SingleFlight, below: Below, *calls: Call) -> list[asyncio.Task
 
 async def values(tasks: list[asyncio.Task[Reply]]) -> list[Any]:
     """What came of them: a value each, or the error."""
-    outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+    outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 30)
     return [each.value if isinstance(each, Reply) else each for each in outcomes]
 
 

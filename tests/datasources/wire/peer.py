@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 Act = Callable[[asyncio.StreamWriter], Awaitable[None]]
-PATIENCE_S = 10
+PATIENCE_S = 30
 
 
 class Peer:
@@ -95,6 +95,12 @@ async def listening(context: ssl.SSLContext | None = None) -> AsyncIterator[Peer
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def moments() -> None:
+    """Some turns of the event loop, each of which looks at the sockets: what was sent on this machine is read by then."""
+    for _ in range(5):
+        await asyncio.sleep(0.005)
+
+
 def response(body: bytes = b"{}", *headers: str, status: str = "200 OK", length: int | None = None) -> bytes:
     """An answer, as it goes over the wire; its length is declared, truly or not."""
     declared = f"content-length: {len(body) if length is None else length}"
@@ -109,7 +115,7 @@ def say(what: bytes, then: Callable[[asyncio.StreamWriter], None] | None = None)
         await writer.drain()
         if then is not None:
             if what:
-                await asyncio.sleep(0.02)  # so that they arrive, and before the end of the connection does
+                await moments()  # so that they arrive, and before the end of the connection does
             then(writer)
 
     return act

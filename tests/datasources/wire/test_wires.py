@@ -32,7 +32,19 @@ from datasources.wire import (
 from datasources.wire.asyncio_wire import AsyncioWire
 from datasources.wire.choice import wire_for
 from datasources.wire.httpx_wire import HttpxWire
-from tests.datasources.wire.peer import PATIENCE_S, Act, Flood, Peer, close, listening, reset, response, say, wait_for_ever
+from tests.datasources.wire.peer import (
+    PATIENCE_S,
+    Act,
+    Flood,
+    Peer,
+    close,
+    listening,
+    moments,
+    reset,
+    response,
+    say,
+    wait_for_ever,
+)
 
 MIB = 1024 * 1024
 HEADERS = (("Accept", "application/json"), ("X-Request-ID", "request-1"))
@@ -498,18 +510,22 @@ async def test_an_unasked_answer_is_nobodys(
     if make_wire is HttpxWire and not late:
         request.applymarker(pytest.mark.xfail(reason="httpcore hands it to the next request", strict=True))
 
+    both_said = asyncio.Event()
+
     async def twice(writer: asyncio.StreamWriter) -> None:
         first, second = response(b"mine"), response(b"another's")
         await say(first if late else first + second)(writer)
         if late:
-            await asyncio.sleep(0.02)
+            await moments()
             await say(second)(writer)
+        both_said.set()
 
     wire = make_wire(WireOptions(max_connections=1))
     peer.acts = [twice, say(response(b"fine"))]
     try:
         assert (await send(wire, peer.url)).body == b"mine"
-        await asyncio.sleep(0.05)
+        await asyncio.wait_for(both_said.wait(), PATIENCE_S)
+        await moments()
         assert (await send(wire, peer.url)).body == b"fine"
     finally:
         await wire.aclose()
