@@ -18,8 +18,8 @@ from bff import pipeline
 from bff.background import Background
 from bff.endpoint import Endpoint
 from bff.engine.plans import Plans
-from bff.gate.answers import KeptAnswers
-from bff.gate.auth import SHORTEST_SAFE_SECRET, Authenticator, Issuer
+from bff.gate.answers import DropOnWrite, KeptAnswers
+from bff.gate.auth import SHORTEST_SAFE_SECRET, Authenticator, Confinement, Issuer
 from bff.gate.consumers import Consumer, Consumers
 from bff.gate.documents import Documents
 from bff.gate.jwks import KeySet
@@ -89,9 +89,11 @@ def create(settings: Settings, mode: Mode = "serve", load_again: Callable[[], Se
     metrics = Metrics(SOURCES)
     background = Background(metrics.background_death)
     keyed = _authenticator(settings)
-    sourced = _sources(settings, to_all([metrics.on_event, log_event]))
     shared = _shared(settings, metrics)
     endpoints = _endpoints(settings, mode, shared)
+    kept = [endpoint.answers for endpoint in endpoints.values() if endpoint.answers is not None]
+    listeners: list[Listener] = [metrics.on_event, log_event, *([DropOnWrite(kept)] if kept else [])]
+    sourced = _sources(settings, to_all(listeners))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -105,7 +107,12 @@ def create(settings: Settings, mode: Mode = "serve", load_again: Callable[[], Se
         if shared is not None:
             await shared.aclose()
 
-    reload = Reload(settings, load_again, sourced.stacks)
+    read_again = Reload(settings, load_again, sourced.stacks)
+
+    def reload() -> Reloaded:
+        keyed.refresh()
+        return read_again()
+
     services = pipeline.Services(
         keyed.authenticator,
         _consumers(settings),
@@ -180,6 +187,11 @@ class _Keyed:
     sets: Sequence[tuple[str, KeySet]]
     wires: Sequence[Wire]
 
+    def refresh(self) -> None:
+        """Fetch all key sets now."""
+        for each in self.sets:
+            each.refresh()
+
     @asynccontextmanager
     async def running(self, background: Background) -> AsyncIterator[None]:
         """While the context is open, key sets are kept up to date."""
@@ -194,7 +206,14 @@ def _authenticator(settings: Settings) -> _Keyed:
     sets: list[tuple[str, KeySet]] = []
     wires: list[Wire] = []
 
-    def issuer(name: str, secret: SecretStr | None, url: str | None, issuer: str | None, audience: str | None) -> Issuer:
+    def issuer(
+        name: str,
+        secret: SecretStr | None,
+        url: str | None,
+        issuer: str | None,
+        audience: str | None,
+        confinement: Confinement | None = None,
+    ) -> Issuer:
         keys = None
         if url is not None:
             wires.append(wire_for(WireOptions(max_connections=2, connect_timeout_s=3.0)))
@@ -203,10 +222,11 @@ def _authenticator(settings: Settings) -> _Keyed:
         text = None if secret is None else secret.get_secret_value()
         if text is not None and len(text.encode()) < SHORTEST_SAFE_SECRET:
             _log.warning("JWT_SECRET is short", extra={"fields": {"issuer": name, "bytes_wanted": SHORTEST_SAFE_SECRET}})
-        return Issuer(text, keys, issuer, audience)
+        return Issuer(text, keys, issuer, audience, confinement)
 
     issuers = [
-        issuer(name, each.secret, each.jwks_url, each.issuer, each.audience) for name, each in settings.auth.issuers.items()
+        issuer(name, each.secret, each.jwks_url, each.issuer, each.audience, each.confinement())
+        for name, each in settings.auth.issuers.items()
     ]
     if settings.jwt_secret is not None or settings.jwks_url is not None:
         own = (settings.jwt_secret, settings.jwks_url, settings.jwt_issuer, settings.jwt_audience)
@@ -230,7 +250,7 @@ def _shared(settings: Settings, metrics: Metrics) -> "Shared | None":
     from bff.gate.shared import Shared  # noqa: PLC0415 - the client takes 10 MiB, and is loaded only where there is Redis
 
     try:
-        return Shared(settings.redis_url.get_secret_value(), metrics.shared_state)
+        return Shared(settings.redis_url.get_secret_value(), metrics.shared_state, wait_s=settings.redis.wait_s)
     except ValueError:  # whose message may repeat a password
         raise SettingsError("redis_url (REDIS_URL): expected redis://, rediss:// or unix://") from None
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bff.endpoint import Endpoint
     from bff.engine.operation import Operation
     from bff.gate.auth import SignedIn
+    from bff.gate.away import Patience
     from bff.gate.consumers import Consumer
     from bff.gate.rate import Ledger
     from bff.http import GraphQLRequest, MediaType
@@ -68,6 +69,7 @@ class Exchange:
         called: the trusted operation that the path names, None where it names none.
         address: the client's, as far as the proxies in front are trusted to know it.
         consumer: the program that sent an API key.
+        patience: how long it has waited for what gateways share; the requests of a batch have one between them.
         ledger: what the request is charged.
         batch: the requests that came as one, in place of `request`.
         is_part: whether this is one of those.
@@ -87,6 +89,7 @@ class Exchange:
     media: "MediaType | None" = None
     signed_in: "SignedIn | None" = None
     consumer: "Consumer | None" = None
+    patience: "Patience | None" = None
     ledger: "Ledger | None" = None
     request: "GraphQLRequest | None" = None
     batch: "Sequence[GraphQLRequest] | None" = None

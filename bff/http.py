@@ -4,7 +4,7 @@ After the GraphQL-over-HTTP specification: both media types, POST and GET; 405, 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import blake2b
@@ -201,8 +201,32 @@ def _decode_parameter(parameters: dict[str, str], name: str) -> dict[str, Any] |
 
 
 def encode(payload: Any) -> bytes:
-    """An answer as UTF-8 JSON."""
-    return orjson.dumps(payload)
+    """An answer as UTF-8 JSON, whatever a client or a service has put into it.
+
+    Integers beyond 64 bits, which orjson refuses, stay what they are; a half of a surrogate pair, which is no character, is
+    replaced by U+FFFD.
+    """
+    try:
+        return orjson.dumps(payload)
+    except TypeError:
+        return orjson.dumps(_encodable(payload))
+
+
+def _encodable(value: Any) -> Any:
+    """The value with what orjson refuses in a form that it takes."""
+    if isinstance(value, dict):
+        return {_encodable(name): _encodable(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encodable(each) for each in value]
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if type(value) is int and not _LEAST_INTEGER <= value <= _LARGEST_INTEGER:
+        return orjson.Fragment(str(value))
+    return value
+
+
+_LEAST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**64 - 1
+"""Those that orjson takes."""
 
 
 _CONTENT_TYPE = {media: (b"content-type", media.value.encode() + b"; charset=utf-8") for media in MediaType}
@@ -213,9 +237,15 @@ _ALWAYS = (
 NO_STORE = b"no-store"
 
 
-def canonical(variables: dict[str, Any] | None) -> bytes:
-    """Variables as bytes that are equal where they are."""
-    return orjson.dumps(variables or {}, option=orjson.OPT_SORT_KEYS)
+def canonical(variables: Mapping[str, Any] | None) -> bytes:
+    """Variables as bytes that are equal where they are. Raises `ValueError` where they have no such form.
+
+    That is so with integers beyond 64 bits and with halves of surrogate pairs, which orjson refuses.
+    """
+    try:
+        return orjson.dumps(variables or {}, option=orjson.OPT_SORT_KEYS)
+    except TypeError as error:
+        raise ValueError("no canonical form") from error
 
 
 def joined(bodies: Sequence[bytes]) -> bytes:

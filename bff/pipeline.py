@@ -21,18 +21,18 @@ from bff.errors import (
     DocumentError,
     Draining,
     GatewayError,
-    InvalidApiKey,
-    InvalidToken,
     RoleNeeded,
     TokenNeeded,
     VariantNotAllowed,
 )
 from bff.exchange import Exchange, Response
+from bff.gate.answers import answer_key
 from bff.gate.auth import Authenticator
+from bff.gate.away import Patience
 from bff.gate.consumers import HEADER as API_KEY
 from bff.gate.consumers import Consumers, granted
 from bff.gate.limits import check_variables
-from bff.gate.rate import Counts, Ledger, Subject
+from bff.gate.rate import Counts, Ledger, Subject, counted_name
 from bff.hangup import UntilGone
 from bff.http import GraphQLRequest, MediaType
 from bff.observe.metrics import Metrics
@@ -92,32 +92,41 @@ def take_form(exchange: Exchange, methods: bytes) -> Response | None:
 
 
 async def authenticate(exchange: Exchange, services: Services) -> Response | None:
-    """Who asks, and whether this variant is for them: before a byte of the body is read."""
+    """Who asks, and whether this variant is for them: before a byte of the body is read. A refusal is charged too."""
     try:
-        exchange.signed_in = await services.authenticator.authenticate(exchange.headers.get(b"authorization", []))
-        exchange.consumer = services.consumers.identify(exchange.headers.get(API_KEY, []))
-    except (InvalidToken, InvalidApiKey):
-        if services.counts is not None:
-            # Whoever tries out tokens is counted too.
-            by_address = [Subject("address", exchange.address, exchange.endpoint.rate)]
-            exchange.ledger = Ledger(services.counts, exchange.endpoint.variant.name, by_address)
-            await exchange.ledger.charge_requests()
+        await _identify(exchange, services)
+    except GatewayError as error:
+        if error.status in _CHARGED_REFUSALS:
+            await charge(exchange, services)
         raise
-    if exchange.consumer is not None and exchange.endpoint.variant.name not in exchange.consumer.variants:
-        raise VariantNotAllowed
-    role = exchange.endpoint.variant.role
-    if role is not None:
-        if exchange.signed_in is None:
-            raise TokenNeeded
-        if role not in exchange.signed_in.viewer.roles:
-            raise RoleNeeded
     return None
+
+
+async def _identify(exchange: Exchange, services: Services) -> None:
+    """Raises `InvalidToken`, `InvalidApiKey`, `KeysUnavailable`, `VariantNotAllowed`, `TokenNeeded`, `RoleNeeded`."""
+    signed_in = await services.authenticator.authenticate(exchange.headers.get(b"authorization", []))
+    exchange.consumer = services.consumers.identify(exchange.headers.get(API_KEY, []))
+    exchange.signed_in = signed_in  # only now: a refused request is nobody's
+    variant = exchange.endpoint.variant
+    if exchange.consumer is not None and variant.name not in exchange.consumer.variants:
+        raise VariantNotAllowed
+    if signed_in is not None and not signed_in.may_use(variant.name):
+        raise RoleNeeded
+    if variant.role is not None:
+        if signed_in is None:
+            raise TokenNeeded
+        if variant.role not in signed_in.viewer.roles:
+            raise RoleNeeded
+
+
+_CHARGED_REFUSALS = frozenset({401, 403})
 
 
 async def charge(exchange: Exchange, services: Services) -> Response | None:
     """A request is taken from the counts of whoever asks."""
     if services.counts is not None:
-        exchange.ledger = Ledger(services.counts, exchange.endpoint.variant.name, _subjects(exchange))
+        patience = exchange.patience = Patience(exchange.deadline)
+        exchange.ledger = Ledger(services.counts, exchange.endpoint.variant.name, _subjects(exchange), patience)
         await exchange.ledger.charge_requests()
     return None
 
@@ -129,8 +138,14 @@ def _subjects(exchange: Exchange) -> list[Subject]:
     if consumer is not None and (consumer.rate is not None or exchange.signed_in is None):
         subjects.append(Subject("consumer", consumer.name, consumer.rate or options))
     if exchange.signed_in is not None:
-        subjects.append(Subject("user", exchange.signed_in.viewer.sub, options))
+        subjects.append(Subject("user", counted_name(exchange.signed_in.viewer.sub), options))
     return subjects or [Subject("address", exchange.address, options)]
+
+
+def _registrant(exchange: Exchange) -> tuple[str, str]:
+    """By whose bounds a document is registered: the most precise name that there is."""
+    subject = _subjects(exchange)[-1]
+    return subject.kind, subject.name
 
 
 async def decode(exchange: Exchange, _: Services) -> Response | None:
@@ -167,11 +182,13 @@ async def prepare(exchange: Exchange, services: Services) -> Response | None:
     """The operation that is meant: known, or parsed, measured and validated now."""
     endpoint, request = exchange.endpoint, _decoded(exchange)
     check_variables(request.variables, endpoint.limits)
-    text, digest = await endpoint.documents.text(request.query, request.document_id, request.extensions)
+    if exchange.patience is None:
+        exchange.patience = Patience(exchange.deadline)
+    text, digest = await endpoint.documents.text(request.query, request.document_id, request.extensions, exchange.patience)
     prepared, known = endpoint.plans.get(text)
     services.metrics.document(endpoint.variant.name, known=known)
     if digest is not None:
-        await endpoint.documents.register(digest, text)
+        await endpoint.documents.register(digest, text, _registrant(exchange))
     operation = exchange.operation = prepared.operation(request.operation_name)
     if exchange.scope["method"] in READS and operation.kind is not OperationType.QUERY:
         raise BadRequest("A GET is only ever a query.", status=405, headers=((b"allow", b"POST"),))
@@ -187,7 +204,9 @@ async def recall(exchange: Exchange, services: Services) -> Response | None:
     anonymous = exchange.signed_in is None and exchange.consumer is None
     if answers is None or not anonymous or operation.kind is not OperationType.QUERY:
         return None
-    exchange.answer_key = (operation, http.canonical(_decoded(exchange).variables))
+    exchange.answer_key = answer_key(operation, _decoded(exchange).variables)
+    if exchange.answer_key is None:
+        return None
     exchange.answer_generation = answers.generation
     found = answers.get(exchange.answer_key)
     services.metrics.answer(exchange.endpoint.variant.name, kept=found is not None)
@@ -207,8 +226,6 @@ async def charge_cost(exchange: Exchange, _: Services) -> Response | None:
 async def execute(exchange: Exchange, services: Services) -> Response | None:
     """Run it, with loaders and a context that are this request's alone."""
     signed_in, operation = exchange.signed_in, _prepared(exchange)
-    if operation.kind is OperationType.MUTATION:
-        services.controls.drop_answers()
     caller = Caller(
         exchange.request_id,
         exchange.traceparent,
@@ -236,8 +253,6 @@ async def execute(exchange: Exchange, services: Services) -> Response | None:
                 answer = await answer
     finally:
         context.loaders.close()
-        if operation.kind is OperationType.MUTATION:
-            services.controls.drop_answers()
     services.metrics.operation(exchange.endpoint.variant.name, answer.by)
     if exchange.ledger is not None and exchange.ledger.counts_cost:
         await exchange.ledger.correct_cost(_difference(exchange, answer))
@@ -269,6 +284,14 @@ OPERATION: Sequence[Step] = (
     execute,
 )
 """Each operation in it."""
+
+
+def replaced(steps: Sequence[Step], others: Mapping[Step, Step]) -> tuple[Step, ...]:
+    """The same list with other steps in some places. Raises `ValueError` where a step that is to go isn't in it."""
+    if missing := [step for step in others if step not in steps]:
+        raise ValueError(f"Expected steps of the list, got {', '.join(step.__name__ for step in missing)}.")
+    return tuple(others.get(step, step) for step in steps)
+
 
 READS = frozenset({"GET", "HEAD"})
 _TAKEN = frozenset({"GET", "HEAD", "POST"})

@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from bff.connection import ConnectionOptions
 from bff.gate.answers import AnswerCacheOptions
-from bff.gate.auth import ClaimOptions
+from bff.gate.auth import ClaimOptions, Confinement
 from bff.gate.consumers import is_digest
 from bff.gate.documents import Mode as DocumentsMode
 from bff.gate.limits import LimitOptions
@@ -264,12 +264,41 @@ class RateSwitch(_Options):
 
 
 class IssuerSettings(_Options):
-    """A further issuer of tokens, known by the `iss` that they bear."""
+    """A further issuer of tokens, known by the `iss` that they bear.
+
+    With any of `variants` to `subject_namespace` it is confined: it may claim the roles and scopes named, and no others.
+    """
 
     issuer: str = Field(min_length=1)
     audience: str | None = None
     secret: SecretStr | None = Field(default=None, min_length=1)
     jwks_url: HttpUrl | None = None
+    variants: Annotated[tuple[VariantName, ...], BeforeValidator(_list), Field(min_length=1)] | None = None
+    roles: Annotated[tuple[str, ...], BeforeValidator(_list)] | None = None
+    scopes: Annotated[tuple[str, ...], BeforeValidator(_list)] | None = None
+    subject_prefix: str | None = Field(default=None, min_length=1, max_length=128)
+    subject_namespace: str | None = Field(default=None, min_length=1, max_length=128)
+
+    def confinement(self) -> Confinement | None:
+        """What its tokens may say; None where nothing of that is set."""
+        if not self.model_fields_set & _CONFINES:
+            return None
+        return Confinement(
+            None if self.variants is None else frozenset(self.variants),
+            frozenset(self.roles or ()),
+            frozenset(self.scopes or ()),
+            self.subject_prefix or "",
+            self.subject_namespace or "",
+        )
+
+
+_CONFINES = frozenset({"variants", "roles", "scopes", "subject_prefix", "subject_namespace"})
+
+
+class RedisSettings(_Options):
+    """What gateways share in Redis. `wait_s`: how long one request may wait for it, over all that it asks."""
+
+    wait_s: float = Field(default=0.25, gt=0, le=10)
 
 
 class AuthSettings(_Options):
@@ -320,6 +349,7 @@ class Settings(BaseSettings):
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
     redis_url: SecretStr | None = None
+    redis: RedisSettings = RedisSettings()
     connections: ConnectionOptions = ConnectionOptions()
     sources: SourcesSettings = SourcesSettings()
     request: RequestSettings = RequestSettings()

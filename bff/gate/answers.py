@@ -1,20 +1,26 @@
 """Whole answers that are kept: those of anonymous queries that everybody may have, for as long as all that went into them.
 
-An answer is known by its operation, which is one variant's, and by its variables. A write through this gateway forgets all:
-which answers it touches, nobody knows without asking.
+An answer is known by its operation, which is one variant's, and by its variables. A write through this gateway that may
+have changed something forgets all: which answers it touches, nobody knows without asking.
 """
 
 import time
-from collections import OrderedDict
-from collections.abc import Hashable
+import weakref
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from hashlib import blake2b
+from typing import Annotated, Any
 
 from annotated_types import Ge, Le
 
+from bff import http
+from datasources.bounded import BoundedCache
 from datasources.caller import Clock
+from datasources.events import CallEnded, Event
 
 _OVERHEAD_BYTES = 500
+_UNSETTLED_S = 30.0
+"""Seconds after a write without an answer during which nothing is kept: it may still take effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +34,32 @@ class AnswerCacheOptions:
     max_bytes: Annotated[int, Ge(1024), Le(2**34)] = 16 * 1024 * 1024
 
 
+def answer_key(operation: Any, variables: Mapping[str, Any] | None) -> Hashable:
+    """By what an answer is known; None where it can't be kept, since its variables have no canonical form.
+
+    It weighs the same whatever was sent: it holds a digest of the variables, and doesn't keep the operation alive.
+    """
+    try:
+        canonical = http.canonical(variables)
+    except ValueError:
+        return None
+    return (weakref.ref(operation), blake2b(canonical, digest_size=32).digest())
+
+
 class KeptAnswers:
     """The answers of one variant."""
 
     def __init__(self, options: AnswerCacheOptions, clock: Clock = time.monotonic) -> None:
-        self._options = options
         self._clock = clock
-        self._kept: OrderedDict[Hashable, tuple[float, bytes]] = OrderedDict()
-        self._bytes = 0
+        self._kept: BoundedCache[Hashable, tuple[float, bytes]] = BoundedCache(
+            max_weight=options.max_bytes, max_entries=options.max_entries
+        )
+        self._settled_at = 0.0
         self.generation = 0
         """Goes up when all is forgotten: what was begun before must not be kept after."""
 
     def __repr__(self) -> str:
-        return f"<KeptAnswers: {len(self._kept)}, {self._bytes} bytes>"
+        return f"<KeptAnswers: {len(self._kept)}, {self._kept.weight} bytes>"
 
     def get(self, key: Hashable) -> tuple[bytes, float] | None:
         """The answer, and for how many seconds it may still be used."""
@@ -49,29 +68,38 @@ class KeptAnswers:
             return None
         left_s = found[0] - self._clock()
         if left_s <= 0:
-            self._drop(key)
+            self._kept.drop(key)
             return None
-        self._kept.move_to_end(key)
         return found[1], left_s
 
     def put(self, key: Hashable, body: bytes, left_s: float, generation: int) -> None:
         """Keep an answer that was begun in that generation."""
-        size = len(body) + _OVERHEAD_BYTES
-        if generation != self.generation or left_s <= 0 or size > self._options.max_bytes:
-            return
-        self._drop(key)
-        self._kept[key] = (self._clock() + left_s, body)
-        self._bytes += size
-        while len(self._kept) > self._options.max_entries or self._bytes > self._options.max_bytes:
-            self._drop(next(iter(self._kept)))
+        now = self._clock()
+        if generation == self.generation and left_s > 0 and now >= self._settled_at:
+            self._kept.put(key, (now + left_s, body), len(body) + _OVERHEAD_BYTES)
 
-    def clear(self) -> None:
-        """Forget everything."""
+    def clear(self, unsettled_s: float = 0.0) -> None:
+        """Forget everything, and keep nothing for so many seconds."""
         self._kept.clear()
-        self._bytes = 0
         self.generation += 1
+        self._settled_at = max(self._settled_at, self._clock() + unsettled_s)
 
-    def _drop(self, key: Hashable) -> None:
-        found = self._kept.pop(key, None)
-        if found is not None:
-            self._bytes -= len(found[1]) + _OVERHEAD_BYTES
+
+class DropOnWrite:
+    """A listener: forgets kept answers when a write went out, unless the service refused it.
+
+    It goes by the calls and not by the operation: a mutation that wrote nothing drops nothing, and a write that outlives its
+    request still does.
+    """
+
+    def __init__(self, kept: Iterable[KeptAnswers]) -> None:
+        self._kept = tuple(kept)
+
+    def __call__(self, event: Event) -> None:
+        """Something happened around a call."""
+        if type(event) is not CallEnded or event.method == "GET":
+            return
+        if event.status is not None and 400 <= event.status < 500:
+            return
+        for each in self._kept:
+            each.clear(_UNSETTLED_S if event.status is None else 0.0)

@@ -7,11 +7,11 @@ algorithm of its kind.
 
 import time
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from hashlib import sha256
+from sys import getsizeof
 from typing import Any
 
 import jwt
@@ -19,6 +19,7 @@ from jwt.warnings import InsecureKeyLengthWarning
 
 from bff.errors import InvalidToken
 from bff.gate.jwks import ALGORITHMS, KeySet
+from datasources.bounded import ENTRY_BYTES, BoundedCache
 from datasources.caller import Identity
 from schema.context import Viewer
 
@@ -28,18 +29,43 @@ SHORTEST_SAFE_SECRET = 32
 
 _BY_SECRET = "HS256"  # noqa: S105 - an algorithm
 _LONGEST_TOKEN = 8192
-_MOST_KNOWN = 10_000
+_MOST_KNOWN_BYTES = 32 * 1024 * 1024
+_VIEWER_BYTES = 700
+"""The objects of a known token beside its text, roles and scopes. An estimate."""
 _MOST_SCOPES = 100
 
 
 @dataclass(frozen=True, slots=True)
+class Confinement:
+    """What an issuer's tokens may say and where they may be used. Roles and scopes that aren't named are dropped.
+
+    Attributes:
+        variants: where its tokens may be used; None: in all.
+        roles: the roles that its tokens may claim.
+        scopes: the scopes that they may claim.
+        subject_prefix: what a `sub` must begin with; a token with another one is refused.
+        subject_namespace: what is put before each `sub`, so that it names nobody of another issuer.
+    """
+
+    variants: frozenset[str] | None = None
+    roles: frozenset[str] = frozenset()
+    scopes: frozenset[str] = frozenset()
+    subject_prefix: str = ""
+    subject_namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Issuer:
-    """Whose tokens are taken, and how they are checked. `issuer` and `audience` are looked at where they are set."""
+    """Whose tokens are taken, and how they are checked. `issuer` and `audience` are looked at where they are set.
+
+    `confinement` is None where the issuer may claim anything.
+    """
 
     secret: str | None = field(default=None, repr=False)
     keys: KeySet | None = None
     issuer: str | None = None
     audience: str | None = None
+    confinement: Confinement | None = None
 
     @property
     def required(self) -> list[str]:
@@ -66,10 +92,15 @@ class ClaimOptions:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A verified token's bearer, as the graph and as the services know them."""
+    """A verified token's bearer, as the graph and as the services know them. `variants`: where the token may be used."""
 
     viewer: Viewer
     identity: Identity
+    variants: frozenset[str] | None = None
+
+    def may_use(self, variant: str) -> bool:
+        """Whether its issuer may let anybody in there."""
+        return self.variants is None or variant in self.variants
 
 
 class Authenticator:
@@ -80,7 +111,7 @@ class Authenticator:
     ) -> None:
         self._clock = clock
         self._claims = claims or ClaimOptions()
-        self._known: OrderedDict[bytes, tuple[float, SignedIn]] = OrderedDict()
+        self._known: BoundedCache[bytes, tuple[float, SignedIn]] = BoundedCache(max_weight=_MOST_KNOWN_BYTES)
         self._named = {each.issuer: each for each in issuers if each.issuer is not None}
         self._default = next((each for each in issuers if each.issuer is None), None)
         self._jwt = jwt.PyJWT()
@@ -103,13 +134,10 @@ class Authenticator:
         digest = sha256(headers[0]).digest()
         known = self._known.get(digest)
         if known is not None and self._clock() < known[0]:
-            self._known.move_to_end(digest)
             return known[1]
-        self._known.pop(digest, None)
+        self._known.drop(digest)
         until, signed_in = await self._read(headers[0])
-        self._known[digest] = (until, signed_in)
-        if len(self._known) > _MOST_KNOWN:
-            self._known.popitem(last=False)
+        self._known.put(digest, (until, signed_in), _weight(signed_in))
         return signed_in
 
     async def _read(self, header: bytes) -> tuple[float, SignedIn]:
@@ -118,21 +146,25 @@ class Authenticator:
         token = token.strip()
         if scheme.lower() != "bearer" or not token or " " in token:
             raise InvalidToken("expected 'Bearer' and a token")
-        claims = await self._verify(token)
+        claims, issuer = await self._verify(token)
         sub = claims["sub"]
         if not isinstance(sub, str) or not sub:
             raise InvalidToken("sub is missing or no string")
         viewer = Viewer(sub, roles_of(claims, self._claims), scopes_of(claims, self._claims))
-        return int(claims["exp"]) + LEEWAY_S, SignedIn(viewer, Identity(sub, f"Bearer {token}"))
+        variants = None
+        if issuer.confinement is not None:
+            viewer, variants = confined(viewer, issuer.confinement), issuer.confinement.variants
+        return int(claims["exp"]) + LEEWAY_S, SignedIn(viewer, Identity(viewer.sub, f"Bearer {token}"), variants)
 
-    async def _verify(self, token: str) -> dict[str, Any]:
+    async def _verify(self, token: str) -> tuple[dict[str, Any], Issuer]:
+        """The claims, and whose they are."""
         if len(token) > _LONGEST_TOKEN or not token.isascii():
             raise InvalidToken("not a JSON web token")
         try:
             unverified = jwt.decode_complete(token, options={"verify_signature": False})
             issuer = self._issuer_of(unverified["payload"])
             key, algorithm = await self._key_of(issuer, unverified["header"])
-            return self._decode(token, issuer, key, algorithm)
+            return self._decode(token, issuer, key, algorithm), issuer
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise InvalidToken("its signature or form is wrong") from error
 
@@ -194,6 +226,22 @@ def _without_key_warning() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InsecureKeyLengthWarning)
         yield
+
+
+def confined(viewer: Viewer, to: Confinement) -> Viewer:
+    """The viewer with no more than the issuer may give. Raises `InvalidToken` where it may not speak for that subject."""
+    if not viewer.sub.startswith(to.subject_prefix):
+        raise InvalidToken("its issuer may not speak for its subject")
+    scopes = None if viewer.scopes is None else viewer.scopes & to.scopes
+    return Viewer(to.subject_namespace + viewer.sub, viewer.roles & to.roles, scopes)
+
+
+def _weight(signed_in: SignedIn) -> int:
+    """Of a known token, in bytes."""
+    viewer = signed_in.viewer
+    names = viewer.roles | (viewer.scopes or frozenset())
+    texts = (viewer.sub, signed_in.identity.authorization, *names)
+    return ENTRY_BYTES + _VIEWER_BYTES + 2 * getsizeof(names) + sum(map(getsizeof, texts))
 
 
 def roles_of(claims: Mapping[str, Any], options: ClaimOptions) -> frozenset[str]:

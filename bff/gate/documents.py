@@ -1,50 +1,97 @@
 """Which document is meant: the text that was sent, or one that is known by its hash or id.
 
-Automatic persisted queries (Apollo's protocol: `extensions.persistedQuery`) are registered by clients as they go, kept
-within bounds, and shared by gateways where there is Redis. Trusted documents (`documentId`) come from manifests and nowhere
-else.
+Automatic persisted queries (Apollo's protocol: `extensions.persistedQuery`) are registered by clients as they go, and shared
+by gateways where there is Redis. Since anybody may register, what is registered is bounded: in size, by whoever registers
+it, and in time until somebody asks for it by its hash. What is beyond a bound is run like any other document. Trusted
+documents (`documentId`) come from manifests and nowhere else.
 """
 
 import re
-from collections import OrderedDict
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from sys import getsizeof
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 from bff.errors import BadRequest, OperationNotAllowed, PersistedQueryNotFound, PersistedQueryNotSupported
-from bff.gate.away import Away
+from bff.gate.away import Away, Patience
 from bff.gate.manifests import SHA256, TrustedDocuments, hash_of
+from bff.gate.rate import Bucket, Charge, InMemory, Period, Quota
+from datasources.bounded import ENTRY_BYTES, BoundedCache
 
 if TYPE_CHECKING:
     from bff.gate.shared import Shared
 
 Mode = Literal["any", "trusted"]
 
-_MOST_DOCUMENTS = 1000
-_MOST_CHARACTERS = 8 * 1024 * 1024
-_KEPT_S = 30 * 86_400
+MOST_TEXT_BYTES = 16 * 1024
+"""A longer document is run, but not registered."""
+
+_MOST_BYTES = 8 * 1024 * 1024
+"""Of documents that were asked for by their hash, in memory; those that were not yet have a quarter of it."""
+_USED_S = 30 * 86_400
+_UNUSED_S = 600
+"""Seconds for which a registered document is kept before it is first asked for by its hash, and after."""
+_REGISTRATION_BYTES = 512
+"""What a registration is charged beside its text: a key and an entry in Redis and here."""
+_REGISTRATIONS = (
+    Bucket("registrations", 128 * 1024, 16 * 1024 / 60),
+    Quota("registrations-day", 2 * 1024 * 1024, Period.DAY),
+)
+"""Bytes that one user, consumer or address may register: at once and in a minute, and in a day."""
 _HASH = re.compile(r"[0-9a-f]{64}\Z")
 _LONGEST_ID = 512
 
 
-class Documents:
-    """The documents that a variant knows by name."""
+class _Registered(msgspec.Struct, gc=False):
+    """A registered document. `until` when it is forgotten, by the monotonic clock."""
 
-    def __init__(self, variant: str, mode: Mode, trusted: TrustedDocuments, shared: "Shared | None" = None) -> None:
+    text: str
+    until: float
+
+    @property
+    def weight(self) -> int:
+        """In bytes, with its entry and its digest."""
+        return getsizeof(self.text) + ENTRY_BYTES + 200
+
+
+class Documents:
+    """The documents that a variant knows by name.
+
+    Documents that nobody has asked for by hash are kept apart, so that registering many of them evicts none in use.
+    """
+
+    def __init__(
+        self,
+        variant: str,
+        mode: Mode,
+        trusted: TrustedDocuments,
+        shared: "Shared | None" = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._variant = variant
         self._mode = mode
         self._trusted = trusted
         self._shared = shared
-        self._registered: OrderedDict[str, str] = OrderedDict()
-        self._characters = 0
+        self._clock = clock
+        self._used: BoundedCache[str, _Registered] = BoundedCache(max_weight=_MOST_BYTES)
+        self._unused: BoundedCache[str, _Registered] = BoundedCache(max_weight=_MOST_BYTES // 4)
+        self._registrations = InMemory(clock)
 
     def __repr__(self) -> str:
-        return f"<Documents {self._variant}: {len(self._trusted)} trusted, {len(self._registered)} registered>"
+        return f"<Documents {self._variant}: {len(self._trusted)} trusted, {len(self._used) + len(self._unused)} registered>"
 
     async def text(
-        self, query: str | None, document_id: str | None, extensions: Mapping[str, Any] | None
+        self,
+        query: str | None,
+        document_id: str | None,
+        extensions: Mapping[str, Any] | None,
+        patience: Patience | None = None,
     ) -> tuple[str, str | None]:
         """The text that is meant, and the hash under which to register it once it has been found good.
 
+        `patience` bounds how long it may wait for what other gateways know.
         Raises `BadRequest`, `PersistedQueryNotFound`, `PersistedQueryNotSupported`, `OperationNotAllowed`.
         """
         if document_id is None and not (extensions and "persistedQuery" in extensions):
@@ -59,8 +106,8 @@ class Documents:
             if hash_of(query) != digest:
                 raise BadRequest("The persisted query's sha256Hash is not that of the query.")
             self._check(query)
-            return query, (digest if self._mode == "any" and digest not in self._registered else None)
-        found = self._trusted.get(digest) or await self._find(digest)
+            return query, (digest if self._mode == "any" and not self._is_registered(digest) else None)
+        found = self._trusted.get(digest) or await self._find(digest, patience or Patience())
         if found is None:
             raise OperationNotAllowed if self._mode == "trusted" else PersistedQueryNotFound
         return found, None
@@ -79,46 +126,69 @@ class Documents:
             raise BadRequest("The query is another than the one of its documentId.")
         return found
 
-    def _known(self, digest: str) -> str | None:
-        text = self._registered.get(digest)
-        if text is not None:
-            self._registered.move_to_end(digest)
-        return text
+    def _is_registered(self, digest: str) -> bool:
+        found = self._used.peek(digest) or self._unused.peek(digest)
+        return found is not None and self._clock() < found.until
 
-    async def _find(self, digest: str) -> str | None:
+    def _known(self, digest: str) -> str | None:
+        """The text that is asked for by its hash, if it is known in this process."""
+        found = self._used.get(digest)
+        if found is not None:
+            if self._clock() < found.until:
+                return found.text
+            self._used.drop(digest)
+        unused = self._unused.drop(digest)
+        if unused is None or self._clock() >= unused.until:
+            return None
+        self._keep_used(digest, unused.text)
+        return unused.text
+
+    async def _find(self, digest: str, patience: Patience) -> str | None:
         if self._mode == "trusted":
             return None
         text = self._known(digest)
         if text is not None or self._shared is None:
             return text
         try:
-            found = await self._shared.get("document", f"{self._variant}:{digest}")
+            found = await self._shared.get("document", f"{self._variant}:{digest}", patience)
         except Away:
             return None
         # Whoever else may write to Redis shall not choose what a hash stands for.
         came = None if found is None else found.decode("utf-8", "replace")
         if came is None or hash_of(came) != digest:
             return None
-        self._keep(digest, came)
+        self._keep_used(digest, came)
         return came
 
-    async def register(self, digest: str, text: str) -> None:
-        """Know a document by its hash from now on. Only one that has been found good, so that junk takes no room."""
-        self._keep(digest, text)
-        if self._shared is not None:
-            try:
-                await self._shared.put("document", f"{self._variant}:{digest}", text.encode(), for_s=_KEPT_S)
-            except (Away, UnicodeEncodeError):
-                return
+    def _keep_used(self, digest: str, text: str) -> None:
+        """A document was asked for by its hash: it is kept for long, here and in Redis."""
+        entry = _Registered(text, self._clock() + _USED_S)
+        self._used.put(digest, entry, entry.weight)
+        self._share(digest, text, _USED_S)
 
-    def _keep(self, digest: str, text: str) -> None:
-        if digest in self._registered:
+    async def register(self, digest: str, text: str, whose: tuple[str, str] = ("", "")) -> None:
+        """Know a document by its hash from now on, within the bounds of whoever registers it: `whose` is kind and name.
+
+        Only for a document that has been found good, so that junk takes no room. It waits for nothing.
+        """
+        size = len(text.encode("utf-8", "surrogatepass"))
+        if size > MOST_TEXT_BYTES:
             return
-        self._registered[digest] = text
-        self._characters += len(text)
-        while len(self._registered) > _MOST_DOCUMENTS or self._characters > _MOST_CHARACTERS:
-            _, oldest = self._registered.popitem(last=False)
-            self._characters -= len(oldest)
+        charges = [Charge((*whose, limit.name), limit, size + _REGISTRATION_BYTES) for limit in _REGISTRATIONS]
+        if any(count.retry_after_s > 0 for count in await self._registrations.take(charges)):
+            return
+        entry = _Registered(text, self._clock() + _UNUSED_S)
+        self._unused.put(digest, entry, entry.weight)
+        self._share(digest, text, _UNUSED_S)
+
+    def _share(self, digest: str, text: str, for_s: int) -> None:
+        if self._shared is None:
+            return
+        try:
+            encoded = text.encode()
+        except UnicodeEncodeError:  # half a character, which GraphQL takes in a string
+            return
+        self._shared.put_later("document", f"{self._variant}:{digest}", encoded, for_s=for_s)
 
 
 def _hash_in(extensions: Mapping[str, Any]) -> str:

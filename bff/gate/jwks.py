@@ -1,12 +1,13 @@
 """An issuer's key set (RFC 7517), fetched beside the requests and renewed while the gateway runs.
 
-Keys rotate without a restart: the set is fetched anew every now and then, and at once where a token names a key that is
-not in it, though not more often than `UNKNOWN_KEY_S`, however many such tokens come. While the issuer is away the last good
-set holds.
+Keys rotate without a restart: the set is fetched anew as often as its `Cache-Control` says, within bounds, and at once where
+a token names a key that is not in it, though not more often than `UNKNOWN_KEY_S`, however many such tokens come, or where an
+administrator asks for it. While the issuer is away the last good set holds.
 """
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,9 +18,15 @@ import msgspec
 
 from bff.errors import KeysUnavailable
 from datasources.caller import Clock
+from datasources.traffic.freshness import cache_control
 from datasources.wire import Wire, WireReply, WireRequest
 
-REFRESH_S = 300.0
+REFRESH_S = 60.0
+"""Seconds between fetches where the issuer doesn't say for how long its set is good."""
+LEAST_REFRESH_S = 10.0
+MOST_REFRESH_S = 300.0
+"""Bounds on what an issuer may say. For so long tokens of a withdrawn key may still be taken."""
+
 UNKNOWN_KEY_S = 10.0
 """So long it takes until the next unknown key id may make the set be fetched."""
 
@@ -31,9 +38,12 @@ _SHORTEST_RSA_BITS = 2048
 _FETCH_TIMEOUT_S = 5.0
 _FIRST_RETRY_S = 1.0
 _LONGEST_RETRY_S = 60.0
+_MOST_DOUBLINGS = 6
+"""Of the time between retries: after those it is the longest. Two to the power of a count of failures has no bound."""
 _MOST_BYTES = 1024 * 1024
 _MOST_KEYS = 100
 _HEADERS = (("Accept", "application/jwk-set+json, application/json"), ("Accept-Encoding", "identity"), ("User-Agent", "bff"))
+_SECONDS = re.compile(r"[0-9]{1,10}\Z")
 _log = logging.getLogger("bff.jwks")
 
 
@@ -80,6 +90,8 @@ class KeySet:
         self._keys: tuple[PublicKey, ...] | None = None
         self._fetched_at = -UNKNOWN_KEY_S
         self._failures = 0
+        self._refresh_s = REFRESH_S
+        self._due = asyncio.Event()
         self._fetching: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -106,11 +118,25 @@ class KeySet:
         return fitting[0] if fitting and (id is not None or len(fitting) == 1) else None
 
     async def run(self) -> None:
-        """Fetch at once and every now and then, sooner where it failed; until cancelled."""
+        """Fetch at once and again and again, sooner where it failed; until cancelled."""
         while True:
+            self._due.clear()  # first: what is asked for during a fetch needs another one
             await self._fetch_once()
-            failed = self._failures
-            await asyncio.sleep(min(_FIRST_RETRY_S * 2 ** (failed - 1), _LONGEST_RETRY_S) if failed else REFRESH_S)
+            try:
+                async with asyncio.timeout(self.delay_s()):
+                    await self._due.wait()
+            except TimeoutError:
+                pass
+
+    def delay_s(self) -> float:
+        """Seconds until the next fetch."""
+        if not self._failures:
+            return self._refresh_s
+        return min(_FIRST_RETRY_S * 2.0 ** min(self._failures - 1, _MOST_DOUBLINGS), _LONGEST_RETRY_S)
+
+    def refresh(self) -> None:
+        """Fetch the set now: an administrator says that it has changed."""
+        self._due.set()
 
     async def _fetch_once(self) -> None:
         """Fetch, or wait for whoever does. A request that is cancelled meanwhile doesn't end it for the others."""
@@ -124,6 +150,7 @@ class KeySet:
             async with asyncio.timeout(_FETCH_TIMEOUT_S):
                 reply = await self._wire.send(WireRequest("GET", self._url, _HEADERS), max_response_bytes=_MOST_BYTES)
             self._take(parse_keys(reply))
+            self._refresh_s = refresh_s(reply.headers)
         except Exception as error:  # noqa: BLE001 - whatever it is, the last good set holds, and the rounds go on
             self._failures += 1
             reason = str(error) if isinstance(error, _KeySetError) else type(error).__name__
@@ -141,6 +168,18 @@ class KeySet:
             _log.info("key set fetched", extra={"fields": {"issuer": self._name, "keys": len(keys)}})
         if any(after.get(name) != numbers for name, numbers in before.items()):
             self._on_withdrawn()
+
+
+def refresh_s(headers: Mapping[str, str]) -> float:
+    """Seconds for which a set is good by its `Cache-Control` and `Age` (RFC 9111, section 4.2), within our bounds."""
+    directives = cache_control(headers.get("cache-control", ""))
+    if "no-store" in directives or "no-cache" in directives:
+        return LEAST_REFRESH_S
+    stated, age = directives.get("max-age") or "", headers.get("age", "").strip()
+    if not _SECONDS.match(stated):
+        return REFRESH_S
+    left_s = int(stated) - (int(age) if _SECONDS.match(age) else 0)
+    return min(max(float(left_s), LEAST_REFRESH_S), MOST_REFRESH_S)
 
 
 def _numbers(key: PublicKey) -> bytes:

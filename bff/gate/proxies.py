@@ -7,6 +7,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 Network = IPv4Network | IPv6Network
 
 _MOST_HOPS = 20
+_LONGEST_KEPT = 45
+"""Characters of the longest address without a zone."""
 _ONE_SITE = 64
 """Bits of an IPv6 address that one customer has; the rest is theirs to choose, so all of it counts as one."""
 
@@ -43,9 +45,13 @@ class Proxies:
         return any((mapped or ip) in network for network in self._trusted)
 
 
-@lru_cache(maxsize=4096)
 def counted_as(address: str) -> str:
     """An IPv4 address itself; of an IPv6 one its site."""
+    # An address with a zone (RFC 4007) may be of any length, and is not kept.
+    return _usual(address) if len(address) <= _LONGEST_KEPT else _counted_as(address)
+
+
+def _counted_as(address: str) -> str:
     try:
         ip = ip_address(address)
     except ValueError:
@@ -54,6 +60,9 @@ def counted_as(address: str) -> str:
     if mapped is not None:
         return str(mapped)
     return str(ip) if ip.version == 4 else str(ip_network(f"{address.partition('%')[0]}/{_ONE_SITE}", strict=False))
+
+
+_usual = lru_cache(maxsize=4096)(_counted_as)
 
 
 def _bare(text: str) -> str | None:

@@ -5,23 +5,31 @@ address's. Counts are kept for each variant apart. All that a request is charged
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from functools import lru_cache
-from math import ceil
+from hashlib import blake2b
+from itertools import islice
+from math import ceil, inf
 from typing import Annotated, Protocol
 
 import msgspec
 from annotated_types import Ge, Le
 
 from bff.errors import Headers, RateLimited
+from bff.gate.away import Patience
+from datasources.bounded import ENTRY_BYTES, BoundedCache
 
 _MOST = 1_000_000_000
 _MOST_COUNTS = 100_000
-"""So many counts are kept in memory; the one that has rested longest goes first, and is full again then."""
+_MOST_BYTES = 64 * 1024 * 1024
+_COUNT_BYTES = 300
+"""A count's key and level, besides the name in the key. An estimate."""
+_CANDIDATES = 8
+"""Counts that are compared when one has to be evicted."""
+_LONGEST_NAME = 128
 _DAY_S = 86_400
 _HAIR = 1e-9
 """So little of rounding shall not refuse what has just come back."""
@@ -121,73 +129,109 @@ class Count(msgspec.Struct, frozen=True, gc=False):
 class Counts(Protocol):
     """Where counts are kept."""
 
-    async def take(self, charges: Sequence[Charge]) -> Sequence[Count]:
-        """Take all, or where one doesn't suffice none."""
+    async def take(self, charges: Sequence[Charge], patience: Patience | None = None) -> Sequence[Count]:
+        """Take all, or where one doesn't suffice none. `patience` bounds how long it may wait for other machines."""
         ...
 
     async def settle(self, charges: Sequence[Charge]) -> None:
-        """Take, or give back where amounts are below zero, whatever is left."""
+        """Take, or give back where amounts are below zero, whatever is left. It waits for no other machine."""
         ...
 
 
-class InMemory:
-    """Counts of this process alone."""
+class _Level(msgspec.Struct, gc=False):
+    """A count. `at` is for a bucket when `left` was true, by the monotonic clock; for a quota the end of its period."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    left: float
+    at: float
+    limit: Bucket | Quota
+
+
+class InMemory:
+    """Counts of this process alone.
+
+    Buckets go by a clock that is never set; only quotas, which follow the calendar, by the wall clock. Evicting a count
+    resets it, so nobody may evict a used count by making many new ones: of the oldest counts the fullest is evicted.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._levels: OrderedDict[tuple[str, ...], tuple[float, float]] = OrderedDict()
-        """By key: of a bucket the tokens left, and when; of a quota what was used, and when its period ends."""
+        self._wall = wall
+        self._levels: BoundedCache[tuple[str, ...], _Level] = BoundedCache(max_weight=_MOST_BYTES, max_entries=_MOST_COUNTS)
 
     def __repr__(self) -> str:
         return f"<InMemory: {len(self._levels)} counts>"
 
-    async def take(self, charges: Sequence[Charge]) -> Sequence[Count]:
+    async def take(self, charges: Sequence[Charge], _: Patience | None = None) -> Sequence[Count]:
         """See `Counts`."""
-        now = self._clock()
-        if len(charges) == 1 and (count := self._taken(charges[0], now)) is not None:
-            return (count,)
-        found = [self._level(charge, now) for charge in charges]
-        waits = [_wait(charge, left, now) for charge, left in zip(charges, found, strict=True)]
+        if len(charges) == 1:
+            return (self._take_one(charges[0]),)
+        moments = [self._now(charge.limit) for charge in charges]
+        found = [self._level(charge, now) for charge, now in zip(charges, moments, strict=True)]
+        waits = [_wait(charge, left, now) for charge, left, now in zip(charges, found, moments, strict=True)]
         granted = not any(waits)
         counts = []
-        for charge, left, wait in zip(charges, found, waits, strict=True):
+        for charge, left, wait, now in zip(charges, found, waits, moments, strict=True):
             rest = left - charge.amount if granted else left
-            if granted:
-                self._put(charge, rest, now)
+            self._put(charge, rest, now)
             counts.append(Count(max(rest, 0.0), _reset(charge.limit, rest, now), wait))
         return counts
 
-    def _taken(self, charge: Charge, now: float) -> Count | None:
-        """One count that suffices, as it is with nearly every request; None where it doesn't."""
+    def _take_one(self, charge: Charge) -> Count:
+        """A single charge, as nearly every request has it."""
+        now = self._now(charge.limit)
         left = self._level(charge, now)
-        if left + _HAIR < charge.amount:
-            return None
-        rest = left - charge.amount
+        wait = 0.0 if left + _HAIR >= charge.amount else _wait(charge, left, now)
+        rest = left if wait else left - charge.amount
         self._put(charge, rest, now)
-        return Count(max(rest, 0.0), _reset(charge.limit, rest, now))
+        return Count(max(rest, 0.0), _reset(charge.limit, rest, now), wait)
 
     async def settle(self, charges: Sequence[Charge]) -> None:
         """See `Counts`."""
-        now = self._clock()
         for charge in charges:
+            now = self._now(charge.limit)
             self._put(charge, min(self._level(charge, now) - charge.amount, charge.limit.quota), now)
+
+    def _now(self, limit: Bucket | Quota) -> float:
+        return self._clock() if type(limit) is Bucket else self._wall()
 
     def _level(self, charge: Charge, now: float) -> float:
         """What is left of a count."""
-        limit, known = charge.limit, self._levels.get(charge.key)
-        if known is None:
-            return limit.quota
-        value, at = known
-        if isinstance(limit, Bucket):
-            return min(limit.quota, value + max(now - at, 0.0) * limit.per_s)
-        return value if now < at else limit.quota
+        level = self._levels.get(charge.key)
+        return charge.limit.quota if level is None else _left(level, charge.limit, now)
 
     def _put(self, charge: Charge, left: float, now: float) -> None:
-        at = now if isinstance(charge.limit, Bucket) else period_end(charge.limit.period, now)
-        self._levels[charge.key] = (left, at)
-        self._levels.move_to_end(charge.key)
-        if len(self._levels) > _MOST_COUNTS:
-            self._levels.popitem(last=False)
+        limit = charge.limit
+        at = now if isinstance(limit, Bucket) else period_end(limit.period, now)
+        level = self._levels.peek(charge.key)
+        if level is not None:
+            level.left, level.at, level.limit = left, at, limit
+            return
+        weight = ENTRY_BYTES + _COUNT_BYTES + sum(map(len, charge.key))
+        while self._levels and (len(self._levels) >= _MOST_COUNTS or self._levels.weight + weight > _MOST_BYTES):
+            self._evict()
+        self._levels.put(charge.key, _Level(left, at, limit), weight)
+
+    def _evict(self) -> None:
+        """Evict the fullest of the counts that were not used for longest; the others count as used now."""
+        fullest, most = None, -inf
+        for key in list(islice(self._levels, _CANDIDATES)):
+            level = self._levels.get(key)
+            if level is None:
+                continue
+            left = _left(level, level.limit, self._now(level.limit)) / level.limit.quota
+            if left > most:
+                fullest, most = key, left
+            if left >= 1.0:
+                break  # it is no different from one that was never made
+        if fullest is not None:
+            self._levels.drop(fullest)
+
+
+def _left(level: _Level, limit: Bucket | Quota, now: float) -> float:
+    """What is left by now, by a limit that may have changed since. A quota's level holds in its own period alone."""
+    if isinstance(limit, Bucket):
+        return min(limit.quota, level.left + max(now - level.at, 0.0) * limit.per_s)
+    return level.left if level.at == period_end(limit.period, now) else limit.quota
 
 
 def _wait(charge: Charge, left: float, now: float) -> float:
@@ -251,13 +295,21 @@ def _limits(options: RateOptions, prefix: str) -> _Limits:
     return _Limits(tuple(requests), tuple(cost), told.encode())
 
 
+def counted_name(name: str) -> str:
+    """A name as it stands in a count's key: itself, or a digest of one that would weigh too much."""
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return "blake2b:" + blake2b(name.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()
+
+
 class Ledger:
     """One request's account: what it was charged, and what its headers say."""
 
-    __slots__ = ("_counts", "_shown", "_subjects", "_variant")
+    __slots__ = ("_counts", "_patience", "_shown", "_subjects", "_variant")
 
-    def __init__(self, counts: Counts, variant: str, subjects: Sequence[Subject]) -> None:
+    def __init__(self, counts: Counts, variant: str, subjects: Sequence[Subject], patience: Patience | None = None) -> None:
         self._counts = counts
+        self._patience = patience
         self._variant = variant
         self._subjects = [(each, _limits(each.options, "consumer-" if each.kind == "consumer" else "")) for each in subjects]
         self._shown: dict[str, Count] = {}
@@ -293,7 +345,7 @@ class Ledger:
         ]
 
     async def _take(self, charges: Sequence[Charge]) -> None:
-        counts = await self._counts.take(charges)
+        counts = await self._counts.take(charges, self._patience)
         refused: tuple[float, str] | None = None
         for charge, count in zip(charges, counts, strict=True):
             self._shown[charge.limit.name] = count

@@ -1,8 +1,10 @@
-"""What several gateways share, in Redis: counts and documents. While Redis is away each goes on by itself, and says so.
+"""What several gateways share, in Redis: counts and documents. While Redis is away each gateway goes on by itself.
 
-What requests ask at the same time goes out as one round trip, in the order in which it came; what comes meanwhile goes with
-the next. It has a short time limit, and whoever finds Redis away doesn't wait: what is shared is worth less than an answer
-in time.
+Questions that requests ask at the same time go out as one round trip, in order; what is asked meanwhile goes with the next.
+Shared state is worth less than an answer in time, so three bounds hold:
+1. a request waits for Redis at most `wait_s` in all (`Patience`), and never past its deadline;
+2. a round trip that takes that long, or several slow ones in a row, make Redis "away": it isn't asked for `AWAY_S`;
+3. what needs no answer (corrections of cost, registrations) is sent later and nobody waits for it.
 """
 
 import asyncio
@@ -11,112 +13,94 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from hashlib import blake2b
+from itertools import chain
+from math import ceil, isfinite
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, ResponseError
 
-from bff.gate.away import Away
+from bff.gate.away import Away, Patience
 from bff.gate.rate import Bucket, Charge, Count, Counts, Period
+from bff.gate.script import COUNT
 
-TIMEOUT_S = 0.5
+WAIT_S = 0.25
 AWAY_S = 1.0
-"""So long Redis is left alone after it has failed, and between two looks whether it is back."""
+"""Seconds during which Redis isn't asked after a failure, and between attempts to reconnect."""
+TICK_S = 0.025
+"""Waiting is counted in ticks of the event loop and not in seconds: a tick that comes late counts as one."""
 
+_SLOW_RATIO = 0.4
+"""A round trip that takes this share of `wait_s` is slow."""
+_MOST_SLOW = 3
+"""Consecutive slow round trips after which Redis counts as away."""
 _PREFIX = "bff:1:"
 """With the version of what is kept, so that gateways of two versions don't misread each other's."""
 _MOST_AT_ONCE = 256
 _MOST_WAITING = 10_000
-_FAILED = (RedisError, OSError, TimeoutError, ValueError)
+_MOST_LATER = 1_000
 _log = logging.getLogger("bff.shared")
 
-# One count a key, a hash of `left` and `at`; as in `rate.InMemory`, but by Redis's clock alone, so that the gateways'
-# clocks may be apart. ARGV: 1 to take all or nothing, 0 to settle; then for each key kind, amount, quota, units a second.
-_SCRIPT = """
-local time = redis.call('TIME')
-local now = time[1] + time[2] / 1000000
 
-local function period_end(kind)
-  local day = math.floor(now / 86400)
-  if kind == 'day' then return (day + 1) * 86400 end
-  -- The civil calendar from days, with years that begin in March, so that leap days come last.
-  local z = day + 719468
-  local era = math.floor(z / 146097)
-  local of_era = z - era * 146097
-  local leaps = math.floor(of_era / 1460) - math.floor(of_era / 36524) + math.floor(of_era / 146096)
-  local year = math.floor((of_era - leaps) / 365)
-  local of_year = of_era - (365 * year + math.floor(year / 4) - math.floor(year / 100))
-  local shifted = math.floor((5 * of_year + 2) / 153)
-  local of_month = of_year - math.floor((153 * shifted + 2) / 5)
-  local month = shifted < 10 and shifted + 3 or shifted - 9
-  year = year + era * 400 + (month <= 2 and 1 or 0)
-  local lengths = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
-  local length = lengths[month]
-  if month == 2 and (year % 4 == 0 and (year % 100 ~= 0 or year % 400 == 0)) then length = 29 end
-  return (day - of_month + length) * 86400
-end
+class _Question:
+    """A command for Redis. `answer` is None where nobody waits; `most` is how far `patience.waited` may go."""
 
-local take = ARGV[1] == '1'
-local counts, granted = {}, true
-for number, key in ipairs(KEYS) do
-  local first = 2 + (number - 1) * 4
-  local kind, amount = ARGV[first], tonumber(ARGV[first + 1])
-  local quota, per_s = tonumber(ARGV[first + 2]), tonumber(ARGV[first + 3])
-  local known = redis.call('HMGET', key, 'left', 'at')
-  local left, at = tonumber(known[1] or quota), tonumber(known[2] or now)
-  local ends = nil
-  if kind == 'bucket' then
-    left = math.min(quota, left + math.max(now - at, 0) * per_s)
-  else
-    ends = period_end(kind)
-    if now >= at then left = quota end
-  end
-  local wait = 0
-  if take and left + 0.000000001 < amount then
-    granted = false
-    if ends then wait = ends - now else wait = (math.min(amount, quota) - left) / per_s end
-    if wait <= 0 then wait = 1 end
-  end
-  counts[number] = {left, amount, quota, per_s, ends, wait}
-end
-local told = {}
-for number, key in ipairs(KEYS) do
-  local left, amount, quota, per_s, ends, wait = unpack(counts[number], 1, 6)
-  if granted then
-    left = math.min(left - amount, quota)
-    local reset = ends and ends - now or (quota - left) / per_s
-    redis.call('HSET', key, 'left', string.format('%.9f', left), 'at', string.format('%.6f', ends or now))
-    redis.call('PEXPIRE', key, math.ceil(reset * 1000) + 1000)
-  end
-  local reset = ends and ends - now or (quota - left) / per_s
-  told[#told + 1] = string.format('%.6f', math.max(left, 0))
-  told[#told + 1] = string.format('%.6f', reset)
-  told[#told + 1] = string.format('%.6f', wait)
-end
-return told
-"""
+    __slots__ = ("answer", "command", "most", "patience")
+
+    def __init__(
+        self, command: tuple[Any, ...], answer: "asyncio.Future[Any] | None", patience: Patience, most: int
+    ) -> None:
+        self.command = command
+        self.answer = answer
+        self.patience = patience
+        self.most = most
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it is to be sent: False once whoever asked has gone or given up."""
+        return self.answer is None or not self.answer.done()
+
+    def lose(self) -> None:
+        """There will be no answer."""
+        if self.answer is not None and not self.answer.done():
+            self.answer.set_exception(Away())
+
+
+_NOBODY = Patience()
+"""The patience of questions for which nobody waits. Never counted."""
 
 
 class Shared:
     """Redis, as far as it is there. `on_change` is told when it goes and when it comes back."""
 
-    def __init__(self, url: str, on_change: Callable[[bool], None] = lambda _: None) -> None:
+    def __init__(self, url: str, on_change: Callable[[bool], None] = lambda _: None, *, wait_s: float = WAIT_S) -> None:
         self._redis: Redis = Redis.from_url(
             url,
             max_connections=4,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
+            # Each round trip is bounded as a whole, below.
+            socket_timeout=None,
+            socket_connect_timeout=wait_s,
             # A second try would charge twice.
             retry=Retry(NoBackoff(), 0),
         )
         self._on_change = on_change
+        self._most_ticks = ceil(wait_s / TICK_S)
+        self._slow_ticks = ceil(_SLOW_RATIO * wait_s / TICK_S)
         self._is_there: bool | None = None
         self._digest = ""
         self._waiting: deque[_Question] = deque()
+        self._later = 0
+        """Questions in `_waiting` for which nobody waits."""
+        self._asked: Sequence[_Question] = ()
+        """Questions of the round trip that is under way, with its limit and its ticks so far."""
+        self._limit: asyncio.Timeout | None = None
+        self._ticks = 0
+        self._slow = 0
         self._asking: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
+        self._ticking: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
         return f"<Shared: {'there' if self._is_there else 'away'}>"
@@ -127,80 +111,133 @@ class Shared:
         return bool(self._is_there)
 
     async def begin(self) -> None:
-        """Connect, so that no request waits for it; where it is away, look for it from now on."""
+        """Connect, so that no request waits for it; where it is away, try to reconnect from now on."""
         with suppress(Away):
-            await self._ask("PING")
+            await self._ask(Patience(), "PING")
 
-    async def counted(self, charges: Sequence[Charge], *, take: bool) -> list[Count]:
+    async def counted(self, charges: Sequence[Charge], patience: Patience) -> list[Count]:
         """The counts after the charges: all of them are made or none. Raises `Away`."""
-        arguments: list[Any] = [len(charges), *(_key("rate", *charge.key) for charge in charges), "1" if take else "0"]
-        for charge in charges:
-            limit = charge.limit
-            if isinstance(limit, Bucket):
-                arguments += ["bucket", charge.amount, limit.quota, limit.per_s]
-            else:
-                arguments += ["day" if limit.period is Period.DAY else "month", charge.amount, limit.quota, 0]
-        told = [float(each) for each in await self._ask(_SCRIPTED, *arguments)]
-        return [Count(*told[start : start + 3]) for start in range(0, len(told), 3)]
+        told = await self._ask(patience, _SCRIPTED, *_arguments(charges, take=True))
+        return _counts(told, len(charges))
 
-    async def get(self, kind: str, name: str) -> bytes | None:
+    def settle_later(self, charges: Sequence[Charge]) -> bool:
+        """Take, or give back where amounts are below zero, without waiting. False where Redis is away."""
+        return self._ask_later(_SCRIPTED, *_arguments(charges, take=False))
+
+    async def get(self, kind: str, name: str, patience: Patience) -> bytes | None:
         """What was put under that name. Raises `Away`."""
-        found = await self._ask("GET", _key(kind, name))
-        return found.encode() if isinstance(found, str) else found
+        found = await self._ask(patience, "GET", _key(kind, name))
+        if found is not None and not isinstance(found, bytes):
+            raise Away
+        return found
 
-    async def put(self, kind: str, name: str, value: bytes, *, for_s: int) -> None:
-        """Keep `value` for so long. Raises `Away`."""
-        await self._ask("SET", _key(kind, name), value, "EX", for_s)
+    def put_later(self, kind: str, name: str, value: bytes, *, for_s: int) -> None:
+        """Keep `value` for that many seconds, without waiting; it is lost where Redis is away."""
+        self._ask_later("SET", _key(kind, name), value, "EX", for_s)
 
-    async def _ask(self, *command: Any) -> Any:
-        if self._looking is not None or len(self._waiting) >= _MOST_WAITING:
+    async def _ask(self, patience: Patience, *command: Any) -> Any:
+        most = self._most_ticks
+        if patience.deadline is not None:
+            most = min(most, patience.waited + ceil(patience.deadline.left() / TICK_S))
+        if self._looking is not None or len(self._waiting) >= _MOST_WAITING or patience.waited >= most:
             raise Away
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append((command, answer))
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._ask_all())
+        self._begin(_Question(command, answer, patience, most))
         return await answer
 
+    def _ask_later(self, *command: Any) -> bool:
+        if self._looking is not None or self._later >= _MOST_LATER:
+            return False
+        self._later += 1
+        self._begin(_Question(command, None, _NOBODY, 0))
+        return True
+
+    def _begin(self, question: _Question) -> None:
+        self._waiting.append(question)
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask_all())
+        if self._ticking is None:
+            self._ticking = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+    def _tick(self) -> None:
+        """Another tick was waited: by each request once, and by the round trip. Those past their limit stop waiting."""
+        waiting = [each for each in chain(self._asked, self._waiting) if each.answer is not None and not each.answer.done()]
+        for patience in {each.patience for each in waiting}:
+            patience.waited += 1
+        for question in waiting:
+            if question.patience.waited >= question.most:
+                question.lose()
+        self._ticks += 1
+        loop = asyncio.get_running_loop()
+        if self._limit is not None and self._ticks == self._most_ticks:
+            self._limit.reschedule(loop.time())
+        self._ticking = None if self._asking is None else loop.call_later(TICK_S, self._tick)
+
+    def _next(self) -> list[_Question]:
+        """The questions of the next round trip."""
+        questions: list[_Question] = []
+        while self._waiting and len(questions) < _MOST_AT_ONCE:
+            question = self._waiting.popleft()
+            self._later -= question.answer is None
+            if question.is_wanted:
+                questions.append(question)
+        return questions
+
     async def _ask_all(self) -> None:
-        """Round trip by round trip, until nobody waits."""
+        """Round trip by round trip, until nothing is left to ask, or Redis is away."""
         try:
-            while self._waiting:
-                number = min(len(self._waiting), _MOST_AT_ONCE)
-                questions = [self._waiting.popleft() for _ in range(number)]
+            while questions := self._next():
+                self._asked, self._ticks = questions, 0
                 try:
-                    await self._round_trip(questions)
-                except _FAILED as error:
-                    questions += self._waiting
-                    self._waiting.clear()
-                    self._looking = asyncio.create_task(self._look())
-                    self._tell(there=False, reason=type(error).__name__)
-                    for _, answer in questions:
-                        if not answer.done():
-                            answer.set_exception(Away())
+                    answers = await self._round_trip(questions)
+                except Exception as error:  # noqa: BLE001 - whatever the client raises: nobody may wait for ever
+                    self._give_up(type(error).__name__)
                     return
+                for question, answer in zip(questions, answers, strict=True):
+                    if isinstance(answer, Exception):
+                        question.lose()
+                    elif question.answer is not None and not question.answer.done():
+                        question.answer.set_result(answer)
+                self._asked = ()
                 self._tell(there=True)
+                self._slow = self._slow + 1 if self._ticks >= self._slow_ticks else 0
+                if self._slow >= _MOST_SLOW:
+                    self._give_up("slow")
+                    return
         finally:
             self._asking = None
+            self._limit = None
+            self._asked = ()
 
-    async def _round_trip(self, questions: "Sequence[_Question]") -> None:
-        async with asyncio.timeout(TIMEOUT_S):
+    def _give_up(self, reason: str) -> None:
+        """Redis is away: nobody waits for it, and it is looked for."""
+        lost = [*self._asked, *self._waiting]
+        self._waiting.clear()
+        self._later = self._slow = 0
+        self._looking = asyncio.create_task(self._look())
+        self._tell(there=False, reason=reason)
+        for question in lost:
+            question.lose()
+
+    async def _round_trip(self, questions: Sequence[_Question]) -> list[Any]:
+        """The answers; in place of one an error, where only that question's key holds something else."""
+        async with asyncio.timeout(None) as self._limit:
             answers = await self._piped(questions)
             if any(isinstance(answer, NoScriptError) for answer in answers):
                 # Redis is new, or was restarted: nothing has been charged.
-                self._digest = await self._redis.script_load(_SCRIPT)  # type: ignore[no-untyped-call, unused-ignore]
+                self._digest = await self._redis.script_load(COUNT)  # type: ignore[no-untyped-call, unused-ignore]
                 again = [number for number, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
                 for number, answer in zip(again, await self._piped([questions[each] for each in again]), strict=True):
                     answers[number] = answer
         for answer in answers:
-            if isinstance(answer, BaseException):
+            if isinstance(answer, BaseException) and not _is_of_one_key(answer):
                 raise answer
-        for (_, asked), answer in zip(questions, answers, strict=True):
-            if not asked.done():  # whoever asked may have gone
-                asked.set_result(answer)
+        return answers
 
-    async def _piped(self, questions: "Sequence[_Question]") -> list[Any]:
+    async def _piped(self, questions: Sequence[_Question]) -> list[Any]:
         async with self._redis.pipeline(transaction=False) as pipe:
-            for command, _ in questions:
+            for question in questions:
+                command = question.command
                 if command[0] is _SCRIPTED:
                     pipe.execute_command("EVALSHA", self._digest or "0" * 40, *command[1:])
                 else:
@@ -208,13 +245,13 @@ class Shared:
             return await pipe.execute(raise_on_error=False)
 
     async def _look(self) -> None:
-        """While Redis is away: whether it is back."""
+        """While Redis is away: whether it is back, and fast."""
         while True:
             await asyncio.sleep(AWAY_S)
             try:
-                async with asyncio.timeout(TIMEOUT_S):
+                async with asyncio.timeout(self._slow_ticks * TICK_S):
                     await self._redis.ping()  # type: ignore[misc, unused-ignore]
-            except _FAILED:
+            except Exception:  # noqa: BLE001, S112 - whatever it is, Redis isn't back
                 continue
             self._looking = None
             self._tell(there=True)
@@ -231,17 +268,48 @@ class Shared:
             _log.warning("Redis is away: this gateway counts by itself", extra={"fields": {"reason": reason}})
 
     async def aclose(self) -> None:
-        """Close all connections."""
+        """Close all connections. Requests that still wait go on without Redis."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+        lost = [*self._asked, *self._waiting]
         tasks = [task for task in (self._asking, self._looking) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for question in lost:
+            question.lose()
         await self._redis.aclose(close_connection_pool=True)
 
 
 _SCRIPTED = "counts"
 """In a question's place of a command: the script, by whatever name Redis knows it."""
-_Question = tuple[tuple[Any, ...], "asyncio.Future[Any]"]
+
+
+def _is_of_one_key(error: BaseException) -> bool:
+    """Whether only one key holds something else than expected; any other error says that Redis is of no use now."""
+    return isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE")
+
+
+def _arguments(charges: Sequence[Charge], *, take: bool) -> list[Any]:
+    arguments: list[Any] = [len(charges), *(_key("rate", *charge.key) for charge in charges), "1" if take else "0"]
+    for charge in charges:
+        limit = charge.limit
+        if isinstance(limit, Bucket):
+            arguments += ["bucket", charge.amount, limit.quota, limit.per_s]
+        else:
+            arguments += ["day" if limit.period is Period.DAY else "month", charge.amount, limit.quota, 0]
+    return arguments
+
+
+def _counts(told: Any, number: int) -> list[Count]:
+    """The script's answer: three figures for each charge. Raises `Away` where it is anything else."""
+    try:
+        figures = [float(each) for each in told]
+    except (TypeError, ValueError):
+        raise Away from None
+    if len(figures) != 3 * number or not all(map(isfinite, figures)):
+        raise Away
+    return [Count(*figures[start : start + 3]) for start in range(0, len(figures), 3)]
 
 
 def _key(kind: str, *parts: str) -> str:
@@ -260,16 +328,14 @@ class SharedCounts:
         self._shared = shared
         self._own = own
 
-    async def take(self, charges: Sequence[Charge]) -> Sequence[Count]:
+    async def take(self, charges: Sequence[Charge], patience: Patience | None = None) -> Sequence[Count]:
         """See `rate.Counts`."""
         try:
-            return await self._shared.counted(charges, take=True)
+            return await self._shared.counted(charges, patience or Patience())
         except Away:
             return await self._own.take(charges)
 
     async def settle(self, charges: Sequence[Charge]) -> None:
-        """See `rate.Counts`."""
-        try:
-            await self._shared.counted(charges, take=False)
-        except Away:
+        """See `rate.Counts`. A correction that gets lost on its way leaves what was charged."""
+        if not self._shared.settle_later(charges):
             await self._own.settle(charges)

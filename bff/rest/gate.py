@@ -50,8 +50,12 @@ async def read(exchange: Exchange, _: Services) -> Response | None:
     return None
 
 
-GATE: Sequence[Step] = (pipeline.admit, accept, pipeline.authenticate, pipeline.charge, read)
-"""As the pipeline's own; the operation's steps are the very same."""
+def gate() -> Sequence[Step]:
+    """The pipeline's gate, with this module's steps where the forms differ. An operation's steps are the pipeline's own."""
+    return pipeline.replaced(pipeline.GATE, {pipeline.negotiate: accept, pipeline.decode: read})
+
+
+GATE = gate()
 
 
 async def run(exchange: Exchange, services: Services) -> Response:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.errors import InvalidToken
-from bff.gate.auth import LEEWAY_S, Authenticator, ClaimOptions, Issuer, roles_of
+from bff.gate.auth import LEEWAY_S, Authenticator, ClaimOptions, Confinement, Issuer, roles_of
 from schema.context import Viewer
 from tests.support.now import now
 
@@ -407,9 +407,9 @@ def test_a_bad_token_is_never_known() -> None:
     assert authenticator.looked == 2
 
 
-def test_the_number_of_known_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one that has rested longest goes; no token is among what is kept, only its hash."""
-    monkeypatch.setattr("bff.gate.auth._MOST_KNOWN", 2)
+def test_what_known_tokens_weigh_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bytes, the least recently used goes; no token is among the keys, only its hash."""
+    monkeypatch.setattr("bff.gate.auth._MOST_KNOWN_BYTES", 4000)
     authenticator = Watched([PLAIN])
     one, two, three = (bearer(token(sub=sub)) for sub in "123")
     for each in (one, two, one, three, one):
@@ -419,3 +419,53 @@ def test_the_number_of_known_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) 
     assert authenticator.looked == 4
     assert len(authenticator._known) == 2
     assert all(len(key) == 32 for key in authenticator._known)
+    now(authenticator.authenticate(bearer(token(roles=[f"role {number}" for number in range(200)]))))
+    assert authenticator.looked == 5
+    assert authenticator._known.weight <= 4000, "one with many roles is too heavy to be known at all"
+
+
+# Confined issuers
+
+CONFINED = Confinement(
+    variants=frozenset({"mobile"}),
+    roles=frozenset({"clerk"}),
+    scopes=frozenset({"read"}),
+    subject_prefix="p-",
+    subject_namespace="partner:",
+)
+
+
+def test_a_confined_issuer_s_tokens_say_no_more_than_they_may() -> None:
+    """Roles and scopes that it may not claim are dropped; its subjects are in a namespace, for the services too."""
+    issuer = Issuer(SECRET, confinement=CONFINED)
+    made = token(sub="p-1", roles=["admin", "clerk"], role="admin", scope="read write")
+    signed_in = now(Authenticator([issuer]).authenticate(bearer(made)))
+    assert signed_in is not None
+    assert signed_in.viewer == Viewer("partner:p-1", frozenset({"clerk"}), frozenset({"read"}))
+    assert signed_in.identity.user_id == "partner:p-1"
+    assert signed_in.may_use("mobile")
+    assert not signed_in.may_use("admin")
+    assert signed_in.viewer.user_id is None
+    assert viewer(bearer(token(sub="p-2")), issuer) == Viewer("partner:p-2")
+
+
+@pytest.mark.parametrize("sub", ["1", "q-1", "P-1", " p-1", "partner:p-1"])
+def test_a_confined_issuer_speaks_for_its_own_subjects_alone(sub: str) -> None:
+    """A token for another one is refused, and not taken for another's."""
+    assert "speak" in refused(bearer(token(sub=sub)), Issuer(SECRET, confinement=CONFINED)).message
+
+
+def test_an_issuer_is_confined_by_itself_alone() -> None:
+    """By the `iss` that its signature bears out; the default issuer may claim anything."""
+    other = "another secret of the tests, of 42 bytes.."
+    issuers = [PLAIN, Issuer(other, issuer="partner", confinement=CONFINED)]
+    for authenticator in (Authenticator(issuers), Authenticator(list(reversed(issuers)))):
+        mine = now(authenticator.authenticate(bearer(token(roles=["admin"]))))
+        assert mine is not None
+        assert (mine.viewer.roles, mine.may_use("admin")) == ({"admin"}, True)
+        theirs = now(authenticator.authenticate(bearer(token(secret=other, iss="partner", sub="p-1", roles=["admin"]))))
+        assert theirs is not None
+        assert (theirs.viewer.roles, theirs.may_use("admin")) == (frozenset(), False)
+        for forged_iss in ({"iss": "partner"}, {"secret": other}):
+            with pytest.raises(InvalidToken):
+                now(authenticator.authenticate(bearer(token(sub="p-1", **forged_iss))))

@@ -6,7 +6,7 @@ import pytest
 
 from bff.errors import BadRequest, GatewayError, OperationNotAllowed, PersistedQueryNotFound, PersistedQueryNotSupported
 from bff.gate import documents as module
-from bff.gate.documents import Documents, Mode
+from bff.gate.documents import MOST_TEXT_BYTES, Documents, Mode
 from bff.gate.manifests import SHA256, TrustedDocument, TrustedDocuments, hash_of
 
 TEXT = "query A { __typename }"
@@ -109,22 +109,94 @@ async def test_trusted_is_trusted() -> None:
         assert await refused(documents, *asked) is OperationNotAllowed
 
 
-async def test_the_store_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By number and by size; what was asked for last stays."""
-    monkeypatch.setattr(module, "_MOST_DOCUMENTS", 3)
+class Clock:
+    """Time that stands still until it is told."""
+
+    def __init__(self) -> None:
+        self.at = 1000.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+def text_of(number: int, length: int = 0) -> str:
+    """A document of about so many bytes."""
+    return f"{{ a{number}: __typename }}".ljust(length, "#")
+
+
+async def is_known(documents: Documents, text: str) -> bool:
+    """Whether it may be asked for by its hash."""
+    try:
+        return await documents.text(None, None, persisted(text)) == (text, None)
+    except PersistedQueryNotFound:
+        return False
+
+
+async def test_the_store_is_bounded_by_what_documents_weigh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that nobody has asked for evict each other, and none that is in use."""
+    monkeypatch.setattr(module, "_MOST_BYTES", 40_000)
     documents = known()
-    texts = [f"{{ a{number}: __typename }}" for number in range(4)]
-    for text in texts[:3]:
+    await documents.register(hash_of(OTHER), OTHER, ("user", "1"))
+    assert await is_known(documents, OTHER)
+    texts = [text_of(number, 2800) for number in range(10)]
+    for number, text in enumerate(texts):
+        await documents.register(hash_of(text), text, ("address", str(number)))
+    assert documents._unused.weight <= 10_000
+    assert [await is_known(documents, text) for text in texts] == [False] * 7 + [True] * 3
+    assert await is_known(documents, OTHER)
+
+
+async def test_a_document_that_nobody_asks_for_is_forgotten_soon() -> None:
+    """After ten minutes; one that was asked for by its hash after thirty days."""
+    clock = Clock()
+    documents = Documents("web", "any", TRUSTED, None, clock)
+    one, other = text_of(1), text_of(2)
+    for text in (one, other):
         await documents.register(hash_of(text), text)
-    await documents.text(None, None, persisted(texts[0]))
-    await documents.register(hash_of(texts[3]), texts[3])
-    assert await refused(documents, None, None, persisted(texts[1])) is PersistedQueryNotFound
-    assert await documents.text(None, None, persisted(texts[0])) == (texts[0], None)
-    monkeypatch.setattr(module, "_MOST_CHARACTERS", 50)
-    long = "{ " + "a" * 40 + " }"
-    await documents.register(hash_of(long), long)
-    assert await documents.text(None, None, persisted(long)) == (long, None)
-    assert await refused(documents, None, None, persisted(texts[0])) is PersistedQueryNotFound
+    clock.at += 599
+    assert await is_known(documents, one)
+    clock.at += 2
+    assert await documents.text(other, None, persisted(other)) == (other, hash_of(other)), "it may be registered anew"
+    assert not await is_known(documents, other)
+    clock.at += 29 * 86_400
+    assert await is_known(documents, one)
+    clock.at += 86_400
+    assert not await is_known(documents, one)
+
+
+async def test_a_long_document_is_not_registered() -> None:
+    """It counts in bytes, and is run all the same."""
+    documents = known()
+    fits, long, wide = text_of(1, MOST_TEXT_BYTES), text_of(2, MOST_TEXT_BYTES + 1), text_of(3) + "#" + "я" * 9000
+    for text in (fits, long, wide):
+        assert await documents.text(text, None, persisted(text)) == (text, hash_of(text))
+        await documents.register(hash_of(text), text)
+    assert [await is_known(documents, text) for text in (fits, long, wide)] == [True, False, False]
+
+
+async def test_what_one_registers_is_bounded() -> None:
+    """In bytes at once and in a day; others are not held up by it, and time brings it back."""
+    clock = Clock()
+    documents = Documents("web", "any", TRUSTED, None, clock)
+
+    async def register(whose: str, numbers: range) -> int:
+        before = len(documents._unused)
+        for number in numbers:
+            text = text_of(number, 10_000)
+            await documents.register(hash_of(text), text, ("address", whose))
+        return len(documents._unused) - before
+
+    assert await register("a", range(100)) == 12
+    assert await register("b", range(100, 200)) == 12
+    clock.at += 60
+    assert await register("a", range(200, 300)) == 2
+    registered = 14
+    for minute in range(200):
+        clock.at += 120
+        registered += await register("a", range(1000 + 10 * minute, 1010 + 10 * minute))
+        for digest in list(documents._unused):
+            documents._unused.drop(digest)
+    assert registered * (10_000 + 512) <= 2 * 1024 * 1024 < (registered + 1) * (10_000 + 512)
 
 
 async def test_half_a_character_has_a_hash_too() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.errors import RateLimited
-from bff.gate.rate import Bucket, Charge, InMemory, Ledger, Period, Quota, RateOptions, Subject, period_end
+from bff.gate.rate import Bucket, Charge, InMemory, Ledger, Period, Quota, RateOptions, Subject, counted_name, period_end
 from tests.support.now import now
 
 BUCKET = Bucket("requests", 3, 1.0)
@@ -25,6 +25,11 @@ class Clock:
         return self.at
 
 
+def in_memory(clock: Clock) -> InMemory:
+    """Counts by one clock for both kinds of limits."""
+    return InMemory(clock, clock)
+
+
 def take(counts: InMemory, *charges: Charge) -> list[bool]:
     """Whether each was granted."""
     return [count.retry_after_s == 0 for count in now(counts.take(charges))]  # type: ignore[arg-type]
@@ -33,7 +38,7 @@ def take(counts: InMemory, *charges: Charge) -> list[bool]:
 def test_a_bucket_lets_a_burst_through_and_then_its_rate() -> None:
     """Three at once, then one a second, and never more than three saved up."""
     clock = Clock()
-    counts = InMemory(clock)
+    counts = in_memory(clock)
     one = Charge(("a",), BUCKET, 1)
     assert [take(counts, one)[0] for _ in range(5)] == [True, True, True, False, False]
     clock.at += 1
@@ -45,7 +50,7 @@ def test_a_bucket_lets_a_burst_through_and_then_its_rate() -> None:
 def test_what_is_left_and_when_it_comes_back_is_told() -> None:
     """To a fraction; what is refused says how long to wait."""
     clock = Clock()
-    counts = InMemory(clock)
+    counts = in_memory(clock)
     (first,) = now(counts.take([Charge(("a",), BUCKET, 2)]))  # type: ignore[arg-type]
     assert (first.remaining, first.reset_s, first.retry_after_s) == (1.0, 2.0, 0.0)
     clock.at += 0.25
@@ -56,7 +61,7 @@ def test_what_is_left_and_when_it_comes_back_is_told() -> None:
 def test_a_quota_is_for_the_calendar_s_day() -> None:
     """Five until midnight by UTC, and then five again."""
     clock = Clock(datetime(2026, 11, 24, 23, 59, 58, tzinfo=UTC).timestamp())
-    counts = InMemory(clock)
+    counts = in_memory(clock)
     one = Charge(("a",), DAY, 1)
     assert [take(counts, one)[0] for _ in range(6)] == [True] * 5 + [False]
     clock.at += 1.5
@@ -76,7 +81,7 @@ def test_a_month_ends_with_the_first_of_the_next(moment: datetime) -> None:
 
 def test_all_is_taken_or_nothing() -> None:
     """What one count refuses costs the others nothing."""
-    counts = InMemory(Clock())
+    counts = in_memory(Clock())
     both = (Charge(("a",), BUCKET, 1), Charge(("b",), DAY, 5))
     assert take(counts, *both) == [True, True]
     assert take(counts, *both) == [True, False]
@@ -87,7 +92,7 @@ def test_all_is_taken_or_nothing() -> None:
 def test_what_is_settled_may_pass_the_limit_and_never_fills_over() -> None:
     """A debt has to be waited off; what is given back is no more than the whole."""
     clock = Clock()
-    counts = InMemory(clock)
+    counts = in_memory(clock)
     now(counts.settle([Charge(("a",), BUCKET, 10)]))  # type: ignore[arg-type]
     assert take(counts, Charge(("a",), BUCKET, 1)) == [False]
     clock.at += 8
@@ -99,12 +104,65 @@ def test_what_is_settled_may_pass_the_limit_and_never_fills_over() -> None:
 def test_the_number_of_counts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that has rested longest goes."""
     monkeypatch.setattr("bff.gate.rate._MOST_COUNTS", 2)
-    counts = InMemory(Clock())
+    counts = in_memory(Clock())
     for name in "abca":
         take(counts, Charge((name,), BUCKET, 3))
     assert repr(counts) == "<InMemory: 2 counts>"
     assert take(counts, Charge(("a",), BUCKET, 1)) == [False]
     assert take(counts, Charge(("b",), BUCKET, 1)) == [True]
+
+
+def test_a_count_that_is_full_is_evicted_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no different from one that was never made, so nothing is lost by it."""
+    monkeypatch.setattr("bff.gate.rate._MOST_COUNTS", 2)
+    clock = Clock()
+    counts = in_memory(clock)
+    slow = Bucket("requests", 3, 0.001)
+    take(counts, Charge(("used",), slow, 3))
+    take(counts, Charge(("back",), BUCKET, 3))
+    clock.at += 10
+    take(counts, Charge(("new",), BUCKET, 1))
+    assert take(counts, Charge(("used",), slow, 1)) == [False]
+
+
+def test_new_counts_push_out_no_used_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has many addresses could reset his own count by it; a count in debt stays longest."""
+    monkeypatch.setattr("bff.gate.rate._MOST_COUNTS", 20)
+    counts = in_memory(Clock())
+    take(counts, Charge(("used",), DAY, 5))
+    now(counts.settle([Charge(("debt",), BUCKET, 1000)]))  # type: ignore[arg-type]
+    for number in range(500):
+        take(counts, Charge((str(number),), DAY, 1))
+    assert repr(counts) == "<InMemory: 20 counts>"
+    assert take(counts, Charge(("used",), DAY, 1)) == [False]
+    assert take(counts, Charge(("debt",), BUCKET, 1)) == [False]
+
+
+def test_counts_are_bounded_by_what_their_names_weigh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a long name weighs no more than its digest."""
+    monkeypatch.setattr("bff.gate.rate._MOST_BYTES", 10_000)
+    counts = in_memory(Clock())
+    for number in range(50):
+        take(counts, Charge((f"{number:04096}",), BUCKET, 1))
+    assert repr(counts) == "<InMemory: 2 counts>"
+    assert counted_name("1") == "1"
+    assert len(counted_name("s" * 8000)) < 100
+    assert counted_name("s" * 8000) != counted_name("s" * 8001)
+
+
+def test_the_wall_clock_may_be_set() -> None:
+    """Set back, it keeps nobody waiting: buckets go by another clock, and a quota of a day that is yet to come is none."""
+    clock, wall = Clock(1000.0), Clock(datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp())
+    counts = InMemory(clock, wall)
+    bucket, day = Charge(("a",), BUCKET, 3), Charge(("b",), DAY, 5)
+    assert take(counts, bucket, day) == [True, True]
+    wall.at -= 5 * 86_400
+    clock.at += 3
+    assert take(counts, bucket, day) == [True, True]
+    assert take(counts, bucket, day) == [False, False]
+    wall.at += 5 * 86_400
+    clock.at += 3
+    assert take(counts, bucket, day) == [True, True], "nor does setting it right again"
 
 
 def ledger(counts: InMemory, *subjects: Subject) -> Ledger:
@@ -114,7 +172,7 @@ def ledger(counts: InMemory, *subjects: Subject) -> Ledger:
 
 def test_headers_tell_every_limit() -> None:
     """By name, with what is left and when it is whole again; before anything was charged there are none."""
-    counts = InMemory(Clock(datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()))
+    counts = in_memory(Clock(datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()))
     options = RateOptions(per_minute=60, burst=3, per_day=10, cost_per_minute=120)
     one = ledger(counts, Subject("user", "1", options))
     assert one.headers() == ()
@@ -128,7 +186,7 @@ def test_headers_tell_every_limit() -> None:
 
 def test_a_refusal_names_the_limit_that_waits_longest() -> None:
     """In whole seconds, not a moment too early."""
-    counts = InMemory(Clock(datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()))
+    counts = in_memory(Clock(datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()))
     options = RateOptions(per_minute=60, burst=1, per_day=1)
     now(ledger(counts, Subject("user", "1", options)).charge_requests())
     with pytest.raises(RateLimited) as caught:
@@ -140,7 +198,7 @@ def test_a_refusal_names_the_limit_that_waits_longest() -> None:
 
 def test_a_consumer_and_a_user_are_both_charged() -> None:
     """Each by limits of his own; another user of the consumer has what the consumer has left."""
-    counts = InMemory(Clock())
+    counts = in_memory(Clock())
     partner = Subject("consumer", "partner", RateOptions(per_minute=60, burst=3))
     for sub in ("1", "1", "2"):
         now(ledger(counts, partner, Subject("user", sub, RateOptions(burst=2))).charge_requests())
@@ -152,7 +210,7 @@ def test_a_consumer_and_a_user_are_both_charged() -> None:
 
 def test_cost_is_corrected() -> None:
     """What was estimated too high is given back; what was too low is owed."""
-    counts = InMemory(Clock())
+    counts = in_memory(Clock())
     options = RateOptions(cost_per_minute=60, cost_burst=100)
     one = ledger(counts, Subject("user", "1", options))
     assert one.counts_cost

@@ -9,22 +9,40 @@ from typing import Any
 
 import pytest
 
-from bff.gate.away import Away
+from bff.gate.away import Away, Patience
 from bff.gate.documents import Documents
 from bff.gate.manifests import TrustedDocuments, hash_of
-from bff.gate.rate import Bucket, Charge, InMemory, Period, Quota, period_end
-from bff.gate.shared import Shared, SharedCounts
-from tests.support.now import now
+from bff.gate.rate import Bucket, Charge, Count, InMemory, Period, Quota, period_end
+from bff.gate.script import CLOCK, COUNT
+from bff.gate.shared import TICK_S, WAIT_S, Shared, SharedCounts
+from datasources.caller import Deadline
 from tests.support.redis import RunningRedis
 
 pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server; .ci/run installs it")
 
 BUCKET = Bucket("requests", 20, 10.0)
+PATIENT_S = 10.0
+"""So that no verdict depends on how fast this machine is."""
+
+
+def patient(redis: RunningRedis) -> Shared:
+    """Redis, for which requests wait as long as it takes."""
+    return Shared(redis.url, wait_s=PATIENT_S)
+
+
+async def taken(shared: Shared, charges: list[Charge]) -> list[Count]:
+    """The counts after they were charged."""
+    return await shared.counted(charges, Patience())
+
+
+async def found(shared: Shared, name: str) -> bytes | None:
+    """The document of that name."""
+    return await shared.get("document", name, Patience())
 
 
 async def test_counts_are_those_of_memory(redis: RunningRedis) -> None:
     """Charge for charge: granted or not, what is left, when it is whole again."""
-    shared, memory = Shared(redis.url), InMemory()
+    shared, memory = patient(redis), InMemory()
     day, month = Quota("day", 6, Period.DAY), Quota("month", 25, Period.MONTH)
     rows = [
         [Charge(("a",), BUCKET, 4), Charge(("b",), day, 1), Charge(("c",), month, 5)],
@@ -35,14 +53,14 @@ async def test_counts_are_those_of_memory(redis: RunningRedis) -> None:
     ]
     try:
         for charges in rows:
-            here, there = await memory.take(charges), await shared.counted(charges, take=True)
+            here, there = await memory.take(charges), await taken(shared, charges)
             for one, other in zip(here, there, strict=True):
                 assert (one.retry_after_s > 0) is (other.retry_after_s > 0)
                 assert other.remaining == pytest.approx(one.remaining, abs=1)
                 assert other.reset_s == pytest.approx(one.reset_s, abs=2)
                 assert other.retry_after_s == pytest.approx(one.retry_after_s, abs=2)
-        await shared.counted([Charge(("c",), month, -30)], take=False)
-        (count,) = await shared.counted([Charge(("c",), month, 0)], take=True)
+        assert shared.settle_later([Charge(("c",), month, -30)])
+        (count,) = await taken(shared, [Charge(("c",), month, 0)])
         assert count.remaining == 25
     finally:
         await shared.aclose()
@@ -53,13 +71,9 @@ async def test_counts_are_those_of_memory(redis: RunningRedis) -> None:
 )
 async def test_a_month_ends_in_redis_as_it_does_here(redis: RunningRedis, moment: str) -> None:
     """The calendar of the script is that of the standard library, leap years and all."""
-    from bff.gate import shared as module  # noqa: PLC0415 - its script is what is tested
-
     at = datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp()
     shared = Shared(redis.url)
-    clock = "local time = redis.call('TIME')\nlocal now = time[1] + time[2] / 1000000"
-    assert clock in module._SCRIPT
-    script = module._SCRIPT.replace(clock, f"local now = {at}")
+    script = COUNT.replace(CLOCK, f"local now = {at}")
     try:
         told: Any = await shared._redis.eval(script, 1, "k", "1", "month", 1, 10, 0)  # type: ignore[misc, unused-ignore]
         assert float(told[1]) == pytest.approx(period_end(Period.MONTH, at) - at, abs=0.01)
@@ -69,15 +83,16 @@ async def test_a_month_ends_in_redis_as_it_does_here(redis: RunningRedis, moment
 
 async def test_what_is_asked_at_once_is_one_round_trip(redis: RunningRedis) -> None:
     """As many questions as there are, each with its own answer; one whose asker has gone costs nobody else's."""
-    shared = Shared(redis.url)
+    shared = patient(redis)
     await shared.begin()
-    await shared.counted([Charge(("a",), BUCKET, 0)], take=True)  # the script is known now
+    await taken(shared, [Charge(("a",), BUCKET, 0)])  # the script is known now
     before = _packets(redis)
-    puts = [shared.put("document", str(number), b"%d" % number, for_s=60) for number in range(100)]
-    await asyncio.gather(*puts)
+    for number in range(100):
+        shared.put_later("document", str(number), b"%d" % number, for_s=60)
+    assert await found(shared, "7") == b"7"
     assert _packets(redis) - before <= 4
-    gone = asyncio.create_task(shared.get("document", "0"))
-    stays = [asyncio.create_task(shared.get("document", str(number))) for number in range(1, 100)]
+    gone = asyncio.create_task(found(shared, "0"))
+    stays = [asyncio.create_task(found(shared, str(number))) for number in range(1, 100)]
     await asyncio.sleep(0)
     gone.cancel()
     assert await asyncio.gather(*stays) == [b"%d" % number for number in range(1, 100)]
@@ -93,22 +108,19 @@ def _packets(redis: RunningRedis) -> int:
 
 async def test_a_redis_that_was_emptied_is_told_the_script_again(redis: RunningRedis) -> None:
     """As after its restart; what was asked meanwhile is charged once."""
-    shared = Shared(redis.url)
+    shared = patient(redis)
     bucket = Bucket("requests", 20, 0.001)
     charge = [Charge(("a",), bucket, 1)]
-    await shared.counted(charge, take=True)
+    await taken(shared, charge)
     await shared._redis.script_flush()  # type: ignore[no-untyped-call, unused-ignore]
-    counts = await asyncio.gather(*(shared.counted(charge, take=True) for _ in range(5)))
+    counts = await asyncio.gather(*(taken(shared, charge) for _ in range(5)))
     assert [round(count.remaining) for (count,) in counts] == [18, 17, 16, 15, 14]
     await shared.aclose()
 
 
-async def test_several_gateways_let_the_limit_through_and_no_more(
-    redis: RunningRedis, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_several_gateways_let_the_limit_through_and_no_more(redis: RunningRedis) -> None:
     """Two of them, fifty clients at once: the burst, and what comes back meanwhile."""
-    monkeypatch.setattr("bff.gate.shared.TIMEOUT_S", 30.0)  # on a busy machine it would be taken for away
-    gateways = [SharedCounts(Shared(redis.url), InMemory()) for _ in range(2)]
+    gateways = [SharedCounts(patient(redis), InMemory()) for _ in range(2)]
     bucket = Bucket("requests", 200, 0.001)
     granted = 0
 
@@ -130,7 +142,7 @@ async def test_without_redis_a_gateway_counts_by_itself_and_says_so(
     """Once, when it goes; and again when it is back. Nobody waits for it longer than a moment."""
     caplog.set_level(logging.INFO, "bff.shared")
     told: list[bool] = []
-    shared = Shared(redis.url, told.append)
+    shared = Shared(redis.url, told.append, wait_s=PATIENT_S)
     counts = SharedCounts(shared, InMemory())
     one = [Charge(("a",), BUCKET, 1)]
     await shared.begin()
@@ -145,7 +157,7 @@ async def test_without_redis_a_gateway_counts_by_itself_and_says_so(
     assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]
     redis.start()
     assert shared._looking is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(10):
         await shared._looking
     (count,) = await counts.take(one)
     assert count.remaining == pytest.approx(19, abs=0.5)
@@ -153,30 +165,168 @@ async def test_without_redis_a_gateway_counts_by_itself_and_says_so(
     await shared.aclose()
 
 
-async def test_a_redis_that_hangs_holds_nobody_up() -> None:
-    """A port that takes the connection and never answers. Those who ask together wait together, later ones not at all."""
-    asked_for: list[bytes] = []
+class Silent:
+    """A port that takes connections and never answers."""
 
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while said := await reader.read(65536):
-            asked_for.append(said)
+    async def __aenter__(self) -> str:
+        self._server = await asyncio.start_server(self._take, "127.0.0.1", 0)
+        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
         writer.close()
 
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    shared = Shared(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
-    asked = await asyncio.gather(*(shared.get("document", str(number)) for number in range(20)), return_exceptions=True)
-    assert [type(each) for each in asked] == [Away] * 20
-    assert b"".join(asked_for).count(b"\r\nGET\r\n") <= 20  # none of them was asked a second time
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.sleep(0.05)
+        self._server.close()
+
+
+async def test_a_redis_that_hangs_holds_nobody_up() -> None:
+    """All that wait stop at once, after as many ticks as they may wait; after that nobody does."""
+    async with Silent() as url:
+        shared = Shared(url)
+        patiences = [Patience() for _ in range(20)]
+        asked = (shared.get("document", str(number), each) for number, each in enumerate(patiences))
+        came = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(each) for each in came] == [Away] * 20
+        assert [each.waited for each in patiences] == [round(WAIT_S / TICK_S)] * 20
+        late = Patience()
+        with pytest.raises(Away):
+            await shared.get("document", "a", late)
+        assert late.waited == 0, "it is known to be away"
+        await shared.aclose()
+
+
+async def test_a_request_waits_once_for_all_that_it_asks() -> None:
+    """Its waits add up, those at the same time count once, and its deadline ends them sooner."""
+    async with Silent() as url:
+        shared = Shared(url, wait_s=1.0)
+        one, other = Patience(), Patience()
+        one.waited = round(1.0 / TICK_S) - 2
+        late = Patience(Deadline.after(TICK_S * 1.5, asyncio.get_running_loop().time))
+        stays = asyncio.create_task(shared.get("document", "x", other))
+        asked = (shared.get("document", str(number), each) for number, each in enumerate([one, one, one, late]))
+        came = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(each) for each in came] == [Away] * 4
+        assert one.waited == round(1.0 / TICK_S)
+        assert late.waited == 2
+        assert not stays.done()
+        before = shared._waiting.copy()
+        with pytest.raises(Away):
+            await shared.get("document", "z", one)
+        assert shared._waiting == before, "whoever may not wait doesn't ask"
+        await shared.aclose()
+        with pytest.raises(Away):
+            await stays
+
+
+async def test_slow_round_trips_in_a_row_are_redis_being_away(redis: RunningRedis) -> None:
+    """Three of them; one that is fast begins the row anew, and a tick that comes late counts as one."""
+    shared = patient(redis)
+    slow = [False]
+    round_trip = shared._round_trip
+
+    async def delayed(questions: Any) -> list[Any]:
+        if slow[0]:
+            shared._ticks = shared._slow_ticks
+        return await round_trip(questions)
+
+    shared._round_trip = delayed  # type: ignore[method-assign]
+    await shared.begin()
+    for slow[0] in (True, True, False, True, True):
+        await found(shared, "a")
+    assert shared.is_there
+    slow[0] = True
+    await found(shared, "a")
+    assert not shared.is_there
     with pytest.raises(Away):
-        now(shared.get("document", "a"))  # without waiting for anything: it is known to be away
+        await found(shared, "a")
     await shared.aclose()
-    await asyncio.sleep(0.05)
-    server.close()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        None,
+        1,
+        "3",
+        b"1",
+        [],
+        [b"1", b"2"],
+        [b"1", b"2", b"x"],
+        [None] * 3,
+        [b"nan", b"1", b"1"],
+        [b"inf"] * 3,
+        [[1], 2, 3],
+        {},
+    ],
+)
+async def test_an_odd_reply_is_redis_being_away(reply: Any) -> None:
+    """Whatever it is; the request goes on with this process's own counts."""
+    shared = Shared("redis://127.0.0.1:1/0")
+
+    async def piped(questions: Any) -> list[Any]:
+        return [reply] * len(questions)
+
+    shared._piped = piped  # type: ignore[method-assign]
+    (count,) = await SharedCounts(shared, InMemory()).take([Charge(("a",), BUCKET, 1)])
+    assert count.remaining == 19
+    if not isinstance(reply, bytes | None):
+        with pytest.raises(Away):
+            await found(shared, "a")
+    await shared.aclose()
+
+
+async def test_whatever_the_client_raises_nobody_waits_for_ever() -> None:
+    """Also what is none of its own errors; whoever waited behind it goes on as well."""
+    shared = Shared("redis://127.0.0.1:1/0")
+
+    async def piped(_: Any) -> list[Any]:
+        await asyncio.sleep(0)
+        raise RuntimeError("nobody expects that")
+
+    shared._piped = piped  # type: ignore[method-assign]
+    came = await asyncio.gather(*(found(shared, str(number)) for number in range(300)), return_exceptions=True)
+    assert {type(each) for each in came} == {Away}
+    assert len({id(each) for each in came}) == 300, "each has an exception of its own"
+    await shared.aclose()
+
+
+async def test_what_nobody_waits_for_is_bounded(redis: RunningRedis) -> None:
+    """More than a thousand at a time are dropped; those who ask meanwhile are answered."""
+    shared = patient(redis)
+    await shared.begin()
+    for number in range(1500):
+        shared.put_later("document", str(number), b"1", for_s=60)
+    assert shared._later == 1000
+    assert await found(shared, "999") == b"1"
+    assert await found(shared, "1000") is None
+    assert shared._later == 0
+    await shared.aclose()
+
+
+async def test_the_clock_of_redis_may_be_set_back(redis: RunningRedis) -> None:
+    """What was counted at a time that is yet to come counts from now on, and a quota of another period is none."""
+    shared = Shared(redis.url)
+    now = datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()
+
+    async def charged(at: float, kind: str, key: str, per_s: float) -> tuple[float, float]:
+        script = COUNT.replace(CLOCK, f"local now = {at}")
+        told: Any = await shared._redis.eval(script, 1, key, "1", kind, 3, 3, per_s)  # type: ignore[misc, unused-ignore]
+        return float(told[0]), float(told[2])
+
+    for kind in ("bucket", "day", "month"):
+        assert await charged(now, kind, kind, 1) == (0, 0)
+    assert await charged(now - 40 * 86_400, "bucket", "bucket", 1) == (0, 3)
+    assert await charged(now - 40 * 86_400 + 3, "bucket", "bucket", 1) == (0, 0)
+    assert await charged(now - 40 * 86_400, "day", "day", 1) == (0, 0)
+    assert await charged(now - 40 * 86_400, "month", "month", 1) == (0, 0)
+    await shared.aclose()
 
 
 async def test_a_document_that_one_gateway_knows_all_know(redis: RunningRedis) -> None:
     """Registered at one, asked for at the other; what Redis holds under a wrong hash is not taken."""
-    one, other = Shared(redis.url), Shared(redis.url)
+    one, other = patient(redis), patient(redis)
     text = "{ __typename }"
     digest = hash_of(text)
     nothing = TrustedDocuments([])
@@ -184,8 +334,10 @@ async def test_a_document_that_one_gateway_knows_all_know(redis: RunningRedis) -
     persisted = {"persistedQuery": {"version": 1, "sha256Hash": digest}}
     assert await first.text(text, None, persisted) == (text, digest)
     await first.register(digest, text)
+    assert await found(one, f"web:{digest}") == text.encode()  # it has been sent, though nobody waited for it
     assert await second.text(None, None, persisted) == (text, None)
-    await one.put("document", f"web:{hash_of('{ a }')}", b"{ evil }", for_s=60)
-    assert await second._find(hash_of("{ a }")) is None
+    one.put_later("document", f"web:{hash_of('{ a }')}", b"{ evil }", for_s=60)
+    assert await found(one, f"web:{hash_of('{ a }')}") == b"{ evil }"
+    assert await second._find(hash_of("{ a }"), Patience()) is None
     await one.aclose()
     await other.aclose()

@@ -1,0 +1,87 @@
+"""The script that counts in Redis: one count a key, a hash of `left` and `at`, by the rules of `rate.InMemory`.
+
+It goes by Redis's clock alone, since the clocks of the gateways may differ. It repairs what it can't read: a key of another
+type, a member that is no number, a time from before the clock was set back.
+"""
+
+CLOCK = """
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
+"""
+
+# ARGV: 1 to take all or nothing, 0 to settle; then for each key kind, amount, quota, units a second.
+COUNT = (
+    CLOCK
+    + """
+local function period_end(kind)
+  local day = math.floor(now / 86400)
+  if kind == 'day' then return (day + 1) * 86400 end
+  -- The civil calendar from days, with years that begin in March, so that leap days come last.
+  local z = day + 719468
+  local era = math.floor(z / 146097)
+  local of_era = z - era * 146097
+  local leaps = math.floor(of_era / 1460) - math.floor(of_era / 36524) + math.floor(of_era / 146096)
+  local year = math.floor((of_era - leaps) / 365)
+  local of_year = of_era - (365 * year + math.floor(year / 4) - math.floor(year / 100))
+  local shifted = math.floor((5 * of_year + 2) / 153)
+  local of_month = of_year - math.floor((153 * shifted + 2) / 5)
+  local month = shifted < 10 and shifted + 3 or shifted - 9
+  year = year + era * 400 + (month <= 2 and 1 or 0)
+  local lengths = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
+  local length = lengths[month]
+  if month == 2 and (year % 4 == 0 and (year % 100 ~= 0 or year % 400 == 0)) then length = 29 end
+  return (day - of_month + length) * 86400
+end
+
+-- What is stored; nil where there is nothing, or nothing that can be read.
+local function stored(key)
+  local known = redis.pcall('HMGET', key, 'left', 'at')
+  if known.err then
+    redis.call('DEL', key)
+    return nil, nil
+  end
+  local left, at = tonumber(known[1] or ''), tonumber(known[2] or '')
+  if not left or not at or left ~= left or at ~= at or left < -1e15 then return nil, nil end
+  return left, at
+end
+
+local take = ARGV[1] == '1'
+local counts, granted = {}, true
+for number, key in ipairs(KEYS) do
+  local first = 2 + (number - 1) * 4
+  local kind, amount = ARGV[first], tonumber(ARGV[first + 1])
+  local quota, per_s = tonumber(ARGV[first + 2]), tonumber(ARGV[first + 3])
+  local left, at = stored(key)
+  local ends, was_ahead = nil, false
+  if kind == 'bucket' then
+    was_ahead = at ~= nil and at > now
+    left = left and math.min(quota, left + math.max(now - at, 0) * per_s) or quota
+  else
+    ends = period_end(kind)
+    -- Another period's: one that has ended, or one that is yet to come, if the clock was set back.
+    if not at or math.abs(at - ends) > 1 then left = quota end
+  end
+  local wait = 0
+  if take and left + 0.000000001 < amount then
+    granted = false
+    if ends then wait = ends - now else wait = (math.min(amount, quota) - left) / per_s end
+    if wait <= 0 then wait = 1 end
+  end
+  counts[number] = {left, amount, quota, per_s, ends, wait, was_ahead}
+end
+local told = {}
+for number, key in ipairs(KEYS) do
+  local left, amount, quota, per_s, ends, wait, was_ahead = unpack(counts[number], 1, 7)
+  if granted then left = math.min(left - amount, quota) end
+  local reset = ends and ends - now or (quota - left) / per_s
+  if granted or was_ahead then
+    redis.call('HSET', key, 'left', string.format('%.9f', left), 'at', string.format('%.6f', ends or now))
+    redis.call('PEXPIRE', key, math.ceil(reset * 1000) + 1000)
+  end
+  told[#told + 1] = string.format('%.6f', math.max(left, 0))
+  told[#told + 1] = string.format('%.6f', reset)
+  told[#told + 1] = string.format('%.6f', wait)
+end
+return told
+"""
+)
