@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from datasources.caller import Caller
 from datasources.errors import SourceError
 from datasources.money import amount
-from datasources.rest import MAX_IDS, Moment, Record, RestSource, Unreadable, joined
+from datasources.rest import MAX_IDS, Int32, Moment, Record, RestSource, Unreadable, joined
 from datasources.traffic.call import Call, Keyed, Stale
 
 
@@ -28,8 +28,8 @@ class OrderItem(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """One line of an order: so many of a product, at the price it had."""
 
     product_id: int
-    quantity: int
-    unit_price: float
+    quantity: Int32
+    unit_price: Annotated[float, msgspec.Meta(gt=-1e290, lt=1e290)]  # times any quantity it is finite
 
     def __post_init__(self) -> None:
         """Keep amounts to two decimals, whatever the service sends."""

@@ -6,7 +6,7 @@ import msgspec
 
 from datasources.caller import Caller
 from datasources.money import amount
-from datasources.rest import Moment, Record, RestSource
+from datasources.rest import Int32, Moment, Record, RestSource
 
 
 class Product(Record, frozen=True, kw_only=True):
@@ -17,7 +17,7 @@ class Product(Record, frozen=True, kw_only=True):
     description: str
     price: float
     currency: str
-    stock: int
+    stock: Int32
     category: str
     image_url: str
     updated_at: Moment

@@ -40,6 +40,10 @@ class Record(msgspec.Struct, frozen=True, rename="camel", gc=False):
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 """A time with its offset, as RFC 3339 has it. One without could be any of two dozen."""
 
+Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+"""A number that the graph shows as `Int` (GraphQL specification, section 3.5.1). Checked here, so that another one is a bad
+answer of the service and not a fault of the gateway when it is shown."""
+
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
 
@@ -64,7 +68,7 @@ class _Envelope(msgspec.Struct, Generic[T], rename="camel"):
 class _PageEnvelope(msgspec.Struct, Generic[T], rename="camel"):
     items: list[T]
     next_cursor: str | None
-    total: int
+    total: Int32
 
 
 class Conduct(Protocol):

@@ -1,0 +1,42 @@
+"""Those who are turned away are counted as well: by address with no token or a bad one, as the user with a good one."""
+
+import httpx
+import pytest
+
+from bff.gate.consumers import digest_of, new_key
+from tests.conftest import StartGateway
+
+QUERY = {"query": "{ __typename }"}
+BURST = 3
+RATED = {"BFF_RATE__ENABLED": "true"}
+for _variant in ("WEB", "ADMIN"):
+    RATED[f"BFF_VARIANTS__{_variant}__RATE__BURST"] = str(BURST)
+    RATED[f"BFF_VARIANTS__{_variant}__RATE__PER_MINUTE"] = "1"
+
+
+@pytest.mark.parametrize("kind", ["no token", "a bad token", "no role", "a consumer's key for another variant", "a bad key"])
+def test_who_is_refused_is_charged(start_gateway: StartGateway, kind: str) -> None:
+    """At `/admin`: after its burst it is 429, before a byte of the body is read; and nobody else's count pays for it."""
+    key = new_key()
+    gateway = start_gateway(
+        **RATED, BFF_CONSUMERS__PARTNER__KEY_SHA256=digest_of(key), BFF_CONSUMERS__PARTNER__VARIANTS="web"
+    )
+    headers, status = {
+        "no token": ({}, 401),
+        "a bad token": ({"authorization": "Bearer nonsense"}, 401),
+        "no role": (gateway.bearer("7"), 403),
+        "a consumer's key for another variant": ({"x-api-key": key}, 403),
+        "a bad key": ({"x-api-key": "nobody's", **gateway.bearer("1", "admin")}, 401),
+    }[kind]
+
+    def ask(path: str) -> httpx.Response:
+        return gateway.http.post(f"{gateway.url}/admin/{path}", json=QUERY, headers=headers)
+
+    refused = [ask("graphql") for _ in range(BURST - 1)]
+    assert [response.status_code for response in refused] == [status] * (BURST - 1)
+    assert all("ratelimit" in response.headers for response in refused)
+    assert ask("api/Nothing").status_code == status, "the trusted operations count as the graph does"
+    limited = ask("graphql")
+    assert (limited.status_code, limited.json()["errors"][0]["extensions"]["code"]) == (429, "RATE_LIMITED")
+    assert gateway.post("admin", QUERY, headers=gateway.bearer("1", "admin")).status_code == 200
+    assert gateway.post("web", QUERY).status_code == 200

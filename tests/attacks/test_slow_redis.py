@@ -1,0 +1,108 @@
+"""Redis that is slow, or holds what it shouldn't: no request waits for it for long, and none fails for it."""
+
+import shutil
+import time
+from typing import Any
+
+import pytest
+
+from bff.gate.manifests import hash_of
+from tests.conftest import StartGateway
+from tests.support.background import Background
+from tests.support.gateways import RunningGateway
+from tests.support.redis import RunningRedis, SlowPort, slow_port
+
+pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server; .ci/run installs it")
+RATED = {
+    "BFF_RATE__ENABLED": "true",
+    "BFF_VARIANTS__WEB__RATE__BURST": "1000",
+    "BFF_VARIANTS__WEB__RATE__PER_DAY": "100000",
+    "BFF_VARIANTS__WEB__RATE__COST_PER_MINUTE": "100000",
+}
+QUERY = "{ __typename }"
+
+
+def named(query: str) -> dict[str, Any]:
+    """The extension that names a query by its hash."""
+    return {"persistedQuery": {"version": 1, "sha256Hash": hash_of(query)}}
+
+
+def is_up(gateway: RunningGateway) -> bool:
+    """Whether the gateway says that Redis answers."""
+    return "bff_shared_state_up 1.0" in gateway.http.get(f"{gateway.url}/metrics").text
+
+
+@pytest.fixture
+def slow(own_background: Background, redis: RunningRedis) -> SlowPort:
+    """A port in front of Redis that can be made slow."""
+    return own_background.enter(slow_port(redis))
+
+
+def test_a_slow_redis_is_one_that_is_away(start_gateway: StartGateway, slow: SlowPort) -> None:
+    """The first request stops waiting for it, and those that follow don't ask it at all."""
+    gateway = start_gateway(**RATED, REDIS_URL=slow.url)
+    body = {"query": QUERY, "extensions": named(QUERY)}
+    assert gateway.post("web", body).json() == {"data": {"__typename": "Query"}}
+    assert is_up(gateway)
+    slow.delay_s = 0.4
+    assert gateway.post("web", {"extensions": named("{ a }")}).status_code == 200
+    assert not is_up(gateway)
+    asked = slow.asked
+    for _ in range(30):
+        response = gateway.post("web", body)
+        assert response.json() == {"data": {"__typename": "Query"}}
+        assert "ratelimit" in response.headers
+    # A ping a second at most, whose reply is too slow as well, each on a connection of its own.
+    assert slow.asked - asked <= 10
+    assert not is_up(gateway)
+    slow.delay_s = 0.0
+    for _ in range(100):
+        if is_up(gateway):
+            return
+        time.sleep(0.1)
+    raise AssertionError("it is not found again")
+
+
+@pytest.mark.parametrize("kind", ["set", "rpush", "zadd", "hash of no numbers"])
+def test_redis_holds_something_else(start_gateway: StartGateway, redis: RunningRedis, kind: str) -> None:
+    """Under each key that the gateway uses: what can't be read is as if it weren't there, and counting goes on."""
+    gateway = start_gateway(**RATED, BFF_REDIS__WAIT_S="10", REDIS_URL=redis.url)
+    body = {"query": QUERY, "extensions": named(QUERY)}
+
+    def ask() -> int:
+        response = gateway.post("web", body)
+        assert (response.status_code, response.json()) == (200, {"data": {"__typename": "Query"}})
+        limits: str = response.headers["ratelimit"].partition('"requests";r=')[2]
+        return int(limits.partition(";")[0])
+
+    assert [ask(), ask()] == [999, 998]
+    assert gateway.post("web", {"extensions": named(QUERY)}).json() == {"data": {"__typename": "Query"}}
+    keys = redis.cli("keys", "bff:*")
+    assert len(keys) == 4, "three counts and a document"
+    for key in keys:
+        redis.cli("del", key)
+        if kind == "hash of no numbers":
+            redis.cli("hset", key, "left", "nan", "at", "a while ago")
+        else:
+            redis.cli(kind, key, "1", "nonsense") if kind == "zadd" else redis.cli(kind, key, "nonsense")
+    assert [ask(), ask()] == [999, 998], "it counts anew"
+    assert is_up(gateway)
+    unknown = gateway.post("web", {"extensions": named("{ a }")})
+    assert unknown.json()["errors"][0]["extensions"]["code"] == "PERSISTED_QUERY_NOT_FOUND"
+
+
+def test_a_document_s_key_holds_something_else(start_gateway: StartGateway, redis: RunningRedis) -> None:
+    """A gateway that has just begun asks for it: it is not known, and is registered again."""
+    first = start_gateway(BFF_REDIS__WAIT_S="10", REDIS_URL=redis.url)
+    body = {"query": QUERY, "extensions": named(QUERY)}
+    assert first.post("web", body).status_code == 200
+    assert first.post("web", {"extensions": named(QUERY)}).json() == {"data": {"__typename": "Query"}}
+    (key,) = redis.cli("keys", "bff:*")
+    redis.cli("del", key)
+    redis.cli("lpush", key, "nonsense")
+    second = start_gateway(BFF_REDIS__WAIT_S="10", REDIS_URL=redis.url)
+    told = second.post("web", {"extensions": named(QUERY)}).json()
+    assert told["errors"][0]["extensions"]["code"] == "PERSISTED_QUERY_NOT_FOUND"
+    assert is_up(second)
+    assert second.post("web", body).status_code == 200
+    assert second.post("web", {"extensions": named(QUERY)}).json() == {"data": {"__typename": "Query"}}
