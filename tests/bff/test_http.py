@@ -541,3 +541,23 @@ def test_variables_are_the_same_in_any_order() -> None:
     assert canonical({"a": 1, "b": {"c": 2, "d": 3}}) == canonical({"b": {"d": 3, "c": 2}, "a": 1})
     assert canonical(None) == canonical({})
     assert canonical({"a": 1}) != canonical({"a": "1"})
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (2**70, b"1180591620717411303424"),
+        (-(2**70), b"-1180591620717411303424"),
+        (2**64 - 1, b"18446744073709551615"),
+        ("half \ud83d of one", '"half \ufffd of one"'.encode()),
+        ("whole \ud83d\ude00", '"whole \U0001f600"'.encode()),
+        (
+            {"a\udc00": [2**64, ("b\ud800", None, 0.5, True)]},
+            '{"a\ufffd":[18446744073709551616,["b\ufffd",null,0.5,true]]}'.encode(),
+        ),
+        (float("inf"), b"null"),
+    ],
+)
+def test_an_answer_is_encoded_whatever_is_in_it(value: object, text: bytes) -> None:
+    """As JSON that any client can read."""
+    assert encode({"data": value}) == b'{"data":' + text + b"}"

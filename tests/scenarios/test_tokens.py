@@ -4,11 +4,8 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import jwt
@@ -18,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.conftest import StartGateway
 from tests.support.gateways import SECRET, RunningGateway
+from tests.support.issuers import Issuer, jwk, running_issuer
 from tests.support.services import Tapped
 
 RSA = rsa.generate_private_key(65537, 2048)
@@ -31,47 +29,11 @@ query ($id: ID!) { order(id: $id) { id } mine: order(id: "1") { id } theirs: ord
 """
 
 
-def jwk(algorithm: str, key: Any, kid: str) -> dict[str, Any]:
-    """A public key as a set has it."""
-    kinds = {"RS256": jwt.algorithms.RSAAlgorithm, "ES256": jwt.algorithms.ECAlgorithm, "EdDSA": jwt.algorithms.OKPAlgorithm}
-    return {**json.loads(kinds[algorithm].to_jwk(key.public_key())), "kid": kid}
-
-
-@dataclass
-class Issuer:
-    """An issuer of tokens with its key set on a real port."""
-
-    url: str = ""
-    keys: list[dict[str, Any]] = field(default_factory=list)
-    asked: int = 0
-    is_up: bool = True
-
-
 @pytest.fixture
 def issuer() -> Iterator[Issuer]:
     """One with a key of each kind."""
-    issuer = Issuer(keys=[jwk("RS256", RSA, "rsa"), jwk("ES256", EC, "ec"), jwk("EdDSA", ED, "ed")])
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            issuer.asked += 1
-            body = json.dumps({"keys": issuer.keys}).encode() if issuer.is_up else b""
-            self.send_response(200 if issuer.is_up else 503)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    issuer.url = f"http://127.0.0.1:{server.server_port}/keys"
-    yield issuer
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running_issuer(jwk("RS256", RSA, "rsa"), jwk("ES256", EC, "ec"), jwk("EdDSA", ED, "ed")) as issuer:
+        yield issuer
 
 
 @pytest.fixture

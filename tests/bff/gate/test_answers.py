@@ -1,6 +1,12 @@
 """Whole answers that are kept: for how long, how many, and until when."""
 
-from bff.gate.answers import AnswerCacheOptions, KeptAnswers
+import gc
+import weakref
+
+import pytest
+
+from bff.gate.answers import AnswerCacheOptions, DropOnWrite, KeptAnswers, answer_key
+from datasources.events import CallEnded, CallShared
 
 
 class Kept(KeptAnswers):
@@ -51,3 +57,75 @@ def test_they_are_bounded_in_number_and_size() -> None:
     assert [kept.get(key) is not None for key in "de"] == [True, False]
     kept.put("d", b"d", 10.0, kept.generation)  # in its own place
     assert "501 bytes" in repr(kept)
+
+
+class Operation:
+    """In place of a real one, which is known by itself alone."""
+
+
+def test_a_key_holds_neither_the_operation_nor_what_was_sent() -> None:
+    """So that it weighs the same whatever that is; equal variables have equal keys, in any order."""
+    operation, other = Operation(), Operation()
+    key = answer_key(operation, {"a": 1, "b": "x" * 100_000})
+    assert key == answer_key(operation, {"b": "x" * 100_000, "a": 1})
+    assert answer_key(operation, None) == answer_key(operation, {})
+    different = [{"a": 1}, {"a": 1.0}, {"a": True}, {"a": "1"}, {"a": None}, {"a": [1]}, {}]
+    assert len({answer_key(operation, each) for each in different}) == len(different)
+    assert answer_key(other, {"a": 1}) != answer_key(operation, {"a": 1})
+    assert isinstance(key, tuple)
+    assert len(key[1]) == 32
+    gone = weakref.ref(operation)
+    del operation
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.parametrize("value", [2**64, -(2**63) - 1, "\ud800", {"\udfff": 1}])
+def test_variables_without_a_canonical_form_have_no_key(value: object) -> None:
+    """Two of them could look the same."""
+    assert answer_key(Operation(), {"a": value}) is None
+
+
+def ended(method: str = "PATCH", status: int | None = 200) -> CallEnded:
+    """A call that has gone out and ended."""
+    return CallEnded("products", "/products/{id}", method, 1, "ok", 0.1, "r", status)
+
+
+@pytest.mark.parametrize(
+    ("event", "drops"),
+    [
+        (ended(), True),
+        (ended("POST", 201), True),
+        (ended(status=500), True),
+        (ended(status=302), True),
+        (ended(status=None), True),
+        (ended(status=404), False),
+        (ended(status=409), False),
+        (ended(status=429), False),
+        (ended("GET"), False),
+        (ended("GET", None), False),
+        (CallShared("products", "/products"), False),
+    ],
+)
+def test_a_write_that_may_have_changed_something_drops_all(event: CallEnded | CallShared, drops: bool) -> None:
+    """Of all variants; one that the service refused drops nothing."""
+    kept = [Kept(), Kept()]
+    for each in kept:
+        each.put("a", b"1", 10.0, each.generation)
+    DropOnWrite(kept)(event)
+    assert [each.get("a") is None for each in kept] == [drops, drops]
+    assert [each.generation for each in kept] == [int(drops)] * 2
+
+
+def test_after_a_write_without_an_answer_nothing_is_kept_until_it_has_settled() -> None:
+    """Another write's answer doesn't end that."""
+    kept = Kept()
+    drop = DropOnWrite([kept])
+    drop(ended(status=None))
+    kept.now += 10
+    drop(ended())
+    kept.put("a", b"1", 10.0, kept.generation)
+    assert kept.get("a") is None
+    kept.now += 21
+    kept.put("a", b"1", 10.0, kept.generation)
+    assert kept.get("a") is not None

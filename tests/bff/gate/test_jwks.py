@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jwt
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bff.errors import InvalidToken, KeysUnavailable
 from bff.gate.auth import Authenticator, ClaimOptions, Issuer
-from bff.gate.jwks import KeySet
+from bff.gate.jwks import LEAST_REFRESH_S, MOST_REFRESH_S, REFRESH_S, KeySet, refresh_s
 from datasources.wire import NotConnected, WireReply, WireRequest
 
 RSA = rsa.generate_private_key(65537, 2048)
@@ -265,5 +266,70 @@ async def test_run_fetches_at_once() -> None:
     async with asyncio.timeout(30):
         while repr(keys) != "<KeySet test: 3 keys>":  # noqa: ASYNC110 - it is on the loop's next turns
             await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_however_often_it_failed_it_is_tried_again() -> None:
+    """Each time after twice as long, up to a minute, and after thousands of times still."""
+    issuer = FakeIssuer(*ALL)
+    issuer.is_up = False
+    keys = KeySet("test", "http://issuer", issuer)
+    delays = []
+    for _ in range(1200):
+        await keys._fetch_once()
+        delays.append(keys.delay_s())
+    assert delays[:7] == [1, 2, 4, 8, 16, 32, 60]
+    assert set(delays[6:]) == {60}
+    issuer.is_up = True
+    await keys._fetch_once()
+    assert keys.delay_s() == REFRESH_S
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, REFRESH_S),
+        ({"cache-control": "public"}, REFRESH_S),
+        ({"cache-control": "max-age=soon"}, REFRESH_S),
+        ({"cache-control": "public, max-age=90"}, 90),
+        ({"cache-control": "max-age=90", "age": "30"}, 60),
+        ({"cache-control": "max-age=90", "age": "junk"}, 90),
+        ({"cache-control": "max-age=0"}, LEAST_REFRESH_S),
+        ({"cache-control": "no-cache"}, LEAST_REFRESH_S),
+        ({"cache-control": "no-store, max-age=900"}, LEAST_REFRESH_S),
+        ({"cache-control": "max-age=86400"}, MOST_REFRESH_S),
+        ({"cache-control": "max-age=" + "9" * 50}, REFRESH_S),
+    ],
+)
+async def test_a_set_is_fetched_as_often_as_it_says(headers: dict[str, str], seconds: float) -> None:
+    """Within bounds: the longest of them is how long a withdrawn key may go unnoticed."""
+    assert refresh_s(headers) == seconds
+    issuer = FakeIssuer(*ALL)
+    issuer.reply = WireReply(200, headers, json.dumps({"keys": ALL}).encode())
+    keys = KeySet("test", "http://issuer", issuer)
+    await keys._fetch_once()
+    assert keys.delay_s() == seconds
+
+
+async def until(what: Callable[[], bool]) -> None:
+    """Wait until it is so."""
+    async with asyncio.timeout(10):
+        while not what():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0)
+
+
+async def test_an_administrator_has_it_fetched_at_once() -> None:
+    """Also while it is being fetched: what comes then may be from before."""
+    issuer = FakeIssuer(*ALL)
+    keys = KeySet("test", "http://issuer", issuer)
+    task = asyncio.create_task(keys.run())
+    for number in (1, 2):
+        await until(lambda number=number: issuer.asked == number and keys._fetching is None)  # type: ignore[misc]
+        keys.refresh()
+    await until(lambda: issuer.asked == 3)
+    assert keys._fetching is not None
+    keys.refresh()
+    await until(lambda: issuer.asked == 4)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.gate.proxies import Proxies, counted_as
+from bff.gate.proxies import Proxies, _usual, counted_as
 
 BEHIND = Proxies([ip_network("10.0.0.0/8"), ip_network("fd00::/8")])
 
@@ -55,3 +55,11 @@ def test_an_ipv6_site_is_one_client() -> None:
 def test_no_header_whatsoever_raises(header: bytes) -> None:
     """It comes from anybody."""
     assert BEHIND.client("10.0.0.1", [header])
+
+
+def test_no_long_address_is_kept() -> None:
+    """One with a zone may be of any length, and a client behind a trusted proxy writes it."""
+    before = _usual.cache_info().currsize
+    for number in range(10):
+        assert counted_as(f"fe80::1%{number}" + "x" * 10_000) == "fe80::/64"
+    assert _usual.cache_info().currsize == before

@@ -1,0 +1,26 @@
+"""Clients that choose many names, as addresses, to be counted by: it resets nobody's count and takes no memory."""
+
+import pytest
+
+from tests.conftest import StartGateway
+
+QUERY = {"query": "{ __typename }"}
+FEW = 50
+
+
+def test_many_addresses_push_out_no_count_in_use(start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has used up his burst is still refused after as many others came as there is room for, ten times over."""
+    monkeypatch.setattr("bff.gate.rate._MOST_COUNTS", FEW)
+    gateway = start_gateway(
+        BFF_RATE__ENABLED="true",
+        BFF_PROXIES__TRUSTED="127.0.0.1",
+        BFF_VARIANTS__WEB__RATE__BURST="3",
+        BFF_VARIANTS__WEB__RATE__PER_MINUTE="1",
+    )
+
+    def ask(address: str) -> int:
+        return gateway.post("web", QUERY, headers={"x-forwarded-for": address}).status_code
+
+    assert [ask("192.0.2.1") for _ in range(4)] == [200, 200, 200, 429]
+    assert {ask(f"2001:db8:{number:x}::1") for number in range(10 * FEW)} == {200}
+    assert ask("192.0.2.1") == 429
