@@ -96,6 +96,7 @@ class Shared:
         self._asked: Sequence[_Question] = ()
         """Questions of the round trip that is under way, with its limit and its ticks so far."""
         self._limit: asyncio.Timeout | None = None
+        self._is_given_up = False
         self._ticks = 0
         self._slow = 0
         self._asking: asyncio.Task[None] | None = None
@@ -169,8 +170,10 @@ class Shared:
                 question.lose()
         self._ticks += 1
         loop = asyncio.get_running_loop()
-        if self._limit is not None and self._ticks == self._most_ticks:
+        if self._limit is not None and not self._is_given_up and self._ticks >= self._most_ticks:
             self._limit.reschedule(loop.time())
+            self._is_given_up = True  # the round trip takes its time to end; nobody waits for that
+            self._give_up("slow")
         self._ticking = None if self._asking is None else loop.call_later(TICK_S, self._tick)
 
     def _next(self) -> list[_Question]:
@@ -187,27 +190,28 @@ class Shared:
         """Round trip by round trip, until nothing is left to ask, or Redis is away."""
         try:
             while questions := self._next():
-                self._asked, self._ticks = questions, 0
+                self._asked, self._ticks, self._is_given_up = questions, 0, False
                 try:
                     answers = await self._round_trip(questions)
                 except Exception as error:  # noqa: BLE001 - whatever the client raises: nobody may wait for ever
-                    self._give_up(type(error).__name__)
-                    return
+                    if not self._is_given_up:
+                        self._give_up(type(error).__name__)
+                    continue
+                finally:
+                    self._asked, self._limit = (), None
+                if self._is_given_up:  # it came when nobody waited any more
+                    continue
                 for question, answer in zip(questions, answers, strict=True):
                     if isinstance(answer, Exception):
                         question.lose()
                     elif question.answer is not None and not question.answer.done():
                         question.answer.set_result(answer)
-                self._asked = ()
                 self._tell(there=True)
                 self._slow = self._slow + 1 if self._ticks >= self._slow_ticks else 0
                 if self._slow >= _MOST_SLOW:
                     self._give_up("slow")
-                    return
         finally:
             self._asking = None
-            self._limit = None
-            self._asked = ()
 
     def _give_up(self, reason: str) -> None:
         """Redis is away: nobody waits for it, and it is looked for."""

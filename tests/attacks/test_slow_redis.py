@@ -40,11 +40,11 @@ def slow(own_background: Background, redis: RunningRedis) -> SlowPort:
 
 def test_a_slow_redis_is_one_that_is_away(start_gateway: StartGateway, slow: SlowPort) -> None:
     """The first request stops waiting for it, and those that follow don't ask it at all."""
-    gateway = start_gateway(**RATED, REDIS_URL=slow.url)
+    gateway = start_gateway(**RATED, BFF_REDIS__WAIT_S="1", REDIS_URL=slow.url)
     body = {"query": QUERY, "extensions": named(QUERY)}
     assert gateway.post("web", body).json() == {"data": {"__typename": "Query"}}
     assert is_up(gateway)
-    slow.delay_s = 0.4
+    slow.delay_s = 2.0
     assert gateway.post("web", {"extensions": named("{ a }")}).status_code == 200
     assert not is_up(gateway)
     asked = slow.asked
@@ -86,6 +86,9 @@ def test_redis_holds_something_else(start_gateway: StartGateway, redis: RunningR
         else:
             redis.cli(kind, key, "1", "nonsense") if kind == "zadd" else redis.cli(kind, key, "nonsense")
     assert [ask(), ask()] == [999, 998], "it counts anew"
+    counts = [key for key in keys if ":rate:" in key]
+    assert [redis.cli("type", key) for key in counts] == [["hash"]] * 3, "and in Redis"
+    assert all(float(redis.cli("hget", key, "left")[0]) > 900 for key in counts)
     assert is_up(gateway)
     unknown = gateway.post("web", {"extensions": named("{ a }")})
     assert unknown.json()["errors"][0]["extensions"]["code"] == "PERSISTED_QUERY_NOT_FOUND"
