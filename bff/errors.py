@@ -232,7 +232,7 @@ def of_execution(error: GraphQLError, request_id: str) -> dict[str, Any]:
     extensions: dict[str, Any]
     if isinstance(original, SourceError):
         message = original.message
-        extensions = {"code": original.code, "source": original.source}
+        extensions = {"code": original.code, "source": original.service}
         if original.retry_after is not None:
             extensions["retryAfter"] = max(1, ceil(original.retry_after))  # not a moment too early
     elif isinstance(original, GraphError):

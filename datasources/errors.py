@@ -41,6 +41,7 @@ class Problem(msgspec.Struct, frozen=True):
 class SourceError(Exception):
     """The root: a call failed. Itself it stands for a call that fits no HTTP request.
 
+    `service` names the source. It is not called `source`, which graphql-core reads of any exception as the document's text.
     `counts` says whether the service is to blame, `asked` whether the call went out at all, `answered` whether any answer
     came, `retriable` whether the same call made again may fare better; `retry_after` is in seconds.
     """
@@ -53,7 +54,7 @@ class SourceError(Exception):
 
     def __init__(self, source: str, message: str, *, counts: bool = False, retry_after: float | None = None) -> None:
         super().__init__(message)
-        self.source = source
+        self.service = source
         self.message = message
         self.counts = counts
         self.retry_after = retry_after

@@ -81,7 +81,7 @@ class Loaded(FieldExtension):
         if isinstance(value, Exception):
             if self.fallback is None or not isinstance(value, _FALLS_BACK_FROM):
                 raise value
-            context.degraded.append(Degraded(path(), value.source, None))
+            context.degraded.append(Degraded(path(), value.service, None))
             return self.fallback(context)
         if type(value) is Stale:
             context.degraded.append(Degraded(path(), value.source, value.age_s))

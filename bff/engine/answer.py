@@ -12,6 +12,7 @@ from graphql.execution import execute
 from bff import errors
 from bff.engine.arguments import InvalidVariables
 from bff.engine.compile import Refused
+from bff.engine.located import LocatingExecutor
 from bff.engine.operation import Operation
 from bff.engine.plan import ObjectPlan
 from bff.engine.run import Run
@@ -81,6 +82,7 @@ async def _by_core(operation: Operation, given: Mapping[str, Any], context: Cont
         variable_values=dict(given),
         operation_name=operation.name,
         hide_suggestions=operation.hide_suggestions,
+        executor_class=LocatingExecutor,
     )
     found: ExecutionResult = await result if isawaitable(result) else result
     if found.data is None and found.errors and all(error.path is None for error in found.errors):

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import strawberry
-from graphql import GraphQLError, GraphQLResolveInfo, located_error
+from graphql import GraphQLError, GraphQLResolveInfo
 from graphql.execution.values import VariableValues
 from graphql.pyutils import Path, gather_with_cancel
 from graphql.pyutils.is_awaitable import is_awaitable
@@ -18,6 +18,7 @@ from graphql.type import GraphQLResolveInfoHelpers
 
 from bff.engine.arguments import NO_VARIABLES
 from bff.engine.links import PENDING, Link, Root, Wants
+from bff.engine.located import located
 from bff.engine.plan import FieldPlan, Method, Plan
 from datasources.loop import running_loop
 from schema.loaded import is_fresh
@@ -335,10 +336,9 @@ class Run:
 
     # Nulls and errors
 
-    def _located(self, error: Exception, link: Link) -> GraphQLError:
-        if isinstance(error, GraphQLError) and error.path is not None:
-            return error
-        return located_error(error, link[3].nodes, path_of(link))
+    @staticmethod
+    def _located(error: Exception, link: Link) -> GraphQLError:
+        return located(error, link[3].nodes, path_of(link))
 
     def _lose(self, error: GraphQLError, link: Link) -> None:
         self.errors.append(error)

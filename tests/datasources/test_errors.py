@@ -54,7 +54,7 @@ def test_each_error_says_what_it_means(
 def test_a_message_names_the_service_and_nothing_else(error: SourceError) -> None:
     """A message is fit for a client: the source's name, and none of the service's words."""
     assert str(error) == error.message
-    assert error.source == "orders"
+    assert error.service == "orders"
     assert "The orders service" in error.message
     assert "secret" not in error.message
 
