@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bff import pipeline
 from bff.background import Background
 from bff.endpoint import Endpoint
+from bff.engine.pace import Pace
 from bff.engine.plans import Plans
 from bff.gate.answers import DropOnWrite, KeptAnswers
 from bff.gate.auth import SHORTEST_SAFE_SECRET, Authenticator, Confinement, Issuer
@@ -189,8 +190,8 @@ class _Keyed:
 
     def refresh(self) -> None:
         """Fetch all key sets now."""
-        for each in self.sets:
-            each.refresh()
+        for _, keys in self.sets:
+            keys.refresh()
 
     @asynccontextmanager
     async def running(self, background: Background) -> AsyncIterator[None]:
@@ -305,6 +306,7 @@ def _endpoints(settings: Settings, mode: Mode, shared: "Shared | None") -> dict[
     # What is asked for nobody in particular is the same for everybody.
     public = [each.record for each in (Users, Orders, Products) if not getattr(settings.sources, each.name).forward_identity]
     endpoints = {}
+    pace = Pace()  # one: all variants share the event loop
     for variant in VARIANTS:
         options = getattr(settings.variants, variant.name)
         trusted = _trusted(variant.name, options)
@@ -320,6 +322,7 @@ def _endpoints(settings: Settings, mode: Mode, shared: "Shared | None") -> dict[
                 introspection=introspection,
                 suggestions=introspection if options.suggestions is None else options.suggestions,
                 public=public,
+                pace=pace,
             ),
             options.limits,
             options.rate,

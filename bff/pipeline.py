@@ -185,7 +185,9 @@ async def prepare(exchange: Exchange, services: Services) -> Response | None:
     if exchange.patience is None:
         exchange.patience = Patience(exchange.deadline)
     text, digest = await endpoint.documents.text(request.query, request.document_id, request.extensions, exchange.patience)
-    prepared, known = endpoint.plans.get(text)
+    prepared, known = endpoint.plans.known(text), True
+    if prepared is None:
+        prepared, known = await endpoint.plans.prepare(text)
     services.metrics.document(endpoint.variant.name, known=known)
     if digest is not None:
         await endpoint.documents.register(digest, text, _registrant(exchange))
@@ -204,7 +206,7 @@ async def recall(exchange: Exchange, services: Services) -> Response | None:
     anonymous = exchange.signed_in is None and exchange.consumer is None
     if answers is None or not anonymous or operation.kind is not OperationType.QUERY:
         return None
-    exchange.answer_key = answer_key(operation, _decoded(exchange).variables)
+    exchange.answer_key = answer_key(operation.digest, _decoded(exchange).variables)
     if exchange.answer_key is None:
         return None
     exchange.answer_generation = answers.generation
@@ -243,6 +245,8 @@ async def execute(exchange: Exchange, services: Services) -> Response | None:
         services.controls,
     )
     try:
+        if not operation.is_settled:  # it may have to be compiled
+            await exchange.endpoint.plans.pace.turn()
         answer = begin(operation, _decoded(exchange).variables, context)
         if isinstance(answer, Answer):
             pass
@@ -314,6 +318,8 @@ async def _answered(exchange: Exchange, services: Services, lists: Sequence[Sequ
             if exchange.batch is not None:
                 return await _batched(exchange, services, steps)
             for step in steps:
+                if exchange.is_part:
+                    await exchange.endpoint.plans.pace.turn()
                 response = await step(exchange, services)
                 if response is not None:
                     return response
@@ -330,7 +336,10 @@ async def _answered(exchange: Exchange, services: Services, lists: Sequence[Sequ
 
 
 async def _batched(exchange: Exchange, services: Services, steps: Sequence[Step]) -> Response:
-    """Each request of a batch, at the same time; one that fails costs itself alone."""
+    """Each request of a batch, at the same time; one that fails costs itself alone.
+
+    Steps that take long are paced, so that ten parts don't hold the event loop ten times as long as one.
+    """
     parts = [replace(exchange, request=request, batch=None, is_part=True) for request in exchange.batch or ()]
     async with UntilGone(exchange.receive):
         responses = await asyncio.gather(*(_answered(part, services, [steps]) for part in parts))

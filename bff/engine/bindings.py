@@ -29,9 +29,16 @@ class Bindings:
     def __init__(self, schema: GraphQLSchema, resolver: Callable[..., Any]) -> None:
         self._resolver = resolver
         self._strawberry = getattr(schema, "_strawberry_schema", None)
+        self._known: dict[int, tuple[GraphQLField, Source]] = {}
 
     def source_of(self, field: GraphQLField) -> Source:
-        """Where the field's value comes from."""
+        """Where the field's value comes from. Found once for each field of the schema."""
+        known = self._known.get(id(field))
+        if known is None:
+            known = self._known[id(field)] = (field, self._find(field))
+        return known[1]
+
+    def _find(self, field: GraphQLField) -> Source:
         definition = definition_of(field.extensions)
         source = self._of_strawberry(definition) if isinstance(definition, StrawberryField) else None
         return source or Resolver(field.resolve or self._resolver)

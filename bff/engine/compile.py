@@ -2,16 +2,20 @@
 
 A plan is for one operation and for one answer to its `@skip` and `@include`. What no plan can be made of is `Refused`, with
 the reason; graphql-core's executor takes it then.
+
+An object of the same type with the same selections is compiled once, wherever it stands: a fragment that is spread in many
+places makes the plan no larger. So a plan is a graph without cycles, and its size follows the document's.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from graphql import (
-    DocumentNode,
+    FieldNode,
     FragmentDefinitionNode,
     GraphQLAbstractType,
     GraphQLError,
+    GraphQLField,
     GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
@@ -20,24 +24,21 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     Undefined,
-    VariableNode,
-    Visitor,
     is_abstract_type,
     is_leaf_type,
-    visit,
 )
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
 from graphql.execution.executor import default_field_resolver, default_type_resolver
 from graphql.execution.values import VariableValues
 
-from bff.engine.arguments import Variables, arguments_of
+from bff.engine.arguments import Arguments, Variables, arguments_of
 from bff.engine.bindings import Bindings
 from bff.engine.plan import Abstract, FieldPlan, Leaf, ListOf, NonNull, ObjectPlan, Plan, Shape, Typename
+from bff.engine.prepare import selections_in
 
-MOST_FIELDS = 5000
-"""So many fields a plan has at most, all types that an interface may turn out to be counted."""
+MOST_FIELDS = 2000
+"""So many fields are compiled for an operation at most, all types that an interface may turn out to be counted."""
 
-_PLAIN_DIRECTIVES = frozenset({"skip", "include"})
 _DEFERRING = frozenset({"defer", "stream", "experimental_disableErrorPropagation"})
 
 
@@ -49,37 +50,12 @@ class Refused(Exception):
         self.reason = reason
 
 
-def switches(document: DocumentNode) -> tuple[str, ...]:
-    """The variables on which a document's `@skip` and `@include` depend, by name."""
-    found = _Switches()
-    visit(document, found)
-    return tuple(sorted(found.names))
-
-
-class _Switches(Visitor):
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-
-    def enter_directive(self, node: Any, *_: Any) -> None:
-        if node.name.value in _PLAIN_DIRECTIVES:
-            for argument in node.arguments:
-                if isinstance(argument.value, VariableNode):
-                    self.names.add(argument.value.name.value)
-
-
-def _defers(nodes: Sequence[Any]) -> bool:
-    found = _Deferring()
-    for node in nodes:
-        visit(node, found)
-    return found.found
-
-
-class _Deferring(Visitor):
-    found = False
-
-    def enter_directive(self, node: Any, *_: Any) -> None:
-        self.found = self.found or node.name.value in _DEFERRING
+def _defers(definitions: Sequence[Any]) -> bool:
+    return any(
+        directive.name.value in _DEFERRING
+        for node in (*definitions, *selections_in(definitions))
+        for directive in node.directives or ()
+    )
 
 
 def compile_operation(
@@ -91,18 +67,35 @@ def compile_operation(
     hide_suggestions: bool = False,
     field_resolver: Callable[..., Any] = default_field_resolver,
     type_resolver: Callable[..., Any] = default_type_resolver,
+    variables: Variables | None = None,
+    bindings: Bindings | None = None,
+    arguments: dict[tuple[int, int], tuple[FieldNode, Arguments]] | None = None,
+    most_fields: int = MOST_FIELDS,
 ) -> Plan:
-    """The operation's plan, for those of `values` that its switches ask for; no others have a say. Raises `Refused`."""
-    compiler = _Compiler(schema, operation, fragments, values, Bindings(schema, field_resolver))
+    """The operation's plan, for those of `values` that its switches ask for; no others have a say. Raises `Refused`.
+
+    Of `variables`, `bindings` and `arguments` each is made where it is not given. `variables` are the operation's,
+    `bindings` the schema's; `arguments` has those of fields by definition and node, for an operation's plans to share them.
+    """
+    compiler = _Compiler(
+        schema,
+        operation,
+        fragments,
+        values,
+        bindings or Bindings(schema, field_resolver),
+        {} if arguments is None else arguments,
+        most_fields,
+    )
     try:
         root = compiler.root()
-        variables = Variables(schema, operation.variable_definitions or (), hide_suggestions=hide_suggestions)
+        if variables is None:
+            variables = Variables(schema, operation.variable_definitions or (), hide_suggestions=hide_suggestions)
     except RecursionError:
         raise Refused("depth") from None
     except GraphQLError:
         # Of a directive's argument: graphql-core has to tell it.
         raise Refused("directive") from None
-    return Plan(schema, operation, fragments, variables, root, type_resolver)
+    return Plan(schema, operation, fragments, variables, root, type_resolver, compiler.size)
 
 
 class _Compiler:
@@ -113,13 +106,18 @@ class _Compiler:
         fragments: Mapping[str, FragmentDefinitionNode],
         values: VariableValues,
         bindings: Bindings,
+        arguments: dict[tuple[int, int], tuple[FieldNode, Arguments]],
+        most_fields: int,
     ) -> None:
         self._schema = schema
         self._operation = operation
         self._fragments = {name: FragmentDetails(node) for name, node in fragments.items()}
         self._values = values
         self._bindings = bindings
-        self._left = MOST_FIELDS
+        self._arguments = arguments
+        self._most_fields = most_fields
+        self._objects: dict[tuple[int, ...], ObjectPlan] = {}
+        self.size = 0
 
     def root(self) -> ObjectPlan:
         if self._operation.operation is OperationType.SUBSCRIPTION:
@@ -143,8 +141,8 @@ class _Compiler:
         definition = self._schema.get_field(parent, node.name.value)
         if definition is None:
             return None  # validation has not been asked; graphql-core leaves it out
-        self._left -= 1
-        if self._left < 0:
+        self.size += 1
+        if self.size > self._most_fields:
             raise Refused("size")
         name = node.name.value
         return FieldPlan(
@@ -154,9 +152,16 @@ class _Compiler:
             definition,
             tuple(each.node for each in details),
             Typename(parent.name) if name == "__typename" else self._bindings.source_of(definition),
-            arguments_of(definition, node),
+            self._arguments_of(definition, node),
             self._shape(definition.type, details),
         )
+
+    def _arguments_of(self, definition: GraphQLField, node: FieldNode) -> Arguments:
+        key = (id(definition), id(node))
+        known = self._arguments.get(key)
+        if known is None:
+            known = self._arguments[key] = (node, arguments_of(definition, node))
+        return known[1]
 
     def _shape(self, type_: GraphQLOutputType, details: list[FieldDetails]) -> Shape:
         if isinstance(type_, GraphQLNonNull):
@@ -174,8 +179,12 @@ class _Compiler:
         return Abstract(type_, {each.name: self._object(each, details) for each in possible})
 
     def _object(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> ObjectPlan:
-        collected = collect_subfields(self._schema, self._fragments, self._values, self._operation, type_, details)
-        return ObjectPlan(type_, self._fields(type_, collected.grouped_field_set))
+        key = (id(type_), *(id(each.node) for each in details))
+        known = self._objects.get(key)
+        if known is None:
+            collected = collect_subfields(self._schema, self._fragments, self._values, self._operation, type_, details)
+            known = self._objects[key] = ObjectPlan(type_, self._fields(type_, collected.grouped_field_set))
+        return known
 
 
 def switch_values(names: tuple[str, ...], coerced: Mapping[str, Any]) -> tuple[Any, ...]:

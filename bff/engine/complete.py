@@ -52,6 +52,8 @@ class _Assembly:
         self._plan = plan
         self._rows = Rows(memo or Memo()) if rows else NoRows()
         self._made: dict[int, tuple[Row | None, Sequence[Step]]] = {}
+        self._objects: dict[int, Complete] = {}
+        self._leaves: dict[int, Complete] = {}
         self._iterates = iterates
         self._kinds = Kinds(awaits)
         self._steps = Steps(self._kinds, self.shape, self._is_row)
@@ -73,13 +75,20 @@ class _Assembly:
             case ListOf(of):
                 return self._list(field, of)
             case Leaf(type_):
-                return _leaf(type_)
+                return self._leaves.setdefault(id(type_), _leaf(type_))
             case ObjectPlan():
                 return self._object(shape, field)
             case Abstract():
                 return self._abstract(field, shape)
 
     def _object(self, plan: ObjectPlan, field: FieldPlan) -> Complete:
+        """Made once for an object that is shown alike in several places: its field's nodes are the same everywhere."""
+        made = self._objects.get(id(plan))
+        if made is None:
+            made = self._objects[id(plan)] = self._make_object(plan, field)
+        return made
+
+    def _make_object(self, plan: ObjectPlan, field: FieldPlan) -> Complete:
         row, others = self._begun(plan)
         if row is None:
             return self._by_steps(plan, field, [self.step(each) for each in plan.fields])
@@ -207,12 +216,10 @@ def _leaf(type_: Any) -> Complete:
 
 
 def _non_null(field: FieldPlan, inner: Complete) -> Complete:
-    message = f"Cannot return null for non-nullable field {field.parent}.{field.name}."
-
     def complete(value: Any, link: Link, run: Any) -> Any:
         completed = inner(value, link, run)
         if completed is None:
-            raise TypeError(message)
+            raise TypeError(f"Cannot return null for non-nullable field {field.parent}.{field.name}.")
         return completed
 
     return complete

@@ -1,32 +1,16 @@
 """What an operation will ask of the services, wave by wave, before anything runs.
 
 A wave is what is asked for at once; the next one needs answers of it. The figures are the most that may come of it as far as
-can be told: lists count as many as their `first`, or as their tag says.
+can be told: lists count as many as for the operation's cost (`ListLengths`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphql import GraphQLError
-
-from bff.engine.arguments import NO_VARIABLES
 from bff.engine.operation import Operation
-from bff.engine.plan import (
-    Abstract,
-    FieldPlan,
-    Keyed,
-    ListOf,
-    Method,
-    NonNull,
-    ObjectPlan,
-    Plan,
-    Resolver,
-    Shape,
-    access_of,
-)
-from bff.gate.limits import UNTOLD_SIZE
-from schema.annotations import size_of
+from bff.engine.plan import FieldPlan, Keyed, Method, Plan, Resolver, access_of, objects_in
+from bff.gate.limits import ListLengths
 from schema.loaders import LOADS, Load
 
 
@@ -131,7 +115,7 @@ def explain(
     figures = (cost, cost_limit, depth, depth_limit)
     if isinstance(planned, Exception):
         return Explanation(operation.name, operation.kind.value, planned.reason, *figures, (), "")
-    walk = _Walk(planned.plan, operation.variables.coerce(variables))
+    walk = _Walk(planned.plan, ListLengths(operation.node, variables))
     waves = walk.waves()
     return Explanation(
         operation.name, operation.kind.value, "plan", *figures, waves, planned.plan.text(), tuple(walk.access)
@@ -149,9 +133,9 @@ class _Group:
 class _Walk:
     """One walk over a plan. A value that is there in wave n was asked for in it; what is there from the start has 0."""
 
-    def __init__(self, plan: Plan, coerced: Mapping[str, Any]) -> None:
+    def __init__(self, plan: Plan, lengths: ListLengths) -> None:
         self._plan = plan
-        self._coerced = coerced
+        self._lengths = lengths
         self._groups: list[dict[Any, _Group]] = []
         self.access: list[tuple[str, str]] = []
         """Fields that not everybody may have, and what they need."""
@@ -192,12 +176,10 @@ class _Walk:
             wave += 1
             name = f"{each.parent}.{each.name}"
             self._note(wave, name, None, name, None, path)
-        length = self._length(each, listed)
-        inner, is_list = _inside(each.shape)
-        times = times * length if is_list and length is not None else times
-        for plan in inner:
+        each_brings, below = self._lengths.of(each.nodes[0], each.definition, listed)
+        for plan in objects_in(each.shape):
             for child in plan.fields:
-                self._field(child, path, wave, times, None if is_list else length, loader)
+                self._field(child, path, wave, times * each_brings, below, loader)
 
     @staticmethod
     def _waits(source: Any) -> bool:
@@ -206,35 +188,12 @@ class _Walk:
             return bool(source.definition.is_async)
         return isinstance(source, Resolver) and getattr(source.resolve, "__name__", "") == "_async_resolver"
 
-    def _length(self, each: FieldPlan, listed: int | None) -> int | None:
-        """How long a list is taken to be: the field's own, or of a connection those below it."""
-        if "first" in each.definition.args:
-            try:
-                given = each.arguments.of(self._coerced, lambda: NO_VARIABLES).get("first")
-            except GraphQLError:
-                given = None
-            return given if isinstance(given, int) and given >= 0 else UNTOLD_SIZE
-        if _inside(each.shape)[1]:
-            return listed if listed is not None else size_of(each.definition.extensions) or UNTOLD_SIZE
-        return listed
-
     def _note(self, wave: int, key: Any, load: Load | None, request: str, keys: int | None, path: tuple[str, ...]) -> None:
         while len(self._groups) < wave:
             self._groups.append({})
         group = self._groups[wave - 1].setdefault(key, _Group(load, request))
         group.keys = None if keys is None or group.keys is None else group.keys + keys
         group.fields.append(".".join(path))
-
-
-def _inside(shape: Shape) -> tuple[Sequence[ObjectPlan], bool]:
-    """The object plans inside of a shape, and whether there is a list around them."""
-    is_list = False
-    while isinstance(shape, NonNull | ListOf):
-        is_list = is_list or isinstance(shape, ListOf)
-        shape = shape.of
-    if isinstance(shape, ObjectPlan):
-        return (shape,), is_list
-    return (tuple(shape.objects.values()) if isinstance(shape, Abstract) else ()), is_list
 
 
 def _asked(group: _Group) -> Asked:

@@ -1,7 +1,8 @@
 """A plan: what it takes to answer one operation, worked out before anybody asks. A frozen value, without any request.
 
-It follows the shape of the answer: an object has fields in the order in which they are shown, each with where its value
-comes from (`Source`), its arguments, and how the value is completed (`Shape`). `text` writes it down.
+It follows the shape of the answer. What is shown alike in several places stands in it once. An object has fields in the
+order in which they are shown, each with where its value comes from (`Source`), its arguments, and how the value is completed
+(`Shape`). `text` writes it down.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -110,7 +111,7 @@ class ObjectPlan:
     """An object of a known type."""
 
     type: GraphQLObjectType
-    fields: "tuple[FieldPlan, ...]"
+    fields: "tuple[FieldPlan, ...]" = field(repr=False)  # written out, what is shared would be as large as the answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ class FieldPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole operation. `serially`: one root field after the other, as a mutation's are."""
+    """A whole operation. `serially`: one root field after the other, as a mutation's are. `size`: its fields, each once."""
 
     schema: GraphQLSchema = field(repr=False)
     operation: OperationDefinitionNode = field(repr=False)
@@ -153,6 +154,7 @@ class Plan:
     variables: Variables = field(repr=False)
     root: ObjectPlan
     type_resolver: Callable[..., Any] = field(repr=False)
+    size: int
 
     @property
     def serially(self) -> bool:

@@ -1,51 +1,53 @@
 """Documents made ready to run, and kept: what is known is parsed, validated and measured once.
 
-One `Plans` a variant. Bounded by count and by size; the one that has rested longest goes first. Nothing of a request is
-held on to, and what is refused is not kept.
+One `Plans` a variant. Bounded by the memory that documents and all that is compiled of them take; the least recently used
+one is evicted. Nothing of a request is held on to, and what is refused is not kept.
 """
 
+import asyncio
 import gc
-from collections import OrderedDict
-from collections.abc import Collection, Mapping
+import sys
+from collections.abc import Collection, Generator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
 from typing import Any
 
-from graphql import (
-    ASTValidationRule,
-    DocumentNode,
-    FragmentDefinitionNode,
-    GraphQLSchema,
-    GraphQLSyntaxError,
-    NoSchemaIntrospectionCustomRule,
-    OperationDefinitionNode,
-    Visitor,
-    parse,
-    specified_rules,
-    validate,
-    visit,
-)
+from graphql import GraphQLSchema
+from graphql.execution.executor import default_field_resolver
 
+from bff.engine.bindings import Bindings
 from bff.engine.explain import Explanation, explain
 from bff.engine.operation import Operation
+from bff.engine.pace import Pace
+from bff.engine.prepare import GoodDocument, Preparation, has_variable_lengths
 from bff.engine.rows import Memo
-from bff.errors import DocumentError, InvalidOperation, TooComplex
-from bff.gate.limits import CostModel, LimitOptions, check_shape, depth_of
+from bff.errors import InvalidOperation, TooComplex
+from bff.gate.limits import CostModel, LimitOptions, depth_of
+from datasources.bounded import BoundedCache
 
+MOST_BYTES = 64 * 1024 * 1024
+"""Of a variant's documents, by the estimates below. A usual screen with its plan takes some 100 KB."""
+_LARGEST_SHARE = 4
 _MOST_DOCUMENTS = 1000
-_MOST_CHARACTERS = 8 * 1024 * 1024
-_MOST_NODES = 100_000
-"""Of all documents' syntax trees: a node and what is compiled of it take 200 to 700 bytes, however short its text."""
-_MOST_ERRORS = 20
+_DOCUMENT_BYTES = 4000
+_NODE_BYTES = 450
+"""Of a node of the syntax tree, with a value that was made of it. Measured: 230 to 400 bytes."""
 _COLLECTED_EVERY = 5
 """Parsing, validating and assembling leave cycles behind, and the collector is told to come by but rarely."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A document with its operations, by name. `nodes`: of its syntax tree."""
+    """A document with its operations, by name. `document_bytes`: what it takes without what is compiled, an estimate."""
 
     operations: Mapping[str | None, Operation]
-    nodes: int
+    document_bytes: int
+
+    @property
+    def weight(self) -> int:
+        """What it takes with all that was compiled of it so far, in bytes. An estimate."""
+        return self.document_bytes + sum(each.weight for each in self.operations.values())
 
     def operation(self, name: str | None) -> Operation:
         """The one that is meant (GraphQL specification, GetOperation). Raises `InvalidOperation`."""
@@ -72,41 +74,68 @@ class Plans:
         introspection: bool,
         suggestions: bool | None = None,
         public: Collection[type] = (),
+        pace: Pace | None = None,
+        max_bytes: int = MOST_BYTES,
     ) -> None:
+        self.pace = pace or Pace()
         self._schema = schema
         self._limits = limits
         self._cost = CostModel(schema)
         self._suggestions = introspection if suggestions is None else suggestions
         self._memo = Memo(public)
-        # Made once: a rule made anew is another class to graphql-core.
-        self._rules: tuple[type[ASTValidationRule], ...] = tuple(specified_rules)
-        if not introspection:
-            self._rules += (NoSchemaIntrospectionCustomRule,)
-        self._known: OrderedDict[str, Prepared] = OrderedDict()
-        self._characters = 0
-        self._nodes = 0
+        self._bindings = Bindings(schema, default_field_resolver)
+        self._preparation = Preparation(schema, limits, introspection=introspection, hide_suggestions=self.hide_suggestions)
+        self._known: BoundedCache[str, Prepared] = BoundedCache(
+            max_weight=max_bytes, max_entries=_MOST_DOCUMENTS, largest_share=_LARGEST_SHARE
+        )
+        self._preparing = asyncio.Lock()
         self._made = 0
 
     def __repr__(self) -> str:
-        return f"<Plans {len(self._known)} documents, {self._characters} characters>"
+        return f"<Plans {len(self._known)} documents, {self._known.weight} bytes>"
 
     @property
     def hide_suggestions(self) -> bool:
         """Whether errors must not say what the graph has besides: where it may not be asked, it is not told either."""
         return not self._suggestions
 
+    @property
+    def weight(self) -> int:
+        """What all documents and their plans take, in bytes. An estimate."""
+        return self._known.weight
+
+    def known(self, text: str) -> Prepared | None:
+        """The document, where it has been prepared before."""
+        return self._known.get(text)
+
     def get(self, text: str) -> tuple[Prepared, bool]:
         """The document made ready, and whether it was known. Raises `DocumentError`, `TooComplex`."""
         known = self._known.get(text)
         if known is not None:
-            self._known.move_to_end(text)
             return known, True
-        prepared = self._prepare(text)
-        self._keep(text, prepared)
-        self._made += 1
-        if self._made % _COLLECTED_EVERY == 0:
-            gc.collect(0)
-        return prepared, False
+        stages = self._stages(text)
+        while True:
+            try:
+                next(stages)
+            except StopIteration as done:
+                return done.value, False
+
+    async def prepare(self, text: str) -> tuple[Prepared, bool]:
+        """As `get`, with a turn of the event loop for each stage, and one document at a time.
+
+        Those who ask for the same new document at the same moment have it prepared once.
+        """
+        async with self._preparing:
+            known = self._known.get(text)
+            if known is not None:
+                return known, True
+            stages = self._stages(text)
+            while True:
+                await self.pace.turn()
+                try:
+                    next(stages)
+                except StopIteration as done:
+                    return done.value, False
 
     def check_cost(self, operation: Operation, variables: Mapping[str, Any]) -> int:
         """The operation's cost with those variables. Raises `TooComplex` where it is more than the variant allows."""
@@ -128,87 +157,42 @@ class Plans:
             depth_limit=self._limits.depth,
         )
 
-    def _prepare(self, text: str) -> Prepared:
-        document = self._parse(text)
-        try:
-            check_shape(document, self._limits)
-        except RecursionError:
-            raise self._too_deep() from None
-        errors = validate(
-            self._schema, document, self._rules, max_errors=_MOST_ERRORS, hide_suggestions=self.hide_suggestions
-        )
-        if errors:
-            raise DocumentError("GRAPHQL_VALIDATION_FAILED", errors)
-        nodes_kept = _slim(document)
-        fragments = {
-            definition.name.value: definition
-            for definition in document.definitions
-            if isinstance(definition, FragmentDefinitionNode)
-        }
-        nodes = [definition for definition in document.definitions if isinstance(definition, OperationDefinitionNode)]
-        operations = (self._operation(document, node, fragments) for node in nodes)
-        return Prepared({operation.name: operation for operation in operations}, nodes_kept)
+    def _stages(self, text: str) -> Generator[None, None, Prepared]:
+        good = yield from self._preparation.stages(text)
+        prepared = self._prepared(text, good)
+        self._known.put(text, prepared, prepared.weight)
+        self._made += 1
+        if self._made % _COLLECTED_EVERY == 0:
+            gc.collect(0)
+        return prepared
 
-    def _parse(self, text: str) -> DocumentNode:
-        try:
-            return parse(text, max_tokens=self._limits.tokens)
-        except GraphQLSyntaxError as error:
-            if "tokens" in error.message and "aborted" in error.message:
-                raise TooComplex("tokens", f"more than {self._limits.tokens}", self._limits.tokens) from None
-            raise DocumentError("GRAPHQL_PARSE_FAILED", [error]) from None
-        except RecursionError:
-            raise self._too_deep() from None
+    def _prepared(self, text: str, good: GoodDocument) -> Prepared:
+        grown = partial(self._grown, text)
+        vary = has_variable_lengths(good.fragments.values())
+        operations = {}
+        hashed = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=32).digest()
+        for node in good.operations:
+            varies = vary or has_variable_lengths([node])
+            fixed = None if varies else self._cost.of(node, good.fragments, {})
+            operation = Operation(
+                self._schema,
+                good.document,
+                node,
+                good.fragments,
+                fixed,
+                digest=hashed + (node.name.value.encode() if node.name else b""),
+                hide_suggestions=self.hide_suggestions,
+                memo=self._memo,
+                switches=good.switches,
+                bindings=self._bindings,
+                on_growth=grown,
+            )
+            operations[operation.name] = operation
+        # The text stands in the tree once more: in names, and in strings.
+        return Prepared(operations, _DOCUMENT_BYTES + 2 * sys.getsizeof(text) + _NODE_BYTES * good.nodes)
 
-    def _too_deep(self) -> TooComplex:
-        return TooComplex("depth", "more than can be read", self._limits.depth)
-
-    def _operation(
-        self,
-        document: DocumentNode,
-        node: OperationDefinitionNode,
-        fragments: Mapping[str, FragmentDefinitionNode],
-    ) -> Operation:
-        fixed = None if self._cost.varies(node, fragments) else self._cost.of(node, fragments, {})
-        return Operation(
-            self._schema, document, node, fragments, fixed, hide_suggestions=self.hide_suggestions, memo=self._memo
-        )
-
-    def _keep(self, text: str, prepared: Prepared) -> None:
-        self._known[text] = prepared
-        self._characters += len(text)
-        self._nodes += prepared.nodes
-        while len(self._known) > _MOST_DOCUMENTS or self._characters > _MOST_CHARACTERS or self._nodes > _MOST_NODES:
-            oldest, dropped = self._known.popitem(last=False)
-            self._characters -= len(oldest)
-            self._nodes -= dropped.nodes
-
-
-def _slim(document: DocumentNode) -> int:
-    """Forget what nothing needs once a document is known to be good: the lexer's tokens, and places that no error tells.
-
-    How many nodes there are.
-    """
-    token: Any = document.loc.start_token if document.loc is not None else None
-    while token is not None:
-        # Each leads to the one before: without that they go at once, and not when the collector comes.
-        token.prev, token = None, token.next
-    slimming = _Slimming()
-    visit(document, slimming)
-    return slimming.nodes
-
-
-_PLACELESS = frozenset({"name", "named_type", "list_type", "non_null_type", "selection_set", "fragment_spread"})
-"""Kinds of nodes whose places no error of an execution tells."""
-
-
-class _Slimming(Visitor):
-    def __init__(self) -> None:
-        super().__init__()
-        self.nodes = 0
-
-    def enter(self, node: Any, *_: Any) -> None:
-        self.nodes += 1
-        if node.kind in _PLACELESS:
-            object.__setattr__(node, "loc", None)  # a frozen value to all others
-        elif node.loc is not None:
-            node.loc.start_token = node.loc.end_token = None
+    def _grown(self, text: str, operation: Operation) -> None:
+        """More was compiled of an operation: what it takes now counts, as long as its document is kept."""
+        known = self._known.peek(text)
+        if known is not None and known.operations.get(operation.name) is operation:
+            self._known.reweigh(text, known.weight)

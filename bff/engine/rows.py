@@ -34,24 +34,50 @@ class Memo:
     """Rows that were made, by the record that they show: what many requests share is shown once.
 
     Only of `kinds`: records that never change and are no viewer's own. A row is found by the very object, so whoever has not
-    got the record has not got its row. Bounded: when it is full it begins anew.
+    got the record has not got its row. Bounded by number and by what the rows take in bytes: when it is full it begins anew.
+    A plain dictionary, and no cache that knows which row was used last: the generated code looks each row up in it.
     """
 
     MOST = 4096
+    MOST_BYTES = 8 * 1024 * 1024
 
     def __init__(self, kinds: Collection[type] = ()) -> None:
         self.kinds = frozenset(kinds)
         self.rows: dict[int, tuple[Any, Any, dict[str, Any]]] = {}
+        self.weight = 0
 
     def __repr__(self) -> str:
         return f"<Memo {len(self.rows)} rows>"
 
     def keep(self, record: Any, row: Row, key: int, shown: dict[str, Any]) -> dict[str, Any]:
         """Remember a row, and give it back."""
-        if len(self.rows) >= self.MOST:
+        weight = _RECORD_BYTES + _bytes_of(shown)
+        if weight > self.MOST_BYTES:
+            return shown
+        if len(self.rows) >= self.MOST or self.weight + weight > self.MOST_BYTES:
             self.rows.clear()
+            self.weight = 0
         self.rows[key] = (record, row, shown)
+        self.weight += weight
         return shown
+
+
+_RECORD_BYTES = 1000
+"""Of the record itself without its texts, and of the entry."""
+
+
+def _bytes_of(shown: dict[str, Any]) -> int:
+    """What a row takes: an estimate. Its texts count twice, since the record may have more of them than are shown."""
+    size = 200 + 100 * len(shown)
+    for value in shown.values():
+        kind = type(value)
+        if kind is str:
+            size += 2 * len(value)
+        elif kind is dict:
+            size += _bytes_of(value)
+        elif kind is list:
+            size += sum(map(_bytes_of, value))
+    return size
 
 
 class Rows:

@@ -5,7 +5,6 @@ have changed something forgets all: which answers it touches, nobody knows witho
 """
 
 import time
-import weakref
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -34,16 +33,16 @@ class AnswerCacheOptions:
     max_bytes: Annotated[int, Ge(1024), Le(2**34)] = 16 * 1024 * 1024
 
 
-def answer_key(operation: Any, variables: Mapping[str, Any] | None) -> Hashable:
+def answer_key(operation: bytes, variables: Mapping[str, Any] | None) -> Hashable:
     """By what an answer is known; None where it can't be kept, since its variables have no canonical form.
 
-    It weighs the same whatever was sent: it holds a digest of the variables, and doesn't keep the operation alive.
+    `operation` is its digest. So a key weighs the same whatever was sent.
     """
     try:
         canonical = http.canonical(variables)
     except ValueError:
         return None
-    return (weakref.ref(operation), blake2b(canonical, digest_size=32).digest())
+    return (operation, blake2b(canonical, digest_size=32).digest())
 
 
 class KeptAnswers:

@@ -1,7 +1,7 @@
 """Limits on what a request may ask. Each error says which one it is, the figure and the limit.
 
-Depth and aliases are counted before the document is validated, on a walk that no cycle of fragments can trap; cost is
-counted after it, for an operation and its variables.
+Depth, aliases and fields are counted before the document is validated, on a walk that no cycle of fragments can trap;
+cost is counted after it, for an operation and its variables.
 """
 
 from collections import Counter
@@ -54,7 +54,11 @@ class LimitOptions:
         body_bytes: of the HTTP request.
         batch: requests in one.
         root_fields: fields of an operation itself, a fragment's counted wherever it is spread.
+        operations: operations of the document.
+        fields: fields and fragments of all operations, with those in a fragment counted wherever it is spread.
         repeats: fields of one response key in one selection set: each pair of them has to be compared.
+        comparisons: steps to find out whether fields of one response key can be merged (GraphQL specification, section
+            5.3.2), as graphql-core counts them. Many fragments beside each other take many.
         directives: uses of directives in the document.
         variables_depth: levels of lists and objects in the variables.
         variables_size: values in the variables, at all levels.
@@ -69,7 +73,10 @@ class LimitOptions:
     body_bytes: Annotated[int, Ge(1), Le(100 * 1024 * 1024)] = 100 * 1024
     batch: Annotated[int, Ge(1), Le(1000)] = 10
     root_fields: Annotated[int, Ge(1), Le(10_000)] = 50
+    operations: Annotated[int, Ge(1), Le(1000)] = 50
+    fields: Annotated[int, Ge(1), Le(100_000)] = 2000
     repeats: Annotated[int, Ge(1), Le(10_000)] = 50
+    comparisons: Annotated[int, Ge(1), Le(500_000)] = 20_000
     directives: Annotated[int, Ge(0), Le(10_000)] = 100
     variables_depth: Annotated[int, Ge(1), Le(100)] = 10
     variables_size: Annotated[int, Ge(1), Le(1_000_000)] = 5000
@@ -82,12 +89,18 @@ def depth_of(operation: OperationDefinitionNode, fragments: Mapping[str, Fragmen
 
 
 def check_shape(document: DocumentNode, limits: LimitOptions) -> None:
-    """Depth, aliases, root fields, repeats and directives. Raises `TooComplex`."""
+    """Operations, depth, aliases, fields, root fields, repeats and directives. Raises `TooComplex`.
+
+    Takes time linear in the document's size: a fragment is measured once, however often it is spread.
+    """
     fragments = {
         definition.name.value: definition.selection_set
         for definition in document.definitions
         if isinstance(definition, FragmentDefinitionNode)
     }
+    operations = [definition for definition in document.definitions if isinstance(definition, OperationDefinitionNode)]
+    if len(operations) > limits.operations:
+        raise TooComplex("operations", len(operations), limits.operations)
     nodes = _Nodes()
     visit(document, nodes)
     if nodes.directives > limits.directives:
@@ -95,17 +108,20 @@ def check_shape(document: DocumentNode, limits: LimitOptions) -> None:
     if nodes.repeats > limits.repeats:
         raise TooComplex("fields of one name side by side", nodes.repeats, limits.repeats)
     shapes = _Shapes(fragments)
-    for definition in document.definitions:
-        if isinstance(definition, OperationDefinitionNode):
-            shape = shapes.of(definition.selection_set)
-            if shape.depth > limits.depth:
-                raise TooComplex("depth", shape.depth, limits.depth)
-            if shape.introspection_depth > INTROSPECTION_DEPTH:
-                raise TooComplex("depth of introspection", shape.introspection_depth, INTROSPECTION_DEPTH)
-            if shape.aliases > limits.aliases:
-                raise TooComplex("aliases", shape.aliases, limits.aliases)
-            if shape.fields > limits.root_fields:
-                raise TooComplex("root fields", shape.fields, limits.root_fields)
+    selections = 0
+    for operation in operations:
+        shape = shapes.of(operation.selection_set)
+        if shape.depth > limits.depth:
+            raise TooComplex("depth", shape.depth, limits.depth)
+        if shape.introspection_depth > INTROSPECTION_DEPTH:
+            raise TooComplex("depth of introspection", shape.introspection_depth, INTROSPECTION_DEPTH)
+        if shape.aliases > limits.aliases:
+            raise TooComplex("aliases", shape.aliases, limits.aliases)
+        if shape.fields > limits.root_fields:
+            raise TooComplex("root fields", shape.fields, limits.root_fields)
+        selections += shape.selections
+    if selections > limits.fields:
+        raise TooComplex("fields with fragments unfolded", selections, limits.fields)
 
 
 def check_variables(variables: Mapping[str, Any] | None, limits: LimitOptions) -> None:
@@ -154,6 +170,7 @@ class _Shape:
     introspection_depth: int = 0
     aliases: int = 0
     fields: int = 0
+    selections: int = 0
 
 
 class _Shapes:
@@ -164,14 +181,27 @@ class _Shapes:
         self._known: dict[str, _Shape] = {}
 
     def of(self, selections: SelectionSetNode | None) -> _Shape:
-        depth = introspection = aliases = fields = 0
+        depth = introspection = aliases = fields = count = 0
+        spread: set[str] = set()
         for selection in selections.selections if selections is not None else ():
             inner = self._of_selection(selection)
             depth = max(depth, inner.depth)
             introspection = max(introspection, inner.introspection_depth)
             aliases += inner.aliases
             fields += 1 if isinstance(selection, FieldNode) else inner.fields
-        return _Shape(depth, introspection, aliases, fields)
+            count += 1 if self._is_repeated(selection, spread) else 1 + inner.selections
+        return _Shape(depth, introspection, aliases, fields, count)
+
+    @staticmethod
+    def _is_repeated(selection: Any, spread: set[str]) -> bool:
+        """Whether it spreads a fragment that is spread in the same selection set already: then it adds nothing."""
+        if not isinstance(selection, FragmentSpreadNode):
+            return False
+        name = selection.name.value
+        if name in spread:
+            return True
+        spread.add(name)
+        return False
 
     def _of_selection(self, selection: Any) -> _Shape:
         if isinstance(selection, FragmentSpreadNode):
@@ -181,8 +211,9 @@ class _Shapes:
             return inner
         aliases = inner.aliases + (selection.alias is not None)
         if selection.name.value.startswith("__"):
-            return _Shape(0, 1 + max(inner.depth, inner.introspection_depth), aliases)
-        return _Shape(1 + inner.depth, 1 + inner.introspection_depth if inner.introspection_depth else 0, aliases)
+            return _Shape(0, 1 + max(inner.depth, inner.introspection_depth), aliases, selections=inner.selections)
+        introspection = 1 + inner.introspection_depth if inner.introspection_depth else 0
+        return _Shape(1 + inner.depth, introspection, aliases, selections=inner.selections)
 
     def _of_fragment(self, name: str) -> _Shape:
         if name not in self._known:
@@ -208,23 +239,45 @@ class CostModel:
     ) -> int:
         """The operation's cost with those variables."""
         root = self._schema.get_root_type(operation.operation)
-        counting = _Counting(fragments, _with_defaults(operation, variables))
+        counting = _Counting(fragments, ListLengths(operation, variables))
         return 0 if root is None else counting.of([operation.selection_set], root, None)
 
-    @staticmethod
-    def varies(operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]) -> bool:
-        """Whether the cost depends on variables: whether any of them is a list's length."""
-        found = _LengthByVariable()
-        for node in (operation, *fragments.values()):
-            visit(node, found)
-        return found.found
 
+class ListLengths:
+    """How long an operation's lists are taken to be: the one estimate for its cost and for what `explain` says.
 
-class _LengthByVariable(Visitor):
-    found = False
+    Length of a list, in this order: the field's own `first`; the `first` of the connection that it is a part of; its tag;
+    `UNTOLD_SIZE`. A `first` counts as no more than a resolver ever grants, and as no less than nothing.
+    """
 
-    def enter_argument(self, node: Any, *_: Any) -> None:
-        self.found = self.found or (node.name.value == "first" and isinstance(node.value, VariableNode))
+    def __init__(self, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> None:
+        self._variables = _with_defaults(operation, variables)
+
+    def of(self, node: FieldNode, field: GraphQLField, listed: int | None) -> tuple[int, int | None]:
+        """How many objects the field is taken to bring for each of its parent's, and the length that lists below it inherit.
+
+        `listed` is the length that the field itself inherits, None where there is none.
+        """
+        type_ = field.type.of_type if isinstance(field.type, GraphQLNonNull) else field.type
+        first = self._first(node, field)
+        if not isinstance(type_, GraphQLList):
+            return 1, first
+        length = first if first is not None else listed
+        return (size_of(field.extensions) or UNTOLD_SIZE) if length is None else length, None
+
+    def _first(self, node: FieldNode, field: GraphQLField) -> int | None:
+        """The `first` of a field that takes one, between 0 and the most that any resolver grants."""
+        if "first" not in field.args:
+            return None
+        value: Any = field.args["first"].default_value
+        for argument in node.arguments or ():
+            if argument.name.value == "first" and isinstance(argument.value, VariableNode):
+                value = self._variables.get(argument.value.name.value, value)
+            elif argument.name.value == "first" and isinstance(argument.value, IntValueNode):
+                value = int(argument.value.value[:10])
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # JSON's 100.0 is as good an Int as 100, and as many
+        return min(max(value, 0), MOST_FIRST) if isinstance(value, int) else DEFAULT_FIRST
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +285,7 @@ class _Counting:
     """One count. Selections of the same response key are one field, as they are when the operation is executed."""
 
     fragments: Mapping[str, FragmentDefinitionNode]
-    variables: Mapping[str, Any]
+    lengths: ListLengths
 
     def of(self, sets: Sequence[SelectionSetNode], parent: Any, listed: int | None) -> int:
         """The cost of an object's selections. `listed`: the length of its lists, where it is a connection."""
@@ -247,34 +300,13 @@ class _Counting:
         )
 
     def _of_field(self, nodes: Sequence[FieldNode], field: GraphQLField, listed: int | None) -> int:
-        type_ = field.type.of_type if isinstance(field.type, GraphQLNonNull) else field.type
-        named = get_named_type(type_)
+        named = get_named_type(field.type)
         sets = [node.selection_set for node in nodes if node.selection_set is not None]
         if not isinstance(named, GraphQLObjectType | GraphQLInterfaceType):
             return weight_of(field.extensions) or 0
-        first = self._first(nodes[0], field)
+        times, below = self.lengths.of(nodes[0], field, listed)
         own = 1 if "id" in named.fields else 0
-        weight = weight_of(field.extensions) or 0
-        if not isinstance(type_, GraphQLList):
-            return weight + own + self.of(sets, named, first)
-        times = first if first is not None else listed
-        if times is None:
-            times = size_of(field.extensions) or UNTOLD_SIZE
-        return weight + times * (own + self.of(sets, named, None))
-
-    def _first(self, node: FieldNode, field: GraphQLField) -> int | None:
-        """The `first` of a field that takes one, between 0 and the most that any resolver grants."""
-        if "first" not in field.args:
-            return None
-        value: Any = field.args["first"].default_value
-        for argument in node.arguments or ():
-            if argument.name.value == "first" and isinstance(argument.value, VariableNode):
-                value = self.variables.get(argument.value.name.value, value)
-            elif argument.name.value == "first" and isinstance(argument.value, IntValueNode):
-                value = int(argument.value.value[:10])
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)  # JSON's 100.0 is as good an Int as 100, and as many
-        return min(max(value, 0), MOST_FIRST) if isinstance(value, int) else DEFAULT_FIRST
+        return (weight_of(field.extensions) or 0) + times * (own + self.of(sets, named, below))
 
     def _collect(self, selections: SelectionSetNode, merged: dict[str, list[FieldNode]], visited: set[str]) -> None:
         for selection in selections.selections:

@@ -19,21 +19,26 @@ def of(document: str, schema: Any = None) -> Operation:
 
 
 def test_a_plan_is_made_once_and_its_rows_at_second_sight() -> None:
-    """The first run costs no generated source; the second has it; the plan is the same."""
+    """The first run costs no generated source and leaves nothing behind; the second one's plan has rows and is kept."""
     operation = of("{ me { id } }")
+    weight = operation.weight
     first = operation.planned({}, {})
     assert isinstance(first, Planned)
     assert not first.has_rows
-    plan = first.plan
+    assert (operation.weight, operation.is_settled) == (weight, False)
     again = operation.planned({}, {})
-    assert again is first
+    assert isinstance(again, Planned)
     assert again.has_rows
-    assert again.plan is plan
+    assert again.plan.text() == first.plan.text()
+    assert operation.planned({}, {}) is again
+    assert operation.weight > weight
+    assert operation.is_settled
 
 
 def test_each_answer_to_the_switches_has_its_plan() -> None:
     """The same values, the same plan; other values, another; other variables have no say."""
     operation = of("query ($a: Boolean!, $n: Int) { me { id @skip(if: $a) orders(first: $n) { id } } }")
+    operation.planned({"a": True, "n": 0}, {"a": True, "n": 0})
     one = operation.planned({"a": True, "n": 1}, {"a": True, "n": 1})
     assert operation.planned({"a": True, "n": 2}, {"a": True, "n": 2}) is one
     other = operation.planned({"a": False}, {"a": False})
@@ -75,10 +80,22 @@ def test_what_no_plan_takes_says_why(document: str, reason: str) -> None:
     assert refused.reason == reason
 
 
-def test_a_fragment_bomb_is_refused_before_it_grows() -> None:
-    """What would be a plan of a million fields stops at the bound."""
+def test_a_fragment_bomb_makes_a_plan_that_is_no_larger_than_its_document() -> None:
+    """What would be a plan of a billion fields has each selection of the document once."""
     bomb = " ".join(f"fragment F{n} on T {{ a {{ ...F{n + 1} }} b {{ ...F{n + 1} }} }}" for n in range(30))
     schema = build_schema("type Query { t: T } type T { a: T b: T id: ID }")
-    refused = of(f"{{ t {{ ...F0 }} }} {bomb} fragment F30 on T {{ id }}", schema).planned({}, {})
-    assert isinstance(refused, Refused)
-    assert refused.reason == "size"
+    planned = of(f"{{ t {{ ...F0 }} }} {bomb} fragment F30 on T {{ id }}", schema).planned({}, {})
+    assert isinstance(planned, Planned)
+    assert planned.plan.size == 1 + 4 * 30
+
+
+def test_what_is_kept_of_an_operation_is_bounded_over_all_of_its_plans() -> None:
+    """Sixteen answers to the switches are no sixteen times the bound; what has no room is run by graphql-core."""
+    fields = " ".join(f"a{number}: id" for number in range(MOST_FIELDS // 3))
+    operation = of(f"query ($a: Boolean!, $b: Boolean!) {{ me {{ {fields} x: id @skip(if: $a) y: id @skip(if: $b) }} }}")
+    kept = []
+    for number in range(4):
+        values = {"a": bool(number & 1), "b": bool(number & 2)}
+        assert isinstance(operation.planned(values, values), Planned)
+        kept.append(operation.planned(values, values))
+    assert [each.reason for each in kept if isinstance(each, Refused)] == ["variants"] * 2

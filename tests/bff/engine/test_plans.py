@@ -1,5 +1,6 @@
 """Plans: a document is made ready once and kept within bounds; what is refused is not kept."""
 
+import asyncio
 from collections import Counter
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 from graphql import OperationType
 
 from bff.engine import plans as module
+from bff.engine import prepare
+from bff.engine.pace import Pace
 from bff.engine.plans import Plans
 from bff.errors import DocumentError, InvalidOperation, TooComplex
 from bff.gate.limits import LimitOptions
@@ -28,13 +31,13 @@ def done(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counts: Counter[str] = Counter()
 
     def counted(name: str) -> None:
-        real = getattr(module, name)
+        real = getattr(prepare, name)
 
         def call(*args: Any, **options: Any) -> Any:
             counts[name] += 1
             return real(*args, **options)
 
-        monkeypatch.setattr(module, name, call)
+        monkeypatch.setattr(prepare, name, call)
 
     for name in ("parse", "validate", "check_shape"):
         counted(name)
@@ -57,7 +60,7 @@ def test_a_known_document_is_made_ready_once(plans: Plans, done: Counter[str]) -
     second, known_second = plans.get("{ me { id } }")
     assert (known_first, known_second) == (False, True)
     assert first is second
-    assert done == {"parse": 1, "validate": 1, "check_shape": 1}
+    assert done == {"parse": 1, "validate": 2, "check_shape": 1}  # the rule about overlapping fields goes apart
 
 
 def test_documents_are_known_by_their_text(plans: Plans, done: Counter[str]) -> None:
@@ -74,9 +77,10 @@ def test_two_variants_know_nothing_of_each_other() -> None:
     assert refusal(mobile, '{ product(id: "1") { description } }').code == "GRAPHQL_VALIDATION_FAILED"
 
 
-def test_the_one_that_has_rested_longest_goes_first(plans: Plans, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_one_that_has_rested_longest_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond so many documents; to be asked for is no rest."""
     monkeypatch.setattr(module, "_MOST_DOCUMENTS", 3)
+    plans = Plans(WEB, LIMITS, introspection=True)
     documents = [f"{{ me {{ id }} }} # {number}" for number in range(4)]
     for document in documents[:3]:
         plans.get(document)
@@ -87,47 +91,94 @@ def test_the_one_that_has_rested_longest_goes_first(plans: Plans, monkeypatch: p
     assert plans.get(documents[1])[1] is False
 
 
-def test_what_is_kept_is_bounded_in_nodes(plans: Plans, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many short words make a large tree: what has rested longest goes."""
-    texts = ["{ me { " + "id name " * 10 + f"}} }} # {number}" for number in range(3)]
-    nodes = plans.get(texts[0])[0].nodes
-    assert nodes > 40
-    monkeypatch.setattr(module, "_MOST_NODES", 2 * nodes)
+def test_what_is_kept_is_bounded_in_bytes() -> None:
+    """Many short words make a large tree: the least recently used goes, and as many of them as make room."""
+    texts = ["{ me { " + "id name " * 10 + f"}} }} # {number}" for number in range(5)]
+    weight = Plans(WEB, LIMITS, introspection=True).get(texts[0])[0].weight
+    plans = Plans(WEB, LIMITS, introspection=True, max_bytes=4 * weight)
     for text in texts:
         plans.get(text)
-    assert [plans.get(text)[1] for text in (texts[1], texts[2], texts[0])] == [True, True, False]
-    monkeypatch.setattr(module, "_MOST_NODES", nodes - 1)
+    assert plans.weight == 4 * weight
+    assert [plans.get(text)[1] for text in (*texts[1:], texts[0])] == [True] * 4 + [False]
+
+
+def test_a_document_counts_with_all_that_is_compiled_of_it() -> None:
+    """Plans are made later than the document: then others go for them, or the document itself."""
+    texts = ["{ me { id name email tier } } # " + str(number) for number in range(4)]
+    weight = Plans(WEB, LIMITS, introspection=True).get(texts[0])[0].weight
+    plans = Plans(WEB, LIMITS, introspection=True, max_bytes=8 * weight)
+    prepared = [plans.get(text)[0] for text in texts]
+    operation = prepared[0].operation(None)
+    for _ in range(3):
+        operation.planned({}, {})
+    assert prepared[0].weight > 2 * weight
+    assert plans.weight <= 8 * weight
+    assert plans.get(texts[0])[1] is False
+
+
+def test_what_was_evicted_weighs_nothing_when_it_is_compiled() -> None:
+    """Whoever still runs it may compile it; its document may be known anew by then, and that one has not grown."""
+    plans = Plans(WEB, LIMITS, introspection=True)
+    text = "{ me { id } }"
+    old = plans.get(text)[0].operation(None)
+    plans._known.drop(text)
+    plans.get(text)
+    weight = plans.weight
+    for _ in range(3):
+        old.planned({}, {})
+    assert plans.weight == weight
+
+
+def test_a_document_heavier_than_its_share_is_served_and_not_kept() -> None:
+    """It leaves nothing behind, and displaces nothing."""
+    plans = Plans(WEB, LIMITS, introspection=True, max_bytes=100_000)
     plans.get("{ me { id } }")
-    assert plans.get("{ me { id } }")[1]
-    assert "1 documents" in repr(plans)
-
-
-def test_what_is_kept_is_bounded_in_characters(plans: Plans, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many of the oldest go as make room; the count stays right."""
-    monkeypatch.setattr(module, "_MOST_CHARACTERS", 100)
-    small = [f"{{ me {{ id }} }} #{number}" for number in range(6)]  # of 16 characters
-    for document in small:
-        plans.get(document)
-    assert repr(plans) == "<Plans 6 documents, 96 characters>"
-    plans.get("{ me { id } } " + "#" * 26)  # of 40
-    assert repr(plans) == "<Plans 4 documents, 88 characters>"
-    assert [plans.get(document)[1] for document in small[3:]] == [True, True, True]
-
-
-def test_a_document_longer_than_all_that_may_be_kept_is_served_and_not_kept(
-    plans: Plans, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It leaves nothing behind, and what it displaced is made ready anew."""
-    monkeypatch.setattr(module, "_MOST_CHARACTERS", 100)
-    long = "{ me { id } } " + "#" * 200
+    long = "{ me { id } } # " + "x" * 20_000
     assert plans.get(long)[0].operation(None).kind is OperationType.QUERY
-    assert repr(plans) == "<Plans 0 documents, 0 characters>"
     assert plans.get(long)[1] is False
+    assert plans.get("{ me { id } }")[1] is True
 
 
-def test_many_documents_stay_within_the_bounds(plans: Plans, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_document_that_several_ask_for_at_once_is_prepared_once(plans: Plans, done: Counter[str]) -> None:
+    """The others wait for it, and get the same."""
+    found = await asyncio.gather(*(plans.prepare("{ me { id } }") for _ in range(5)))
+    assert [known for _, known in found] == [False, True, True, True, True]
+    assert len({id(prepared) for prepared, _ in found}) == 1
+    assert done["parse"] == 1
+
+
+async def test_stages_of_many_documents_are_spread_over_turns(monkeypatch: pytest.MonkeyPatch, done: Counter[str]) -> None:
+    """With a clock by which each stage takes too long: in no turn of the loop is there more than one of them."""
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 1
+        return now
+
+    plans = Plans(WEB, LIMITS, introspection=True, pace=Pace(clock))
+    turns: Counter[str] = Counter()
+    most = 0
+
+    async def watch() -> None:
+        nonlocal most
+        while True:
+            before = done.copy()
+            await asyncio.sleep(0)
+            most = max(most, (done - before).total())
+            turns["all"] += 1
+
+    watching = asyncio.create_task(watch())
+    await asyncio.gather(*(plans.prepare(f"{{ me {{ id }} }} # {number}") for number in range(10)))
+    watching.cancel()
+    assert most <= 3  # of a stage: between two looks there may be the end of one turn and the beginning of the next
+    assert turns["all"] >= 30
+
+
+def test_many_documents_stay_within_the_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many come: memory is bounded."""
     monkeypatch.setattr(module, "_MOST_DOCUMENTS", 10)
+    plans = Plans(WEB, LIMITS, introspection=True)
     for number in range(100):
         plans.get(f"{{ a{number}: __typename }}")
     assert repr(plans).startswith("<Plans 10 documents")
@@ -141,7 +192,7 @@ def test_many_documents_stay_within_the_bounds(plans: Plans, monkeypatch: pytest
         ("{ me { nothing } }", DocumentError),
         ("{ me }", DocumentError),
         ("type A { a: Int }", DocumentError),
-        ("{a" * 5000, DocumentError),
+        ("{a" * 5000, TooComplex),
         ("{ " + "__typename " * 3000 + "}", TooComplex),
         ("{ " + " ".join(f"a{n}: __typename" for n in range(31)) + " }", TooComplex),
     ],
@@ -151,7 +202,7 @@ def test_what_is_refused_is_not_kept(plans: Plans, document: str, error: type[Ex
     for _ in range(2):
         with pytest.raises(error):
             plans.get(document)
-    assert repr(plans) == "<Plans 0 documents, 0 characters>"
+    assert repr(plans) == "<Plans 0 documents, 0 bytes>"
 
 
 # What is refused

@@ -124,6 +124,21 @@ def test_what_is_remembered_is_bounded() -> None:
     assert 0 < len(memo.rows) <= Memo.MOST
 
 
+def test_what_is_remembered_is_bounded_in_bytes() -> None:
+    """Few large rows are as much as many small ones; one that is larger than all may be isn't remembered."""
+    memo = Memo([type(product(1))])
+    made, _ = row("id description", memo)
+    text = "x" * (Memo.MOST_BYTES // 10)
+    kept = [msgspec.structs.replace(product(number), description=text) for number in range(1, 20)]
+    for record in kept:
+        assert made(record) == {"id": str(record.id), "description": text}
+        assert memo.weight <= Memo.MOST_BYTES
+    assert 0 < len(memo.rows) < 5
+    before = len(memo.rows)
+    made(msgspec.structs.replace(product(99), description=text * 10))
+    assert len(memo.rows) == before
+
+
 def test_a_row_that_others_complete_is_not_remembered() -> None:
     """It is filled in later, each time for somebody else."""
     memo = Memo([type(product(1))])

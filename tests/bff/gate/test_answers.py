@@ -1,7 +1,5 @@
 """Whole answers that are kept: for how long, how many, and until when."""
 
-import gc
-import weakref
 
 import pytest
 
@@ -59,13 +57,9 @@ def test_they_are_bounded_in_number_and_size() -> None:
     assert "501 bytes" in repr(kept)
 
 
-class Operation:
-    """In place of a real one, which is known by itself alone."""
-
-
-def test_a_key_holds_neither_the_operation_nor_what_was_sent() -> None:
+def test_a_key_does_not_hold_what_was_sent() -> None:
     """So that it weighs the same whatever that is; equal variables have equal keys, in any order."""
-    operation, other = Operation(), Operation()
+    operation, other = b"one", b"other"
     key = answer_key(operation, {"a": 1, "b": "x" * 100_000})
     assert key == answer_key(operation, {"b": "x" * 100_000, "a": 1})
     assert answer_key(operation, None) == answer_key(operation, {})
@@ -74,16 +68,12 @@ def test_a_key_holds_neither_the_operation_nor_what_was_sent() -> None:
     assert answer_key(other, {"a": 1}) != answer_key(operation, {"a": 1})
     assert isinstance(key, tuple)
     assert len(key[1]) == 32
-    gone = weakref.ref(operation)
-    del operation
-    gc.collect()
-    assert gone() is None
 
 
 @pytest.mark.parametrize("value", [2**64, -(2**63) - 1, "\ud800", {"\udfff": 1}])
 def test_variables_without_a_canonical_form_have_no_key(value: object) -> None:
     """Two of them could look the same."""
-    assert answer_key(Operation(), {"a": value}) is None
+    assert answer_key(b"one", {"a": value}) is None
 
 
 def ended(method: str = "PATCH", status: int | None = 200) -> CallEnded:
