@@ -44,7 +44,7 @@ class Pace:
             waiter = self._waiting.popleft()
             if not waiter.done():
                 self._began = self._clock()
-                running_loop().call_soon(self._next)
                 waiter.set_result(None)
+                running_loop().call_soon(self._next)  # after the waiter has had its turn, and in the same one
                 return
         self._began = None

@@ -159,7 +159,10 @@ class Plans:
 
     def _stages(self, text: str) -> Generator[None, None, Prepared]:
         good = yield from self._preparation.stages(text)
-        prepared = self._prepared(text, good)
+        try:
+            prepared = self._prepared(text, good)
+        except RecursionError:
+            raise TooComplex("depth", "more than can be read", self._limits.depth) from None
         self._known.put(text, prepared, prepared.weight)
         self._made += 1
         if self._made % _COLLECTED_EVERY == 0:

@@ -171,7 +171,7 @@ async def test_stages_of_many_documents_are_spread_over_turns(monkeypatch: pytes
     watching = asyncio.create_task(watch())
     await asyncio.gather(*(plans.prepare(f"{{ me {{ id }} }} # {number}") for number in range(10)))
     watching.cancel()
-    assert most <= 3  # of a stage: between two looks there may be the end of one turn and the beginning of the next
+    assert most <= 2  # to measure and to validate is one stage
     assert turns["all"] >= 30
 
 
