@@ -47,16 +47,16 @@ def test_many_answers_to_switches_stay_within_a_bound_of_bytes(
     start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Documents with sixteen plans each: what is kept weighs no more than it may, whatever is compiled of them."""
-    monkeypatch.setattr(plans_module.Plans.__init__, "__kwdefaults__", {**_kwdefaults(), "max_bytes": 1024 * 1024})
+    monkeypatch.setattr(plans_module.Plans.__init__, "__kwdefaults__", {**_kwdefaults(), "max_bytes": 512 * 1024})
     gateway = start_gateway(BFF_RATE__ENABLED="false")
     plans = plans_of(gateway)
-    for number in range(10):
+    for number in range(3):
         for answer in range(16):
             variables = {name: bool(answer >> at & 1) for at, name in enumerate(SWITCHES)}
             body = {"query": unfolding(number), "variables": variables}
             for _ in range(2):
                 assert gateway.post("web", body).json()["data"] == {"me": None}
-            assert plans.weight <= 1024 * 1024
+            assert plans.weight <= 512 * 1024
 
 
 def _kwdefaults() -> dict[str, Any]:
@@ -65,8 +65,8 @@ def _kwdefaults() -> dict[str, Any]:
 
 
 def test_what_is_asked_once_leaves_no_plan_behind(gateway: RunningGateway) -> None:
-    """Fifty documents that never come again: their trees are kept, and nothing that was compiled of them."""
-    for number in range(50):
+    """Documents that never come again: their trees are kept, and nothing that was compiled of them."""
+    for number in range(15):
         gateway.ask("web", unfolding(number), dict.fromkeys(SWITCHES, True))
     gc.collect()
     assert not [each for each in gc.get_objects() if type(each) is operations.Planned]

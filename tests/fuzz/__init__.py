@@ -1,1 +1,1 @@
-"""Fuzzers: each can be run for as long as one likes, and runs for a moment among the tests."""
+"""Fuzzers: run as modules for as long as one likes; a short run of each is a test."""

@@ -3,6 +3,7 @@
 The fakes do what rest.md promises of a service and nothing else; they note each call that they are asked for.
 """
 
+import asyncio
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -102,8 +103,10 @@ def order(id: int, user_id: int, items: Sequence[tuple[int, int, float]] = ((1, 
 class FakeSource:
     """Objects by id. `calls` has what was asked; `failure` fails all of it, `broken` single objects, `refusal` writes.
 
-    Where `stale_s` is set, all that is read is so old.
+    Where `stale_s` is set, all that is read is so old. `turns`: how many turns of the event loop an answer takes.
     """
+
+    turns = 0
 
     def __init__(self, name: str, records: Sequence[Any]) -> None:
         self.name = name
@@ -118,6 +121,10 @@ class FakeSource:
     def _answer(self, record: Any) -> Any:
         return self.broken.get(record.id, record)
 
+    async def _take_turns(self) -> None:
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
+
     def _aged(self, value: Any) -> Any:
         return value if self.stale_s is None else Stale(value, self.stale_s, self.name)
 
@@ -129,12 +136,14 @@ class FakeSource:
     async def get_many(self, caller: Caller, ids: Sequence[int]) -> dict[int, Any]:
         """Those that exist; what failed is its error."""
         self.calls.append(("get_many", tuple(ids)))
+        await self._take_turns()
         if self.failure is not None:
             return dict.fromkeys(ids, self.failure)
         return {key: self._aged(self._answer(self.records[key])) for key in ids if key in self.records}
 
     async def page(self, caller: Caller, *, limit: int, cursor: str | None, **filters: str | None) -> Page[Any]:
         """So many of those that match, after the cursor `c3`: behind the third."""
+        await self._take_turns()
         self._note("page", limit, cursor, filters)
         if cursor is not None and not (cursor.startswith("c") and cursor[1:].isdecimal()):
             raise BadCursor
@@ -200,6 +209,7 @@ class FakeOrders(FakeSource):
         self, caller: Caller, user_ids: Sequence[int], *, limit: int, status: OrderStatus | None = None
     ) -> dict[int, Any]:
         self.calls.append(("of_users", tuple(user_ids), limit, status))
+        await self._take_turns()
         if self.failure is not None:
             return dict.fromkeys(user_ids, self.failure)
         matching = [record for record in self._listed() if status is None or record.status is status]

@@ -14,7 +14,9 @@ import pytest
 from graphql import DocumentNode, ExecutionResult, GraphQLError, GraphQLSchema, execute, parse, validate
 
 from bff import errors
+from bff.engine.located import LocatingExecutor
 from bff.engine.operation import Operation, Planned
+from bff.engine.prepare import Text
 from bff.engine.run import Run
 from datasources.errors import BadAnswer, BreakerOpen, Busy, Forbidden, NotReached, SourceError, TimedOut
 from schema.context import Context
@@ -23,7 +25,7 @@ from tests.bff.engine.zoo import zoo
 from tests.schema.shop import Shop, rejected, schemas
 
 DOCUMENTS = int(os.environ.get("PARITY_DOCUMENTS", "250"))
-_FAULTS: list[SourceError] = [
+FAULTS: list[SourceError] = [
     BreakerOpen("source", 7),
     NotReached("source", sent=True),
     TimedOut("source", counts=True),
@@ -46,11 +48,11 @@ class Given:
         for each in (shop.users, shop.orders, shop.products):
             roll = source.random()
             if roll < 0.1:
-                each.failure = source.choice(_FAULTS)
+                each.failure = source.choice(FAULTS)
             elif roll < 0.2:
                 each.stale_s = source.choice((0.5, 40))
             elif roll < 0.4:
-                each.broken = {number: source.choice(_FAULTS) for number in range(1, 6) if source.random() < 0.5}
+                each.broken = {number: source.choice(FAULTS) for number in range(1, 6) if source.random() < 0.5}
             elif roll < 0.5:
                 each.refusal = source.choice([rejected(404), rejected(409), rejected(422, ("items[0].productId", "no"))])
         return shop.context(variant, self.sub)
@@ -70,7 +72,9 @@ def told(data: Any, faults: list[GraphQLError], context: Context) -> dict[str, A
 
 async def by_core(schema: GraphQLSchema, document: DocumentNode, variables: dict[str, Any], context: Context) -> Any:
     """graphql-core's answer; None where the variables don't fit."""
-    result: Any = execute(schema, document, context_value=context, variable_values=variables)
+    result: Any = execute(
+        schema, document, context_value=context, variable_values=variables, executor_class=LocatingExecutor
+    )
     result = result if isinstance(result, ExecutionResult) else await result
     if result.data is None and result.errors and all(error.path is None for error in result.errors):
         return None
@@ -95,7 +99,7 @@ def operation_of(schema: GraphQLSchema, document: DocumentNode) -> Operation:
 
 async def compared(schema: GraphQLSchema, variant: str, made: Document, given: Given) -> str | None:
     """How the answers differ, or what else is wrong; None where all is well."""
-    document = parse(made.text)
+    document = parse(Text(made.text))
     if faults := validate(schema, document):
         return f"not valid: {faults[0].message}"
     operation = operation_of(schema, document)

@@ -1,0 +1,32 @@
+"""Where an error is said to be: the line and column of the field that failed, in a document of several lines."""
+
+import pytest
+
+from tests.support.faults import Fault
+from tests.support.gateways import RunningGateway
+from tests.support.services import Tapped
+
+DOCUMENT = """query Q($s: Boolean!) {
+  __typename @skip(if: $s)
+  product(id: "1") {
+    id
+  }
+
+      second: products(first: 2) { nodes { id } }
+}
+"""
+
+
+@pytest.mark.parametrize("way", ["plan", "graphql-core"])
+def test_the_error_of_a_service_stands_where_its_field_does(
+    gateway: RunningGateway, services: Tapped, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """By a plan and by graphql-core's executor; with the service's name in its extensions."""
+    if way != "plan":
+        monkeypatch.setattr("bff.engine.operation.MOST_PLANS", 0)
+    services.fail("products", Fault.STATUS_400)
+    answer = gateway.ask("web", DOCUMENT, {"s": False})
+    told = {error["path"][0]: error for error in answer["errors"]}
+    assert told["product"]["locations"] == [{"line": 3, "column": 3}]
+    assert told["second"]["locations"] == [{"line": 7, "column": 7}]
+    assert {error["extensions"]["source"] for error in answer["errors"]} == {"products"}

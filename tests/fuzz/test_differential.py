@@ -1,0 +1,30 @@
+"""A short run of the differential of plans and graphql-core, with faults injected."""
+
+from typing import Any
+
+import pytest
+
+from bff.engine.run import Run
+from tests.fuzz.differential import Differential
+
+
+async def test_plans_and_graphql_core_answer_alike_while_services_fail() -> None:
+    """Some hundred documents, with sources that are down, slow, stale, or raise what no source should."""
+    differential = Differential(5)
+    for _ in range(100):
+        assert await differential.step() is None
+
+
+async def test_a_difference_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a fault in the plans' errors put there on purpose."""
+    real = Run._located
+
+    def wrongly(error: Exception, link: Any) -> Any:
+        located = real(error, link)
+        located.locations = [place._replace(line=place.line + 1) for place in located.locations or ()]
+        return located
+
+    monkeypatch.setattr(Run, "_located", staticmethod(wrongly))
+    differential = Differential(5)
+    found = [await differential.step() for _ in range(30)]
+    assert any(each and "errors" in each for each in found)
