@@ -33,6 +33,8 @@ _MOST_DOCUMENTS = 1000
 _DOCUMENT_BYTES = 4000
 _NODE_BYTES = 450
 """Of a node of the syntax tree, with a value that was made of it. Measured: 230 to 400 bytes."""
+_SHORT = 250
+"""Characters of a document that takes a few milliseconds at most: to let it wait would cost more than it saves."""
 _COLLECTED_EVERY = 5
 """Parsing, validating and assembling leave cycles behind, and the collector is told to come by but rarely."""
 
@@ -121,10 +123,12 @@ class Plans:
                 return done.value, False
 
     async def prepare(self, text: str) -> tuple[Prepared, bool]:
-        """As `get`, with a turn of the event loop for each stage, and one document at a time.
+        """As `get`, with a turn of the event loop for each stage, and one document at a time. A short one is ready at once.
 
         Those who ask for the same new document at the same moment have it prepared once.
         """
+        if len(text) <= _SHORT:
+            return self.get(text)
         async with self._preparing:
             known = self._known.get(text)
             if known is not None:

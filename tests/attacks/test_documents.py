@@ -176,7 +176,7 @@ def test_parts_of_a_batch_take_turns(monkeypatch: pytest.MonkeyPatch, start_gate
         turn += 1
 
     monkeypatch.setattr(prepare, "validate", counted)
-    batch = [{"query": f"{{ a{number}: __typename }}"} for number in range(10)]
+    batch = [{"query": f"{{ a{number}: __typename }}" + " " * 300} for number in range(10)]
     answers = gateway.post("web", batch).json()
     assert [list(each["data"]) for each in answers] == [[f"a{number}"] for number in range(10)]
     assert stages.total() == 20

@@ -141,7 +141,7 @@ def test_a_document_heavier_than_its_share_is_served_and_not_kept() -> None:
 
 async def test_a_document_that_several_ask_for_at_once_is_prepared_once(plans: Plans, done: Counter[str]) -> None:
     """The others wait for it, and get the same."""
-    found = await asyncio.gather(*(plans.prepare("{ me { id } }") for _ in range(5)))
+    found = await asyncio.gather(*(plans.prepare("{ me { id } }" + " " * 300) for _ in range(5)))
     assert [known for _, known in found] == [False, True, True, True, True]
     assert len({id(prepared) for prepared, _ in found}) == 1
     assert done["parse"] == 1
@@ -169,7 +169,7 @@ async def test_stages_of_many_documents_are_spread_over_turns(monkeypatch: pytes
             turns["all"] += 1
 
     watching = asyncio.create_task(watch())
-    await asyncio.gather(*(plans.prepare(f"{{ me {{ id }} }} # {number}") for number in range(10)))
+    await asyncio.gather(*(plans.prepare(f"{{ me {{ id }} }} # {number:300}") for number in range(10)))
     watching.cancel()
     assert most <= 2  # to measure and to validate is one stage
     assert turns["all"] >= 30
