@@ -53,7 +53,7 @@ class Operation:
         digest: of the document's text and the operation's name. A key for what is kept of its answers: an operation as a key
             would keep its document and its plans alive after they were evicted.
         weight: what it and its plans take, in bytes. An estimate.
-        is_settled: whether all that can be compiled of it was.
+        is_settled: whether nothing is left to compile of it that would take long.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class Operation:
         switches: frozenset[str] | None = None,
         bindings: Bindings | None = None,
         on_growth: "Callable[[Operation], None] | None" = None,
+        is_small: bool = False,
     ) -> None:
         self.schema = schema
         self.document = document
@@ -82,7 +83,7 @@ class Operation:
         self.hide_suggestions = hide_suggestions
         self.variables = Variables(schema, node.variable_definitions or (), hide_suggestions=hide_suggestions)
         self.weight = _OPERATION_BYTES
-        self.is_settled = False
+        self.is_settled = is_small
         declared = {each.variable.name.value for each in node.variable_definitions or ()}
         switches = switches_in([node, *fragments.values()]) if switches is None else switches
         self._switches = tuple(sorted(declared & switches))

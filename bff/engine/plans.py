@@ -193,6 +193,7 @@ class Plans:
                 switches=good.switches,
                 bindings=self._bindings,
                 on_growth=grown,
+                is_small=len(text) <= _SHORT,
             )
             operations[operation.name] = operation
         # The text stands in the tree once more: in names, and in strings.

@@ -111,6 +111,7 @@ class Preparation:
             document = self._parse(text)
             yield
             check_shape(document, self._limits)
+            yield
             self._validate(document, self._rules, "nesting of fragments", self._limits.depth)
             yield
             # Last, and apart: the one rule whose work is not linear.
