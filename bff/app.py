@@ -45,6 +45,7 @@ from datasources.traffic.stack import Stack
 from datasources.users import Users
 from datasources.wire import Wire, WireOptions
 from datasources.wire.choice import wire_for
+from datasources.wire.resolver import Resolver
 from schema.controls import Reloaded
 from schema.graph import variant_schemas
 from schema.sources import Sources
@@ -89,12 +90,13 @@ def create(settings: Settings, mode: Mode = "serve", load_again: Callable[[], Se
         raise SettingsError("\n".join(missing))
     metrics = Metrics(SOURCES)
     background = Background(metrics.background_death)
-    keyed = _authenticator(settings)
+    resolver = Resolver()
+    keyed = _authenticator(settings, resolver)
     shared = _shared(settings, metrics)
     endpoints = _endpoints(settings, mode, shared)
     kept = [endpoint.answers for endpoint in endpoints.values() if endpoint.answers is not None]
     listeners: list[Listener] = [metrics.on_event, log_event, *([DropOnWrite(kept)] if kept else [])]
-    sourced = _sources(settings, to_all(listeners))
+    sourced = _sources(settings, to_all(listeners), resolver)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -203,7 +205,7 @@ class _Keyed:
             await asyncio.gather(*(wire.aclose() for wire in self.wires))
 
 
-def _authenticator(settings: Settings) -> _Keyed:
+def _authenticator(settings: Settings, resolver: Resolver) -> _Keyed:
     sets: list[tuple[str, KeySet]] = []
     wires: list[Wire] = []
 
@@ -217,7 +219,7 @@ def _authenticator(settings: Settings) -> _Keyed:
     ) -> Issuer:
         keys = None
         if url is not None:
-            wires.append(wire_for(WireOptions(max_connections=2, connect_timeout_s=3.0)))
+            wires.append(wire_for(WireOptions(max_connections=2, connect_timeout_s=3.0), resolver))
             keys = KeySet(name, url, wires[-1], lambda: authenticator.forget())  # noqa: PLW0108 - it is made below
             sets.append((name, keys))
         text = None if secret is None else secret.get_secret_value()
@@ -283,14 +285,14 @@ class _Controls:
         return self.reload_()
 
 
-def _sources(settings: Settings, emit: Listener) -> _Sourced:
+def _sources(settings: Settings, emit: Listener, resolver: Resolver) -> _Sourced:
     stacks: dict[str, Stack] = {}
     wires: list[Wire] = []
 
     def bound(source: type[S]) -> S:
         options = getattr(settings.sources, source.name)
         try:
-            wires.append(wire_for(options.wire()))
+            wires.append(wire_for(options.wire(), resolver))
         except OSError as error:
             raise SettingsError(f"sources.{source.name}.tls: {error.strerror or error}") from None
         instances = settings.instances(source.name) or ()

@@ -93,8 +93,8 @@ class NotReached(Unavailable):
     outcome = "not_reached"
     retriable = True
 
-    def __init__(self, source: str, *, sent: bool) -> None:
-        super().__init__(source, f"The {source} service could not be reached.", counts=True)
+    def __init__(self, source: str, *, sent: bool, counts: bool = True) -> None:
+        super().__init__(source, f"The {source} service could not be reached.", counts=counts)
         self.sent = sent
 
 

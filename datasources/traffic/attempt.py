@@ -32,6 +32,7 @@ from datasources.wire import (
     AnswerTooLarge,
     BrokenAnswer,
     ConnectionBroken,
+    NotAttempted,
     NotConnected,
     Unsendable,
     Wire,
@@ -108,7 +109,7 @@ class Attempt:
         except Unsendable as error:
             raise SourceError(self._source, f"The {self._source} service can't be asked this.") from error
         except NotConnected as error:
-            raise NotReached(self._source, sent=False) from error
+            raise NotReached(self._source, sent=False, counts=not isinstance(error, NotAttempted)) from error
         except ConnectionBroken as error:
             raise NotReached(self._source, sent=True) from error
         except AnswerTooLarge as error:

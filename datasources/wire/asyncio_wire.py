@@ -12,7 +12,8 @@ from ssl import SSLContext
 
 from datasources.loop import running_loop
 from datasources.wire.connection import HEAD_MOST_BYTES, Connection
-from datasources.wire.protocol import NotConnected, Unsendable, WireOptions, WireReply, WireRequest
+from datasources.wire.protocol import NotAttempted, NotConnected, Unsendable, WireOptions, WireReply, WireRequest
+from datasources.wire.resolver import Resolver, ResolverFull, connect_first
 from datasources.wire.tls import tls_context
 
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -23,8 +24,9 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 class AsyncioWire:
     """A pool of connections, of which the last used is used first. Who finds none free waits, first come, first served."""
 
-    def __init__(self, options: WireOptions) -> None:
+    def __init__(self, options: WireOptions, resolver: Resolver | None = None) -> None:
         self._options = options
+        self._resolver = resolver or Resolver()
         self._tls: SSLContext = tls_context(options.tls)
         self._tls.set_alpn_protocols(["http/1.1"])
         self._idle: deque[Connection] = deque()
@@ -109,19 +111,39 @@ class AsyncioWire:
         if self._closed:
             self._pass_on(None)
             raise NotConnected
-        scheme, authority = origin
-        host, port = _place(scheme, authority)
-        tls = self._tls if scheme == "https" else None
-        loop = running_loop()
         try:
             async with asyncio.timeout(self._options.connect_timeout_s):
-                _, connection = await loop.create_connection(lambda: Connection(origin), host, port, ssl=tls)
-        except (OSError, UnicodeError) as error:  # of sockets, TLS, time and names that are none
+                return await self._open_connection(origin)
+        except ResolverFull as error:
+            self._pass_on(None)
+            raise NotAttempted from error
+        except (OSError, UnicodeError) as error:  # of names, sockets, TLS and time
             self._pass_on(None)
             raise NotConnected from error
         except BaseException:
             self._pass_on(None)
             raise
+
+    async def _open_connection(self, origin: tuple[str, str]) -> Connection:
+        scheme, authority = origin
+        host, port = _place(scheme, authority)
+        loop = running_loop()
+        # The certificate is checked for the name, though the connection goes to an address.
+        tls, name = (self._tls, host) if scheme == "https" else (None, None)
+
+        async def connect(address: str) -> Connection:
+            made = await loop.create_connection(lambda: Connection(origin), address, port, ssl=tls, server_hostname=name)
+            return made[1]
+
+        addresses = await self._resolver.resolve(host, self._options.connect_timeout_s / 2)
+        try:
+            address, connection = await connect_first(addresses, connect, Connection.close)
+        except BaseException:
+            # Cut off by the time limit too: an address that accepts nothing says nothing.
+            self._resolver.doubt(host)
+            raise
+        if address != addresses[0]:
+            self._resolver.prefer(host, address)
         return connection
 
     def _give_back(self, connection: Connection) -> None:

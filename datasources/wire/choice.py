@@ -2,12 +2,13 @@
 
 from datasources.wire.asyncio_wire import AsyncioWire
 from datasources.wire.protocol import Wire, WireOptions
+from datasources.wire.resolver import Resolver
 
 
-def wire_for(options: WireOptions) -> Wire:
-    """A wire. Raises `OSError` where a certificate can't be read."""
+def wire_for(options: WireOptions, resolver: Resolver) -> Wire:
+    """A wire that shares `resolver` with the others. Raises `OSError` where a certificate can't be read."""
     if not options.http2:
-        return AsyncioWire(options)
+        return AsyncioWire(options, resolver)
     from datasources.wire.httpx_wire import HttpxWire  # noqa: PLC0415 - it takes some MiB, and few services speak HTTP/2
 
-    return HttpxWire(options)
+    return HttpxWire(options, resolver)

@@ -4,25 +4,31 @@ It uses the transport and not the client: `httpx.AsyncClient` keeps a cookie jar
 settings of the environment, and costs more.
 """
 
+import asyncio
+from collections.abc import Iterable
+
+import httpcore
 import httpx
 
 from datasources.wire.protocol import (
     AnswerTooLarge,
     BrokenAnswer,
     ConnectionBroken,
+    NotAttempted,
     NotConnected,
     Unsendable,
     WireOptions,
     WireReply,
     WireRequest,
 )
+from datasources.wire.resolver import Resolver, ResolverFull, connect_first
 from datasources.wire.tls import tls_context
 
 
 class HttpxWire:
     """HTTP/1.1 with keep-alive, or HTTP/2, over `httpx.AsyncHTTPTransport`."""
 
-    def __init__(self, options: WireOptions) -> None:
+    def __init__(self, options: WireOptions, resolver: Resolver | None = None) -> None:
         # All other time is bounded from outside: see `traffic/attempt.py`.
         timeouts = {"connect": options.connect_timeout_s, "read": None, "write": None, "pool": None}
         self._extensions = {"timeout": timeouts}
@@ -37,6 +43,8 @@ class HttpxWire:
                 keepalive_expiry=options.keepalive_s,
             ),
         )
+        network = _Network(resolver or Resolver(), options.connect_timeout_s)
+        self._transport._pool._network_backend = network  # noqa: SLF001 - httpx has no parameter for httpcore's
 
     def __repr__(self) -> str:
         return "HttpxWire()"
@@ -52,6 +60,8 @@ class HttpxWire:
                 extensions=self._extensions,
             )
             response = await self._transport.handle_async_request(outgoing)
+        except ResolverFull as error:
+            raise NotAttempted from error
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
             raise NotConnected from error
         except (httpx.InvalidURL, UnicodeEncodeError, httpx.LocalProtocolError) as error:
@@ -88,3 +98,47 @@ class HttpxWire:
     async def aclose(self) -> None:
         """Close all connections."""
         await self._transport.aclose()
+
+
+class _Network(httpcore.AsyncNetworkBackend):
+    """httpcore's sockets, but with names resolved by our own resolver. TLS still checks the name: it comes later."""
+
+    def __init__(self, resolver: Resolver, connect_timeout_s: float) -> None:
+        self._sockets = httpcore.AnyIOBackend()
+        self._resolver = resolver
+        self._connect_timeout_s = connect_timeout_s
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's interface
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Resolve the host and connect to the first of its addresses that accepts."""
+
+        async def connect(address: str) -> httpcore.AsyncNetworkStream:
+            return await self._sockets.connect_tcp(address, port, timeout, local_address, socket_options)
+
+        closing: set[asyncio.Task[None]] = set()
+
+        def discard(stream: httpcore.AsyncNetworkStream) -> None:
+            closing.add(asyncio.ensure_future(stream.aclose()))
+
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                addresses = await self._resolver.resolve(host, self._connect_timeout_s / 2)
+                address, stream = await connect_first(addresses, connect, discard)
+        except ResolverFull:
+            raise
+        except BaseException as error:
+            self._resolver.doubt(host)
+            if isinstance(error, OSError):
+                raise httpcore.ConnectError from error
+            raise
+        finally:
+            await asyncio.gather(*closing)
+        if address != addresses[0]:
+            self._resolver.prefer(host, address)
+        return stream

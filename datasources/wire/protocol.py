@@ -1,4 +1,4 @@
-"""What an HTTP client must do to serve as the wire, and the five ways in which it may fail.
+"""What an HTTP client must do to serve as the wire, and the ways in which it may fail.
 
 A wire keeps no cookies, follows no redirects, reads no proxy settings, never sends a request twice, and takes no more
 bytes than it was told. Bytes that nobody asked for end their connection. Time is not its affair, but for the time to
@@ -75,6 +75,10 @@ class Unsendable(WireError):
 
 class NotConnected(WireError):
     """No connection stood, so nothing was sent."""
+
+
+class NotAttempted(NotConnected):
+    """No connection was attempted, for a reason that is not the service's: other hosts' look-ups hang."""
 
 
 class ConnectionBroken(WireError):

@@ -32,6 +32,7 @@ from datasources.wire import (
 from datasources.wire.asyncio_wire import AsyncioWire
 from datasources.wire.choice import wire_for
 from datasources.wire.httpx_wire import HttpxWire
+from datasources.wire.resolver import Resolver
 from tests.datasources.wire.peer import (
     PATIENCE_S,
     Act,
@@ -569,7 +570,7 @@ async def test_http_2_where_it_is_wanted(certificates: Certificates) -> None:
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-    wire = wire_for(WireOptions(http2=True, tls=TlsOptions(ca_file=certificates.path("ca"))))
+    wire = wire_for(WireOptions(http2=True, tls=TlsOptions(ca_file=certificates.path("ca"))), Resolver())
     assert isinstance(wire, HttpxWire)
     async with server:
         url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -585,7 +586,7 @@ async def test_http_2_where_it_is_wanted(certificates: Certificates) -> None:
 
 def test_http_1_is_the_asyncio_wire_s() -> None:
     """The default: it costs a thirtieth."""
-    assert isinstance(wire_for(WireOptions()), AsyncioWire)
+    assert isinstance(wire_for(WireOptions(), Resolver()), AsyncioWire)
 
 
 # connections that break
