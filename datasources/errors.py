@@ -1,6 +1,7 @@
 """What can go wrong with a call to a service.
 
 SourceError                 code                  counts against the service               a second try may help
+├── NotSendable             UPSTREAM_ERROR        no: it fits no HTTP request              no
 ├── Unavailable             UPSTREAM_UNAVAILABLE
 │   ├── BreakerOpen                               no: nothing was asked                    no
 │   ├── QueueFull                                 no: refused here                         no
@@ -39,7 +40,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class SourceError(Exception):
-    """The root: a call failed. Itself it stands for a call that fits no HTTP request.
+    """The root: a call failed.
 
     `service` names the source. It is not called `source`, which graphql-core reads of any exception as the document's text.
     `counts` says whether the service is to blame, `asked` whether the call went out at all, `answered` whether any answer
@@ -58,6 +59,13 @@ class SourceError(Exception):
         self.message = message
         self.counts = counts
         self.retry_after = retry_after
+
+
+class NotSendable(SourceError):
+    """The call fits no HTTP request, so nothing was sent: a header's value or a target that is too long, say."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source, f"The {source} service can't be asked this.")
 
 
 class Unavailable(SourceError):
@@ -121,14 +129,15 @@ class TimedOut(SourceError):
 
 
 class BadAnswer(SourceError):
-    """The service answered what its contract doesn't know."""
+    """The service answered what its contract doesn't know. `status` is the answer's where that is what was wrong with it."""
 
     outcome = "bad_answer"
     answered = True
 
-    def __init__(self, source: str, *, counts: bool, retriable: bool = False) -> None:
+    def __init__(self, source: str, *, counts: bool, retriable: bool = False, status: int | None = None) -> None:
         super().__init__(source, f"The {source} service gave an answer that can't be used.", counts=counts)
         self.retriable = retriable
+        self.status = status
 
 
 class Unauthenticated(SourceError):

@@ -18,7 +18,7 @@ from datasources.caller import Caller
 from datasources.errors import BadAnswer, Rejected, SourceError
 from datasources.events import BreakerState
 from datasources.traffic.call import ID, Call, Keyed, Reply, Stale
-from datasources.traffic.freshness import usable
+from datasources.traffic.freshness import told, usable
 from datasources.traffic.stack import SourceStatus
 
 MAX_IDS = 200
@@ -176,7 +176,9 @@ class RestSource(Generic[R]):
         """The reply to a read; how long what came from the service may be used goes into the request's account of it."""
         reply = await self._conduct(call)
         if not reply.is_kept:
-            left_s, is_shared, may_keep = usable(reply.headers, with_identity=call.viewer is not None)
+            life = reply.lifetimes
+            with_identity = call.viewer is not None
+            left_s, is_shared, may_keep = told(life) if life else usable(reply.headers, with_identity=with_identity)
             call.caller.freshness.note(left_s, is_shared=is_shared, may_keep=may_keep)
         return reply
 

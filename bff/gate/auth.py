@@ -158,7 +158,7 @@ class Authenticator:
 
     async def _verify(self, token: str) -> tuple[dict[str, Any], Issuer]:
         """The claims, and whose they are."""
-        if len(token) > _LONGEST_TOKEN or not token.isascii():
+        if len(token) > _LONGEST_TOKEN or not (token.isascii() and token.isprintable()):  # it is sent on as it is
             raise InvalidToken("not a JSON web token")
         try:
             unverified = jwt.decode_complete(token, options={"verify_signature": False})

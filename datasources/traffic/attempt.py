@@ -18,6 +18,7 @@ from datasources.errors import (
     Busy,
     Forbidden,
     NotReached,
+    NotSendable,
     Problem,
     Rejected,
     SourceError,
@@ -28,6 +29,7 @@ from datasources.events import CallEnded, Listener
 from datasources.loop import TimeLimit
 from datasources.traffic.balance import Instance
 from datasources.traffic.call import Call, Reply, request_headers
+from datasources.traffic.freshness import Lifetimes, judge
 from datasources.wire import (
     AnswerTooLarge,
     BrokenAnswer,
@@ -41,8 +43,12 @@ from datasources.wire import (
     WireRequest,
 )
 
+_READ_STATUSES = frozenset({200})
+_WRITE_STATUSES = frozenset({200, 201})
+"""The statuses whose body is the whole object, as asked for. Any other one is an error, whatever its body."""
 _RETRY_AFTER_MOST_S = 86_400.0
 _LONGEST_TITLE = 200
+_LONGEST_TYPE = 256
 _problem = msgspec.json.Decoder(Problem)
 
 
@@ -58,6 +64,7 @@ class Attempt:
         timeout_s: float,
         max_response_bytes: int,
         clock: Clock = time.monotonic,
+        wall: Clock = time.time,
     ) -> None:
         self._source = source
         self._wire = wire
@@ -65,6 +72,7 @@ class Attempt:
         self._timeout_s = timeout_s
         self._max_response_bytes = max_response_bytes
         self._clock = clock
+        self._wall = wall
 
     async def __call__(self, call: Call, instance: Instance) -> Reply:
         """Raises `SourceError` for anything but an answer that the call can use."""
@@ -73,7 +81,7 @@ class Attempt:
         call.caller.calls[self._source] += 1
         try:
             answer = await self._exchange(call, instance)
-            reply = self._understand(call, answer)
+            reply = self._understand(call, answer, self._clock() - began)
             outcome = "ok"
         except SourceError as error:
             outcome = error.outcome
@@ -107,7 +115,7 @@ class Attempt:
             # The deadline may leave an attempt next to no time: then its end says nothing of the service.
             raise TimedOut(self._source, counts=left >= self._timeout_s / 2) from error
         except Unsendable as error:
-            raise SourceError(self._source, f"The {self._source} service can't be asked this.") from error
+            raise NotSendable(self._source) from error
         except NotConnected as error:
             raise NotReached(self._source, sent=False, counts=not isinstance(error, NotAttempted)) from error
         except ConnectionBroken as error:
@@ -119,15 +127,15 @@ class Attempt:
         finally:
             limit.lift()
 
-    def _understand(self, call: Call, reply: WireReply) -> Reply:
-        status = reply.status
-        if not 200 <= status < 300:
+    def _understand(self, call: Call, reply: WireReply, delay_s: float) -> Reply:
+        status, headers = reply.status, reply.headers
+        if status not in (_READ_STATUSES if call.is_read else _WRITE_STATUSES):
             if status == 304 and call.validator is not None:
-                return Reply(304, None, reply.headers)
+                return Reply(304, None, headers)
             if status == 404 and call.missing_ok:
-                return Reply(404, {}, reply.headers)
+                return Reply(404, {}, headers, lifetimes=self._lifetimes(call, reply, delay_s))
             raise error_of(self._source, reply)
-        if not _is_json(reply.headers.get("content-type", "")) or "content-encoding" in reply.headers:
+        if not _is_json(headers.get("content-type", "")) or "content-encoding" in headers:
             raise BadAnswer(self._source, counts=True)
         try:
             value = call.decode(reply.body)
@@ -135,11 +143,16 @@ class Attempt:
             raise BadAnswer(self._source, counts=False) from error
         except (ValueError, RecursionError) as error:
             raise BadAnswer(self._source, counts=True) from error
-        return Reply(status, value, reply.headers, len(reply.body))
+        lifetimes = self._lifetimes(call, reply, delay_s) if call.is_read else None
+        return Reply(status, value, headers, len(reply.body), lifetimes=lifetimes)
+
+    def _lifetimes(self, call: Call, reply: WireReply, delay_s: float) -> Lifetimes:
+        with_identity = call.viewer is not None
+        return judge(reply.status, reply.headers, with_identity=with_identity, wall_now=self._wall(), delay_s=delay_s)
 
 
 def error_of(source: str, reply: WireReply) -> SourceError:
-    """The error that stands for an answer outside 2xx."""
+    """The error that stands for an answer whose status is no success of the call's."""
     match reply.status:
         case 401:
             return Unauthenticated(source)
@@ -150,8 +163,9 @@ def error_of(source: str, reply: WireReply) -> SourceError:
         case 400 | 404 | 409 | 422 as status:
             return Rejected(source, status, _read_problem(reply))
         case status:
-            # A redirect is not followed: where to ask is the settings' to say, not a service's.
-            return BadAnswer(source, counts=not 400 <= status < 500, retriable=status in {502, 504})
+            # A redirect is not followed: where to ask is the settings' to say, not a service's. A part of an object (206),
+            # a promise (202), or an answer without one (204, 205) is not taken for the object.
+            return BadAnswer(source, counts=not 400 <= status < 500, retriable=status in {502, 504}, status=status)
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
@@ -180,7 +194,11 @@ def _title(reply: WireReply) -> str:
     return _read_problem(reply).title[:_LONGEST_TITLE] if "problem" in reply.headers.get("content-type", "") else ""
 
 
-@lru_cache(maxsize=64)
 def _is_json(content_type: str) -> bool:
+    return len(content_type) <= _LONGEST_TYPE and _is_json_type(content_type)
+
+
+@lru_cache(maxsize=64)
+def _is_json_type(content_type: str) -> bool:
     media_type = content_type.partition(";")[0].strip().lower()
     return media_type == "application/json" or media_type.endswith("+json")

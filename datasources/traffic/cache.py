@@ -6,7 +6,8 @@ for it; asks with a validator where it has one; and drops what a write touches.
 
 An answer to a call that carries an identity is kept for that viewer alone, whatever it says of itself; what nobody in
 particular asked for is kept for all. So nothing that was fetched with one viewer's credentials is ever shown to another.
-A batch or a page fills an entry an object. An answer that a write has overtaken is not kept.
+A batch or a page fills an entry an object. An answer that a write has overtaken is not kept, and after a write whose outcome
+is unknown nothing that it may yet change is used without asking.
 """
 
 import asyncio
@@ -21,11 +22,22 @@ from annotated_types import Ge, Le
 from msgspec.structs import replace as copy
 
 from datasources.caller import Clock, Deadline
-from datasources.errors import BadAnswer, Forbidden, Rejected, SourceError, TimedOut, Unauthenticated, Unavailable
+from datasources.errors import (
+    BadAnswer,
+    Busy,
+    Forbidden,
+    NotReached,
+    NotSendable,
+    Rejected,
+    SourceError,
+    TimedOut,
+    Unauthenticated,
+    Unavailable,
+)
 from datasources.events import CacheResult, CallCached, CallRefused, Listener
-from datasources.loop import running_loop
+from datasources.loop import TimeLimit, running_loop
 from datasources.traffic.call import ID, Call, Handler, Keyed, Reply, Stale, request_headers
-from datasources.traffic.freshness import Lifetimes, kept, lifetimes, merged
+from datasources.traffic.freshness import Lifetimes, is_same_tag, judge, kept, merged
 from datasources.traffic.store import Entry, Key, Store
 
 _ABSENT = object()
@@ -36,8 +48,17 @@ _STANDS_IN_FOR = (Unavailable, TimedOut, BadAnswer)
 """The faults for which an old answer is better than none (RFC 5861, section 4)."""
 _REFUSALS = (Unauthenticated, Forbidden, Rejected)
 """A service that says no, and works well."""
+_OF_THE_VALIDATOR = frozenset({400, 412, 431})
+"""Statuses that answer a conditional request, and perhaps not the same request without its validator."""
 _REFRESH_S = 10.0
 _MOST_REFRESHES = 100
+_SLOW_S = 10.0
+"""Seconds for which a source is known to be slow after its last slow fault. An answer ends it."""
+_GRACE_S = 0.25
+"""Seconds on top of one attempt's time, so that the attempt's own limit, which the breaker counts, ends it first."""
+_UNSETTLED_S = 30.0
+"""Seconds after a write of unknown outcome in which it may still take effect."""
+_MOST_UNSETTLED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +75,13 @@ class CacheOptions:
 class _Looked:
     """What a look into the store has found for a call's keys."""
 
-    __slots__ = ("found", "later", "missing")
+    __slots__ = ("fallbacks", "found", "later", "missing")
 
     def __init__(self) -> None:
         self.found: dict[Any, Any] = {}
         self.missing: list[Any] = []
+        self.fallbacks = 0
+        """How many of the missing keys have an older answer that may stand in."""
         self.later: list[Any] | None = None
         """Keys that are answered, and to be asked for anew behind the viewer's back."""
 
@@ -67,14 +90,23 @@ class Cache:
     """One a source. `lookup` and `fill` are its two policies."""
 
     def __init__(
-        self, source: str, options: CacheOptions, emit: Listener, clock: Clock = time.monotonic, wall: Clock = time.time
+        self,
+        source: str,
+        options: CacheOptions,
+        emit: Listener,
+        clock: Clock = time.monotonic,
+        wall: Clock = time.time,
+        timeout_s: float = 2.0,
     ) -> None:
         self._source = source
         self._emit = emit
         self._clock = clock
         self._wall = wall
         self._store = Store(options.max_entries, options.max_bytes)
+        self._timeout_s = timeout_s
+        self._slow_until = -inf
         self._writes = 0
+        self._unsettled = _Unsettled()
         self._refreshes: dict[Key, asyncio.Task[None]] = {}
 
     def __repr__(self) -> str:
@@ -107,15 +139,32 @@ class Cache:
         if not looked.missing:
             self._emit(CallCached(self._source, call.route, CacheResult.STALE if looked.later else CacheResult.HIT))
             return Reply(200, looked.found if keyed is not None else looked.found[call.target], is_kept=True)
+        has_fallback = looked.fallbacks == len(looked.missing)
+        if has_fallback and viewer is None and self._clock() < self._slow_until:
+            self._refresh(call, viewer, family, looked.missing, next)
+            return self._stand_in(call, viewer, family, looked, TimedOut(self._source, counts=False))
         asked = call
         if keyed is not None and len(looked.missing) < len(keys):
             asked = keyed.narrow(call.caller, looked.missing)
             self._emit(CallCached(self._source, call.route, CacheResult.PARTIAL))
         try:
-            reply = await next(asked)
+            reply = await (self._ask_once(asked, next) if has_fallback else next(asked))
         except _STANDS_IN_FOR as error:
             return self._stand_in(call, viewer, family, looked, error)
         return reply if keyed is None else self._joined(call, viewer, family, looked.found, reply)
+
+    async def _ask_once(self, call: Call, next: Handler) -> Reply:
+        """Ask without retries, and for no longer than one attempt may take: something older can be shown."""
+        limit = TimeLimit(self._timeout_s + _GRACE_S)
+        try:
+            return await next(copy(call, has_fallback=True))
+        except asyncio.CancelledError as error:
+            if not limit.has_cut_off():
+                raise
+            self._slow_until = self._clock() + _SLOW_S
+            raise TimedOut(self._source, counts=False) from error
+        finally:
+            limit.lift()
 
     def _look(self, call: Call, viewer: str | None, family: Hashable, keys: tuple[Any, ...]) -> _Looked:
         looked = _Looked()
@@ -136,9 +185,10 @@ class Cache:
                     looked.later = []
                 looked.later.append(key)
                 if entry.value is not _ABSENT:
-                    looked.found[key] = Stale(entry.value, entry.age(now), self._source)
+                    looked.found[key] = entry.value  # as the service wants it, so it is not told as degraded
             else:
                 looked.missing.append(key)
+                looked.fallbacks += entry.may_stand_in(now)
         if least_s < inf:
             call.caller.freshness.note(least_s, is_shared=viewer is None, may_keep=True)
         if looked.later is not None:
@@ -160,7 +210,7 @@ class Cache:
                 del found[key]
                 if old.value is not _ABSENT:
                     found[key] = old
-        return Reply(reply.status, found, reply.headers, reply.size)
+        return copy(reply, value=found)
 
     def _stand_in(self, call: Call, viewer: str | None, family: Hashable, looked: _Looked, error: SourceError) -> Reply:
         old = {key: value for key in looked.missing if (value := self._old(call, viewer, family, key)) is not None}
@@ -212,49 +262,80 @@ class Cache:
         key = _own_key(call, viewer)
         now = self._clock()
         try:
-            if key in self._store:
-                entry = self._store.get(key, now)
-                if entry is not None and entry.lifetimes.etag is not None and _matches(entry, call):
-                    return await self._revalidate(call, key, entry, next)
-            writes = self._writes
-            reply = await next(call)
+            entry = self._store.get(key, now) if key in self._store else None
+            if entry is not None and entry.lifetimes.etag is not None and _matches(entry, call):
+                reply = await self._revalidate(call, key, entry, next)
+            else:
+                reply = await self._fetch(call, next)
         except _REFUSALS:
             # What the viewer may see no longer shall not come back when the service is away.
             self._forget(call, viewer)
             raise
+        except _STANDS_IN_FOR:
+            if self._clock() - now >= self._timeout_s / 2:
+                self._slow_until = self._clock() + _SLOW_S
+            raise
+        self._slow_until = -inf
+        return reply
+
+    async def _fetch(self, call: Call, next: Handler) -> Reply:
+        asked_at = self._clock()
+        writes = self._writes
+        reply = await next(call)
+        life = self._lifetimes(call, reply, asked_at)
+        if life is not reply.lifetimes:
+            reply = copy(reply, lifetimes=life)
         if writes == self._writes:
-            self._keep(call, viewer, reply, now)
+            self._keep(call, call.viewer, reply, life)
         self._emit(CallCached(self._source, call.route, CacheResult.MISS))
         return reply
 
     async def _revalidate(self, call: Call, key: Key, entry: Entry, next: Handler) -> Reply:
+        """Ask with the entry's validator. Where that can't be used, forget the entry and ask without."""
         asked_at = self._clock()
         writes = self._writes
-        reply = await next(copy(call, validator=entry.lifetimes.etag))
+        try:
+            reply = await next(copy(call, validator=entry.lifetimes.etag))
+        except (NotSendable, Rejected, BadAnswer) as error:
+            if not (isinstance(error, NotSendable) or error.status in _OF_THE_VALIDATOR):
+                raise
+            reply = None
+        if reply is None or (reply.status == 304 and not is_same_tag(entry.lifetimes.etag, reply.headers.get("etag"))):
+            self._store.drop(key)
+            return await self._fetch(copy(call, tried=[]), next)
         if reply.status != 304:
             self._emit(CallCached(self._source, call.route, CacheResult.MISS))
+            life = self._lifetimes(call, reply, asked_at)
             if writes == self._writes:
-                self._keep(call, key[0], reply, asked_at)
-            return reply
+                self._keep(call, key[0], reply, life)
+            return copy(reply, lifetimes=life)
         self._emit(CallCached(self._source, call.route, CacheResult.REVALIDATED))
         headers = merged(entry.headers, reply.headers)
-        life = self._lifetimes(call, 200, headers, asked_at)
-        if life is None:
+        life = self._lifetimes(call, Reply(200, None, headers), asked_at)
+        if not life.is_kept:
             self._store.drop(key)
         elif writes == self._writes:
             self._put(key, entry.value, life, headers, entry.size, call)
         value = entry.value
         if call.keyed is not None and key[1] != _ANSWER:
             value = {} if value is _ABSENT else {key[2]: value}
-        return Reply(200, value, headers)
+        return Reply(200, value, headers, lifetimes=life)
 
     async def _write(self, call: Call, next: Handler) -> Reply:
         self._drop_touched(call)
+        is_settled = False
         try:
-            return await next(call)
+            reply = await next(call)
+            is_settled = True
+        except SourceError as error:
+            is_settled = _is_settled(call, error)
+            raise
         finally:
             # However it ended, the service may have acted; and what was read while it ran may be from before it.
             self._drop_touched(call)
+            if not is_settled:
+                self._unsettled.add(call.touches, self._clock())
+        return reply
 
     def _drop_touched(self, call: Call) -> None:
         self._writes += 1
@@ -270,27 +351,27 @@ class Cache:
                 if key not in but:
                     self._store.drop((viewer, call.keyed.family, key))
 
-    def _keep(self, call: Call, viewer: str | None, reply: Reply, asked_at: float) -> None:
-        life = self._lifetimes(call, reply.status, reply.headers, asked_at)
-        usable = life is not None and (life.fresh_s > 0 or life.if_error_s > 0 or life.while_revalidate_s > 0)
-        if life is None or not (usable or life.etag):
+    def _keep(self, call: Call, viewer: str | None, reply: Reply, life: Lifetimes) -> None:
+        usable = life.fresh_s > 0 or life.if_error_s > 0 or life.while_revalidate_s > 0
+        if not life.is_kept or not (usable or life.etag):
             # But for what could not be read this time: that may be shown as it was.
             failed = {key for key, value in reply.value.items() if isinstance(value, SourceError)} if call.keyed else ()
             self._forget(call, viewer, but=failed)
             return
         own = _own_key(call, viewer)
         headers = kept(reply.headers)
+        size = reply.size + sum(map(len, headers.values()))
         keyed = call.keyed
         if keyed is None:
-            self._put(own, reply.value, life, headers, reply.size, call)
+            self._put(own, reply.value, life, headers, size, call)
             if usable and call.objects is not None:
-                self._keep_objects(call, viewer, ID, call.objects(reply.value), life, headers, reply.size)
+                self._keep_objects(call, viewer, ID, call.objects(reply.value), life, headers, size)
         elif len(keyed.keys) > 1 and not usable:
             # Nothing but a validator, and that of the whole: kept as the whole.
-            self._put(own, reply.value, life, headers, reply.size, call)
+            self._put(own, reply.value, life, headers, size, call)
         else:
             values = {key: reply.value.get(key, _ABSENT) for key in keyed.keys}
-            self._keep_objects(call, viewer, keyed.family, values, life, headers, reply.size)
+            self._keep_objects(call, viewer, keyed.family, values, life, headers, size)
 
     def _keep_objects(
         self,
@@ -306,24 +387,72 @@ class Cache:
             return
         # An entity tag is that of the whole answer: of an object only where it was asked for by itself.
         alone = call.keyed is not None and len(call.keyed.keys) == 1
-        own_life = life if alone else replace(life, etag=None)
+        own_life = life if alone else copy(life, etag=None)
         share = size // len(values)
         for key, value in values.items():
             if not isinstance(value, SourceError):
                 self._put((viewer, family, key), value, own_life, headers, share, call)
 
-    def _lifetimes(self, call: Call, status: int, headers: Mapping[str, str], asked_at: float) -> Lifetimes | None:
-        return lifetimes(
-            status,
-            headers,
+    def _lifetimes(self, call: Call, reply: Reply, asked_at: float) -> Lifetimes:
+        """How long an answer may be used, here and by clients: not at all without asking while a write is unsettled."""
+        now = self._clock()
+        life = reply.lifetimes or judge(
+            reply.status,
+            reply.headers,
             with_identity=call.viewer is not None,
             wall_now=self._wall(),
-            delay_s=self._clock() - asked_at,
+            delay_s=now - asked_at,
         )
+        if self._unsettled.concerns(call, now):
+            return copy(life, fresh_s=min(life.fresh_s, 0.0), while_revalidate_s=0.0, if_error_s=0.0)
+        return life
 
     def _put(self, key: Key, value: Any, life: Lifetimes, headers: Mapping[str, str], size: int, call: Call) -> None:
         varied = _varied(call, life.vary) if life.vary else ()
         self._store.put(key, Entry(value, self._clock(), life, headers, size, varied))
+
+
+class _Unsettled:
+    """What writes of unknown outcome may still change: objects by key, and always the source's lists."""
+
+    __slots__ = ("_all_until", "_objects", "_until")
+
+    def __init__(self) -> None:
+        self._until = -inf
+        self._all_until = -inf
+        self._objects: dict[Hashable, float] = {}
+
+    def add(self, key: Hashable | None, now: float) -> None:
+        """A write ended without an answer. `key` is the object's that it changes; None where it makes one."""
+        self._until = now + _UNSETTLED_S
+        if key is None:
+            return
+        if len(self._objects) >= _MOST_UNSETTLED:
+            self._objects = {each: until for each, until in self._objects.items() if until > now}
+        if len(self._objects) < _MOST_UNSETTLED:
+            self._objects[key] = self._until
+        else:
+            self._all_until = self._until
+
+    def concerns(self, call: Call, now: float) -> bool:
+        """Whether what a read asks for may still change."""
+        if now >= self._until:
+            return False
+        if call.keyed is None or call.keyed.family != ID or now < self._all_until:
+            return True
+        return any(now < self._objects.get(key, -inf) for key in call.keyed.keys)
+
+
+def _is_settled(call: Call, error: SourceError) -> bool:
+    """Whether a write that failed can take no effect any more.
+
+    Of several attempts the last one's error says nothing of the first one, which may have gone out and not ended.
+    """
+    if len(call.tried) > 1:
+        return False
+    if not error.asked or isinstance(error, (NotSendable, Busy, *_REFUSALS)):
+        return True
+    return isinstance(error, NotReached) and not error.sent
 
 
 def _own_key(call: Call, viewer: str | None) -> Key:

@@ -1,13 +1,13 @@
 """What runs through the stack: a call on its way down, a reply on its way up."""
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import quote
 
 import msgspec
 
 from datasources.caller import Caller
+from datasources.traffic.freshness import Lifetimes
 
 _VISIBLE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 
@@ -44,6 +44,7 @@ class Call(msgspec.Struct, frozen=True):
         keyed: what is asked for by key; None for a page, whose value stands for itself.
         objects: of a page's value, the objects by their key of the family `ID`.
         touches: for a write, the key of the family `ID` that it changes; None where it has none yet.
+        has_fallback: whether an older answer to all of it can be shown: then it is asked once, and not tried again.
         validator: an entity tag (RFC 9110, section 8.8.3) of what is at hand: a 304 then is an answer like any other.
         tried: the numbers of the instances that were asked, in order. The balance notes them, so that a second try goes
             elsewhere.
@@ -61,6 +62,7 @@ class Call(msgspec.Struct, frozen=True):
     keyed: Keyed | None = None
     objects: Callable[[Any], Mapping[Hashable, Any]] | None = None
     touches: Hashable | None = None
+    has_fallback: bool = False
     validator: str | None = None
     tried: list[int] = []
 
@@ -94,7 +96,8 @@ class Stale(msgspec.Struct, frozen=True):
 class Reply(msgspec.Struct, frozen=True):
     """What a service answered, decoded. In place of a keyed value, or of a page's, there may be a `Stale` one.
 
-    `size` is the body's length in bytes. `is_kept`: it comes from the cache, which has told how fresh it is.
+    `size` is the body's length in bytes. `is_kept`: it comes from the cache, which has told how fresh it is. `lifetimes`:
+    how long it may be used, decided as it came; None for one that is kept, or that a test made.
     """
 
     status: int
@@ -102,6 +105,7 @@ class Reply(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = {}
     size: int = 0
     is_kept: bool = False
+    lifetimes: Lifetimes | None = None
 
 
 Handler = Callable[[Call], Awaitable[Reply]]
@@ -142,7 +146,8 @@ def request_headers(call: Call, timeout_s: float | None = None) -> tuple[tuple[s
     return tuple(headers)
 
 
-@lru_cache(maxsize=1024)
 def _in_header(user_id: str) -> str:
     """A `sub` may be any string; what can't stand in a header is percent-encoded (RFC 9110, section 5.5)."""
+    if user_id.isascii() and user_id.isalnum():
+        return user_id
     return quote(user_id, safe=_VISIBLE, errors="surrogatepass")

@@ -6,11 +6,13 @@ contradicts itself, is taken for stale.
 """
 
 import re
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+
+import msgspec
 
 _KNOWN = 256
 """So many header values are kept as understood: a service says few things, and says them again and again."""
@@ -22,10 +24,14 @@ _DIRECTIVE = re.compile(r'\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)(?:\s*=\s*("(?:[^"\\]
 CACHE_HEADERS = ("cache-control", "expires", "date", "age", "etag", "vary")
 """The headers that matter to these rules."""
 _OF_THE_MESSAGE = frozenset({"date", "age"})
+_LONGEST_VALUE = 1024
+"""Characters of a header that these rules read. A longer one is taken for unreadable."""
+_TOO_LONG = {"cache-control": "no-store", "vary": "*"} | dict.fromkeys(("expires", "date", "age", "etag"), "")
+_ETAG = re.compile(r'(?:W/)?"[!#-~]*"|(?!\*\Z)[!#-+\--~]+')
+"""One entity tag that can be sent back (RFC 9110, section 8.8.3): visible ASCII, in quotes or, as some have it, without."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lifetimes:
+class Lifetimes(msgspec.Struct, frozen=True, gc=False):
     """How long an answer may be used, in seconds from the moment it came.
 
     Attributes:
@@ -33,8 +39,11 @@ class Lifetimes:
         while_revalidate_s: on top of that, while it is asked for anew (RFC 5861, section 3).
         if_error_s: on top of `fresh_s`, where asking failed (RFC 5861, section 4).
         age_s: how old it was when it came (RFC 9111, section 4.2.3).
-        etag: its validator, weak or strong.
+        etag: its validator, weak or strong; None where it can't be sent back.
         vary: the request headers on which it depends, in lower case and in order.
+        is_kept: whether this gateway may keep it, for who asked.
+        is_shared: whether what is made of it may be kept by clients' shared caches.
+        may_keep: whether what is made of it may be kept by clients at all.
     """
 
     fresh_s: float
@@ -43,12 +52,16 @@ class Lifetimes:
     age_s: float
     etag: str | None
     vary: tuple[str, ...]
+    is_kept: bool = True
+    is_shared: bool = True
+    may_keep: bool = True
 
 
-def lifetimes(
-    status: int, headers: Mapping[str, str], *, with_identity: bool, wall_now: float, delay_s: float
-) -> Lifetimes | None:
-    """How long an answer may be used; None where it must not be kept (RFC 9111, section 3).
+_UNUSABLE = Lifetimes(0.0, 0.0, 0.0, 0.0, None, (), is_kept=False, is_shared=False, may_keep=False)
+
+
+def judge(status: int, headers: Mapping[str, str], *, with_identity: bool, wall_now: float, delay_s: float) -> Lifetimes:
+    """How long an answer may be used, by this gateway and by its clients (RFC 9111, section 3).
 
     Args:
         status: of the answer.
@@ -58,48 +71,64 @@ def lifetimes(
         delay_s: how long the answer took.
     """
     directives = cache_control(headers.get("cache-control", ""))
-    if status not in _KEPT_STATUSES or "no-store" in directives:
-        return None
     vary = _vary(headers.get("vary", ""))
-    if vary is None:
-        return None
-    etag = headers.get("etag") or None
-    if "private" in directives and not with_identity:
-        return None  # nobody in particular asked, so it can be kept for nobody
-    lifetime_s = _lifetime_s(directives, headers, with_identity=with_identity, wall_now=wall_now)
-    if lifetime_s is None and etag is None:
-        return None
+    if status not in _KEPT_STATUSES or "no-store" in directives or vary is None:
+        return _UNUSABLE
+    etag = headers.get("etag")
+    if etag is not None and (len(etag) > _LONGEST_VALUE or _ETAG.fullmatch(etag) is None):
+        etag = None
+    is_shared = not with_identity and "private" not in directives
+    lifetime_s = _lifetime_s(directives, headers, is_shared=is_shared, wall_now=wall_now)
+    if lifetime_s is None and etag is None and not directives:
+        return _UNUSABLE
     age_s = _age_s(headers, wall_now, delay_s)
     fresh_s = min(lifetime_s or 0.0, _YEAR_S) - age_s
-    while_revalidate_s = _extra_s(directives, "stale-while-revalidate")
-    if_error_s = _extra_s(directives, "stale-if-error")
     if "no-cache" in directives:
         fresh_s = min(fresh_s, 0.0)
-    if _forbids_stale(directives, with_identity=with_identity):
-        while_revalidate_s = if_error_s = 0.0
-    return Lifetimes(fresh_s, while_revalidate_s, if_error_s, age_s, etag, vary)
+    while_revalidate_s = if_error_s = 0.0
+    if not _forbids_stale(directives, with_identity=with_identity):
+        while_revalidate_s = _extra_s(directives, "stale-while-revalidate")
+        if_error_s = _extra_s(directives, "stale-if-error")
+    return Lifetimes(
+        fresh_s,
+        while_revalidate_s,
+        if_error_s,
+        age_s,
+        etag,
+        vary,
+        # What is private where nobody in particular asked can be kept for nobody.
+        is_kept=(is_shared or with_identity) and not (lifetime_s is None and etag is None),
+        is_shared=is_shared,
+        # A validator alone is the gateway's and not its clients'. Nothing is guessed for them.
+        may_keep=lifetime_s is not None or bool(directives),
+    )
+
+
+def lifetimes(
+    status: int, headers: Mapping[str, str], *, with_identity: bool, wall_now: float, delay_s: float
+) -> Lifetimes | None:
+    """As `judge`, for this gateway alone: None where it must not keep the answer."""
+    life = judge(status, headers, with_identity=with_identity, wall_now=wall_now, delay_s=delay_s)
+    return life if life.is_kept else None
 
 
 def usable(headers: Mapping[str, str], *, with_identity: bool) -> tuple[float, bool, bool]:
-    """For how many seconds what a service has just answered may be used by others than us, and by whom.
+    """As `judge`, for the gateway's clients, of an answer that came just now.
 
-    Seconds, whether by shared caches, whether it may be kept at all. What says nothing of it may not (we never guess); what
-    was asked for with credentials is its viewer's, whatever it says.
+    Seconds, whether by shared caches, whether it may be kept at all.
     """
-    directives = cache_control(headers.get("cache-control", ""))
-    if not directives or "no-store" in directives or headers.get("vary", "") == "*":
-        return 0.0, False, False
-    is_shared = not with_identity and "private" not in directives
-    if "no-cache" in directives:
-        return 0.0, is_shared, True
-    stated = directives.get("s-maxage") if is_shared and "s-maxage" in directives else directives.get("max-age")
-    age_s = _seconds(headers.get("age", "").partition(",")[0].strip()) or 0.0
-    return max((_seconds(stated) or 0.0) - age_s, 0.0), is_shared, True
+    return told(judge(200, headers, with_identity=with_identity, wall_now=time.time(), delay_s=0.0))
+
+
+def told(life: Lifetimes) -> tuple[float, bool, bool]:
+    """What clients are told: seconds, whether shared caches may keep it, whether it may be kept at all."""
+    return max(life.fresh_s, 0.0), life.is_shared, life.may_keep
 
 
 def kept(headers: Mapping[str, str]) -> dict[str, str]:
-    """Of an answer's headers those that matter to these rules."""
-    return {name: value for name in CACHE_HEADERS if (value := headers.get(name)) is not None}
+    """Of an answer's headers those that matter to these rules. What is too long to be read stays unreadable, and short."""
+    found = {name: value for name in CACHE_HEADERS if (value := headers.get(name)) is not None}
+    return {name: value if len(value) <= _LONGEST_VALUE else _TOO_LONG[name] for name, value in found.items()}
 
 
 def merged(stored: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
@@ -111,12 +140,16 @@ def merged(stored: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
     return lasting | kept(new)
 
 
-@lru_cache(maxsize=_KNOWN)
 def cache_control(value: str) -> Mapping[str, str | None]:
     """The directives of `Cache-Control` (RFC 9111, section 5.2) by lower-case names; junk between them is passed over.
 
     One that stands there twice with different values has the value "", which no rule can read.
     """
+    return _cache_control(value if len(value) <= _LONGEST_VALUE else "no-store")
+
+
+@lru_cache(maxsize=_KNOWN)
+def _cache_control(value: str) -> Mapping[str, str | None]:
     found: dict[str, str | None] = {}
     position = 0
     while position < len(value):
@@ -133,11 +166,16 @@ def cache_control(value: str) -> Mapping[str, str | None]:
     return found
 
 
+def is_same_tag(kept: str | None, given: str | None) -> bool:
+    """Whether a 304 with the tag `given` speaks of what is kept (RFC 9111, section 4.3.4; compared weakly)."""
+    return not given or kept is None or given.removeprefix("W/") == kept.removeprefix("W/")
+
+
 def _lifetime_s(
-    directives: Mapping[str, str | None], headers: Mapping[str, str], *, with_identity: bool, wall_now: float
+    directives: Mapping[str, str | None], headers: Mapping[str, str], *, is_shared: bool, wall_now: float
 ) -> float | None:
     """Its freshness lifetime (RFC 9111, section 4.2.1): 0 where it can't be read, None where none is stated."""
-    if "s-maxage" in directives and not with_identity:
+    if "s-maxage" in directives and is_shared:
         return _seconds(directives["s-maxage"]) or 0.0
     if "max-age" in directives:
         return _seconds(directives["max-age"]) or 0.0
@@ -176,9 +214,13 @@ def _seconds(text: str | None) -> float | None:
     return min(float(text), 2.0**31)
 
 
-@lru_cache(maxsize=_KNOWN)
 def _moment(text: str) -> float | None:
     """An HTTP date in seconds since 1970; None where it is none."""
+    return _parsed_moment(text) if 0 < len(text) <= _LONGEST_VALUE else None
+
+
+@lru_cache(maxsize=_KNOWN)
+def _parsed_moment(text: str) -> float | None:
     try:
         moment = parsedate_to_datetime(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
@@ -186,8 +228,12 @@ def _moment(text: str) -> float | None:
         return None
 
 
-@lru_cache(maxsize=_KNOWN)
 def _vary(value: str) -> tuple[str, ...] | None:
     """The names in `Vary`; None where no other request can be equal (RFC 9111, section 4.1)."""
+    return _varied_names(value) if len(value) <= _LONGEST_VALUE else None
+
+
+@lru_cache(maxsize=_KNOWN)
+def _varied_names(value: str) -> tuple[str, ...] | None:
     names = {name.strip().lower() for name in value.split(",")} - {""}
     return None if names & _DIFFERS_EACH_TIME else tuple(sorted(names))

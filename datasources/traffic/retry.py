@@ -1,8 +1,9 @@
 """Retry: a call that failed for a while's reason is made again, where that is safe, useful, in time and in budget.
 
 Safe: reads, and writes with an idempotency key, whose work is done once however often they come. Useful: faults of
-connection, timeouts, 429, 502, 503, 504, and answers that broke off (`SourceError.retriable`). In time: the wait ends before
-the operation's deadline. In budget: a share of the traffic at most, see `budget.py`.
+connection, timeouts, 429, 502, 503, 504, and answers that broke off (`SourceError.retriable`), where nothing older can be
+shown instead. In time: the wait ends before the operation's deadline. In budget: a share of the traffic at most, see
+`budget.py`.
 
 It never repeats anything else, and never waits longer than `max_delay_s`: who would have to is told so.
 """
@@ -71,7 +72,7 @@ class RetryPolicy:
         try:
             return await next(call)
         except SourceError as error:
-            if not error.retriable or not (call.is_read or call.idempotency_key is not None):
+            if not error.retriable or call.has_fallback or not (call.is_read or call.idempotency_key is not None):
                 raise
             failure: SourceError = error
         for retry in range(1, self._options.attempts):

@@ -12,6 +12,8 @@ import asyncio
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from datasources.errors import SourceError, TimedOut
 from datasources.events import CallShared, Listener
 from datasources.loop import TimeLimit, running_loop
@@ -216,4 +218,4 @@ def _part(reply: Reply, keys: list[Any], flight: _Flight) -> Reply:
     """What of a shared reply is for those who asked for these keys."""
     if len(keys) == len(flight.keys):
         return reply
-    return Reply(reply.status, {key: reply.value[key] for key in keys if key in reply.value}, reply.headers, reply.size)
+    return replace(reply, value={key: reply.value[key] for key in keys if key in reply.value})

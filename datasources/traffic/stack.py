@@ -83,7 +83,7 @@ class Stack:
         self._balance = Balance(source, instances, attempt, emit, options.balance, clock)
         self._health = HealthChecks(source, self._balance, wire, options.health)
         self._breaker = BreakerPolicy(source, options.breaker, emit, clock)
-        self._cache = Cache(source, options.cache, emit, clock)
+        self._cache = Cache(source, options.cache, emit, clock, timeout_s=options.timeout_s)
         budget = RetryBudget(options.retry.budget_ratio, clock)
         caching = options.cache.enabled
         order: tuple[Policy | None, ...] = (

@@ -18,6 +18,7 @@ from datasources.errors import (
     FieldProblem,
     Forbidden,
     NotReached,
+    NotSendable,
     Problem,
     Rejected,
     SourceError,
@@ -147,11 +148,44 @@ def test_any_sub_is_sent_unmistakably(sub: str) -> None:
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8", "application/hal+json"])
-@pytest.mark.parametrize("status", [200, 201, 299])
-async def test_a_good_answer_is_decoded(clock: Clock, heard: Heard, caller: Caller, status: int, content_type: str) -> None:
-    """Any 2xx with JSON is the call's value; status and headers come along."""
-    reply = await attempt(answer(status, b'{"id":1}', content_type=content_type, etag='"1"'), clock, heard, caller)
+@pytest.mark.parametrize(("method", "status"), [("GET", 200), ("POST", 200), ("PATCH", 201)])
+async def test_a_good_answer_is_decoded(
+    clock: Clock, heard: Heard, caller: Caller, method: str, status: int, content_type: str
+) -> None:
+    """A 200 with JSON is the call's value, of a write a 201 too; status and headers come along."""
+    said = answer(status, b'{"id":1}', content_type=content_type, etag='"1"')
+    reply = await attempt(said, clock, heard, caller, method=method)
     assert (reply.status, reply.value, reply.headers["etag"]) == (status, {"id": 1}, '"1"')
+
+
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [("GET", status) for status in (201, 202, 203, 204, 205, 206, 207, 208, 226, 299)]
+    + [("POST", status) for status in (202, 203, 204, 205, 206, 207, 226, 299)],
+)
+async def test_a_success_of_another_kind_is_none(
+    clock: Clock, heard: Heard, caller: Caller, method: str, status: int
+) -> None:
+    """A part of an object, a promise of one, somebody else's version of it: none is the object, though it reads like one."""
+    said = answer(status, b'{"id":1}', cache_control="max-age=60")
+    with pytest.raises(BadAnswer) as caught:
+        await attempt(said, clock, heard, caller, method=method)
+    assert (caught.value.counts, caught.value.retriable, caught.value.status) == (True, False, status)
+
+
+async def test_how_long_an_answer_may_be_used_is_decided_as_it_comes(clock: Clock, heard: Heard, caller: Caller) -> None:
+    """Once, with the time that it took; a write's answer may not be used again."""
+
+    async def slow(_: object) -> WireReply:
+        clock.now += 1.5
+        return answer(200, b"{}", cache_control="max-age=60", age="10")
+
+    reply = await attempt(slow, clock, heard, caller)
+    assert reply.lifetimes is not None
+    assert reply.lifetimes.fresh_s == pytest.approx(48.5)
+    assert (
+        await attempt(answer(200, b"{}", cache_control="max-age=60"), clock, heard, caller, method="PATCH")
+    ).lifetimes is None
 
 
 SECRET = b'{"type":"about:blank","title":"secret-title","status":0,"detail":"secret-detail"}'
@@ -184,7 +218,7 @@ WIRE_ERRORS = [
     (ConnectionBroken(f"{HOST} secret"), NotReached, True, False),
     (BrokenAnswer(f"{HOST} secret"), BadAnswer, True, True),
     (AnswerTooLarge(f"{HOST} secret"), BadAnswer, False, True),
-    (Unsendable(f"{HOST} secret"), SourceError, False, False),
+    (Unsendable(f"{HOST} secret"), NotSendable, False, False),
 ]
 
 

@@ -18,6 +18,7 @@ from datasources.errors import (
     Busy,
     Forbidden,
     NotReached,
+    NotSendable,
     Problem,
     QueueFull,
     Rejected,
@@ -28,7 +29,7 @@ from datasources.errors import (
 from datasources.events import CacheResult, CallCached
 from datasources.traffic.cache import Cache, CacheOptions
 from datasources.traffic.call import ID, Call, Keyed, Reply, Stale
-from tests.datasources.fakes import Clock, Heard, make_call, make_caller, settle
+from tests.datasources.fakes import Clock, Heard, ended, make_call, make_caller, settle
 
 WALL = 1_800_000_000.0
 PUBLIC = "public, max-age=30, stale-if-error=300"
@@ -41,7 +42,7 @@ class Service:
     version: int = 1
     headers: dict[str, str] = field(default_factory=lambda: {"cache-control": PUBLIC})
     gone: set[Any] = field(default_factory=set)
-    fault: Exception | None = None
+    fault: BaseException | None = None
     calls: list[Call] = field(default_factory=list)
     gate: asyncio.Event | None = None
 
@@ -304,6 +305,84 @@ async def test_vary(cache: Cache, service: Service, clock: Clock) -> None:
     assert len(service.calls) == 3
 
 
+UNSENDABLE = ['"\xfc"', '"\u0416"', '"a\tb"', '"a\x00b"', '"' + "a" * 1023 + '"', "a b", '"a", "b"', "*", '"a', ""]
+
+
+@pytest.mark.parametrize("etag", UNSENDABLE, ids=lambda etag: repr(etag)[:12])
+async def test_a_validator_that_cannot_be_sent_is_not_kept(
+    cache: Cache, service: Service, caller: Caller, clock: Clock, etag: str
+) -> None:
+    """The answer itself is kept as ever, and asked for plainly when its time is over."""
+    service.headers = {"cache-control": "max-age=10", "etag": etag}
+    for _ in range(2):
+        assert await ask(cache, service, by_id(caller, 1)) == {1: [1, 1]}
+        clock.now += 11
+    assert service.validators == [None, None]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        NotSendable("users"),
+        Rejected("users", 400, Problem()),
+        BadAnswer("users", counts=False, status=412),
+        BadAnswer("users", counts=False, status=431),
+        Reply(304, None, {"etag": '"another"'}),
+    ],
+    ids=str,
+)
+async def test_a_validator_that_is_of_no_use_is_forgotten(
+    cache: Cache, service: Service, caller: Caller, failure: SourceError | Reply
+) -> None:
+    """Whatever comes of asking with it: it is asked once more without, and the new answer takes the place of the old."""
+    service.headers = {"cache-control": "no-cache", "etag": '"v1"'}
+    await ask(cache, service, by_id(caller, 1))
+    service.version = 2
+
+    async def picky(call: Call) -> Reply:
+        if call.validator is None or call.validator == '"v2"':
+            return await service(call)
+        service.calls.append(call)
+        if isinstance(failure, Reply):
+            return failure
+        raise failure
+
+    service.headers["etag"] = '"v2"'
+    found = (await cache.lookup(by_id(caller, 1), partial(cache.fill, next=picky))).value
+    assert found == {1: [1, 2]}
+    await cache.lookup(by_id(caller, 1), partial(cache.fill, next=picky))
+    assert service.validators == [None, '"v1"', None, '"v2"']
+
+
+@pytest.mark.parametrize("failure", [BadAnswer("users", counts=True, status=502), TimedOut("users", counts=True)], ids=str)
+async def test_a_validator_is_not_to_blame_for_every_fault(
+    cache: Cache, service: Service, caller: Caller, failure: SourceError
+) -> None:
+    """A service that fails is not asked twice for it, and what is kept stays."""
+    service.headers = {"cache-control": "no-cache", "etag": '"v1"'}
+    await ask(cache, service, by_id(caller, 1))
+    service.fault = failure
+    with pytest.raises(type(failure)):
+        await ask(cache, service, by_id(caller, 1))
+    service.fault = None
+    await ask(cache, service, by_id(caller, 1))
+    assert service.validators == [None, '"v1"', '"v1"']
+
+
+async def test_long_headers_weigh(clock: Clock, heard: Heard, service: Service, caller: Caller) -> None:
+    """What an entry keeps of its answer's headers counts, and what is too long for the rules isn't kept."""
+    cache = make_cache(clock, heard, max_bytes=200_000)
+    service.headers = {"cache-control": f"max-age=60, {'x' * 900}", "etag": f'"{"e" * 900}"', "vary": f"accept, {'v' * 900}"}
+    for key in range(500):
+        await ask(cache, service, by_id(caller, key))
+    kept = cache._store._entries.values()
+    assert 0 < sum(len(value) for entry in kept for value in entry.headers.values()) <= 200_000
+    service.headers["vary"] = "accept, " + "v" * 2000
+    cache.clear()
+    await ask(cache, service, by_id(caller, 1))
+    assert len(cache._store) == 0
+
+
 # stale
 
 
@@ -415,6 +494,73 @@ async def test_an_old_object_stands_in_for_its_own_error(
     assert found == {1: [1, 2], 2: Stale([2, 1], 40.0, "users")}
 
 
+async def test_what_has_a_fallback_says_so(cache: Cache, service: Service, caller: Caller, clock: Clock) -> None:
+    """Where all that is asked for could be shown as it was, it need not be tried twice; where a part could not, it may."""
+    await ask(cache, service, by_id(caller, 1, 2))
+    await ask(cache, service, page(caller))
+    clock.now += 100
+    for call in (by_id(caller, 1, 3), by_id(caller, 1), by_id(caller, 2), page(caller)):
+        await ask(cache, service, call)
+    assert [call.has_fallback for call in service.calls] == [False, False, False, True, True]
+
+
+async def test_an_old_answer_waits_for_one_attempt_and_no_longer(
+    cache: Cache, service: Service, clock: Clock, loop_clock: Clock
+) -> None:
+    """However long the service, or the queue before it, takes: a viewer's too, though nothing runs on for it."""
+    service.headers = {"cache-control": "max-age=30, stale-if-error=300"}
+    caller = make_caller(clock, sub="1")
+    await ask(cache, service, by_id(caller, 1, identity=True))
+    clock.now += 100
+    service.gate = asyncio.Event()
+    for _ in range(2):
+        task = asyncio.create_task(ask(cache, service, by_id(caller, 1, identity=True)))
+        await clock.advance(2.0)
+        assert not task.done()
+        await clock.advance(0.25)
+        assert type((await ended(task))[1]) is Stale
+    assert "0 refreshing" in repr(cache)
+
+
+async def test_an_old_answer_waits_for_nothing_where_the_source_is_known_to_be_slow(
+    cache: Cache, service: Service, caller: Caller, clock: Clock, heard: Heard
+) -> None:
+    """After a fault that took its time: the old one at once, marked, and a call beside it; until the service answers."""
+
+    async def slow(call: Call) -> Reply:
+        clock.now += 2.0
+        return await service(call)
+
+    await ask(cache, service, by_id(caller, 1, 2))
+    await ask(cache, service, page(caller))
+    clock.now += 100
+    service.fault = TimedOut("users", counts=True)
+    fill = partial(cache.fill, next=slow)
+    assert type((await cache.lookup(by_id(caller, 1), fill)).value[1]) is Stale
+    service.fault, service.gate = None, asyncio.Event()
+    for call in (by_id(caller, 1), by_id(caller, 1, 2), page(caller), by_id(caller, 2)):
+        found = (await asyncio.wait_for(cache.lookup(call, fill), 5)).value
+        assert all(type(value) is Stale for value in (found.values() if type(found) is dict else [found]))
+    assert caller.freshness.may_keep is False
+    await settle()
+    assert service.asked == [[1, 2], "/users?limit=2", [1], [1], [2], "/users?limit=2"]
+    service.version = 2
+    service.gate.set()
+    await settle()
+    clock.now += 40
+    assert await ask(cache, service, by_id(caller, 1)) == {1: [1, 2]}
+
+
+async def test_a_quick_fault_makes_no_source_slow(cache: Cache, service: Service, caller: Caller, clock: Clock) -> None:
+    """Who is refused at once can wait for it: the next reader asks, and gets the new answer as soon as there is one."""
+    await ask(cache, service, by_id(caller, 1))
+    clock.now += 100
+    service.fault = NotReached("users", sent=False)
+    assert type((await ask(cache, service, by_id(caller, 1)))[1]) is Stale
+    service.fault, service.version = None, 2
+    assert await ask(cache, service, by_id(caller, 1)) == {1: [1, 2]}
+
+
 async def test_ages_add_up(cache: Cache, service: Service, caller: Caller, clock: Clock) -> None:
     """What was old when it came is that much older (RFC 9111, section 4.2.3)."""
     service.headers["age"] = "20"
@@ -427,15 +573,16 @@ async def test_ages_add_up(cache: Cache, service: Service, caller: Caller, clock
 async def test_old_answers_may_serve_while_new_ones_are_fetched(
     cache: Cache, service: Service, caller: Caller, clock: Clock
 ) -> None:
-    """RFC 5861, section 3: the old one at once, marked; one call behind the scenes, whoever asks; then the new one."""
+    """RFC 5861, section 3: the old one at once, not as degraded; one call behind the scenes; then the new one."""
     service.headers = {"cache-control": "max-age=30, stale-while-revalidate=60"}
     await ask(cache, service, by_id(caller, 1, 2))
     clock.now += 40
     service.version, service.gate = 2, asyncio.Event()
     for _ in range(3):
-        assert await ask(cache, service, by_id(caller, 1)) == {1: Stale([1, 1], 40.0, "users")}
+        assert await ask(cache, service, by_id(caller, 1)) == {1: [1, 1]}
         await settle()
     assert service.asked == [[1, 2], [1]]
+    assert (caller.freshness.left_s, caller.freshness.may_keep) == (0.0, True)
     assert service.calls[1].caller.deadline.left() == 10.0
     service.gate.set()
     await settle()
@@ -451,7 +598,7 @@ async def test_a_page_too_may_serve_while_a_new_one_is_fetched(
     await ask(cache, service, page(caller))
     clock.now += 40
     service.version = 2
-    assert (await ask(cache, service, page(caller))).value["version"] == 1
+    assert (await ask(cache, service, page(caller)))["version"] == 1
     await settle()
     assert (await ask(cache, service, page(caller)))["version"] == 2
 
@@ -473,7 +620,7 @@ async def test_a_refresh_that_fails_is_nobodys_error(cache: Cache, service: Serv
     clock.now += 40
     service.fault = FAULTS[0]
     for _ in range(2):
-        assert type((await ask(cache, service, by_id(caller, 1)))[1]) is Stale
+        assert await ask(cache, service, by_id(caller, 1)) == {1: [1, 1]}
         await settle()
     assert len(service.calls) == 3
 
@@ -544,6 +691,94 @@ async def test_what_a_write_has_overtaken_is_not_kept(
     service.calls.clear()
     await ask(cache, service, by_id(caller, 1))
     assert len(service.calls) == 1
+
+
+UNKNOWN = [
+    TimedOut("users", counts=True),
+    NotReached("users", sent=True),
+    BadAnswer("users", counts=True, status=502),
+    asyncio.CancelledError(),
+]
+KNOWN = [
+    Rejected("users", 409, Problem()),
+    Busy("users", 503, 1.0),
+    NotReached("users", sent=False),
+    BreakerOpen("users", 3.0),
+    NotSendable("users"),
+    TimedOut("users", counts=False, asked=False),
+]
+
+
+async def write_that_fails(cache: Cache, service: Service, call: Call, fault: BaseException) -> None:
+    """A write that ends so."""
+    service.fault = fault
+    with pytest.raises(type(fault)):
+        await ask(cache, service, call)
+    service.fault = None
+
+
+@pytest.mark.parametrize("fault", UNKNOWN, ids=lambda fault: type(fault).__name__)
+async def test_nothing_is_fresh_while_a_write_may_yet_take_effect(
+    cache: Cache, service: Service, caller: Caller, clock: Clock, fault: BaseException
+) -> None:
+    """A write that was cut off may act later: until it surely has, each reader asks, of the object and of lists."""
+    await write_that_fails(cache, service, write(caller, touches=1), fault)
+    for at in (0.0, 29.0):
+        clock.now += at
+        for call in (by_id(caller, 1), by_id(caller, 1, 2), page(caller, objects=[1, 3]), by_id(caller, 9, family="user")):
+            await ask(cache, service, call)
+    assert service.asked[1:] == [[1], [1, 2], "/users?limit=2", [9]] * 2
+    assert len(cache._store) == 0
+    assert await ask(cache, service, by_id(caller, 4)) == {4: [4, 1]}  # what it doesn't touch is kept as ever
+    await ask(cache, service, by_id(caller, 4))
+    service.version = 2
+    clock.now += 1
+    for _ in range(2):
+        assert await ask(cache, service, by_id(caller, 1)) == {1: [1, 2]}
+    assert service.asked[9:] == [[4], [1]]
+
+
+async def test_a_validator_is_kept_while_a_write_may_yet_take_effect(cache: Cache, service: Service, caller: Caller) -> None:
+    """With it the service is asked each time, so that nothing can be missed; clients are told to ask as well."""
+    service.headers["etag"] = '"v1"'
+    await write_that_fails(cache, service, write(caller, touches=1), UNKNOWN[0])
+    for _ in range(2):
+        reply = await cache.lookup(by_id(caller, 1), partial(cache.fill, next=service))
+        assert reply.lifetimes.fresh_s <= 0
+    service.version, service.headers["etag"] = 2, '"v2"'
+    assert await ask(cache, service, by_id(caller, 1)) == {1: [1, 2]}
+    assert service.validators[1:] == [None, '"v1"', '"v1"']
+
+
+@pytest.mark.parametrize("fault", KNOWN, ids=lambda fault: type(fault).__name__)
+async def test_a_write_that_surely_ended_unsettles_nothing(
+    cache: Cache, service: Service, caller: Caller, fault: SourceError
+) -> None:
+    """The service said no, or was never reached; but of two attempts the second one's end says nothing of the first."""
+    await write_that_fails(cache, service, write(caller, touches=1), fault)
+    for _ in range(2):
+        await ask(cache, service, by_id(caller, 1))
+    assert len(service.calls) == 2
+    call = write(caller, touches=1)
+    call.tried.extend([1, 2])
+    await write_that_fails(cache, service, call, fault)
+    for _ in range(2):
+        await ask(cache, service, by_id(caller, 1))
+    assert len(service.calls) == 5
+
+
+async def test_what_is_unsettled_is_bounded(cache: Cache, service: Service, caller: Caller, clock: Clock) -> None:
+    """Of too many objects it isn't known which: then all of them are."""
+    for key in range(1001):
+        await write_that_fails(cache, service, write(caller, touches=key), UNKNOWN[0])
+    assert len(cache._unsettled._objects) == 1000
+    service.calls.clear()
+    for _ in range(2):
+        await ask(cache, service, by_id(caller, 5000))
+    assert len(service.calls) == 2
+    clock.now += 31
+    await write_that_fails(cache, service, write(caller, touches=1), UNKNOWN[0])
+    assert len(cache._unsettled._objects) == 1
 
 
 # bounds

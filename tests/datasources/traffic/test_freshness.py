@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasources.traffic.freshness import Lifetimes, cache_control, kept, lifetimes, merged, usable
+from datasources.traffic.freshness import Lifetimes, cache_control, judge, kept, lifetimes, merged, told
 
 NOW = 1_800_000_000.0
 DAY = 86_400
@@ -340,11 +340,52 @@ def test_the_rules_are_the_models(said: Said, identity: bool, delay_s: float, ch
         ({"cache-control": "max-age=60", "age": "45"}, (15.0, True, True), (15.0, False, True)),
         ({"cache-control": "max-age=60", "age": "90"}, (0.0, True, True), (0.0, False, True)),
         ({"cache-control": "must-revalidate"}, (0.0, True, True), (0.0, False, True)),
+        ({"cache-control": "max-age=60", "date": date(-50)}, (10.0, True, True), (10.0, False, True)),
+        ({"cache-control": "max-age=60", "date": date(-50), "age": "55"}, (5.0, True, True), (5.0, False, True)),
+        ({"expires": date(20), "date": date(-10)}, (20.0, True, True), (20.0, False, True)),
+        ({"expires": "0"}, (0.0, True, True), (0.0, False, True)),
+        ({"cache-control": "max-age=60", "vary": "X-Request-ID"}, (0.0, False, False), (0.0, False, False)),
+        ({"cache-control": "max-age=60", "vary": "Accept"}, (60.0, True, True), (60.0, False, True)),
+        ({"etag": '"1"'}, (0.0, False, False), (0.0, False, False)),
     ],
 )
 def test_what_others_may_do_with_it(
     headers: dict[str, str], public: tuple[float, bool, bool], private: tuple[float, bool, bool]
 ) -> None:
     """Seconds, by shared caches too, at all: what was asked for with credentials is its viewer's."""
-    assert usable(headers, with_identity=False) == public
-    assert usable(headers, with_identity=True) == private
+    for with_identity, expected in ((False, public), (True, private)):
+        life = judge(200, headers, with_identity=with_identity, wall_now=NOW, delay_s=0.0)
+        seconds, is_shared, may_keep = told(life)
+        assert (pytest.approx(seconds), is_shared if may_keep else False, may_keep) == expected
+
+
+@given(SAID, st.booleans())
+def test_clients_are_never_told_more_than_the_gateway_may(said: Said, identity: bool) -> None:
+    """One decision: what the gateway must ask for anew is not told as fresh, and fresh is for both as long."""
+    names = [name if value is None else f"{name}={value}" for name, value in said.directives.items()]
+    headers = {"cache-control": ", ".join(names)} if names else {}
+    headers |= {} if said.date_s is None else {"date": date(said.date_s)}
+    headers |= {} if said.expires_s is None else {"expires": date(said.expires_s)}
+    headers |= {} if said.age is None else {"age": str(said.age)}
+    life = judge(200, headers, with_identity=identity, wall_now=NOW, delay_s=1.0)
+    seconds, is_shared, may_keep = told(life)
+    kept_ = lifetimes(200, headers, with_identity=identity, wall_now=NOW, delay_s=1.0)
+    if kept_ is not None:
+        assert seconds == max(kept_.fresh_s, 0.0)
+    elif seconds:
+        assert "private" in said.directives
+        assert not identity
+    assert not (is_shared and identity)
+    assert may_keep or not seconds
+
+
+@pytest.mark.parametrize("name", ["cache-control", "vary", "expires", "date", "age", "etag"])
+def test_what_is_too_long_is_not_read(name: str) -> None:
+    """Nor kept, neither here nor in what is remembered of headers: 64 KB of it would be somebody's to fill memory with."""
+    headers = {"cache-control": "max-age=60", "etag": '"1"', name: "max-age=60, " + "x" * 60_000}
+    life = judge(200, headers, with_identity=False, wall_now=NOW, delay_s=0.0)
+    assert life.is_kept is (name not in {"cache-control", "vary"})
+    assert life.etag == ('"1"' if life.is_kept and name != "etag" else None)
+    assert sum(map(len, kept(headers).values())) < 100
+    again = judge(200, kept(headers), with_identity=False, wall_now=NOW, delay_s=0.0)
+    assert again == life
