@@ -2,6 +2,10 @@
 
 It is used for one exchange at a time, and again only where the last one ended in good order and to the byte: bytes that
 nobody asked for, or an answer that was left, end it.
+
+What a service sends is bounded by what it costs, and not by the bytes of its body alone: the number of headers, of interim
+answers and of the body's pieces, and the bytes around the body (chunk sizes and their extensions, trailers). Large amounts
+are parsed in slices, and reading pauses after each large amount, so that one answer never holds the event loop.
 """
 
 import asyncio
@@ -19,7 +23,21 @@ from datasources.wire.protocol import (
 )
 
 HEAD_MOST_BYTES = 64 * 1024
-"""Of a request's head, and of an answer's."""
+"""Of a request's head, and of an answer's. All of an answer's bytes around its body are counted against it."""
+MAX_HEADERS = 100
+"""Of an answer's headers, interim answers' headers and trailers together."""
+MAX_INTERIM = 16
+"""Interim answers (1xx) before the answer."""
+FREE_PIECES = 4096
+LEAST_PIECE_BYTES = 16
+"""A body beyond `FREE_PIECES` pieces has at least this many bytes a piece on average: each piece costs a call."""
+_FRAMING_BYTES = 24
+"""Around a chunk: its size in at most 16 digits, and two ends of lines."""
+_SLICE_BYTES = 16 * 1024
+"""The parser calls back many times for one slice, and the bounds are looked at after each."""
+_TURN_BYTES = 64 * 1024
+"""After this many bytes at once, other work of the event loop comes first."""
+_PIECES_AT_ONCE = 256
 _NO_BODY = frozenset({204, 304})
 
 
@@ -71,19 +89,42 @@ class Connection(asyncio.Protocol):
         if self._waiter is None or self._waiter.done() or self._parser is None:
             self.close()  # nobody asked for it
             return
+        if len(data) <= _SLICE_BYTES:
+            self._parse(self._parser, self._waiter, data)
+        else:
+            self._parse_in_slices(self._parser, self._waiter, data)
+
+    def _parse_in_slices(
+        self, parser: httptools.HttpResponseParser, waiter: "asyncio.Future[WireReply]", data: bytes
+    ) -> None:
+        view = memoryview(data)
+        for start in range(0, len(data), _SLICE_BYTES):
+            if waiter.done():
+                self.close()  # bytes after the answer
+                return
+            self._parse(parser, waiter, view[start : start + _SLICE_BYTES])
+        if len(data) >= _TURN_BYTES and self._transport is not None and not waiter.done():
+            # uvloop reads on as long as its buffer comes full, up to 32 times in a row.
+            self._transport.pause_reading()
+            running_loop().call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _parse(
+        self, parser: httptools.HttpResponseParser, waiter: "asyncio.Future[WireReply]", data: bytes | memoryview
+    ) -> None:
         self._raw += len(data)
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fail(BrokenAnswer())
             return
-        if self._waiter.done():
+        if waiter.done():
             return
-        if not self._in_body:
-            if self._raw > HEAD_MOST_BYTES:
-                self._fail(BrokenAnswer())
-        elif self._raw > HEAD_MOST_BYTES + 2 * self._limit:
-            self._fail(AnswerTooLarge())  # framing that outweighs what it frames
+        if self._raw - self._size > HEAD_MOST_BYTES + _FRAMING_BYTES * self._pieces:
+            self._fail(AnswerTooLarge() if self._in_body else BrokenAnswer())
 
     def eof_received(self) -> None:
         """The other side has said its last."""
@@ -103,7 +144,11 @@ class Connection(asyncio.Protocol):
     def _begin(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._headers: dict[str, str] = {}
+        self._header_count = 0
+        self._interim = 0
+        self._blocks: list[bytes] = []
         self._chunks: list[bytes] = []
+        self._pieces = 0
         self._size = 0
         self._in_body = False
         self._is_complete = False
@@ -115,8 +160,11 @@ class Connection(asyncio.Protocol):
             self.is_usable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; after the body, a trailer, which nobody reads."""
-        if self._in_body:
+        """A header; after the body, a trailer, which is counted and dropped."""
+        self._header_count += 1
+        if self._header_count > MAX_HEADERS and not self._is_complete:
+            self._fail(AnswerTooLarge() if self._in_body else BrokenAnswer())
+        if self._in_body or self._is_complete:
             return
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         known = self._headers.get(key)
@@ -129,6 +177,9 @@ class Connection(asyncio.Protocol):
             return
         self._status = parser.get_status_code()
         if self._status < 200:
+            self._interim += 1
+            if self._interim > MAX_INTERIM:
+                self._fail(BrokenAnswer())
             return
         self._in_body = True
         length = self._headers.get("content-length")
@@ -143,10 +194,14 @@ class Connection(asyncio.Protocol):
         if self._is_complete:
             return
         self._size += len(body)
-        if self._size > self._limit:
+        self._pieces += 1
+        if self._size > self._limit or self._pieces > FREE_PIECES + self._size // LEAST_PIECE_BYTES:
             self._fail(AnswerTooLarge())
-        else:
-            self._chunks.append(body)
+            return
+        self._chunks.append(body)
+        if len(self._chunks) >= _PIECES_AT_ONCE:
+            self._blocks.append(b"".join(self._chunks))  # an object a piece would weigh several times the piece
+            self._chunks = []
 
     def on_message_complete(self) -> None:
         """The answer is whole; a hint before it (1xx) is none."""
@@ -166,6 +221,9 @@ class Connection(asyncio.Protocol):
             self.is_usable = False
         # Nothing of an answer stays with its connection.
         chunks, headers = self._chunks, self._headers
+        if self._blocks:
+            chunks = [*self._blocks, *chunks]
+            self._blocks = []
         self._chunks, self._headers = [], {}
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         waiter.set_result(WireReply(self._status, headers, body))

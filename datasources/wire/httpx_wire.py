@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import httpcore
 import httpx
 
+from datasources.wire.connection import FREE_PIECES, LEAST_PIECE_BYTES, MAX_HEADERS
 from datasources.wire.protocol import (
     AnswerTooLarge,
     BrokenAnswer,
@@ -23,6 +24,8 @@ from datasources.wire.protocol import (
 )
 from datasources.wire.resolver import Resolver, ResolverFull, connect_first
 from datasources.wire.tls import tls_context
+
+_PIECES_A_TURN = 256
 
 
 class HttpxWire:
@@ -74,6 +77,8 @@ class HttpxWire:
         except httpx.TransportError as error:
             raise ConnectionBroken from error
         try:
+            if len(response.headers) > MAX_HEADERS:
+                raise BrokenAnswer
             return WireReply(response.status_code, response.headers, await self._read(response, max_response_bytes))
         except httpx.TransportError as error:
             raise BrokenAnswer from error
@@ -90,9 +95,11 @@ class HttpxWire:
         size = 0
         async for chunk in response.aiter_raw():
             size += len(chunk)
-            if size > limit:
-                raise AnswerTooLarge
             chunks.append(chunk)
+            if size > limit or len(chunks) > FREE_PIECES + size // LEAST_PIECE_BYTES:
+                raise AnswerTooLarge
+            if len(chunks) % _PIECES_A_TURN == 0:
+                await asyncio.sleep(0)  # what has come is handed over without a pause otherwise
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def aclose(self) -> None:

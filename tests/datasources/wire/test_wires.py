@@ -31,6 +31,7 @@ from datasources.wire import (
 )
 from datasources.wire.asyncio_wire import AsyncioWire
 from datasources.wire.choice import wire_for
+from datasources.wire.connection import FREE_PIECES, MAX_HEADERS, MAX_INTERIM, Connection
 from datasources.wire.httpx_wire import HttpxWire
 from datasources.wire.resolver import Resolver
 from tests.datasources.wire.peer import (
@@ -677,6 +678,118 @@ async def test_what_is_too_large_is_not_read(wire: Wire, peer: Peer, flood: Floo
     assert flood.sent < 20 * MIB
     assert len(peer.requests) == 1
     await check_usable(wire, peer)
+
+
+STATUS_LINE = b"HTTP/1.1 200 OK\r\n"
+FLOODS = {
+    "1-byte chunks": Flood(CHUNKED, b"1\r\nx\r\n" * 1000),
+    "trailers": Flood(CHUNKED + b"1\r\nx\r\n0\r\n", b"a: b\r\n" * 1000),
+    "a trailer": Flood(CHUNKED + b"1\r\nx\r\n0\r\na: ", b"b" * 65536),
+    "chunk extensions": Flood(CHUNKED + b"1;a=", b"b" * 65536),
+    "headers": Flood(STATUS_LINE, b"a: b\r\n" * 1000),
+    "a header": Flood(STATUS_LINE + b"a: ", b"b" * 65536),
+    "interim answers": Flood(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
+    "a reason": Flood(b"HTTP/1.1 200 ", b"b" * 65536),
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
+async def test_what_surrounds_a_body_is_bounded_too(wire: Wire, peer: Peer, flood: Flood) -> None:
+    """However an answer is spun out, it ends with the bytes that a head may have, and costs its connection."""
+    if isinstance(wire, HttpxWire) and flood is FLOODS["interim answers"]:
+        pytest.skip("h11 takes interim answers one by one, so that the loop goes on; the attempt's time bounds them")
+    flood.sent = 0
+    peer.acts = [flood]
+    with pytest.raises((BrokenAnswer, AnswerTooLarge)):
+        await send(wire, peer.url, most_bytes=10 * MIB)
+    await peer.gone()
+    assert flood.sent < 20 * MIB
+    await check_usable(wire, peer)
+
+
+class Counting(Connection):
+    """A connection that counts the parser's calls, and the most of them while it got bytes once."""
+
+    calls = most = 0
+
+    def data_received(self, data: bytes) -> None:
+        before = Counting.calls
+        super().data_received(data)
+        Counting.most = max(Counting.most, Counting.calls - before)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        Counting.calls += 1
+        super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        Counting.calls += 1
+        super().on_body(body)
+
+    def on_message_begin(self) -> None:
+        Counting.calls += 1
+        super().on_message_begin()
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
+async def test_no_answer_costs_many_calls(peer: Peer, flood: Flood, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop is held for as long as the parser's calls take: thousands of them, where 256 KiB had 50,000."""
+    monkeypatch.setattr("datasources.wire.asyncio_wire.Connection", Counting)
+    monkeypatch.setattr(Counting, "calls", 0)
+    monkeypatch.setattr(Counting, "most", 0)
+    wire = AsyncioWire(WireOptions())
+    flood.sent = 0
+    peer.acts = [flood]
+    with pytest.raises((BrokenAnswer, AnswerTooLarge)):
+        await send(wire, peer.url, most_bytes=10 * MIB)
+    assert Counting.most <= Counting.calls < FREE_PIECES + 20_000
+    await wire.aclose()
+
+
+async def test_a_long_answer_in_small_pieces_leaves_the_loop_to_others(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes at once is parsed a part at a time, and other work is done between two parts; the body is whole."""
+    monkeypatch.setattr("datasources.wire.asyncio_wire.Connection", Counting)
+    monkeypatch.setattr(Counting, "calls", 0)
+    monkeypatch.setattr(Counting, "most", 0)
+    wire = AsyncioWire(WireOptions())
+    body = bytes(range(256)) * 16 * 1024
+    chunks = b"".join(b"20\r\n%b\r\n" % body[start : start + 32] for start in range(0, len(body), 32))
+    peer.acts = [say(CHUNKED + chunks + b"0\r\n\r\n"), say(response(body))]
+    for _ in range(2):
+        reply = await send(wire, peer.url, most_bytes=10 * MIB)
+        assert reply.body == body
+    assert Counting.calls > 100_000
+    assert Counting.most < 10_000
+    assert peer.connections == 1
+    await wire.aclose()
+
+
+@pytest.mark.parametrize("more", [0, 1])
+async def test_so_many_pieces_headers_and_interim_answers_and_no_more(wire: Wire, peer: Peer, more: int) -> None:
+    """To the piece; a body of larger pieces may have any number of them."""
+    pieces = CHUNKED + b"1\r\nx\r\n" * (FREE_PIECES + FREE_PIECES // 15 + more) + b"0\r\n\r\n"
+    headers = STATUS_LINE + b"".join(b"a%d: b\r\n" % number for number in range(MAX_HEADERS - 1 + more))
+    interim = b"HTTP/1.1 100 Continue\r\n\r\n" * (MAX_INTERIM + more)
+    cases = [pieces, headers + b"content-length: 0\r\n\r\n", interim + response()]
+    for case in cases[: 2 if isinstance(wire, HttpxWire) else 3]:
+        peer.acts = [say(case)]
+        if more:
+            with pytest.raises((BrokenAnswer, AnswerTooLarge)):
+                await send(wire, peer.url)
+        else:
+            assert (await send(wire, peer.url)).status == 200
+    await check_usable(wire, peer)
+
+
+async def test_only_an_answers_own_headers_are_its_headers(wire: Wire, peer: Peer) -> None:
+    """Not those of interim answers before it, and no trailers, whether they name a header of it or not."""
+    interim = b"HTTP/1.1 103 Early Hints\r\nx-early: 1\r\ncache-control: max-age=60\r\n\r\n"
+    trailers = b"0\r\nx-late: 1\r\ncache-control: max-age=60\r\nset-cookie: a\r\n\r\n"
+    peer.acts = [say(interim + CHUNKED + b"2\r\n{}\r\n" + trailers)]
+    for _ in range(2):
+        reply = await send(wire, peer.url)
+        assert dict(reply.headers) == {"transfer-encoding": "chunked"}
+        assert reply.body == b"{}"
+    assert peer.connections == 1
 
 
 async def test_a_declared_length_is_believed_before_a_byte_comes(wire: Wire, peer: Peer) -> None:
