@@ -166,7 +166,8 @@ class Connection(asyncio.Protocol):
             self._fail(AnswerTooLarge() if self._in_body else BrokenAnswer())
         if self._in_body or self._is_complete:
             return
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        # The parser leaves the whitespace behind a value, which is no part of it (RFC 9110, section 5.5).
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1").rstrip(" \t")
         known = self._headers.get(key)
         self._headers[key] = text if known is None else f"{known}, {text}"
 
@@ -183,11 +184,17 @@ class Connection(asyncio.Protocol):
             return
         self._in_body = True
         length = self._headers.get("content-length")
-        if length is not None:
-            if int(length) > self._limit and self._status not in _NO_BODY:
+        if self._status in _NO_BODY:
+            # It announces a body that it must not have: what comes next may be that body.
+            if "transfer-encoding" in self._headers or (self._status == 204 and length not in {None, "0"}):
+                self.is_usable = False
+        elif length is not None:
+            if int(length) > self._limit:
                 self._fail(AnswerTooLarge())
-        elif "transfer-encoding" not in self._headers and self._status not in _NO_BODY:
+        elif "transfer-encoding" not in self._headers:
             self._ends_with_connection = True
+        elif parser.get_http_version() != "1.1":
+            self.is_usable = False  # its framing is taken for faulty (RFC 9112, section 6.1)
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""

@@ -227,6 +227,33 @@ async def test_redirects_are_not_followed(wire: Wire, peer: Peer, status: str, m
     assert len(peer.requests) == 1
 
 
+async def test_whitespace_around_a_header_is_no_part_of_it(wire: Wire, peer: Peer) -> None:
+    """RFC 9110, section 5.5: an ETag with a blank behind it is the same ETag."""
+    peer.acts = [say(response(b"{}", 'ETag: \t "1" \t ', "x-empty:  "))]
+    reply = await send(wire, peer.url)
+    assert (reply.headers["etag"], reply.headers["x-empty"]) == ('"1"', "")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 204 None\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 304 Same\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 204 None\r\ncontent-length: 5\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    ],
+    ids=["204 chunked", "304 chunked", "204 with a length", "1.0 chunked"],
+)
+async def test_a_connection_whose_framing_is_doubtful_is_not_used_again(peer: Peer, head: bytes) -> None:
+    """The body that was announced may yet come, and would be read as the next request's answer (RFC 9112, section 6)."""
+    wire = AsyncioWire(WireOptions())
+    peer.acts = [say(head), say(response(b"mine"))]
+    assert (await send(wire, peer.url)).body == b""
+    assert (await send(wire, peer.url)).body == b"mine"
+    assert peer.connections == 2
+    await wire.aclose()
+
+
 # connections
 
 
