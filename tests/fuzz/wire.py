@@ -18,6 +18,7 @@ import resource
 import socket
 import struct
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -158,12 +159,18 @@ class Watch:
         self.longest_s = 0.0
         self._excluded_s = 0.0
         self._is_excluding = False
+        self._collecting_since = 0.0
+        self._thread = threading.get_ident()
         self._task = asyncio.ensure_future(self._run())
         gc.callbacks.append(self._on_collection)
 
     def _on_collection(self, phase: str, _: dict[str, int]) -> None:
-        if not self._is_excluding:
-            self._excluded_s += time.thread_time() * (1 if phase == "stop" else -1)
+        if self._is_excluding or threading.get_ident() != self._thread:
+            return
+        if phase == "start":
+            self._collecting_since = time.thread_time()
+        else:
+            self._excluded_s += time.thread_time() - self._collecting_since
 
     @contextlib.contextmanager
     def excluding(self) -> Iterator[None]:
