@@ -9,19 +9,43 @@ SourceError                 code                  counts against the service    
 │   └── Busy                                      503 yes, 429 no                          yes
 ├── TimedOut                UPSTREAM_TIMEOUT      yes, where the service had its time      yes, where it was asked
 ├── BadAnswer               UPSTREAM_ERROR        5xx and what can't be read: yes;         502, 504, an answer that broke off
-│                                                 400 and one wrong object: no
+│   │                                             400 and one wrong object: no
+│   ├── Misshapen                                 no: it may be one wrong object            no
+│   └── Mismatched                                no: a client chooses what is asked for       no
 ├── Unauthenticated         UNAUTHENTICATED       no                                       no
 ├── Forbidden               FORBIDDEN             no                                       no
 └── Rejected                UPSTREAM_ERROR        no: 404, 409 and 422, which the one      no
                                                   who asked can mend
 
 Messages are fit for a client: they name the service and never its address, its words or what was asked.
+
+An exception object is raised once. Each raise adds frames to its traceback, and frames hold the locals of the request that
+they belong to. So an error that several places are to raise is kept as a value: `detached` when it is stored, `again` each
+time it is raised.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import msgspec
+
+E = TypeVar("E", bound=Exception)
+
+
+def again(error: E) -> E:
+    """A copy of an error, to be raised in its place. It begins with the traceback that the error has by now."""
+    kind = type(error)
+    copy = kind.__new__(kind, *error.args)
+    copy.__dict__.update(error.__dict__)
+    for name in (name for each in kind.__mro__ for name in each.__dict__.get("__slots__", ())):
+        if hasattr(error, name):  # graphql-core's errors have slots
+            setattr(copy, name, getattr(error, name))
+    return copy.with_traceback(error.__traceback__)
+
+
+def detached(error: E) -> E:
+    """A copy of an error without traceback, cause and context: safe to keep for longer than the request that met it."""
+    return again(error).with_traceback(None)
 
 
 class FieldProblem(msgspec.Struct, frozen=True):
@@ -138,6 +162,22 @@ class BadAnswer(SourceError):
         super().__init__(source, f"The {source} service gave an answer that can't be used.", counts=counts)
         self.retriable = retriable
         self.status = status
+
+
+class Misshapen(BadAnswer):
+    """The answer is good JSON of another shape: the service works, but not as agreed."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source, counts=False)
+
+
+class Mismatched(BadAnswer):
+    """The answer holds what was not asked for: another's answer, perhaps. What became of a write is not known then."""
+
+    outcome = "mismatch"
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source, counts=False)
 
 
 class Unauthenticated(SourceError):

@@ -11,7 +11,7 @@ from datasources.caller import Caller
 from datasources.errors import SourceError
 from datasources.money import amount
 from datasources.rest import MAX_IDS, Int32, Moment, Record, RestSource, Unreadable, joined
-from datasources.traffic.call import Call, Keyed, Stale
+from datasources.traffic.call import Call, Keyed, Mismatch, Stale
 
 
 class OrderStatus(StrEnum):
@@ -63,6 +63,7 @@ class Orders(RestSource[Order]):
     name = "orders"
     path = "/orders"
     record = Order
+    exact = frozenset({"status"})
 
     async def of_users(
         self, caller: Caller, user_ids: Sequence[int], *, limit: int, status: OrderStatus | None = None
@@ -73,35 +74,50 @@ class Orders(RestSource[Order]):
     def _by_users(self, limit: int, status: OrderStatus | None, caller: Caller, user_ids: Sequence[Any]) -> Call:
         keyed = Keyed(("user", limit, status), tuple(user_ids), partial(self._by_users, limit, status), MAX_IDS)
         query = {"userIds": joined(user_ids), "limit": str(limit), "status": status and status.value}
-        return self._read(caller, query, partial(self._of_users, keyed.keys, limit), keyed=keyed)
+        return self._read(caller, query, partial(self._of_users, keyed.keys, limit, status), keyed=keyed)
 
-    def _of_users(self, user_ids: Sequence[Any], limit: int, body: bytes) -> dict[int, list[Order | SourceError]]:
+    def _of_users(
+        self, user_ids: Sequence[Any], limit: int, status: OrderStatus | None, body: bytes
+    ) -> dict[int, list[Order | SourceError]]:
         orders: dict[int, list[Order | SourceError]] = {user_id: [] for user_id in user_ids}
+        is_as_asked = True
         for item in self._decode_items(body).items:
             if not isinstance(item, Unreadable):
-                _append(orders, item.user_id, item, limit)
+                is_as_asked &= status is None or item.status is status
+                is_as_asked &= _append(orders, item.user_id, item, limit)
             elif item.keys.user_id is not None:
-                _append(orders, item.keys.user_id, item.error, limit)
+                is_as_asked &= _append(orders, item.keys.user_id, item.error, limit)
             else:  # it doesn't even tell whose it is, so it may be anybody's
                 for user_id in user_ids:
                     _append(orders, user_id, item.error, limit)
+        if not is_as_asked:
+            raise Mismatch  # as a whole: whether a user without orders in it has none can't be told
         return orders
 
     async def place(self, caller: Caller, user_id: int, items: Sequence[tuple[int, int]], *, key: str) -> Order:
         """Place an order of (product id, quantity) pairs. Raises `Rejected` (409 key reused, 422), `SourceError`."""
         lines = [{"productId": product_id, "quantity": quantity} for product_id, quantity in items]
-        return await self._write(caller, "POST", "/orders", {"userId": user_id, "items": lines}, key=key)
+        body = {"userId": user_id, "items": lines}
+        return await self._write(caller, "POST", "/orders", body, key=key, is_it=lambda order: order.user_id == user_id)
 
-    async def cancel(self, caller: Caller, id: int, *, key: str) -> Order:
-        """Cancel an order. Raises `Rejected` (404, 409), `SourceError`."""
-        return await self._write(caller, "POST", "/orders/{id}/cancel", None, key=key, id=id)
+    async def cancel(self, caller: Caller, id: int, *, key: str, user_id: int | None = None) -> Order:
+        """Cancel an order, of that user where one is named. Raises `Rejected` (404, 409), `SourceError`."""
+
+        def is_it(order: Order) -> bool:
+            return user_id is None or order.user_id == user_id
+
+        return await self._write(caller, "POST", "/orders/{id}/cancel", None, key=key, id=id, is_it=is_it)
 
     async def update_status(self, caller: Caller, id: int, status: OrderStatus, *, key: str) -> Order:
         """Move an order on. Raises `Rejected` (404, 409, 422), `SourceError`."""
         return await self._write(caller, "PATCH", "/orders/{id}", {"status": status.value}, key=key, id=id)
 
 
-def _append(orders: dict[int, list[Order | SourceError]], user_id: int, order: Order | SourceError, limit: int) -> None:
-    """Only to those who were asked for, and no more than were: a service may send others."""
-    if user_id in orders and len(orders[user_id]) < limit:
-        orders[user_id].append(order)
+def _append(orders: dict[int, list[Order | SourceError]], user_id: int, order: Order | SourceError, limit: int) -> bool:
+    """Add to a user's orders, as far as so many were asked for. False where the user was not asked for."""
+    own = orders.get(user_id)
+    if own is None:
+        return False
+    if len(own) < limit:
+        own.append(order)
+    return True

@@ -34,6 +34,7 @@ class Products(RestSource[Product]):
     name = "products"
     path = "/products"
     record = Product
+    exact = frozenset({"category"})
 
     async def update(self, caller: Caller, id: int, changes: dict[str, Any], *, key: str) -> Product:
         """Change any of `price`, `stock`, `name`. Raises `Rejected` (404, 422), `SourceError`."""

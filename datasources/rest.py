@@ -15,9 +15,9 @@ from urllib.parse import quote_plus
 import msgspec
 
 from datasources.caller import Caller
-from datasources.errors import BadAnswer, Rejected, SourceError
+from datasources.errors import BadAnswer, Mismatched, Rejected, SourceError, again, detached
 from datasources.events import BreakerState
-from datasources.traffic.call import ID, Call, Keyed, Reply, Stale
+from datasources.traffic.call import ID, Call, Keyed, Mismatch, Reply, Stale
 from datasources.traffic.freshness import told, usable
 from datasources.traffic.stack import SourceStatus
 
@@ -52,13 +52,15 @@ T = TypeVar("T")
 class Page(Generic[R]):
     """A page of a resource. An item that could not be read stands in its place as the error it is.
 
-    `stale_s` is its age where it is past its time and nothing better could be had, else None.
+    `stale_s` is its age where it is past its time and nothing better could be had, else None. `lost` is how many items could
+    not be read.
     """
 
     items: Sequence[R | SourceError]
     next_cursor: str | None
     total: int
     stale_s: float | None = None
+    lost: int = 0
 
 
 class _Envelope(msgspec.Struct, Generic[T], rename="camel"):
@@ -97,6 +99,8 @@ class RestSource(Generic[R]):
     name: ClassVar[str]
     path: ClassVar[str]
     record: type[R]
+    exact: ClassVar[frozenset[str]] = frozenset()
+    """Filters of a page by a member of the record: each row has the very value."""
 
     def __init__(self, conduct: Conduct, *, forward_identity: bool) -> None:
         self._conduct = conduct
@@ -145,7 +149,9 @@ class RestSource(Generic[R]):
 
     def _one(self, id: int, body: bytes) -> dict[int, R | SourceError]:
         found = self._decode_one(body)
-        return {id: found if found.id == id else BadAnswer(self.name, counts=False)}
+        if found.id != id:
+            raise Mismatch
+        return {id: found}
 
     def _many(self, ids: Sequence[int], body: bytes) -> dict[int, R | SourceError]:
         asked = set(ids)
@@ -157,12 +163,25 @@ class RestSource(Generic[R]):
                     answers.setdefault(id_, item.error)
             else:
                 answers[item.id] = item
-        return {id_: answer for id_, answer in answers.items() if id_ in asked}
+        if answers.keys() <= asked:
+            return answers
+        raise self._mismatch({id_: answer for id_, answer in answers.items() if id_ in asked}, asked - answers.keys())
+
+    def _mismatch(self, found: dict[int, Any], missing: Iterable[int]) -> Mismatch:
+        """An answer with rows that nobody asked for.
+
+        None of it is shown to a viewer. Where no identity went along, anybody may see what is of use in it; but what is
+        missing in it may exist.
+        """
+        if self._forward_identity or not found:
+            return Mismatch()
+        return Mismatch(found | {key: Mismatched(self.name) for key in missing})
 
     async def page(self, caller: Caller, *, limit: int, cursor: str | None, **filters: str | None) -> Page[R]:
         """A page of at most `limit` (1 to 200) items after `cursor`. Raises `BadCursor`, `SourceError`."""
         query = {"limit": str(limit), "cursor": cursor, **filters}
-        call = self._read(caller, query, partial(self._page, limit), objects=_objects)
+        exact = [(name, value) for name, value in filters.items() if value is not None and name in self.exact]
+        call = self._read(caller, query, partial(self._page, limit, exact), objects=_objects)
         try:
             value = (await self._asked(call)).value
         except Rejected as error:
@@ -170,6 +189,9 @@ class RestSource(Generic[R]):
                 raise BadCursor from error
             raise
         page: Page[R] = replace(value.value, stale_s=value.age_s) if isinstance(value, Stale) else value
+        if page.lost:
+            # The page may be kept, or shared with other requests: each has its own errors to raise.
+            page = replace(page, items=[again(item) if isinstance(item, SourceError) else item for item in page.items])
         return page
 
     async def _asked(self, call: Call) -> Reply:
@@ -182,10 +204,14 @@ class RestSource(Generic[R]):
             call.caller.freshness.note(left_s, is_shared=is_shared, may_keep=may_keep)
         return reply
 
-    def _page(self, limit: int, body: bytes) -> Page[R]:
+    def _page(self, limit: int, exact: Sequence[tuple[str, str]], body: bytes) -> Page[R]:
         envelope = self._decode_page(body)
         items = [item.error if isinstance(item, Unreadable) else item for item in envelope.items[:limit]]
-        return Page(items, envelope.next_cursor, envelope.total)
+        for name, wanted in exact:
+            if any(getattr(item, name, wanted) != wanted for item in items):
+                raise Mismatch
+        lost = sum(isinstance(item, Unreadable) for item in envelope.items)
+        return Page(items, envelope.next_cursor, envelope.total, lost=lost)
 
     def _read(self, caller: Caller, query: Mapping[str, str | None], decode: Callable[[bytes], Any], **options: Any) -> Call:
         pairs = [(name, value) for name, value in query.items() if value is not None]
@@ -202,15 +228,20 @@ class RestSource(Generic[R]):
         *,
         key: str,
         id: int | None = None,
+        is_it: Callable[[R], bool] | None = None,
     ) -> R:
-        """A write. Raises `Rejected` where the service says what is wrong with it, else `SourceError`."""
+        """A write of the object `id`, or of one for which `is_it` holds.
+
+        Raises `Rejected` where the service says what is wrong with it, `Mismatched` where it answers with another object,
+        else `SourceError`.
+        """
         target = route if id is None else route.replace("{id}", str(id))
         call = Call(
             method,
             route,
             target,
             caller,
-            self._decode_one,
+            partial(self._written, id, is_it),
             identity=True,
             body=None if body is None else msgspec.json.encode(body),
             idempotency_key=key,
@@ -219,6 +250,12 @@ class RestSource(Generic[R]):
         caller.freshness.forbid()
         written: R = (await self._conduct(call)).value
         return written
+
+    def _written(self, id: int | None, is_it: Callable[[R], bool] | None, body: bytes) -> R:
+        found = self._decode_one(body)
+        if (id is not None and found.id != id) or (is_it is not None and not is_it(found)):
+            raise Mismatch
+        return found
 
     async def _load(
         self, caller: Caller, keys: Sequence[int], narrow: Callable[[Caller, Sequence[Any]], Call]
@@ -229,7 +266,7 @@ class RestSource(Generic[R]):
             try:
                 found: dict[int, Any] = (await self._asked(narrow(caller, chunk))).value
             except SourceError as error:
-                return dict.fromkeys(chunk, error)
+                return dict.fromkeys(chunk, detached(error))
             return found
 
         if not keys:

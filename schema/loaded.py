@@ -14,7 +14,7 @@ from typing import Any
 
 from strawberry.extensions import FieldExtension
 
-from datasources.errors import BadAnswer, TimedOut, Unavailable
+from datasources.errors import BadAnswer, TimedOut, Unavailable, again
 from datasources.traffic.call import Stale
 from schema.context import Context, Degraded, Info, PartialError
 
@@ -80,7 +80,7 @@ class Loaded(FieldExtension):
         """
         if isinstance(value, Exception):
             if self.fallback is None or not isinstance(value, _FALLS_BACK_FROM):
-                raise value
+                raise again(value)
             context.degraded.append(Degraded(path(), value.service, None))
             return self.fallback(context)
         if type(value) is Stale:

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from aiodataloader import DataLoader
 
 from datasources.caller import Caller
-from datasources.errors import SourceError
+from datasources.errors import SourceError, again, detached
 from datasources.orders import Order, OrderStatus
 from datasources.products import Product
 from datasources.rest import MAX_IDS, R, Record, RestSource
@@ -109,7 +109,7 @@ class Loader(Generic[K, V]):
             answer = await self._batch(keys)
             found = {key: answer.get(key) for key in keys}
         except Exception as error:  # noqa: BLE001 - told to whoever asks for one of the keys
-            found = dict.fromkeys(keys, error)
+            found = dict.fromkeys(keys, detached(error) if isinstance(error, SourceError) else error)
         if self._cleared == cleared:  # else a write came in between, and what was read before it is for its waiters alone
             self.settled.update(found)
         return found
@@ -145,9 +145,9 @@ class Loader(Generic[K, V]):
         if self._singly is None:
             self._singly = DataLoader(self._load_singles)
         shared = self._singly.load(key)
-        if shared.done() and not shared.cancelled():
-            return shared
-        return asyncio.shield(shared)
+        own: asyncio.Future[V | Stale | None] = asyncio.get_running_loop().create_future()
+        shared.add_done_callback(partial(_pass_on, own))
+        return own
 
     def prime(self, key: K, value: V | Stale | Exception | None) -> "Loader[K, V]":
         """What is known from elsewhere; it does not replace what was loaded."""
@@ -173,10 +173,23 @@ class Loader(Generic[K, V]):
 def _done(value: Any) -> "asyncio.Future[Any]":
     future = asyncio.get_running_loop().create_future()
     if isinstance(value, Exception):
-        future.set_exception(value)
+        future.set_exception(again(value))
     else:
         future.set_result(value)
     return future
+
+
+def _pass_on(own: "asyncio.Future[Any]", shared: "asyncio.Future[Any]") -> None:
+    """Hand what came to one who waits: of an error a copy, since each of them raises it."""
+    error = None if shared.cancelled() else shared.exception()
+    if own.done():
+        return
+    if shared.cancelled():
+        own.cancel()
+    elif isinstance(error, Exception):
+        own.set_exception(again(error))
+    else:
+        own.set_result(shared.result())
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +278,7 @@ class Loaders:
             try:
                 stretch = await stretch_of(source, self._caller, key)
             except (SourceError, BadUserInput) as error:
-                return error
+                return detached(error)
             if stretch.stale_s is not None:
                 return Stale(stretch, stretch.stale_s, source.name)
             self._came(by_id, [entry.node for entry in stretch.entries])

@@ -65,8 +65,7 @@ class Mutation:
             return PlaceOrderPayload(order=None, user_errors=user_errors[:_MOST_USER_ERRORS])
         key = new_key() if client_key is None else own_key(sub, client_key)
         write = context.sources.orders.place(context.caller, user_id, items, key=key)
-        order, user_errors = await _written(write, "order", by_id=False, keyed=client_key is not None)
-        _forget_orders(context, order)
+        order, user_errors = await _order_written(context, write, by_id=False, keyed=client_key is not None)
         return PlaceOrderPayload(order=order, user_errors=user_errors)
 
     @computed(*EVERYONE, extensions=[Access()], weight=_WRITE, description="Cancel an order of one's own; staff, any.")
@@ -74,11 +73,12 @@ class Mutation:
         """Raises `SignInNeeded`, `SourceError`."""
         context = info.context
         order_id = as_id(id)
-        if order_id is None or not await _may_change_order(context, order_id):
+        # Staff may change any order: whose it is need not be asked.
+        owner_id = None if context.variant.staff or order_id is None else await _own_order_of(context, order_id)
+        if order_id is None or (owner_id is None and not context.variant.staff):
             return CancelOrderPayload(order=None, user_errors=[_not_found("order")])
-        write = context.sources.orders.cancel(context.caller, order_id, key=new_key())
-        order, user_errors = await _written(write, "order")
-        _forget_orders(context, order)
+        write = context.sources.orders.cancel(context.caller, order_id, key=new_key(), user_id=owner_id)
+        order, user_errors = await _order_written(context, write)
         return CancelOrderPayload(order=order, user_errors=user_errors)
 
     @computed(WEB, MOBILE, extensions=[Access()], weight=_WRITE, description="Change one's own name or address.")
@@ -90,8 +90,10 @@ class Mutation:
         if user_errors:
             return UpdateProfilePayload(user=None, user_errors=user_errors)
         write = context.sources.users.update(context.caller, user_id, changes, key=new_key())
-        user, user_errors = await _written(write, "user", by_id=False)
-        context.loaders.user.clear(user_id)
+        try:
+            user, user_errors = await _written(write, "user", by_id=False)
+        finally:  # however it ended, the service may have acted
+            context.loaders.user.clear(user_id)
         return UpdateProfilePayload(user=user, user_errors=user_errors)
 
     @computed(ADMIN, extensions=[Access(role="admin")], weight=_WRITE, description="Move an order on.")
@@ -102,8 +104,7 @@ class Mutation:
         if order_id is None:
             return UpdateOrderStatusPayload(order=None, user_errors=[_not_found("order")])
         write = context.sources.orders.update_status(context.caller, order_id, status, key=new_key())
-        order, user_errors = await _written(write, "order")
-        _forget_orders(context, order)
+        order, user_errors = await _order_written(context, write)
         return UpdateOrderStatusPayload(order=order, user_errors=user_errors)
 
     @computed(ADMIN, extensions=[Access(role="admin")], weight=_WRITE, description="Change a product.")
@@ -117,9 +118,11 @@ class Mutation:
         if user_errors:
             return UpdateProductPayload(product=None, user_errors=user_errors)
         write = context.sources.products.update(context.caller, product_id, changes, key=new_key())
-        product, user_errors = await _written(write, "product")
-        context.loaders.product.clear(product_id)
-        context.loaders.products_page.clear_all()
+        try:
+            product, user_errors = await _written(write, "product")
+        finally:  # however it ended, the service may have acted
+            context.loaders.product.clear(product_id)
+            context.loaders.products_page.clear_all()
         return UpdateProductPayload(product=product, user_errors=user_errors)
 
     @computed(
@@ -201,13 +204,12 @@ def _own_user_id(context: Context) -> int:
     return user_id
 
 
-async def _may_change_order(context: Context, order_id: int) -> bool:
-    if context.variant.staff:
-        return True
+async def _own_order_of(context: Context, order_id: int) -> int | None:
+    """The id of the user whose order it is; None where there is no such order, or the viewer may not see it."""
     order = await context.loaders.order.load(order_id)
     if isinstance(order, Stale):
         order = order.value
-    return order is not None and context.may_see_user(order.user_id)
+    return order.user_id if order is not None and context.may_see_user(order.user_id) else None
 
 
 def _changes(given: Any, never_null: tuple[str, ...]) -> tuple[dict[str, Any], list[UserError]]:
@@ -223,13 +225,19 @@ def _changes(given: Any, never_null: tuple[str, ...]) -> tuple[dict[str, Any], l
     return changes, errors + [_invalid([name], "Expected a number, got one too large.") for name in endless]
 
 
-def _forget_orders(context: Context, order: OrderRecord | None) -> None:
-    """What this request has loaded of orders may be out of date: after a write it is asked for anew."""
-    context.loaders.order.clear_all()
-    context.loaders.user_orders.clear_all()
-    context.loaders.orders_page.clear_all()
+async def _order_written(
+    context: Context, write: Awaitable[OrderRecord], *, by_id: bool = True, keyed: bool = False
+) -> tuple[Any, list[UserError]]:
+    """As `_written`, of an order. What this request has loaded of orders is asked for anew, however the write ended."""
+    try:
+        order, user_errors = await _written(write, "order", by_id=by_id, keyed=keyed)
+    finally:
+        context.loaders.order.clear_all()
+        context.loaders.user_orders.clear_all()
+        context.loaders.orders_page.clear_all()
     if order is not None:
         context.loaders.order.prime(order.id, order)
+    return order, user_errors
 
 
 async def _written(

@@ -17,6 +17,7 @@ from bff.engine.lists import Items
 from bff.engine.plan import Abstract, FieldPlan, Leaf, ListOf, NonNull, ObjectPlan, Plan, Shape
 from bff.engine.rows import Memo, NoRows, Row, Rows
 from bff.engine.steps import Steps
+from datasources.errors import again
 
 
 def assemble(
@@ -131,7 +132,7 @@ class _Assembly:
             if value is None or value is Undefined:
                 return None
             if isinstance(value, Exception):
-                raise value
+                raise again(value)
             if is_type_of is None:
                 return fill(value, link, run)
 
@@ -159,7 +160,7 @@ class _Assembly:
             if value is None or value is Undefined:
                 return None
             if isinstance(value, Exception):
-                raise value
+                raise again(value)
             name = resolve_type(value, run.info(link), type_)
 
             def then(name: Any) -> Any:
@@ -209,7 +210,7 @@ def _leaf(type_: Any) -> Complete:
         if value is None or value is Undefined:
             return None
         if isinstance(value, Exception):
-            raise value
+            raise again(value)
         return complete_leaf(type_, value)
 
     return complete

@@ -10,6 +10,7 @@ from graphql.pyutils import is_iterable
 from bff.engine.links import PENDING, Complete, Kinds, Link, Spot, Step
 from bff.engine.plan import FieldPlan, NonNull, Shape
 from bff.engine.rows import Row
+from datasources.errors import again
 
 
 class Items:
@@ -34,7 +35,7 @@ class Items:
         if value is None or value is Undefined:
             return None
         if isinstance(value, Exception):
-            raise value
+            raise again(value)
         if type(value) not in {list, tuple}:
             if self._iterates(value):
                 run.later(self._each(value, link, run), lambda out: out, link)

@@ -17,6 +17,8 @@ from datasources.errors import (
     BadAnswer,
     Busy,
     Forbidden,
+    Mismatched,
+    Misshapen,
     NotReached,
     NotSendable,
     Problem,
@@ -28,7 +30,7 @@ from datasources.errors import (
 from datasources.events import CallEnded, Listener
 from datasources.loop import TimeLimit
 from datasources.traffic.balance import Instance
-from datasources.traffic.call import Call, Reply, request_headers
+from datasources.traffic.call import Call, Mismatch, Reply, request_headers
 from datasources.traffic.freshness import Lifetimes, judge
 from datasources.wire import (
     AnswerTooLarge,
@@ -49,6 +51,7 @@ _WRITE_STATUSES = frozenset({200, 201})
 _RETRY_AFTER_MOST_S = 86_400.0
 _LONGEST_TITLE = 200
 _LONGEST_TYPE = 256
+_NOT_TO_BE_KEPT = {"cache-control": "no-store"}
 _problem = msgspec.json.Decoder(Problem)
 
 
@@ -83,6 +86,9 @@ class Attempt:
             answer = await self._exchange(call, instance)
             reply = self._understand(call, answer, self._clock() - began)
             outcome = "ok"
+        except Mismatch as mismatch:
+            outcome = Mismatched.outcome
+            reply = self._usable(mismatch, answer)
         except SourceError as error:
             outcome = error.outcome
             raise
@@ -139,8 +145,10 @@ class Attempt:
             raise BadAnswer(self._source, counts=True)
         try:
             value = call.decode(reply.body)
-        except msgspec.ValidationError as error:  # good JSON of another shape: the service works, but not as agreed
-            raise BadAnswer(self._source, counts=False) from error
+        except Mismatch:
+            raise
+        except msgspec.ValidationError as error:
+            raise Misshapen(self._source) from error
         except (ValueError, RecursionError) as error:
             raise BadAnswer(self._source, counts=True) from error
         lifetimes = self._lifetimes(call, reply, delay_s) if call.is_read else None
@@ -149,6 +157,17 @@ class Attempt:
     def _lifetimes(self, call: Call, reply: WireReply, delay_s: float) -> Lifetimes:
         with_identity = call.viewer is not None
         return judge(reply.status, reply.headers, with_identity=with_identity, wall_now=self._wall(), delay_s=delay_s)
+
+    def _usable(self, mismatch: Mismatch, answer: WireReply | None) -> Reply:
+        """What may be used of an answer that holds what was not asked for. Raises `Mismatched`.
+
+        Its headers may be another answer's. The connection is closed: what it brings next may be somebody else's too.
+        """
+        if answer is not None and answer.close is not None:
+            answer.close()
+        if answer is None or mismatch.usable is None:
+            raise Mismatched(self._source) from mismatch
+        return Reply(answer.status, mismatch.usable, _NOT_TO_BE_KEPT, len(answer.body))
 
 
 def error_of(source: str, reply: WireReply) -> SourceError:

@@ -33,6 +33,7 @@ from datasources.errors import (
     TimedOut,
     Unauthenticated,
     Unavailable,
+    detached,
 )
 from datasources.events import CacheResult, CallCached, CallRefused, Listener
 from datasources.loop import TimeLimit, running_loop
@@ -223,7 +224,8 @@ class Cache:
         if call.keyed is None:
             return Reply(200, old[call.target], is_kept=True)
         absent = {key for key, value in old.items() if value.value is _ABSENT}
-        answers = {key: old.get(key, error) for key in looked.missing if key not in absent}
+        failure = detached(error)
+        answers = {key: old.get(key, failure) for key in looked.missing if key not in absent}
         return Reply(200, looked.found | answers, is_kept=True)
 
     def _old(self, call: Call, viewer: str | None, family: Hashable, key: Any) -> Stale | None:

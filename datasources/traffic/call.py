@@ -36,7 +36,8 @@ class Call(msgspec.Struct, frozen=True):
         route: the path's template, as `/users/{id}`: what metrics and logs may say.
         target: path and query, percent-encoded, as it is sent.
         caller: for whom the call is made.
-        decode: makes the reply's value of a 2xx body; raises `ValueError` where the body as a whole can't be read.
+        decode: makes the reply's value of a 2xx body; raises `ValueError` where the body as a whole can't be read,
+            `Mismatch` where it holds what was not asked for.
         identity: whether `X-User-ID` and `Authorization` go along.
         body: JSON, for a write.
         idempotency_key: for a write.
@@ -83,6 +84,14 @@ class Call(msgspec.Struct, frozen=True):
 
 ID = "id"
 """The family of keys by which a resource's objects are known."""
+
+
+class Mismatch(ValueError):
+    """An answer holds what was not asked for. `usable` is what may be used of it all the same; None where nothing may."""
+
+    def __init__(self, usable: Any = None) -> None:
+        super().__init__("the answer holds what was not asked for")
+        self.usable = usable
 
 
 class Stale(msgspec.Struct, frozen=True):

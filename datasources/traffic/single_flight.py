@@ -6,68 +6,78 @@ requests ask for in the same turn of the event loop share one call, and a key th
 The first to ask makes the call itself, the others wait for it. If it leaves before the answer is there (its client has gone
 away, its time is up), one of those who wait asks anew: nobody fails by another's end. A write ends all sharing: who reads
 after it never gets what was read before.
+
+A shared call that fails may fail for one of its keys. Then each request asks once more, for its own keys alone: see
+`isolation.py`.
 """
 
 import asyncio
-from collections.abc import Hashable, Mapping
+import time
+from collections.abc import Awaitable, Hashable, Mapping
 from typing import Any
 
 from msgspec.structs import replace
 
-from datasources.errors import SourceError, TimedOut
-from datasources.events import CallShared, Listener
+from datasources.caller import Clock
+from datasources.errors import SourceError, TimedOut, again, detached
+from datasources.events import CallRetried, CallShared, Listener
 from datasources.loop import TimeLimit, running_loop
 from datasources.traffic.call import Call, Handler, Keyed, Reply
 from datasources.traffic.freshness import usable
+from datasources.traffic.isolation import Isolation, may_be_of_a_key
 
+Outcome = Reply | SourceError | None
+"""What came of a call: its reply; its error, as a value that is never raised itself; None where its maker left it."""
 
-class _Abandoned(Exception):
-    """Whoever made the call has left it."""
-
-
-_ABANDONED = _Abandoned()
 _NO_KEYS: list[Any] = []
 
 
 class _Flight:
-    """A call that is under way, and who waits for it. `keys` are those it asks for; more may be added until it starts."""
+    """A call that is under way, and who waits for it.
 
-    __slots__ = ("_outcome", "_waiting", "keys")
+    Attributes:
+        keys: those it asks for; more may be added until it starts.
+        was_cut_off: whether its maker left it for a reason that may lie in the keys: its time was up, or it met a fault.
+    """
+
+    __slots__ = ("_has_landed", "_outcome", "_waiting", "keys", "was_cut_off")
 
     def __init__(self, keys: list[Any]) -> None:
         self.keys = keys
-        self._outcome: Reply | Exception | None = None
+        self.was_cut_off = False
+        self._has_landed = False
+        self._outcome: Outcome = None
         self._waiting: list[asyncio.Future[None]] | None = None
 
-    def land(self, outcome: Reply | Exception) -> None:
+    def land(self, outcome: Outcome) -> None:
         """It has ended: tell everybody."""
         self._outcome = outcome
+        self._has_landed = True
         for waiter in self._waiting or ():
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def outcome(self) -> Reply:
-        """Wait for its end. Raises `SourceError`, `_Abandoned`."""
-        if self._outcome is None:
+    async def outcome(self) -> Outcome:
+        """Wait for its end."""
+        if not self._has_landed:
             waiter: asyncio.Future[None] = running_loop().create_future()
             if self._waiting is None:
                 self._waiting = []
             self._waiting.append(waiter)
             await waiter
-        if isinstance(self._outcome, Reply):
-            return self._outcome
-        raise self._outcome or _ABANDONED
+        return self._outcome
 
 
 class SingleFlight:
     """One a source."""
 
-    def __init__(self, source: str, emit: Listener) -> None:
+    def __init__(self, source: str, emit: Listener, clock: Clock = time.monotonic) -> None:
         self._source = source
         self._emit = emit
         self._by_target: dict[Hashable, _Flight] = {}
         self._by_key: dict[Hashable, _Flight] = {}
         self._boarding: dict[Hashable, _Flight] = {}
+        self._isolation = Isolation(clock)
 
     def __repr__(self) -> str:
         return f"<SingleFlight {self._source}: {len(self._by_target)} targets, {len(self._by_key)} keys>"
@@ -80,17 +90,26 @@ class SingleFlight:
                 return await next(call)
             finally:
                 self._forget()
-        if call.keyed is not None and call.viewer is None:
-            return await self._by_keys(call, call.keyed, next)
+        if call.keyed is None or call.viewer is not None:
+            return await self._equal(call, next)
+        if self._isolation.is_on:
+            apart = self._isolation.apart(call.keyed.family, call.keyed.keys)
+            if apart:
+                return await self._apart(call, call.keyed, apart, next)
+        return await self._by_keys(call, call.keyed, next)
+
+    async def _equal(self, call: Call, next: Handler) -> Reply:
+        """Share with equal reads: of the same target, by the same viewer."""
         key = (call.viewer, call.target)
         while (flight := self._by_target.get(key)) is not None:
             self._emit(CallShared(self._source, call.route))
-            try:
-                return await self._wait(flight, call)
-            except _Abandoned:
-                continue
+            shared = await self._wait(flight, call)
+            if isinstance(shared, Reply):
+                return shared
+            if shared is not None:
+                raise again(shared)
         flight = self._by_target[key] = _Flight(_NO_KEYS)
-        outcome: Reply | Exception = _ABANDONED
+        outcome: Outcome = None
         try:
             reply = outcome = await next(call)
         except SourceError as error:
@@ -107,7 +126,7 @@ class SingleFlight:
         self._by_key.clear()
         self._boarding.clear()
 
-    async def _wait(self, flight: _Flight, call: Call) -> Reply:
+    async def _wait(self, flight: _Flight, call: Call) -> Outcome:
         limit = TimeLimit(call.caller.deadline.left())
         try:
             return await flight.outcome()
@@ -119,7 +138,23 @@ class SingleFlight:
             limit.lift()
 
     async def _by_keys(self, call: Call, keyed: Keyed, next: Handler) -> Reply:
-        """Join what is under way, board what is about to start, and make one call for the rest."""
+        """Join what is under way, board what is about to start, and make one call for the rest.
+
+        Once more where the maker of a call that was joined has left it. A loop: a call may be left any number of times.
+        """
+        while True:
+            own, rest, joined = self._joined(keyed)
+            if own is not None and not joined:
+                return await self._lead(own, call, keyed, rest, next)
+            if own is not None or len(joined) > 1:
+                return await self._gather(call, keyed, own, rest, joined, next)
+            self._emit(CallShared(self._source, call.route))
+            reply = await self._share(call, keyed, *joined.popitem(), next)
+            if reply is not None:
+                return reply
+
+    def _joined(self, keyed: Keyed) -> tuple[_Flight | None, list[Any], dict[_Flight, list[Any]]]:
+        """A flight of one's own, if one is needed, with its keys; and those of others, each with the keys that it brings."""
         joined: dict[_Flight, list[Any]] = {}
         rest: list[Any] = []
         for key in keyed.keys:
@@ -137,23 +172,26 @@ class SingleFlight:
             else:
                 own = flight = self._boarding[keyed.family] = _Flight(list(rest))
             self._by_key.update(dict.fromkeys([(keyed.family, key) for key in rest], flight))
-        if own is None and len(joined) == 1:
-            self._emit(CallShared(self._source, call.route))
-            return await self._share(call, keyed, *joined.popitem(), next)
-        if own is not None and not joined:
-            return await self._lead(own, call, keyed, rest, next)
-        return await self._gather(call, keyed, own, rest, joined, next)
+        return own, rest, joined
 
     async def _lead(self, flight: _Flight, call: Call, keyed: Keyed, keys: list[Any], next: Handler) -> Reply:
         """Give others one turn to board, then ask for all."""
-        outcome: Reply | Exception = _ABANDONED
+        outcome: Outcome = None
         try:
             await asyncio.sleep(0)
             self._depart(flight, keyed)
             asked = call if len(flight.keys) == len(keyed.keys) == len(keys) else keyed.narrow(call.caller, flight.keys)
-            reply = outcome = await next(asked)
+            outcome = await next(asked)
         except SourceError as error:
             outcome = _of_all(error, call)
+            flight.was_cut_off = outcome is None
+            if outcome is None or not may_be_of_a_key(outcome):
+                raise
+            if len(keys) == len(flight.keys):
+                self._isolation.suspect(keyed.family, keys, outcome)
+                raise
+        except Exception:
+            flight.was_cut_off = True
             raise
         finally:
             flight.land(outcome)
@@ -161,18 +199,74 @@ class SingleFlight:
             for key in flight.keys:
                 if self._by_key.get((keyed.family, key)) is flight:
                     del self._by_key[keyed.family, key]
-        return _part(reply, keys, flight)
+        if isinstance(outcome, Reply):
+            return _part(outcome, keys, flight)
+        if outcome is None:
+            raise AssertionError("a call that was left has raised")
+        return await self._once_more(call, keyed, keys, outcome, next)
 
     def _depart(self, flight: _Flight, keyed: Keyed) -> None:
         """From now on nobody boards it."""
         if self._boarding.get(keyed.family) is flight:
             del self._boarding[keyed.family]
 
-    async def _share(self, call: Call, keyed: Keyed, flight: _Flight, keys: list[Any], next: Handler) -> Reply:
+    async def _share(self, call: Call, keyed: Keyed, flight: _Flight, keys: list[Any], next: Handler) -> Reply | None:
+        """What another one's call brings for these keys; None where its maker has left it."""
+        outcome = await self._wait(flight, call)
+        if isinstance(outcome, Reply):
+            return _part(outcome, keys, flight)
+        has_others = len(keys) < len(flight.keys)
+        if outcome is None:
+            if not (has_others and flight.was_cut_off):
+                return None
+            outcome = TimedOut(self._source, counts=False)
+        if has_others and may_be_of_a_key(outcome):
+            return await self._once_more(call, keyed, keys, outcome, next)
+        raise again(outcome)
+
+    async def _once_more(self, call: Call, keyed: Keyed, keys: list[Any], failure: SourceError, next: Handler) -> Reply:
+        """Ask for one request's keys alone, after a call that carried others' too has failed."""
+        if call.caller.deadline.left() <= 0 or not self._isolation.take():
+            raise again(failure)
+        self._emit(CallRetried(self._source, call.route, "alone", 0.0, call.caller.request_id))
+        is_ok = False
         try:
-            return _part(await self._wait(flight, call), keys, flight)
-        except _Abandoned:
-            return await self(keyed.narrow(call.caller, keys), next)
+            reply = await self._alone(call, keyed, keys, next)
+            is_ok = True
+        except SourceError as error:
+            if error.asked:
+                raise
+            # Refused here, by the breaker say: what the service itself did is the better answer.
+            raise again(failure) from None
+        finally:
+            self._isolation.settle(ok=is_ok)
+        return reply
+
+    async def _alone(self, call: Call, keyed: Keyed, keys: list[Any], next: Handler) -> Reply:
+        """Ask for these keys in a call that carries no other request's."""
+        try:
+            reply = await self._equal(keyed.narrow(call.caller, keys), next)
+        except SourceError as error:
+            self._isolation.suspect(keyed.family, keys, error)
+            raise
+        self._isolation.clear(keyed.family, keys)
+        return reply
+
+    async def _apart(self, call: Call, keyed: Keyed, apart: list[Any], next: Handler) -> Reply:
+        """Ask for those keys alone, and for the others as ever; at the same time, for those alone may be slow."""
+        alone_keys = set(apart)
+        rest = [key for key in keyed.keys if key not in alone_keys]
+        if not rest:
+            return await self._alone(call, keyed, apart, next)
+        headers: list[Mapping[str, str]] = []
+        narrowed = keyed.narrow(call.caller, rest)
+        alone = running_loop().create_task(self._or_error(self._alone(call, keyed, apart, next), apart, headers))
+        try:
+            found = await self._or_error(self._by_keys(narrowed, narrowed.keyed or keyed, next), rest, headers)
+            found = found | await alone
+        finally:
+            alone.cancel()
+        return _merged(found, headers)
 
     async def _gather(
         self,
@@ -191,27 +285,33 @@ class SingleFlight:
         if joined:
             self._emit(CallShared(self._source, call.route))
         for flight, keys in joined.items():
-            found |= await self._or_error(self._share(call, keyed, flight, keys, next), keys, headers)
-        # Whatever is made of it may be used for as long as the strictest of them.
-        return Reply(200, found, min(headers, key=lambda each: usable(each, with_identity=False), default={}))
+            found |= await self._or_error(self._shared(call, keyed, flight, keys, next), keys, headers)
+        return _merged(found, headers)
+
+    async def _shared(self, call: Call, keyed: Keyed, flight: _Flight, keys: list[Any], next: Handler) -> Reply:
+        reply = await self._share(call, keyed, flight, keys, next)
+        if reply is None:
+            narrowed = keyed.narrow(call.caller, keys)
+            reply = await self._by_keys(narrowed, narrowed.keyed or keyed, next)
+        return reply
 
     @staticmethod
-    async def _or_error(asking: Any, keys: list[Any], headers: list[Mapping[str, str]]) -> dict[Any, Any]:
+    async def _or_error(asking: Awaitable[Reply], keys: list[Any], headers: list[Mapping[str, str]]) -> dict[Any, Any]:
         try:
-            reply: Reply = await asking
+            reply = await asking
         except SourceError as error:
-            return dict.fromkeys(keys, error)
+            return dict.fromkeys(keys, detached(error))
         headers.append(reply.headers)
         value: dict[Any, Any] = reply.value
         return value
 
 
-def _of_all(error: SourceError, call: Call) -> Exception:
-    """What an error means to those who wait for the call: that they have to ask for themselves, where it is its maker's own.
+def _of_all(error: SourceError, call: Call) -> SourceError | None:
+    """What an error means to those who wait for the call: None where it is its maker's own, so that they ask for themselves.
 
     Cut off by the maker's deadline, it says nothing to those who have more time.
     """
-    return _ABANDONED if isinstance(error, TimedOut) and call.caller.deadline.left() <= 0 else error
+    return None if isinstance(error, TimedOut) and call.caller.deadline.left() <= 0 else detached(error)
 
 
 def _part(reply: Reply, keys: list[Any], flight: _Flight) -> Reply:
@@ -219,3 +319,8 @@ def _part(reply: Reply, keys: list[Any], flight: _Flight) -> Reply:
     if len(keys) == len(flight.keys):
         return reply
     return replace(reply, value={key: reply.value[key] for key in keys if key in reply.value})
+
+
+def _merged(found: dict[Any, Any], headers: list[Mapping[str, str]]) -> Reply:
+    """What several calls brought. Whatever is made of it may be used for as long as the strictest of them."""
+    return Reply(200, found, min(headers, key=lambda each: usable(each, with_identity=False), default={}))

@@ -92,7 +92,7 @@ class Stack:
             # Outside all that guards the service: an old answer stands in whatever it was that failed below.
             self._cache.lookup if caching else None,
             # Below the lookup, so that only what is missing is shared; above retries, so that those who wait share them.
-            SingleFlight(source, emit),
+            SingleFlight(source, emit, clock),
             # Below the single flight: an answer is kept once, with all the keys that different requests put into it.
             self._cache.fill if caching else None,
             # Outside the bulkhead, so that a wait between tries holds no place; each try asks the breaker anew.

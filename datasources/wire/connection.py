@@ -233,7 +233,7 @@ class Connection(asyncio.Protocol):
             self._blocks = []
         self._chunks, self._headers = [], {}
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        waiter.set_result(WireReply(self._status, headers, body))
+        waiter.set_result(WireReply(self._status, headers, body, self.close))
 
     def _fail(self, error: WireError) -> None:
         self._is_complete = True

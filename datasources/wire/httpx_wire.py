@@ -5,7 +5,12 @@ settings of the environment, and costs more.
 """
 
 import asyncio
+import os
+import socket
 from collections.abc import Iterable
+from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import httpcore
 import httpx
@@ -79,7 +84,9 @@ class HttpxWire:
         try:
             if len(response.headers) > MAX_HEADERS:
                 raise BrokenAnswer
-            return WireReply(response.status_code, response.headers, await self._read(response, max_response_bytes))
+            body = await self._read(response, max_response_bytes)
+            close = partial(_close, response.extensions.get("network_stream"))
+            return WireReply(response.status_code, response.headers, body, close)
         except httpx.TransportError as error:
             raise BrokenAnswer from error
         finally:
@@ -149,3 +156,13 @@ class _Network(httpcore.AsyncNetworkBackend):
         if address != addresses[0]:
             self._resolver.prefer(host, address)
         return stream
+
+
+def _close(stream: Any) -> None:
+    """End a connection that is back in the pool by now: httpcore finds its socket closed, and takes it for no request."""
+    known = None if stream is None else stream.get_extra_info("socket")
+    if known is None or known.fileno() < 0:
+        return
+    # A socket of our own for the same connection: that of uvloop's transport can't be shut down.
+    with socket.socket(fileno=os.dup(known.fileno())) as own, suppress(OSError):
+        own.shutdown(socket.SHUT_RDWR)

@@ -5,7 +5,7 @@ bytes than it was told. Bytes that nobody asked for end their connection. Time i
 connect: the caller cancels it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -22,11 +22,15 @@ class WireRequest(msgspec.Struct, frozen=True, gc=False):
 
 
 class WireReply(msgspec.Struct, frozen=True, gc=False):
-    """One HTTP answer, whole. Header names are in lower case; of a repeated one the values are joined by commas."""
+    """One HTTP answer, whole. Header names are in lower case; of a repeated one the values are joined by commas.
+
+    `close` ends the connection that brought it, for an answer that turns out to belong to another request.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    close: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

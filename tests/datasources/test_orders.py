@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from datasources.caller import Caller
-from datasources.errors import BadAnswer, Busy, Rejected, SourceError
+from datasources.errors import BadAnswer, Busy, Mismatched, Rejected, SourceError
 from datasources.orders import Order, OrderItem, Orders, OrderStatus
 from tests.datasources.fakes import Service, a_product, an_order, get, problem, without
 
@@ -90,7 +90,8 @@ async def test_the_orders_of_users(
     orders: Orders, service: Service, caller: Caller, status: OrderStatus | None, query: str
 ) -> None:
     """`GET /orders?userIds=…&limit=…`: each user once, each with its own in the order sent, and an empty list for none."""
-    sent = [an_order(9, userId=3), an_order(8, userId=1), an_order(7, userId=3)]
+    of = status or OrderStatus.PAID
+    sent = [an_order(number, userId=user, status=of.value) for number, user in ((9, 3), (8, 1), (7, 3))]
     service.answers = {f"/orders?{query}": {"items": sent}}
     assert shown(await orders.of_users(caller, [3, 1, 3], limit=20, status=status)) == {3: [9, 7], 1: [8]}
     service.answers = {f"/orders?{query}": {"items": []}}
@@ -107,10 +108,10 @@ async def test_nobody_is_asked_for_no_users(orders: Orders, service: Service, ca
 
 
 async def test_no_user_gets_more_than_asked(orders: Orders, service: Service, caller: Caller) -> None:
-    """The limit holds for each user, though the service send more; others' orders are nobody's."""
-    sent = [an_order(number, userId=number % 3 + 1) for number in range(9, 0, -1)]
+    """The limit holds for each user, though the service send more."""
+    sent = [an_order(number, userId=number % 2 + 1) for number in range(9, 0, -1)]
     service.answers = {"/orders?userIds=1,2&limit=2": {"items": sent}}
-    assert shown(await orders.of_users(caller, [1, 2], limit=2)) == {1: [9, 6], 2: [7, 4]}
+    assert shown(await orders.of_users(caller, [1, 2], limit=2)) == {1: [8, 6], 2: [9, 7]}
 
 
 @pytest.mark.parametrize("broken", [{"total": "x"}, {"id": None}, {"items": None}, {"status": 5}], ids=repr)
@@ -135,11 +136,22 @@ async def test_an_order_that_is_nobodys_may_be_anybodys(
     assert shown(await orders.of_users(caller, [1, 2, 3], limit=20)) == {1: [9, LOST], 2: [LOST, 6], 3: [LOST]}
 
 
-async def test_a_broken_order_of_somebody_else_is_nobodys(orders: Orders, service: Service, caller: Caller) -> None:
-    """Broken or whole: what wasn't asked for is ignored."""
-    sent = [an_order(9, userId=5, total=None), an_order(8, userId=1)]
-    service.answers = {"/orders?userIds=1,2&limit=20": {"items": sent}}
-    assert shown(await orders.of_users(caller, [1, 2], limit=20)) == {1: [8], 2: []}
+@pytest.mark.parametrize(
+    ("status", "other"),
+    [
+        (None, {"userId": 5}),
+        (None, {"userId": 5, "total": None}),
+        (OrderStatus.PAID, {"userId": 2, "status": "pending"}),
+    ],
+    ids=["another user's", "another user's, broken", "of another status"],
+)
+async def test_an_order_that_was_not_asked_for_spoils_the_answer(
+    orders: Orders, service: Service, caller: Caller, status: OrderStatus | None, other: dict[str, Any]
+) -> None:
+    """The answer may belong to another request: nothing in it is shown, and nobody is said to have no orders."""
+    service.every = lambda _: {"items": [an_order(9, **other), an_order(8, userId=1)]}
+    found = await orders.of_users(caller, [1, 2], limit=20, status=status)
+    assert shown(found) == dict.fromkeys([1, 2], (Mismatched, False))
 
 
 async def test_at_most_200_users_a_call_and_all_at_once(orders: Orders, service: Service, caller: Caller) -> None:
@@ -164,7 +176,7 @@ async def test_at_most_200_users_a_call_and_all_at_once(orders: Orders, service:
 
 async def test_to_place_an_order(orders: Orders, service: Service, caller: Caller) -> None:
     """`POST /orders` with the user and the items in their order; 201 and the order, which is pending."""
-    service.every = lambda _: httpx.Response(201, json=an_order(7, status="pending"))
+    service.every = lambda _: httpx.Response(201, json=an_order(7, userId=42, status="pending"))
     order = await orders.place(caller, 42, [(8, 2), (21, 3), (8, 1)], key="key-1")
     assert (order.id, order.status) == (7, OrderStatus.PENDING)
     assert service.asked == ["POST /orders"]
@@ -195,6 +207,25 @@ async def test_to_move_an_order_on(orders: Orders, service: Service, caller: Cal
     assert service.asked == ["PATCH /orders/7"]
     assert service.last_json == {"status": status.name.lower()}
     assert service.last.headers["idempotency-key"] == "key-1"
+
+
+@pytest.mark.parametrize(
+    "answered", [an_order(8, userId=42), an_order(7, userId=43)], ids=["another order", "another user's"]
+)
+async def test_a_write_that_brings_another_order(
+    orders: Orders, service: Service, caller: Caller, answered: dict[str, Any]
+) -> None:
+    """What is written comes back as the order that was meant, of the user that was meant, or as an error."""
+    service.every = lambda _: answered
+    writes = [orders.cancel(caller, 7, key="key-1", user_id=42)]
+    if answered["id"] != 7:
+        writes += [orders.cancel(caller, 7, key="key-1"), orders.update_status(caller, 7, OrderStatus.PAID, key="key-1")]
+    else:
+        writes += [orders.place(caller, 42, [(1, 1)], key="key-1")]
+    for write in writes:
+        with pytest.raises(Mismatched):
+            await write
+    assert len(service.asked) == len(writes)
 
 
 @pytest.mark.parametrize("status", [404, 409, 422])

@@ -9,7 +9,17 @@ import httpx
 import pytest
 
 from datasources.caller import Caller
-from datasources.errors import BadAnswer, Busy, Forbidden, NotReached, Rejected, SourceError, Unauthenticated
+from datasources.errors import (
+    BadAnswer,
+    Busy,
+    Forbidden,
+    Mismatched,
+    Misshapen,
+    NotReached,
+    Rejected,
+    SourceError,
+    Unauthenticated,
+)
 from datasources.orders import Order, Orders
 from datasources.products import Product, Products
 from datasources.rest import BadCursor, Page, RestSource
@@ -50,7 +60,11 @@ def page_of(*members: Any, cursor: str | None = None, total: int = 7) -> dict[st
 
 def faults(found: Any) -> dict[int, Any]:
     """What was found, with errors as (class, whether it counts) and records as their ids."""
-    return {key: (type(it), it.counts) if isinstance(it, SourceError) else it.id for key, it in found.items()}
+    shown = {Misshapen: BadAnswer}  # alone, or as one row of several: it is lost all the same
+    return {
+        key: (shown.get(type(it), type(it)), it.counts) if isinstance(it, SourceError) else it.id
+        for key, it in found.items()
+    }
 
 
 LOST = (BadAnswer, False)
@@ -144,7 +158,7 @@ async def test_a_single_one_is_asked_for_by_its_own_path(
     service.answers = {}
     assert await users.get_many(caller, ids) == {}
     service.answers = {"/users/7": a_user(8)}
-    assert faults(await users.get_many(caller, ids)) == {7: LOST}
+    assert faults(await users.get_many(caller, ids)) == {7: (Mismatched, False)}
     service.answers = {"/users/7": problem(503)}
     assert faults(await users.get_many(caller, ids)) == {7: (Busy, True)}
     assert service.asked == ["GET /users/7"] * 4
@@ -272,10 +286,26 @@ async def test_one_without_an_id_may_be_any_that_is_missing(
     assert faults(await users.get_many(caller, [1, 2, 3, 4])) == {1: 1, 2: LOST, 3: 3, 4: LOST}
 
 
-async def test_what_was_not_asked_for_is_ignored(users: Users, service: Service, caller: Caller) -> None:
-    """Whole or broken, an object with another id is nobody's."""
-    service.answers = {"/users?ids=1,2": items(a_user(9), {"id": 8}, a_user(1), {"id": -1})}
-    assert faults(await users.get_many(caller, [1, 2])) == {1: 1}
+@pytest.mark.parametrize("other", [a_user(9), {"id": 8}, {"id": -1}], ids=repr)
+async def test_what_was_not_asked_for_spoils_the_answer(
+    users: Users, service: Service, caller: Caller, other: dict[str, Any]
+) -> None:
+    """Whole or broken: an answer with an object of another id may belong to another viewer."""
+    service.answers = {"/users?ids=1,2": items(other, a_user(1))}
+    assert faults(await users.get_many(caller, [1, 2])) == dict.fromkeys([1, 2], (Mismatched, False))
+
+
+@pytest.mark.parametrize("other", [a_product(9), {"id": 8}], ids=["whole", "broken"])
+async def test_of_what_anybody_may_see_the_rest_is_shown(
+    make_source: MakeSource, service: Service, caller: Caller, other: dict[str, Any]
+) -> None:
+    """Without an identity, rows that were asked for are good; what is missing beside rows that were not may exist."""
+    products = make_source(Products, forward_identity=False)
+    service.every = lambda _: items(other, a_product(1))
+    assert faults(await products.get_many(caller, [1, 2])) == {1: 1, 2: (Mismatched, False)}
+    service.every = lambda _: items(other, other)
+    assert faults(await products.get_many(caller, [1, 2])) == dict.fromkeys([1, 2], (Mismatched, False))
+    assert len(service.asked) == 2
 
 
 @pytest.mark.parametrize(

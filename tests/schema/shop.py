@@ -225,7 +225,7 @@ class FakeOrders(FakeSource):
         self.records[placed.id] = placed
         return placed
 
-    async def cancel(self, caller: Caller, id: int, *, key: str) -> Order:
+    async def cancel(self, caller: Caller, id: int, *, key: str, user_id: int | None = None) -> Order:
         return self._write("cancel", id, key, status=OrderStatus.CANCELLED)
 
     async def update_status(self, caller: Caller, id: int, status: OrderStatus, *, key: str) -> Order:

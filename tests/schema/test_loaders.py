@@ -132,7 +132,7 @@ async def test_a_failed_key_fails_alone() -> None:
     batches = opened(lambda _: {1: 10, 2: lost})
     loader = Loader(batches)
     one, two = await asyncio.gather(loader.load(1), loader.load(2), return_exceptions=True)
-    assert (one, two) == (10, lost)
+    assert (one, type(two), two is lost) == (10, BadAnswer, False)  # a copy for each who waits: each of them raises it
     with pytest.raises(BadAnswer):
         await loader.load(2)
     assert batches.asked == [[1, 2]]
@@ -308,7 +308,8 @@ async def test_a_source_that_is_down_fails_the_keys_it_was_asked_for(shop: Shop)
         loaders.user.load(1),
     ]
     *lost, found = await asyncio.gather(*loads, return_exceptions=True)
-    assert lost == [shop.orders.failure] * 3
+    assert [type(each) for each in lost] == [BreakerOpen] * 3
+    assert len({id(each) for each in (*lost, shop.orders.failure)}) == 4
     assert found == user(1)
 
 
