@@ -1,10 +1,12 @@
-"""When the client goes away, the work for it stops.
+"""When the client goes away, the reads for it stop; a mutation that has begun runs to its end.
 
 Most answers are there before it would be worth looking, so looking begins only after a moment.
 """
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 from starlette.types import Receive
 
@@ -15,20 +17,25 @@ _PATIENCE_S = 0.01
 
 
 class UntilGone:
-    """Cancels what runs inside `async with` when the client hangs up. Raises `ClientGone` then.
+    """Notices inside `async with` when the client hangs up, and stops what runs there.
+
+    As a rule that is the task itself: it is cancelled, and `ClientGone` raised. With `stop`, that is called in place of the
+    cancelling, and decides what ends; the rest goes on without a client. `is_gone` tells afterwards.
 
     Only for after the request was read: what else the client might send is dropped.
     """
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, stop: Callable[[], None] | None = None) -> None:
         self._receive = receive
-        self._gone = False
+        self._stop = stop
+        self.is_gone = False
         self._watching: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> Self:
         task = self._task = running_task()
         self._cancelled_before = task.cancelling()
         self._timer = running_loop().call_later(_PATIENCE_S, self._begin)
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -37,8 +44,10 @@ class UntilGone:
         if self._watching is not None:
             self._watching.cancel()
             self._watching = None  # it leads back here, and would wait for the garbage collector
+        if self._stop is not None or not self.is_gone:
+            return
         # Somebody else may have cancelled as well (the server, as it stops): then that goes on.
-        if self._gone and self._task.uncancel() <= self._cancelled_before and kind is asyncio.CancelledError:
+        if self._task.uncancel() <= self._cancelled_before and kind is asyncio.CancelledError:
             raise ClientGone from error
 
     def _begin(self) -> None:
@@ -47,5 +56,12 @@ class UntilGone:
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self._gone = True
-        self._task.cancel()
+        self.is_gone = True
+        if self._stop is None:
+            self._task.cancel()
+        else:
+            self._stop()
+
+
+def nothing() -> None:
+    """The `stop` of what must not be stopped."""

@@ -110,8 +110,9 @@ class Gateway(FastAPI):
         )
         try:
             response = await run(exchange, self.services)
-        except http.ClientGone:
-            access_log.of_gone(exchange, time.monotonic() - began)
+        except http.ClientGone as gone:
+            self.services.metrics.gone(endpoint.variant.name, gone.outcome)
+            access_log.of_gone(exchange, time.monotonic() - began, gone.outcome, gone.codes)
             return
         await _send(response, exchange.request_id, send)
         duration_s = time.monotonic() - began

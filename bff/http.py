@@ -144,7 +144,15 @@ async def read_body(receive: Receive, declared: bytes | None, limit: int) -> byt
 
 
 class ClientGone(Exception):
-    """The client hung up while it was still sending: there is nobody to answer."""
+    """The client hung up: there is nobody to answer.
+
+    `outcome` and `codes` are those of the mutations that ran to their end all the same; None and none where there were none.
+    """
+
+    def __init__(self, outcome: str | None = None, codes: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.outcome = outcome
+        self.codes = tuple(codes)
 
 
 def _too_large(limit: int) -> BadRequest:

@@ -33,11 +33,11 @@ from bff.gate.consumers import HEADER as API_KEY
 from bff.gate.consumers import Consumers, granted
 from bff.gate.limits import check_variables
 from bff.gate.rate import Counts, Ledger, Subject, counted_name
-from bff.hangup import UntilGone
+from bff.hangup import UntilGone, nothing
 from bff.http import GraphQLRequest, MediaType
 from bff.observe.metrics import Metrics
 from datasources.caller import Caller, Freshness
-from datasources.loop import TimeLimit
+from datasources.loop import TimeLimit, running_loop
 from schema.context import Context
 from schema.controls import Controls
 from schema.loaders import Loaders
@@ -228,6 +228,7 @@ async def charge_cost(exchange: Exchange, _: Services) -> Response | None:
 async def execute(exchange: Exchange, services: Services) -> Response | None:
     """Run it, with loaders and a context that are this request's alone."""
     signed_in, operation = exchange.signed_in, _prepared(exchange)
+    is_write, client = operation.kind is OperationType.MUTATION, None
     caller = Caller(
         exchange.request_id,
         exchange.traceparent,
@@ -252,6 +253,9 @@ async def execute(exchange: Exchange, services: Services) -> Response | None:
             pass
         elif exchange.is_part:  # whoever waits for all parts watches the client
             answer = await answer
+        elif is_write:  # once begun, a mutation runs to its end: cut off, nobody could say what it did
+            async with UntilGone(exchange.receive, nothing) as client:
+                answer = await answer
         else:
             async with UntilGone(exchange.receive):
                 answer = await answer
@@ -260,9 +264,12 @@ async def execute(exchange: Exchange, services: Services) -> Response | None:
     services.metrics.operation(exchange.endpoint.variant.name, answer.by)
     if exchange.ledger is not None and exchange.ledger.counts_cost:
         await exchange.ledger.correct_cost(_difference(exchange, answer))
-    if operation.kind is OperationType.MUTATION:
+    if is_write:
         caller.freshness.forbid()
-    return _of_answer(exchange, answer, caller.freshness)
+    response = _of_answer(exchange, answer, caller.freshness)
+    if client is not None and client.is_gone:
+        raise http.ClientGone(response.outcome, response.codes)
+    return response
 
 
 def _difference(exchange: Exchange, answer: Answer) -> int:
@@ -341,13 +348,40 @@ async def _batched(exchange: Exchange, services: Services, steps: Sequence[Step]
     Steps that take long are paced, so that ten parts don't hold the event loop ten times as long as one.
     """
     parts = [replace(exchange, request=request, batch=None, is_part=True) for request in exchange.batch or ()]
-    async with UntilGone(exchange.receive):
-        responses = await asyncio.gather(*(_answered(part, services, [steps]) for part in parts))
+    running = [running_loop().create_task(_answered(part, services, [steps])) for part in parts]
+
+    def stop() -> None:
+        """The client is gone: reads end, mutations that have begun go on."""
+        for part, task in zip(parts, running, strict=True):
+            if not _is_write(part):
+                task.cancel()
+
+    try:
+        async with UntilGone(exchange.receive, stop) as client:
+            await asyncio.wait(running)
+    finally:
+        for task in running:  # still running where the server stops: then it is all of them
+            task.cancel()
+    if client.is_gone:
+        writes = [each.result() for part, each in zip(parts, running, strict=True) if _is_write(part)]
+        raise http.ClientGone(_outcome_of(writes), _codes_of(writes)) if writes else http.ClientGone
+    responses = [task.result() for task in running]
     body = http.joined([response.body for response in responses])
-    codes = tuple(dict.fromkeys(code for response in responses for code in response.codes))
+    headers = http.content_headers(exchange.media or MediaType.JSON, body)
+    return Response(200, headers, body, _codes_of(responses), _outcome_of(responses))
+
+
+def _is_write(part: Exchange) -> bool:
+    return part.operation is not None and part.operation.kind is OperationType.MUTATION
+
+
+def _codes_of(responses: Sequence[Response]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(code for response in responses for code in response.codes))
+
+
+def _outcome_of(responses: Sequence[Response]) -> str:
     outcomes = {response.outcome for response in responses}
-    outcome = outcomes.pop() if len(outcomes) == 1 else "partial"
-    return Response(200, http.content_headers(exchange.media or MediaType.JSON, body), body, codes, outcome)
+    return outcomes.pop() if len(outcomes) == 1 else "partial"
 
 
 def _explained(exchange: Exchange, operation: Operation, variables: Mapping[str, Any]) -> Response:

@@ -1,6 +1,8 @@
 """One line a request. No variables, no query string, no header but the request id: nothing personal."""
 
 import logging
+from collections.abc import Sequence
+from typing import Any
 
 from bff.exchange import Exchange, Response
 from bff.observe import logs
@@ -10,7 +12,7 @@ _LONGEST_NAME = 100
 _LONGEST_PATH = 200
 
 
-def of_graphql(exchange: Exchange, response: Response, duration_s: float) -> None:
+def of_graphql(exchange: Exchange, response: Response, duration_s: float, **more: Any) -> None:
     """A request to a variant."""
     if not _log.isEnabledFor(logging.INFO):
         return
@@ -28,13 +30,18 @@ def of_graphql(exchange: Exchange, response: Response, duration_s: float) -> Non
         "request_id": exchange.request_id,
         "upstream_calls": dict(exchange.calls),
         "errors": list(response.codes),
+        **more,
     }
     logs.write(_log, logging.INFO, "request", fields)
 
 
-def of_gone(exchange: Exchange, duration_s: float) -> None:
-    """A request whose client hung up before it could be answered."""
-    of_graphql(exchange, Response(499, (), b"", ("CLIENT_GONE",)), duration_s)
+def of_gone(exchange: Exchange, duration_s: float, outcome: str | None = None, codes: Sequence[str] = ()) -> None:
+    """A request whose client hung up before it was answered.
+
+    `outcome` and `codes` are those of its mutations, which ran to their end all the same; None where it had none.
+    """
+    more = {} if outcome is None else {"completed": outcome}
+    of_graphql(exchange, Response(499, (), b"", ("CLIENT_GONE", *codes)), duration_s, **more)
 
 
 def of_none(status: int, code: str) -> None:

@@ -35,6 +35,12 @@ class Metrics:
         self._requests = Tally(
             "bff_requests", "Requests to a variant, by how they ended.", ["variant", "outcome"], registry=self.registry
         )
+        self._detached = Tally(
+            "bff_detached_mutations",
+            "Requests whose client hung up, and whose mutations ran to their end, by how these ended.",
+            ["variant", "outcome"],
+            registry=self.registry,
+        )
         self._request_seconds = Spread(
             "bff_request_seconds", "From head to answer.", ["variant"], _BUCKETS, registry=self.registry
         )
@@ -126,6 +132,12 @@ class Metrics:
         """A request to a variant has been answered."""
         self._requests.count(variant, outcome)
         self._request_seconds.observe(duration_s, variant)
+
+    def gone(self, variant: str, outcome: str | None) -> None:
+        """A client hung up before it was answered. `outcome` is that of its mutations; None where there were none."""
+        self._requests.count(variant, "client_gone")
+        if outcome is not None:
+            self._detached.count(variant, outcome)
 
     def document(self, variant: str, *, known: bool) -> None:
         """A document was asked for."""

@@ -1,0 +1,181 @@
+"""A client that hangs up stops what is read for it, and nothing of what it has written."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bff.demo.serve import ANY_PORTS, running
+from tests.datasources.fakes import an_order
+from tests.datasources.wire.peer import PATIENCE_S, Act, listening, response, wait_for_ever
+from tests.support.gateways import RunningGateway, running_gateway
+
+PLACE = 'placeOrder(input: { items: [{ productId: "1", quantity: 1 }] }) { order { id } }'
+TWO_WRITES = f"mutation {{ one: {PLACE} two: {PLACE} }}"
+READ = '{ product(id: "1") { name } }'
+SLOW = {f"BFF_SOURCES__{name}__TIMEOUT_S": "60" for name in ("ORDERS", "PRODUCTS")} | {"BFF_REQUEST__DEADLINE_S": "60"}
+PLACED = response(json.dumps(an_order(7, userId=1)).encode(), "content-type: application/json", status="201 Created")
+FAILED = response(b"{}", "content-type: application/json", status="500 Internal Server Error")
+
+
+async def post(gateway: RunningGateway, body: Any) -> asyncio.StreamWriter:
+    """Send a request and leave the answer unread."""
+    host, _, port = gateway.url.removeprefix("http://").partition(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    sent = json.dumps(body).encode()
+    head = [
+        "POST /web/graphql HTTP/1.1",
+        f"host: {host}",
+        "content-type: application/json",
+        f"authorization: Bearer {gateway.token('1')}",
+        f"content-length: {len(sent)}",
+    ]
+    writer.write("\r\n".join(head).encode() + b"\r\n\r\n" + sent)
+    return writer
+
+
+async def until(is_so: Callable[[], Any]) -> None:
+    """Wait for something to be so, on real sockets."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not is_so():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+def once(let_go: asyncio.Event, answer: bytes) -> Act:
+    """Answer when the test says so."""
+
+    async def act(writer: asyncio.StreamWriter) -> None:
+        await let_go.wait()
+        writer.write(answer)
+        await writer.drain()
+
+    return act
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """The access log's."""
+    return [record.__dict__["fields"] for record in caplog.records if record.name == "bff.access"]
+
+
+def watches() -> int:
+    """How many clients are being watched, in this process."""
+    return sum("UntilGone._watch" in repr(task.get_coro()) for task in asyncio.all_tasks())
+
+
+async def hung_up(gateway: RunningGateway, client: asyncio.StreamWriter) -> None:
+    """Hang up once the gateway watches, and wait until it knows. The request goes on."""
+    await until(watches)
+    client.close()
+    await until(lambda: not watches())
+    assert gateway.app.in_flight == 1
+
+
+@pytest.mark.parametrize(
+    ("second", "completed", "codes"),
+    [(PLACED, "ok", ["CLIENT_GONE"]), (FAILED, "error", ["CLIENT_GONE", "UPSTREAM_ERROR"])],
+    ids=["all done", "one failed"],
+)
+async def test_writes_run_to_their_end(
+    caplog: pytest.LogCaptureFixture, second: bytes, completed: str, codes: list[str]
+) -> None:
+    """The client goes while the first of two writes is under way: both are made, logged and counted, and waited for."""
+    caplog.set_level("INFO", "bff.access")
+    let_go = asyncio.Event()
+    async with running(ports=ANY_PORTS) as urls, listening() as service:
+        service.acts = [once(let_go, PLACED), once(let_go, second)]
+        async with running_gateway({**urls, "orders": service.url}, SLOW) as gateway:
+            client = await post(gateway, {"query": TWO_WRITES})
+            await until(lambda: service.requests)
+            await hung_up(gateway, client)
+            let_go.set()
+            await until(lambda: not gateway.app.in_flight)
+            assert service.heads == ["POST /orders HTTP/1.1"] * 2
+            metrics = gateway.app.services.metrics.text().decode()
+    (line,) = lines(caplog)
+    assert (line["status"], line["errors"], line["completed"]) == (499, codes, completed)
+    assert line["upstream_calls"] == {"orders": 2}
+    assert f'bff_detached_mutations_total{{outcome="{completed}",variant="web"}} 1.0' in metrics
+    assert 'bff_requests_total{outcome="client_gone",variant="web"} 1.0' in metrics
+
+
+async def test_reads_are_cut_off(caplog: pytest.LogCaptureFixture) -> None:
+    """A read has no other use than its answer: the call to the service is ended with it."""
+    caplog.set_level("INFO", "bff.access")
+    async with running(ports=ANY_PORTS) as urls, listening() as service:
+        service.acts = [wait_for_ever]
+        async with running_gateway({**urls, "products": service.url}, SLOW) as gateway:
+            client = await post(gateway, {"query": READ})
+            await until(lambda: service.requests)
+            client.close()
+            await service.gone()
+            await until(lambda: not gateway.app.in_flight)
+            metrics = gateway.app.services.metrics.text().decode()
+    (line,) = lines(caplog)
+    assert (line["status"], line["errors"]) == (499, ["CLIENT_GONE"])
+    assert "completed" not in line
+    assert 'bff_requests_total{outcome="client_gone",variant="web"} 1.0' in metrics
+    assert "bff_detached_mutations_total{" not in metrics
+
+
+async def test_of_a_batch_the_writes_run_to_their_end(caplog: pytest.LogCaptureFixture) -> None:
+    """One request holds a read and a mutation: when the client goes, the read is cut off and both writes are made."""
+    caplog.set_level("INFO", "bff.access")
+    let_go = asyncio.Event()
+    async with running(ports=ANY_PORTS) as urls, listening() as orders, listening() as products:
+        orders.acts, products.acts = [once(let_go, PLACED)], [wait_for_ever]
+        services = {**urls, "orders": orders.url, "products": products.url}
+        async with running_gateway(services, SLOW) as gateway:
+            client = await post(gateway, [{"query": READ}, {"query": TWO_WRITES}])
+            await until(lambda: orders.requests and products.requests)
+            client.close()
+            await products.gone()
+            assert gateway.app.in_flight == 1
+            let_go.set()
+            await until(lambda: not gateway.app.in_flight)
+    assert (len(orders.requests), len(products.requests)) == (2, 1)
+    (line,) = lines(caplog)
+    assert (line["status"], line["errors"], line["completed"]) == (499, ["CLIENT_GONE"], "ok")
+
+
+async def test_the_deadline_bounds_a_write_without_a_client(caplog: pytest.LogCaptureFixture) -> None:
+    """A service that never answers holds it for as long as the operation has; the second write is not sent."""
+    caplog.set_level("INFO", "bff.access")
+    async with running(ports=ANY_PORTS) as urls, listening() as service:
+        service.acts = [wait_for_ever]
+        async with running_gateway({**urls, "orders": service.url}, {**SLOW, "BFF_REQUEST__DEADLINE_S": "1"}) as gateway:
+            client = await post(gateway, {"query": TWO_WRITES})
+            await until(lambda: service.requests)
+            await hung_up(gateway, client)
+            await until(lambda: not gateway.app.in_flight)
+    (line,) = lines(caplog)
+    assert (line["errors"], line["completed"]) == (["CLIENT_GONE", "UPSTREAM_TIMEOUT"], "error")
+    assert len(service.requests) == 1
+
+
+async def test_those_who_stay_are_answered() -> None:
+    """A mutation whose client waits is answered as ever, alone and in a batch."""
+
+    async def answer_of(gateway: RunningGateway, body: Any) -> bytes:
+        host, _, port = gateway.url.removeprefix("http://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        sent = json.dumps(body).encode()
+        head = f"POST /web/graphql HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {gateway.token('1')}\r\n"
+        head += f"connection: close\r\ncontent-type: application/json\r\ncontent-length: {len(sent)}\r\n\r\n"
+        writer.write(head.encode() + sent)
+        async with asyncio.timeout(PATIENCE_S):
+            found = await reader.read()
+        writer.close()
+        return found.partition(b"\r\n\r\n")[2]
+
+    async def soon(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.05)  # longer than it takes until somebody looks after the client
+        writer.write(PLACED)
+
+    async with running(ports=ANY_PORTS) as urls, listening() as service:
+        service.acts = [soon]
+        async with running_gateway({**urls, "orders": service.url}, SLOW) as gateway:
+            done = {"data": {"one": {"order": {"id": "7"}}, "two": {"order": {"id": "7"}}}}
+            assert json.loads(await answer_of(gateway, {"query": TWO_WRITES})) == done
+            assert json.loads(await answer_of(gateway, [{"query": TWO_WRITES}, {"query": READ}]))[0] == done
