@@ -91,6 +91,8 @@ class Attempt:
             reply = self._usable(mismatch, answer)
         except SourceError as error:
             outcome = error.outcome
+            if isinstance(error, BadAnswer) and answer is not None and answer.status < 300:
+                _close(answer)  # what can't be read may be the answer to something else
             raise
         finally:
             self._emit(
@@ -163,11 +165,16 @@ class Attempt:
 
         Its headers may be another answer's. The connection is closed: what it brings next may be somebody else's too.
         """
-        if answer is not None and answer.close is not None:
-            answer.close()
+        if answer is not None:
+            _close(answer)
         if answer is None or mismatch.usable is None:
             raise Mismatched(self._source) from mismatch
         return Reply(answer.status, mismatch.usable, _NOT_TO_BE_KEPT, len(answer.body))
+
+
+def _close(answer: WireReply) -> None:
+    if answer.close is not None:
+        answer.close()
 
 
 def error_of(source: str, reply: WireReply) -> SourceError:

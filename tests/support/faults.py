@@ -75,7 +75,8 @@ class FaultyPort:
     fault_now: Fault | None = None
     requests: int = 0
     failed: list[bytes] = field(default_factory=list)
-    custom: Callable[[bytes], bytes] | None = None
+    custom: Callable[[bytes], bytes | None] | None = None
+    """What it answers to a request; None: nothing, for ever."""
     _tasks: "set[asyncio.Task[None]] | None" = None
 
     @classmethod
@@ -155,7 +156,11 @@ class FaultyPort:
     async def _fail(self, request: bytes, writer: asyncio.StreamWriter) -> bool:
         """Meet a request; False where the connection is of no more use."""
         if self.custom is not None and self.fault_now is None:
-            writer.write(self.custom(request))
+            said = self.custom(request)
+            if said is None:
+                await asyncio.sleep(3600)
+                return False
+            writer.write(said)
             await writer.drain()
             return True
         fault = self.fault_now
