@@ -80,7 +80,7 @@ class Orders(RestSource[Order]):
         self, user_ids: Sequence[Any], limit: int, status: OrderStatus | None, body: bytes
     ) -> dict[int, list[Order | SourceError]]:
         orders: dict[int, list[Order | SourceError]] = {user_id: [] for user_id in user_ids}
-        is_as_asked = True
+        is_as_asked = all_tell_their_key = True
         for item in self._decode_items(body).items:
             if not isinstance(item, Unreadable):
                 is_as_asked &= status is None or item.status is status
@@ -88,10 +88,13 @@ class Orders(RestSource[Order]):
             elif item.keys.user_id is not None:
                 is_as_asked &= _append(orders, item.keys.user_id, item.error, limit)
             else:  # it doesn't even tell whose it is, so it may be anybody's
+                all_tell_their_key = False
                 for user_id in user_ids:
                     _append(orders, user_id, item.error, limit)
         if not is_as_asked:
             raise Mismatch  # as a whole: whether a user without orders in it has none can't be told
+        if not all_tell_their_key:
+            raise Mismatch(orders)
         return orders
 
     async def place(self, caller: Caller, user_id: int, items: Sequence[tuple[int, int]], *, key: str) -> Order:

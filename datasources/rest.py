@@ -156,15 +156,19 @@ class RestSource(Generic[R]):
     def _many(self, ids: Sequence[int], body: bytes) -> dict[int, R | SourceError]:
         asked = set(ids)
         answers: dict[int, R | SourceError] = {}
+        all_tell_their_key = True
         for item in self._decode_items(body).items:
             if isinstance(item, Unreadable):
+                all_tell_their_key = all_tell_their_key and item.id is not None
                 # One that doesn't even tell its id may be any of those that are missing.
                 for id_ in (item.id,) if item.id is not None else asked - answers.keys():
                     answers.setdefault(id_, item.error)
             else:
                 answers[item.id] = item
         if answers.keys() <= asked:
-            return answers
+            if all_tell_their_key:
+                return answers
+            raise Mismatch(answers)
         raise self._mismatch({id_: answer for id_, answer in answers.items() if id_ in asked}, asked - answers.keys())
 
     def _mismatch(self, found: dict[int, Any], missing: Iterable[int]) -> Mismatch:

@@ -87,7 +87,10 @@ ID = "id"
 
 
 class Mismatch(ValueError):
-    """An answer holds what was not asked for. `usable` is what may be used of it all the same; None where nothing may."""
+    """An answer holds what was not asked for, or what doesn't tell its key.
+
+    `usable` is what may be used of it all the same; None where nothing may.
+    """
 
     def __init__(self, usable: Any = None) -> None:
         super().__init__("the answer holds what was not asked for")
