@@ -15,7 +15,8 @@ from urllib.parse import quote_plus
 import msgspec
 
 from datasources.caller import Caller
-from datasources.errors import BadAnswer, Mismatched, Rejected, SourceError, again, detached
+from datasources.error_copies import again, detached
+from datasources.errors import BadAnswer, Mismatched, Rejected, SourceError
 from datasources.events import BreakerState
 from datasources.traffic.call import ID, Call, Keyed, Mismatch, Reply, Stale
 from datasources.traffic.freshness import told, usable

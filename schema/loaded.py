@@ -14,7 +14,8 @@ from typing import Any
 
 from strawberry.extensions import FieldExtension
 
-from datasources.errors import BadAnswer, TimedOut, Unavailable, again
+from datasources.error_copies import again
+from datasources.errors import BadAnswer, TimedOut, Unavailable
 from datasources.traffic.call import Stale
 from schema.context import Context, Degraded, Info, PartialError
 

@@ -14,7 +14,8 @@ from typing import Any, Generic, TypeVar
 from aiodataloader import DataLoader
 
 from datasources.caller import Caller
-from datasources.errors import SourceError, again, detached
+from datasources.error_copies import again, detached
+from datasources.errors import SourceError
 from datasources.orders import Order, OrderStatus
 from datasources.products import Product
 from datasources.rest import MAX_IDS, R, Record, RestSource

@@ -22,6 +22,7 @@ from annotated_types import Ge, Le
 from msgspec.structs import replace as copy
 
 from datasources.caller import Clock, Deadline
+from datasources.error_copies import detached
 from datasources.errors import (
     BadAnswer,
     Busy,
@@ -33,7 +34,6 @@ from datasources.errors import (
     TimedOut,
     Unauthenticated,
     Unavailable,
-    detached,
 )
 from datasources.events import CacheResult, CallCached, CallRefused, Listener
 from datasources.loop import TimeLimit, running_loop
@@ -241,7 +241,9 @@ class Cache:
         if not due or len(self._refreshes) >= _MOST_REFRESHES:
             return
         # A caller of its own: it goes on when the request that caused it is answered.
-        caller = replace(call.caller, deadline=Deadline.after(_REFRESH_S, self._clock), calls=defaultdict(int))
+        # It asks for nobody in particular, so nobody's identity stays with it.
+        deadline = Deadline.after(_REFRESH_S, self._clock)
+        caller = replace(call.caller, identity=None, deadline=deadline, calls=defaultdict(int))
         asked = copy(call, caller=caller, tried=[]) if call.keyed is None else call.keyed.narrow(caller, due)
 
         async def ask() -> None:

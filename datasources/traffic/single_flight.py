@@ -19,7 +19,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from datasources.caller import Clock
-from datasources.errors import SourceError, TimedOut, again, detached
+from datasources.error_copies import again, detached
+from datasources.errors import SourceError, TimedOut
 from datasources.events import CallRetried, CallShared, Listener
 from datasources.loop import TimeLimit, running_loop
 from datasources.traffic.call import Call, Handler, Keyed, Reply

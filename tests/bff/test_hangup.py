@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bff import hangup
-from bff.hangup import UntilGone
+from bff.hangup import UntilGone, nothing
 from bff.http import ClientGone
 
 
@@ -123,3 +123,45 @@ async def test_an_error_of_the_work_is_its_own(client: Client) -> None:
     with pytest.raises(ZeroDivisionError):
         async with UntilGone(client.receive):
             raise ZeroDivisionError
+
+
+async def test_what_must_not_be_stopped_goes_on(client: Client) -> None:
+    """It runs to its end, and is told afterwards that the client has gone."""
+    asyncio.get_running_loop().call_later(0.02, client.hang_up)
+    async with UntilGone(client.receive, nothing) as watch:
+        async with asyncio.timeout(5):
+            while not watch.is_gone:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
+    assert watch.is_gone
+    await asyncio.sleep(0)
+    assert tasks() == 0
+
+
+async def test_what_ends_is_for_the_caller_to_say(client: Client) -> None:
+    """In place of the task, `stop` is called, once."""
+    stopped: list[str] = []
+    client.hang_up()
+    async with UntilGone(client.receive, lambda: stopped.append("stopped")):
+        async with asyncio.timeout(5):
+            while not stopped:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+    assert stopped == ["stopped"]
+
+
+async def test_the_server_stops_what_the_client_could_not(client: Client) -> None:
+    """A mutation whose client is gone still ends with the server."""
+    seen: list[str] = []
+
+    async def request() -> None:
+        async with UntilGone(client.receive, nothing):
+            await until_cancelled(seen)
+
+    running = asyncio.create_task(request())
+    client.hang_up()
+    await asyncio.sleep(0.02)
+    assert not running.done()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert seen == ["cancelled"]

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from datasources.caller import Caller
-from datasources.errors import BadAnswer, Busy, SourceError, TimedOut
-from datasources.events import CallShared
+from datasources.error_copies import again
+from datasources.errors import BadAnswer, BreakerOpen, Busy, SourceError, TimedOut
+from datasources.events import CallRetried, CallShared
 from datasources.traffic.call import Call, Keyed, Reply
 from datasources.traffic.single_flight import SingleFlight
 from tests.datasources.fakes import Clock, Heard, ended, make_call, make_caller, settle
@@ -367,3 +368,122 @@ async def test_nothing_is_left_behind(flight: SingleFlight, below: Below, clock:
     await values(tasks)
     assert repr(flight) == "<SingleFlight users: 0 targets, 0 keys>"
     assert flight._boarding == {}
+
+
+# when a shared call fails
+
+
+def failing(bad: set[Any], error: SourceError) -> Any:
+    """What is below, where calls with one of those keys fail."""
+
+    def answer(call: Call) -> dict[Any, Any]:
+        assert call.keyed is not None
+        if bad & set(call.keyed.keys):
+            raise again(error)
+        return {key: key * 10 for key in call.keyed.keys}
+
+    return answer
+
+
+async def test_who_shares_a_call_that_fails_asks_alone(
+    flight: SingleFlight, below: Below, clock: Clock, heard: Heard
+) -> None:
+    """The leader too; each for all of its own keys in one call; one whose keys were all of the call's, not again."""
+    below.answer = failing({3}, BadAnswer("users", counts=True))
+    below.gate.set()
+    tasks = start(flight, below, *(keyed(make_caller(clock), keys) for keys in ([1, 2], [3], [4])))
+    found = await values(tasks)
+    assert (found[0], type(found[1]), found[2]) == ({1: 10, 2: 20}, BadAnswer, {4: 40})
+    assert below.keys == [(1, 2, 3, 4), (1, 2), (3,), (4,)]
+    assert [event.outcome for event in heard if isinstance(event, CallRetried)] == ["alone"] * 3
+    below.calls.clear()
+    tasks = start(flight, below, *(keyed(make_caller(clock), keys) for keys in ([1, 2], [3], [4])))
+    await values(tasks)
+    assert below.keys == [(3,), (1, 2, 4)]
+
+
+async def test_equal_requests_share_what_they_ask_alone(flight: SingleFlight, below: Below, clock: Clock) -> None:
+    """Ten want the same key, and one a bad one: three calls."""
+    below.answer = failing({3}, BadAnswer("users", counts=True))
+    below.gate.set()
+
+    async def a_turn_later(call: Call) -> Reply:
+        await asyncio.sleep(0)
+        return await below(call)
+
+    calls = [keyed(make_caller(clock), [key]) for key in [1] * 10 + [3]]
+    tasks = [asyncio.create_task(flight(call, a_turn_later)) for call in calls]
+    found = await values(tasks)
+    assert (found[:10], type(found[10])) == ([{1: 10}] * 10, BadAnswer)
+    assert sorted(below.keys) == [(1,), (1, 3), (3,)]
+
+
+async def test_who_joined_a_call_of_others_asks_alone(flight: SingleFlight, below: Below, clock: Clock) -> None:
+    """A key that another request asks for, together with its own bad one."""
+    below.answer = failing({3}, TimedOut("users", counts=True))
+    tasks = start(flight, below, keyed(make_caller(clock), [1, 3]))
+    await settle()
+    tasks += start(flight, below, keyed(make_caller(clock), [1]), keyed(make_caller(clock), [1, 2]))
+    await settle()
+    below.gate.set()
+    found = await values(tasks)
+    assert (type(found[0]), found[1], found[2]) == (TimedOut, {1: 10}, {1: 10, 2: 20})
+
+
+async def test_who_has_no_time_left_does_not_ask_again(flight: SingleFlight, below: Below, clock: Clock) -> None:
+    """The shared call's error is theirs then."""
+    below.answer = failing({3}, BadAnswer("users", counts=True))
+    tasks = start(flight, below, *(keyed(make_caller(clock, left_s=left_s), [key]) for left_s, key in ((9, 3), (1, 1))))
+    await settle()
+    clock.now += 1
+    below.gate.set()
+    assert [type(each) for each in await values(tasks)] == [BadAnswer] * 2
+    assert below.keys == [(3, 1), (3,)]
+
+
+async def test_refused_alone_the_shared_error_is_the_better_answer(flight: SingleFlight, below: Below, clock: Clock) -> None:
+    """The breaker opened by what the service did."""
+
+    def answer(call: Call) -> Any:
+        assert call.keyed is not None
+        raise BadAnswer("users", counts=True) if len(call.keyed.keys) > 1 else BreakerOpen("users", 3)
+
+    below.answer = answer
+    below.gate.set()
+    tasks = start(flight, below, *(keyed(make_caller(clock), [key]) for key in (1, 2)))
+    assert [type(each) for each in await values(tasks)] == [BadAnswer] * 2
+
+
+async def test_a_fault_in_a_shared_call_is_taken_apart_too(flight: SingleFlight, below: Below, clock: Clock) -> None:
+    """What is no source's error fails the one who led; the others ask alone, and only the one whose key it is fails."""
+    below.answer = failing({3}, ZeroDivisionError())  # type: ignore[arg-type]
+    below.gate.set()
+    tasks = start(flight, below, *(keyed(make_caller(clock), [key]) for key in (1, 2, 3)))
+    found = await values(tasks)
+    assert [type(each) for each in found] == [ZeroDivisionError, dict, ZeroDivisionError]
+    assert below.keys == [(1, 2, 3), (2,), (3,)]
+
+
+async def test_each_raises_an_error_of_its_own(flight: SingleFlight, below: Below, clock: Clock) -> None:
+    """The one call's error reaches all who wait as a copy: the same in all but its identity and its traceback."""
+    below.answer = Busy("users", 503, 7.0)
+    tasks = start(flight, below, *(make_call(make_caller(clock)) for _ in range(5)))
+    await settle()
+    below.gate.set()
+    found = await values(tasks)
+    assert len({id(each) for each in found}) == 5
+    assert {(each.code, each.retry_after, each.counts, each.message) for each in found} == {
+        ("UPSTREAM_UNAVAILABLE", 7.0, True, "The users service is busy.")
+    }
+    assert [each.__context__ for each in found[1:]] == [None] * 4
+
+
+async def test_any_number_may_leave_one_after_another(flight: SingleFlight, below: Below, clock: Clock) -> None:
+    """Fifteen hundred who wait for the same key, each the maker of the call in its turn."""
+    tasks = start(flight, below, *(keyed(make_caller(clock), [1]) for _ in range(1500)))
+    for task in tasks[:-1]:
+        await asyncio.sleep(0)
+        task.cancel()
+    await settle()
+    below.gate.set()
+    assert (await values(tasks))[-1] == {1: 10}
