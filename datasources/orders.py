@@ -83,10 +83,10 @@ class Orders(RestSource[Order]):
         is_as_asked = all_tell_their_key = True
         for item in self._decode_items(body).items:
             if not isinstance(item, Unreadable):
-                is_as_asked &= status is None or item.status is status
-                is_as_asked &= _append(orders, item.user_id, item, limit)
+                if not _append(orders, item.user_id, item, limit) or (status is not None and item.status is not status):
+                    is_as_asked = False
             elif item.keys.user_id is not None:
-                is_as_asked &= _append(orders, item.keys.user_id, item.error, limit)
+                is_as_asked = _append(orders, item.keys.user_id, item.error, limit) and is_as_asked
             else:  # it doesn't even tell whose it is, so it may be anybody's
                 all_tell_their_key = False
                 for user_id in user_ids:
