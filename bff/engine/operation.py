@@ -69,7 +69,7 @@ class Operation:
         memo: Memo | None = None,
         switches: frozenset[str] | None = None,
         bindings: Bindings | None = None,
-        on_growth: "Callable[[Operation], None] | None" = None,
+        on_compiled: "Callable[[Operation], None] | None" = None,
         is_small: bool = False,
     ) -> None:
         self.schema = schema
@@ -89,7 +89,7 @@ class Operation:
         self._switches = tuple(sorted(declared & switches))
         self._memo = memo
         self._bindings = bindings
-        self._on_growth = on_growth
+        self._on_compiled = on_compiled
         self._arguments: dict[tuple[int, int], tuple[FieldNode, Arguments]] = {}
         self._plans: dict[tuple[Any, ...], Planned | Refused | _Seen] = {}
         self._fields_left = MOST_FIELDS
@@ -103,16 +103,18 @@ class Operation:
         found = self._plans.get(decided)
         if isinstance(found, _Seen):
             found = self._plans[decided] = self._compile_again(given)
-            self._settle()
+            self._compiled()
         elif found is None:
             if len(self._plans) >= MOST_PLANS:
                 return _TOO_MANY
             found = self._compile(given, MOST_FIELDS, rows=False)
             self._plans[decided] = _SEEN if isinstance(found, Planned) else found
-            self._settle()
+            self._compiled()
         return found
 
-    def _settle(self) -> None:
+    def _compiled(self) -> None:
+        if self._on_compiled is not None:
+            self._on_compiled(self)
         if not self._switches or len(self._plans) >= MOST_PLANS:
             self.is_settled = not any(isinstance(each, _Seen) for each in self._plans.values())
 
@@ -124,8 +126,6 @@ class Operation:
             return _TOO_MANY
         self._fields_left -= made.plan.size
         self.weight += _PLAN_BYTES + _FIELD_BYTES * made.plan.size
-        if self._on_growth is not None:
-            self._on_growth(self)
         return made
 
     def _compile(self, given: Mapping[str, Any], most: int, *, rows: bool) -> Planned | Refused:

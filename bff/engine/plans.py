@@ -168,13 +168,16 @@ class Plans:
         except RecursionError:
             raise TooComplex("depth", "more than can be read", self._limits.depth) from None
         self._known.put(text, prepared, prepared.weight)
-        self._made += 1
-        if self._made % _COLLECTED_EVERY == 0:
-            gc.collect(0)
+        self._collect()
         return prepared
 
+    def _collect(self) -> None:
+        self._made += 1
+        if self._made % _COLLECTED_EVERY == 0:
+            gc.collect(1)  # and not 0 alone: a plan that is dropped after its run has survived a while
+
     def _prepared(self, text: str, good: GoodDocument) -> Prepared:
-        grown = partial(self._grown, text)
+        compiled = partial(self._compiled, text)
         vary = has_variable_lengths(good.fragments.values())
         operations = {}
         hashed = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=32).digest()
@@ -192,15 +195,16 @@ class Plans:
                 memo=self._memo,
                 switches=good.switches,
                 bindings=self._bindings,
-                on_growth=grown,
+                on_compiled=compiled,
                 is_small=len(text) <= _SHORT,
             )
             operations[operation.name] = operation
         # The text stands in the tree once more: in names, and in strings.
         return Prepared(operations, _DOCUMENT_BYTES + 2 * sys.getsizeof(text) + _NODE_BYTES * good.nodes)
 
-    def _grown(self, text: str, operation: Operation) -> None:
-        """More was compiled of an operation: what it takes now counts, as long as its document is kept."""
+    def _compiled(self, text: str, operation: Operation) -> None:
+        """An operation was compiled: what it takes now counts, as long as its document is kept."""
+        self._collect()
         known = self._known.peek(text)
         if known is not None and known.operations.get(operation.name) is operation:
             self._known.reweigh(text, known.weight)
