@@ -179,11 +179,12 @@ class _Compiler:
         return Abstract(type_, {each.name: self._object(each, details) for each in possible})
 
     def _object(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> ObjectPlan:
-        key = (id(type_), *(id(each.node) for each in details))
+        collected = collect_subfields(self._schema, self._fragments, self._values, self._operation, type_, details)
+        grouped = collected.grouped_field_set
+        key = (id(type_), *(id(each.node) for same_key in grouped.values() for each in same_key))
         known = self._objects.get(key)
         if known is None:
-            collected = collect_subfields(self._schema, self._fragments, self._values, self._operation, type_, details)
-            known = self._objects[key] = ObjectPlan(type_, self._fields(type_, collected.grouped_field_set))
+            known = self._objects[key] = ObjectPlan(type_, self._fields(type_, grouped))
         return known
 
 

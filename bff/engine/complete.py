@@ -83,7 +83,9 @@ class _Assembly:
                 return self._abstract(field, shape)
 
     def _object(self, plan: ObjectPlan, field: FieldPlan) -> Complete:
-        """Made once for an object that is shown alike in several places: its field's nodes are the same everywhere."""
+        """Made once for an object that is shown alike in several places, unless an error of it would tell which place."""
+        if plan.type.is_type_of is not None:
+            return self._make_object(plan, field)
         made = self._objects.get(id(plan))
         if made is None:
             made = self._objects[id(plan)] = self._make_object(plan, field)
