@@ -25,7 +25,7 @@ from bff.observe import logs
 from bff.server import Server, listen
 from bff.settings import NAME, Settings, SettingsError, load
 from bff.sockets import allow_many
-from bff.supervisor import Beat, Supervisor
+from bff.supervisor import Supervisor, Ties
 from schema.variants import VARIANTS
 
 _GC_THRESHOLDS = (100_000, 50, 100)
@@ -93,9 +93,9 @@ def serve(host: str | None, port: int | None, config: Path | None, workers: int 
 def _supervise(gateway: Gateway, settings: Settings, listener: socket) -> None:
     options, drain = settings.supervisor, settings.drain
 
-    def work(beat: Beat) -> None:
-        server = worker.WorkerServer(with_cors(gateway, settings), gateway, settings)
-        uvloop.run(worker.serve(server, listener, beat, options.unresponsive_s))
+    def work(ties: Ties) -> None:
+        server = worker.WorkerServer(with_cors(gateway, settings), gateway, settings, is_last=ties.is_over)
+        uvloop.run(worker.serve(server, listener, ties, options.unresponsive_s))
 
     stop_s = drain.delay_s + drain.timeout_s + _STOP_GRACE_S
     # The port is closed once the workers have closed it: the supervisor's copy would keep it open.

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -38,13 +38,15 @@ _QUIET_S = 1.0
 class Server(uvicorn.Server):
     """uvicorn's server, but for how it stops.
 
-    `owns_listener`: whether nobody else accepts connections on the same socket; else whoever started the others refuses new
-    connections.
+    `is_last`: whether nobody will accept connections on the same socket once this server stops. Else they are left to the
+    others, and no connection is refused.
     """
 
     config: ServerConfig
 
-    def __init__(self, app: ASGIApp, gateway: Gateway, settings: Settings, *, owns_listener: bool = True) -> None:
+    def __init__(
+        self, app: ASGIApp, gateway: Gateway, settings: Settings, *, is_last: Callable[[], bool] = lambda: True
+    ) -> None:
         super().__init__(
             ServerConfig(
                 app,
@@ -63,7 +65,7 @@ class Server(uvicorn.Server):
         )
         self._gateway = gateway
         self._drain = settings.drain
-        self._owns_listener = owns_listener
+        self._is_last = is_last
         self._listeners: list[socket.socket] = []
         self._draining: asyncio.Task[None] | None = None
 
@@ -122,15 +124,20 @@ class Server(uvicorn.Server):
         return [each for each in self.server_state.connections if isinstance(each, Connection)]
 
     async def _close_listeners(self) -> None:
-        if self._owns_listener:
+        is_last = self._is_last()
+        if is_last:
             for listener in self._listeners:
                 refuse_new(listener)
         await asyncio.sleep(_LAST_HANDSHAKES_S)
         for server in self.servers:
             server.close()
         for listener in self._listeners:
-            with suppress(OSError):
-                await self._accept_the_rest(listener)
+            if is_last:
+                with suppress(OSError):
+                    await self._accept_the_rest(listener)
+                with suppress(OSError):
+                    # Other processes hold the same listener. One that hangs must not leave clients without an answer.
+                    listener.shutdown(socket.SHUT_RDWR)
             listener.close()
 
     async def _accept_the_rest(self, listener: socket.socket) -> None:

@@ -33,8 +33,18 @@ _STEADY_S = 60.0
 _LONGEST_GAP_S = 1.0
 """The most that one look adds to a worker's silence: if the supervisor itself stood still, so did perhaps the machine."""
 
-Beat = Callable[[], None]
-"""Called by a worker's event loop from time to time: it says that the loop runs."""
+
+@dataclass(frozen=True, slots=True)
+class Ties:
+    """What binds a worker to its supervisor.
+
+    Attributes:
+        beat: called by the worker's event loop from time to time: it says that the loop runs.
+        is_over: whether all workers are to stop, and not this one alone.
+    """
+
+    beat: Callable[[], None]
+    is_over: Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +108,7 @@ class Supervisor:
 
     Args:
         workers: how many.
-        work: what each does; it is handed the function to beat with, and ends on SIGTERM.
+        work: what each does; it is handed its ties to this process, and ends on SIGTERM.
         options: see there.
         stop_s: how long workers have to end once they are told to; then they are killed.
         on_stop: called in this process when it is told to stop.
@@ -107,7 +117,7 @@ class Supervisor:
     def __init__(
         self,
         workers: int,
-        work: Callable[[Beat], None],
+        work: Callable[[Ties], None],
         options: SupervisorOptions,
         *,
         stop_s: float,
@@ -122,6 +132,7 @@ class Supervisor:
         self._stop_until: float | None = None
         self._deaths = 0
         self._not_before = 0.0
+        self._over = mmap.mmap(-1, 1)  # shared with the workers
         # The workers hold the reading end and see its end of file when this process is gone, however it went.
         self._alive = os.pipe()
 
@@ -150,6 +161,7 @@ class Supervisor:
     def _stop(self, number: int, _: FrameType | None) -> None:
         if self._stop_until is None:
             self._stop_until = time.monotonic() + self._stop_s
+            self._over[0] = 1
             self._tell(number)
             self._on_stop()
         else:
@@ -223,7 +235,7 @@ class Supervisor:
         os.close(writing)  # it must be open in the supervisor alone
         threading.Thread(target=self._follow, args=(reading,), name="supervisor watch", daemon=True).start()
         try:
-            self._work(worker.beat)
+            self._work(Ties(worker.beat, lambda: bool(self._over[0])))
         finally:
             logs.flush()  # a fork ends without Python's own exit
 
@@ -232,6 +244,7 @@ class Supervisor:
         while os.read(reading, 1):
             pass
         _log.error("the supervisor is gone", extra={"fields": {}})
+        self._over[0] = 1
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(self._stop_s)
         os.kill(os.getpid(), signal.SIGKILL)

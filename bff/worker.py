@@ -5,7 +5,7 @@ from socket import socket
 from types import FrameType
 
 from bff.server import Server
-from bff.supervisor import Beat
+from bff.supervisor import Ties
 
 _BEAT_S = 1.0
 
@@ -26,7 +26,7 @@ class WorkerServer(Server):
             super().handle_exit(sig, frame)
 
 
-async def serve(server: WorkerServer, listener: socket, beat: Beat, unresponsive_s: float) -> None:
+async def serve(server: WorkerServer, listener: socket, ties: Ties, unresponsive_s: float) -> None:
     """Serve, and beat from the event loop as long as it runs: at least four times in `unresponsive_s`."""
     loop = asyncio.get_running_loop()
     every_s = min(_BEAT_S, unresponsive_s / 4) or _BEAT_S
@@ -34,7 +34,7 @@ async def serve(server: WorkerServer, listener: socket, beat: Beat, unresponsive
 
     def again() -> None:
         nonlocal timer
-        beat()
+        ties.beat()
         timer = loop.call_later(every_s, again)
 
     again()

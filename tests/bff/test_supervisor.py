@@ -38,7 +38,7 @@ def wait():
 
 def supervise(workers, work, *, stop_s=3600.0, unresponsive_s=0.0):
     options = supervisor.SupervisorOptions(unresponsive_s)
-    supervisor.Supervisor(workers, lambda beat: work(), options, stop_s=stop_s, on_stop=lambda: say("stopping")).run()
+    supervisor.Supervisor(workers, lambda ties: work(), options, stop_s=stop_s, on_stop=lambda: say("stopping")).run()
 
 logging.basicConfig(stream=sys.stdout, format="%(message)s %(fields)s")
 signal.alarm({_PATIENCE_S})
@@ -231,7 +231,7 @@ def test_a_second_signal_kills_at_once(tmp_path: Path, number: signal.Signals) -
 def test_a_worker_whose_loop_stands_still_is_replaced(tmp_path: Path) -> None:
     """It is killed, though it ignores all signals; one that beats is left alone."""
     program = """
-def work(beat):
+def work(ties):
     if is_first("one hangs"):
         say("hangs", os.getpid())
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -240,7 +240,7 @@ def work(beat):
             pass
     say("began", os.getpid())
     while True:
-        beat()
+        ties.beat()
         time.sleep(0.02)
 
 supervisor._PAUSE_S = 0.05
