@@ -271,9 +271,12 @@ class Cache:
                 reply = await self._revalidate(call, key, entry, next)
             else:
                 reply = await self._fetch(call, next)
-        except _REFUSALS:
-            # What the viewer may see no longer shall not come back when the service is away.
-            self._forget(call, viewer)
+        except _REFUSALS as error:
+            # What the viewer may see no longer shall not come back when the service is away. But a shared call for several
+            # keys may be rejected for one of them: that says nothing of the others, which are asked for by themselves then.
+            is_shared = viewer is None and call.keyed is not None and len(call.keyed.keys) > 1
+            if not (is_shared and isinstance(error, Rejected)):
+                self._forget(call, viewer)
             raise
         except _STANDS_IN_FOR:
             if self._clock() - now >= self._timeout_s / 2:

@@ -1,6 +1,5 @@
 """Whole answers that are kept: for how long, how many, and until when."""
 
-
 import pytest
 
 from bff.gate.answers import AnswerCacheOptions, DropOnWrite, KeptAnswers, answer_key

@@ -436,6 +436,8 @@ async def test_what_was_refused_does_not_come_back(
 ) -> None:
     """A viewer who may see it no longer doesn't see it when the service is away, either: by key, in a batch, on a page."""
     for call in (by_id(caller, 1), by_id(caller, 2, 3), page(caller)):
+        if call.keyed is not None and len(call.keyed.keys) > 1 and isinstance(refusal, Rejected):
+            continue  # see the next test
         service.fault = None
         await ask(cache, service, call)
         clock.now += 100
@@ -445,6 +447,22 @@ async def test_what_was_refused_does_not_come_back(
         service.fault = FAULTS[0]
         with pytest.raises(Busy):
             await ask(cache, service, call)
+
+
+async def test_a_rejected_call_for_strangers_keys_drops_none_of_them(
+    cache: Cache, service: Service, caller: Caller, clock: Clock
+) -> None:
+    """One odd key among them is reason enough for a service to reject all. By itself it is dropped."""
+    await ask(cache, service, by_id(caller, 1, 2))
+    clock.now += 100
+    service.fault = Rejected("users", 400, Problem())
+    for keys in ((1, 2, 3), (1,)):
+        with pytest.raises(Rejected):
+            await ask(cache, service, by_id(caller, *keys))
+    service.fault = FAULTS[0]
+    answers = await ask(cache, service, by_id(caller, 1, 2))
+    assert isinstance(answers[1], Busy)
+    assert isinstance(answers[2], Stale)
 
 
 async def test_what_may_be_kept_no_longer_is_dropped(cache: Cache, service: Service, caller: Caller, clock: Clock) -> None:
