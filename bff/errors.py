@@ -9,7 +9,8 @@ GatewayError                                                 status
 ├── RateLimited                                              429
 ├── PersistedQueryNotFound, -NotSupported, OperationNotAllowed   200 or 400: well-formed, and can't be served
 ├── InvalidOperation, TooComplex                             the same
-└── Draining, KeysUnavailable, TooManyConnections            503
+└── Draining, KeysUnavailable, TooManyConnections,            503
+    TooManyDocuments
 
 An error that is none of these, of `schema.errors` or of `datasources.errors`, is a fault of ours: its message says nothing.
 """
@@ -201,6 +202,15 @@ class TooManyConnections(GatewayError):
 
     def __init__(self) -> None:
         super().__init__("There are too many connections.", status=503)
+
+
+class TooManyDocuments(GatewayError):
+    """More new documents came than could be prepared in time."""
+
+    code = "SERVICE_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("Too many new documents at once.", status=503, headers=((b"retry-after", b"1"),))
 
 
 class DocumentError(Exception):

@@ -15,6 +15,7 @@ from bff import errors, http
 from bff.engine.answer import Answer, begin
 from bff.engine.arguments import InvalidVariables
 from bff.engine.operation import Operation
+from bff.engine.plans import Prepared
 from bff.engine.weigh import weigh
 from bff.errors import (
     BadRequest,
@@ -23,6 +24,7 @@ from bff.errors import (
     GatewayError,
     RoleNeeded,
     TokenNeeded,
+    TooManyDocuments,
     VariantNotAllowed,
 )
 from bff.exchange import Exchange, Response
@@ -187,7 +189,7 @@ async def prepare(exchange: Exchange, services: Services) -> Response | None:
     text, digest = await endpoint.documents.text(request.query, request.document_id, request.extensions, exchange.patience)
     prepared, known = endpoint.plans.known(text), True
     if prepared is None:
-        prepared, known = await endpoint.plans.prepare(text)
+        prepared, known = await _prepared_in_time(exchange, text)
     services.metrics.document(endpoint.variant.name, known=known)
     if digest is not None:
         await endpoint.documents.register(digest, text, _registrant(exchange))
@@ -198,6 +200,19 @@ async def prepare(exchange: Exchange, services: Services) -> Response | None:
     if request.extensions and request.extensions.get("explain") is True and exchange.endpoint.page is not None:
         return _explained(exchange, operation, request.variables or {})
     return None
+
+
+async def _prepared_in_time(exchange: Exchange, text: str) -> tuple[Prepared, bool]:
+    """Large documents are prepared one after another: whose time is over before its turn has come is refused."""
+    timer = TimeLimit(exchange.deadline.left())
+    try:
+        return await exchange.endpoint.plans.prepare(text)
+    except asyncio.CancelledError:
+        if not timer.has_cut_off():
+            raise
+        raise TooManyDocuments from None
+    finally:
+        timer.lift()
 
 
 async def recall(exchange: Exchange, services: Services) -> Response | None:

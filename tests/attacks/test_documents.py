@@ -239,3 +239,20 @@ def test_cost_and_explanation_tell_the_same_length(
     explained = answer["extensions"]["explain"]
     assert explained["cost"] == 2 * length, json.dumps(explained)
     assert explained["waves"][1][0]["keys"] == length
+
+
+def test_a_document_whose_turn_does_not_come_in_time_is_refused(
+    start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others send more new documents than can be prepared: nobody waits for longer than the whole operation may take."""
+    gateway = start_gateway(BFF_REQUEST__DEADLINE_S="0.2")
+
+    async def never(_: str) -> Any:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(plans_of(gateway), "prepare", never)
+    response = gateway.post("web", {"query": "{ __typename }"})
+    assert (response.status_code, code_of(response.json())) == (503, "SERVICE_UNAVAILABLE")
+    assert response.headers["retry-after"] == "1"
+    monkeypatch.undo()
+    assert gateway.ask("web", "{ __typename }") == {"data": {"__typename": "Query"}}
