@@ -17,6 +17,8 @@ _HEADER = re.compile(
 )
 _CHUNK = re.compile(rb"([0-9a-fA-F]{1,15})((?:;[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:=[!#$%&'*+.^_`|~0-9A-Za-z-]+)?)*)\Z")
 
+_ODD_CHUNK = re.compile(rb"([0-9a-fA-F]{1,15});[\t -~\x80-\xff]*\Z")
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -120,6 +122,9 @@ def _chunked(data: bytes) -> tuple[bytes, bytes, int]:
         if not end:
             raise Incomplete
         match = _CHUNK.match(line)
+        if match is None:
+            match = _ODD_CHUNK.match(line)
+            trailers += 1000  # a malformed extension may be dropped as any other, or refused
         if match is None:
             raise Refused
         size = int(match[1], 16)
