@@ -18,6 +18,7 @@ _HEADER = re.compile(
 _CHUNK = re.compile(rb"([0-9a-fA-F]{1,15})((?:;[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:=[!#$%&'*+.^_`|~0-9A-Za-z-]+)?)*)\Z")
 
 _ODD_CHUNK = re.compile(rb"([0-9a-fA-F]{1,15});[\t -~\x80-\xff]*\Z")
+"""With a malformed extension, which may be dropped as any other, or refused."""
 
 
 @dataclass(frozen=True)
@@ -121,12 +122,11 @@ def _chunked(data: bytes) -> tuple[bytes, bytes, int]:
         line, end, data = data.partition(b"\r\n")
         if not end:
             raise Incomplete
-        match = _CHUNK.match(line)
-        if match is None:
-            match = _ODD_CHUNK.match(line)
-            trailers += 1000  # a malformed extension may be dropped as any other, or refused
+        match = _CHUNK.match(line) or _ODD_CHUNK.match(line)
         if match is None:
             raise Refused
+        if match.re is _ODD_CHUNK:
+            trailers += 1000
         size = int(match[1], 16)
         if size == 0:
             break
@@ -138,18 +138,25 @@ def _chunked(data: bytes) -> tuple[bytes, bytes, int]:
             raise Refused
         parts.append(data[:size])
         data = data[size + 2 :]
+    after, data = _trailers(data)
+    return b"".join(parts), data, trailers + after
+
+
+def _trailers(data: bytes) -> tuple[int, bytes]:
+    """How many there are, and what follows them."""
+    count = 0
     while True:
         line, end, data = data.partition(b"\r\n")
         if not end:
             raise Incomplete
         if not line:
-            return b"".join(parts), data, trailers
+            return count, data
         header = _HEADER.match(line)
         if header is None:
             raise Refused
         # A trailer that speaks of framing may be dropped or refused (RFC 9110, section 6.5.1).
         framing = header[1].lower() in {b"content-length", b"transfer-encoding", b"connection", b"upgrade"}
-        trailers += 1000 if framing else 1
+        count += 1000 if framing else 1
 
 
 # the grammar
