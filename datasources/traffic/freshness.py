@@ -190,7 +190,8 @@ def _lifetime_s(
 def _age_s(headers: Mapping[str, str], wall_now: float, delay_s: float) -> float:
     """RFC 9111, section 4.2.3."""
     date = _moment(headers.get("date", ""))
-    apparent_s = 0.0 if date is None else max(wall_now - date, 0.0)
+    # In whole seconds, as dates have no others.
+    apparent_s = 0.0 if date is None else max(int(wall_now) - date, 0.0)
     # Of several the first counts (RFC 9111, section 5.1).
     stated_s = _seconds(headers.get("age", "").partition(",")[0].strip()) or 0.0
     return max(apparent_s, stated_s + max(delay_s, 0.0))

@@ -271,7 +271,9 @@ def test_only_trusted_documents_are_run(start_gateway: StartGateway, manifests: 
 def test_what_others_may_keep(gateway: RunningGateway) -> None:
     """Public where all of it is, for as long as the strictest; a viewer's own by nobody but him; faults by nobody."""
     public = get(gateway, PRODUCT)
-    assert public.headers["cache-control"] in {"public, max-age=30", "public, max-age=29"}
+    said = public.headers["cache-control"]
+    assert said.startswith("public, max-age=")
+    assert 0 < int(said.rpartition("=")[2]) <= 30  # less by the age that the answer's `Date` gives it
     mine = get(gateway, "{ me { name } }", **gateway.bearer("1"))
     assert mine.headers["cache-control"] == "private, no-cache"
     both = get(gateway, '{ me { name } product(id: "1") { name } }', **gateway.bearer("1"))
