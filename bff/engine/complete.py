@@ -5,7 +5,7 @@ out. A completed value is what stands in the answer, or `PENDING`: then it comes
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphql import Undefined
 from graphql.execution.collect_fields import FieldDetails
@@ -37,28 +37,40 @@ def assemble(
         is_awaitable: what has to be waited for.
         is_async_iterable: which lists have.
     """
-    assembly = _Assembly(plan, rows, memo, is_awaitable, is_async_iterable)
+    assembly = _Assembly(_Parts(plan, rows, memo, is_awaitable, is_async_iterable))
     return Root({each.key: None for each in plan.root.fields}, [assembly.step(each) for each in plan.root.fields])
 
 
+class _Parts(NamedTuple):
+    """What an assembly works with."""
+
+    plan: Plan
+    rows: bool
+    memo: Memo | None
+    awaits: Callable[[Any], bool]
+    iterates: Callable[[Any], bool]
+
+
 class _Assembly:
-    def __init__(
-        self,
-        plan: Plan,
-        rows: bool,
-        memo: Memo | None,
-        awaits: Callable[[Any], bool],
-        iterates: Callable[[Any], bool],
-    ) -> None:
-        self._plan = plan
-        self._rows = Rows(memo or Memo()) if rows else NoRows()
+    """Makes functions that don't lead back to it: so a plan that is dropped is freed at once, and not by the collector."""
+
+    def __init__(self, parts: _Parts) -> None:
+        self._parts = parts
+        self._plan = parts.plan
+        self._rows = Rows(parts.memo or Memo()) if parts.rows else NoRows()
         self._made: dict[int, tuple[Row | None, Sequence[Step]]] = {}
         self._objects: dict[int, Complete] = {}
         self._leaves: dict[int, Complete] = {}
-        self._iterates = iterates
-        self._kinds = Kinds(awaits)
-        self._steps = Steps(self._kinds, self.shape, self._is_row)
-        self.step = self._steps.step
+        self._iterates = parts.iterates
+        self._kinds = Kinds(parts.awaits)
+
+    def step(self, field: FieldPlan) -> Step:
+        """What puts a field's value into the object that is being made."""
+        return Steps(self._kinds, self.shape, self._is_row).step(field)
+
+    def slow_object(self, plan: ObjectPlan, field: FieldPlan) -> Complete:
+        """What makes an object field by field."""
+        return self._by_steps(plan, field, [self.step(each) for each in plan.fields])
 
     def _is_row(self, shape: Shape) -> bool:
         """Whether an object of the shape is the same wherever it is shown: no part of it comes later or has a place."""
@@ -94,12 +106,13 @@ class _Assembly:
     def _make_object(self, plan: ObjectPlan, field: FieldPlan) -> Complete:
         row, others = self._begun(plan)
         if row is None:
-            return self._by_steps(plan, field, [self.step(each) for each in plan.fields])
+            return self.slow_object(plan, field)
+        parts = self._parts
         slow: list[Complete] = []
 
         def slowly(value: Any, link: Link, run: Any) -> Any:
             if not slow:  # made when it is needed, which most never are
-                slow.append(self._by_steps(plan, field, [self.step(each) for each in plan.fields]))
+                slow.append(_Assembly(parts).slow_object(plan, field))
             return slow[0](value, link, run)
 
         def quickly(value: Any, link: Link, run: Any) -> Any:

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from datasources.loop import running_loop
 
 SLICE_S = 0.005
-"""Paced work begins in a turn of the loop only while less than this was spent on such work in the turn, in seconds."""
+"""Paced work begins in a turn of the loop only while less CPU time than this was spent in the turn, in seconds."""
 
 
 class Pace:
     """Hands out the time of one event loop. What has to wait goes on in the order in which it asked, one in each turn."""
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, clock: Callable[[], float] = time.thread_time) -> None:
         self._clock = clock
         self._began: float | None = None
         self._waiting: deque[asyncio.Future[None]] = deque()

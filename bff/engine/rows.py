@@ -49,15 +49,15 @@ class Memo:
     def __repr__(self) -> str:
         return f"<Memo {len(self.rows)} rows>"
 
-    def keep(self, record: Any, row: Row, key: int, shown: dict[str, Any]) -> dict[str, Any]:
-        """Remember a row, and give it back."""
+    def keep(self, record: Any, mark: object, key: int, shown: dict[str, Any]) -> dict[str, Any]:
+        """Remember what the row of that mark shows of a record, and give it back."""
         weight = _RECORD_BYTES + _bytes_of(shown)
         if weight > self.MOST_BYTES:
             return shown
         if len(self.rows) >= self.MOST or self.weight + weight > self.MOST_BYTES:
             self.rows.clear()
             self.weight = 0
-        self.rows[key] = (record, row, shown)
+        self.rows[key] = (record, mark, shown)
         self.weight += weight
         return shown
 
@@ -136,18 +136,20 @@ class _Writer:
         body = "\n".join(f"        {line}" for line in lines)
         made = f"    try:\n{body}\n    except Exception:\n        return None\n"
         if is_whole and self._memo.kinds:
+            # The row's mark, and not the row itself: what is remembered must not keep a dropped plan alive.
+            mark = self._given(object())
             kinds, rows, keep = map(self._given, (self._memo.kinds, self._memo.rows, self._memo.keep))
             key = f"id(o) ^ {id(self)}"
             text = (
                 f"def row(o):\n    remembered = type(o) in {kinds}\n    if remembered:\n"
                 f"        hit = {rows}.get({key})\n"
-                f"        if hit is not None and hit[0] is o and hit[1] is row: return hit[2]\n"
-                f"{made}    return {keep}(o, row, {key}, {display}) if remembered else {display}\n"
+                f"        if hit is not None and hit[0] is o and hit[1] is {mark}: return hit[2]\n"
+                f"{made}    return {keep}(o, {mark}, {key}, {display}) if remembered else {display}\n"
             )
         else:
             text = f"def row(o):\n{made}    return {display}\n"
         exec(compile(text, "<row>", "exec"), self._names)  # noqa: S102 - written here, of names that GraphQL allows
-        row: Row = self._names["row"]
+        row: Row = self._names.pop("row")  # the names are its own globals: it would lead back to itself
         return row
 
     def field(self, field: FieldPlan, value: str) -> str | None:

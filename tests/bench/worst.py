@@ -44,7 +44,7 @@ def _query(query: str, **more: object) -> bytes:
 class Mix:
     """Makes requests. `rng` decides which."""
 
-    def __init__(self, settings: Settings, rng: random.Random) -> None:
+    def __init__(self, settings: Settings, rng: random.Random, only: str | None = None) -> None:
         self._settings = settings
         self._rng = rng
         self._number = 0
@@ -61,6 +61,8 @@ class Mix:
             self.trailing,
             self.wrong,
         ]
+        if only is not None:
+            self.kinds = [getattr(self, only)]
 
     def request(self) -> bytes:
         """One of them."""
@@ -167,12 +169,12 @@ async def _health(url: str, until: float, worst: list[float]) -> None:
         await asyncio.sleep(0.2)
 
 
-async def _run(url: str, settings: Settings, seconds: float, pid: int) -> None:
+async def _run(url: str, settings: Settings, seconds: float, pid: int, only: str | None) -> None:
     began = time.monotonic()
     until = began + seconds
     statuses: Counter[str] = Counter()
     worst = [0.0]
-    work = [asyncio.create_task(_client(url, Mix(settings, random.Random(n)), until, statuses)) for n in range(50)]
+    work = [asyncio.create_task(_client(url, Mix(settings, random.Random(n), only), until, statuses)) for n in range(50)]
     work.append(asyncio.create_task(_health(url, until, worst)))
     for tenth in range(1, 11):
         await asyncio.sleep(max(began + seconds * tenth / 10 - time.monotonic(), 0))
@@ -192,6 +194,7 @@ def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.worst", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--only", help="One kind of request alone, by the name of its method.")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
@@ -204,7 +207,7 @@ def main() -> None:
         url = f"http://127.0.0.1:{port}"
         gateway.wait_until_ready(url)
         sys.stdout.write(f"at the start: {rss_mib(tree(gateway.process.pid)):.1f} MiB\n")
-        asyncio.run(_run(url, load({"JWT_SECRET": SECRET}), options.seconds, gateway.process.pid))
+        asyncio.run(_run(url, load({"JWT_SECRET": SECRET}), options.seconds, gateway.process.pid, options.only))
 
 
 if __name__ == "__main__":

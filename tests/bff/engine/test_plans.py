@@ -1,6 +1,7 @@
 """Plans: a document is made ready once and kept within bounds; what is refused is not kept."""
 
 import asyncio
+import gc
 from collections import Counter
 from typing import Any
 
@@ -9,10 +10,12 @@ from graphql import OperationType
 
 from bff.engine import plans as module
 from bff.engine import prepare
+from bff.engine.operation import Planned
 from bff.engine.pace import Pace
 from bff.engine.plans import Plans
 from bff.errors import DocumentError, InvalidOperation, TooComplex
 from bff.gate.limits import LimitOptions
+from datasources.products import Product
 from schema.graph import variant_schemas
 
 WEB = variant_schemas()["web"]
@@ -351,3 +354,35 @@ def test_each_operation_has_its_own_cost() -> None:
     plans.check_cost(prepared.operation("A"), {})
     with pytest.raises(TooComplex):
         plans.check_cost(prepared.operation("B"), {})
+
+
+def test_what_is_dropped_is_freed_at_once() -> None:
+    """A document and its plans lead back to themselves nowhere: the collector, which comes but rarely, has nothing to do."""
+    text = (
+        "query ($a: Boolean!) { me { id @skip(if: $a) name orders { id items { product { id name price } } user { id } } } "
+        "products { edges { cursor node { id } } nodes { name } } }"
+    )
+    plans = Plans(WEB, LIMITS, introspection=False, public=[Product])
+
+    def use() -> None:
+        for _ in range(3):
+            prepared, _ = plans.get(text)
+            operation = prepared.operation(None)
+            for answer in (True, False):
+                assert isinstance(operation.planned({"a": answer}, {"a": answer}), Planned)
+
+    use()
+    plans._known.clear()
+    gc.collect()
+    gc.disable()
+    try:
+        use()
+        gc.collect()  # of what parsing has left
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        plans._known.clear()
+        gc.collect()
+        assert not gc.garbage
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
