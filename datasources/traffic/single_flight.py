@@ -31,6 +31,8 @@ Outcome = Reply | SourceError | None
 """What came of a call: its reply; its error, as a value that is never raised itself; None where its maker left it."""
 
 _NO_KEYS: list[Any] = []
+_MOST_WAITING = 250
+"""So many wait for one call. Those beyond share a call of their own."""
 
 
 class _Flight:
@@ -49,6 +51,11 @@ class _Flight:
         self._has_landed = False
         self._outcome: Outcome = None
         self._waiting: list[asyncio.Future[None]] | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many wait for it as may: all of them are woken when its maker leaves it, which must not take long."""
+        return self._waiting is not None and len(self._waiting) >= _MOST_WAITING
 
     def land(self, outcome: Outcome) -> None:
         """It has ended: tell everybody."""
@@ -102,7 +109,7 @@ class SingleFlight:
     async def _equal(self, call: Call, next: Handler) -> Reply:
         """Share with equal reads: of the same target, by the same viewer."""
         key = (call.viewer, call.target)
-        while (flight := self._by_target.get(key)) is not None:
+        while (flight := self._by_target.get(key)) is not None and not flight.is_full:
             self._emit(CallShared(self._source, call.route))
             shared = await self._wait(flight, call)
             if isinstance(shared, Reply):
@@ -160,14 +167,14 @@ class SingleFlight:
         rest: list[Any] = []
         for key in keyed.keys:
             flight = self._by_key.get((keyed.family, key))
-            if flight is None:
+            if flight is None or flight.is_full:
                 rest.append(key)
             else:
                 joined.setdefault(flight, []).append(key)
         own: _Flight | None = None
         if rest:
             flight = self._boarding.get(keyed.family)
-            if flight is not None and len(flight.keys) + len(rest) <= keyed.most:
+            if flight is not None and len(flight.keys) + len(rest) <= keyed.most and not flight.is_full:
                 flight.keys += rest
                 joined.setdefault(flight, []).extend(rest)
             else:

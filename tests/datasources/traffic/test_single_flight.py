@@ -487,3 +487,13 @@ async def test_any_number_may_leave_one_after_another(flight: SingleFlight, belo
     await settle()
     below.gate.set()
     assert (await values(tasks))[-1] == {1: 10}
+
+
+async def test_no_more_wait_for_one_call_than_may(flight: SingleFlight, below: Below, clock: Clock) -> None:
+    """By key and by target: those beyond share another one, so that a maker who leaves wakes a bounded number."""
+    by_key = [keyed(make_caller(clock), [1]) for _ in range(600)]
+    tasks = start(flight, below, *by_key)
+    await settle()
+    below.gate.set()
+    assert await values(tasks) == [{1: 10}] * 600
+    assert len(below.calls) == 3
