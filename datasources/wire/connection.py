@@ -191,8 +191,10 @@ class Connection(asyncio.Protocol):
         elif length is not None:
             if int(length) > self._limit:
                 self._fail(AnswerTooLarge())
-        elif "transfer-encoding" not in self._headers:
+        elif (coding := self._headers.get("transfer-encoding")) is None:
             self._ends_with_connection = True
+        elif coding.lower() != "chunked":
+            self._fail(BrokenAnswer())  # another one, or the same one twice: nobody asked for it
         elif parser.get_http_version() != "1.1":
             self.is_usable = False  # its framing is taken for faulty (RFC 9112, section 6.1)
 

@@ -641,6 +641,8 @@ BROKEN_WITHIN = {
     "no header": say(b"HTTP/1.1 200 OK\r\nwhat is this\r\n\r\n"),
     "two lengths": say(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n12"),
     "a length that is none": say(b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n"),
+    "chunked twice": say(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
+    "another coding": say(b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
     "a head without end": Flood(b"HTTP/1.1 200 OK\r\n", b"x: " + b"y" * 1000 + b"\r\n"),
 }
 
