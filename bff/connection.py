@@ -221,7 +221,8 @@ class Connection(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the head, or of the trailer, which is dropped. Raises `_Stop` where there are too many."""
         if self._is_in_head:
-            super().on_header(name, value)
+            # The parser leaves the whitespace behind a value, which is no part of it (RFC 9110, section 5.5).
+            super().on_header(name, value.rstrip(b" \t"))
             if len(self.headers) > self._options.headers:
                 self._stop(_head_too_large())
         else:

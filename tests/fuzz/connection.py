@@ -202,6 +202,7 @@ _ODD = [
     b"Content-Length: -1",
     b"Content-Length : 5",
     b"Host: y",
+    b"X-Padded: \t 1 \t ",
     b"Expect: 100-continue",
     b"Connection: close",
     b"Connection: keep-alive",
