@@ -308,7 +308,7 @@ def _endpoints(settings: Settings, mode: Mode, shared: "Shared | None") -> dict[
     # What is asked for nobody in particular is the same for everybody.
     public = [each.record for each in (Users, Orders, Products) if not getattr(settings.sources, each.name).forward_identity]
     endpoints = {}
-    pace = Pace()  # one: all variants share the event loop
+    pace = Pace()  # a single one, since all variants share the event loop
     for variant in VARIANTS:
         options = getattr(settings.variants, variant.name)
         trusted = _trusted(variant.name, options)

@@ -1,7 +1,7 @@
-"""Work beside the requests: it runs as long as the gateway does, and its death is never silent.
+"""Background tasks: they run as long as the gateway does. One that fails is logged, counted and restarted.
 
-A task that nobody awaits dies without a word: key sets are no longer renewed, instances no longer checked, and all looks
-well. Here each death is a log line and a count, and the work begins anew.
+asyncio says nothing when a task that is not awaited fails: key sets would no longer be renewed, instances no longer checked,
+without any sign of it.
 """
 
 import asyncio
@@ -19,15 +19,15 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 60.0
 STEADY_S: Final = 300.0
-"""Work that ran for so long before it died is begun again after the first pause."""
+"""After a run of at least this many seconds, the pause before a restart is `FIRST_PAUSE_S` again."""
 UNNAMED: Final = "unnamed"
-"""What stands in the metric for tasks and callbacks that are not supervised."""
+"""The metric's label for tasks and callbacks that are not supervised."""
 
 _log = logging.getLogger("bff.background")
 
 
 class Background:
-    """Runs what goes on beside the requests. `on_death` is told the name of each work that ended where it should not."""
+    """Runs and supervises background tasks. `on_death` is called with the name of each task that ended unexpectedly."""
 
     def __init__(
         self,
@@ -41,14 +41,14 @@ class Background:
         self._sleep = sleep
 
     async def supervised(self, name: str, work: Work, *, may_end: bool = False) -> None:
-        """Run `work` until it is cancelled, again after each death.
+        """Run `work` until this task is cancelled. Restart it each time it fails.
 
-        The pause before is 1 s, doubled for each death in a row, and 60 s at most.
+        The pause before a restart is 1 s, doubled for each consecutive failure, at most 60 s.
 
         Args:
-            name: for the log and the metric; one of the gateway's own, and not a client's.
-            work: it dies by raising, also `CancelledError` where nobody has cancelled this task, and by returning.
-            may_end: whether returning is a proper end instead.
+            name: for the log and the metric; a name of the gateway's own, never from a client.
+            work: it fails by raising, which includes a `CancelledError` while this task was not cancelled, or by returning.
+            may_end: whether returning is not a failure.
         """
         pause_s = FIRST_PAUSE_S
         while True:
@@ -60,7 +60,7 @@ class Background:
                 if _is_cancelled():
                     raise
                 error = cancelled
-            except Exception as raised:  # noqa: BLE001 - whatever it died of, it is told and begun again
+            except Exception as raised:  # noqa: BLE001 - whatever the failure, it is logged and the work restarted
                 error = raised
             if error is None and may_end:
                 return
@@ -73,7 +73,7 @@ class Background:
 
     @asynccontextmanager
     async def beside(self, works: Iterable[tuple[str, Work]]) -> AsyncIterator[None]:
-        """While the context is open, all of those run under their names, each supervised."""
+        """While the context is open, run all of these, each supervised under its name."""
         tasks = [asyncio.create_task(self.supervised(name, work), name=name) for name, work in works]
         try:
             yield
@@ -84,10 +84,9 @@ class Background:
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        """While the context is open, what fails on this event loop where nobody waits for it is told as well.
+        """While the context is open, handle the event loop's unhandled errors: of tasks, timers and connections' callbacks.
 
-        These are tasks whose errors were never asked for, timers, and callbacks of connections. Without, asyncio logs them
-        with the error's message, which may hold what somebody sent; and it logs a task only when it is collected.
+        asyncio's own handler would log the error's message, which may contain a client's data.
         """
         loop = asyncio.get_running_loop()
         before = loop.get_exception_handler()
@@ -107,7 +106,7 @@ class Background:
         about = context.get("future") or context.get("task")
         fields = {"what": _what(about if isinstance(about, asyncio.Task) else context.get("handle")), **_described(error)}
         if isinstance(error, OSError) and not isinstance(about, asyncio.Task):
-            # A connection that broke: the peer's affair, which any client can bring about.
+            # A broken connection. Any client can cause it, so it is no failure of ours.
             _log.debug("a connection broke", extra={"fields": fields})
             return
         self._on_death(UNNAMED)
@@ -115,7 +114,7 @@ class Background:
 
 
 def _what(about: Any) -> str:
-    """The function that a task or a timer runs: its name in the code."""
+    """The name of the function that a task or a timer runs."""
     if isinstance(about, asyncio.Task):
         about = about.get_coro()
     about = getattr(about, "_callback", about)
@@ -124,13 +123,13 @@ def _what(about: Any) -> str:
 
 
 def _described(error: BaseException | None) -> dict[str, Any]:
-    """The error's kind and where it came up, never its message."""
+    """The error's type and its frames, never its message."""
     if error is None:
         return {"kind": None, "frames": []}
     return {"kind": type(error).__qualname__, "frames": frames_of(error.__traceback__)}
 
 
 def _is_cancelled() -> bool:
-    """Whether somebody has cancelled the running task. If not, a `CancelledError` is of something that it waited for."""
+    """Whether the running task was cancelled. If not, a `CancelledError` comes from something that it awaited."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

@@ -32,7 +32,7 @@ _GC_THRESHOLDS = (100_000, 50, 100)
 """A request makes thousands of objects and next to no cycles (tests/bench/README.md has the figures)."""
 
 _STOP_GRACE_S = 3.0
-"""What workers have beyond the drain time, to close what they hold."""
+"""Seconds that workers have after the drain time to close their connections."""
 
 _VARIANT_NAMES = [variant.name for variant in VARIANTS]
 
@@ -98,7 +98,7 @@ def _supervise(gateway: Gateway, settings: Settings, listener: socket) -> None:
         uvloop.run(worker.serve(server, listener, ties, options.unresponsive_s))
 
     stop_s = drain.delay_s + drain.timeout_s + _STOP_GRACE_S
-    # The port is closed once the workers have closed it: the supervisor's copy would keep it open.
+    # The port closes when all processes have closed it, so the supervisor closes its copy too.
     Supervisor(settings.workers, work, options, stop_s=stop_s, on_stop=listener.close).run()
 
 

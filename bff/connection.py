@@ -1,12 +1,12 @@
-"""A client's connection: uvicorn's protocol, with bounds on what a client may hold, and without upgrades and trailers.
+"""A client's connection: uvicorn's protocol, with limits on what a client can occupy, and without upgrades and trailers.
 
 What it promises:
-1. A head comes in time and within its size, and an answer is read at some speed; else the connection ends. The time and the
-   size of a body are bounded by the pipeline.
-2. No upgrade is honoured. A request that offers one is handled as if it had not (RFC 9110, section 7.8).
-3. Trailer fields are dropped (RFC 9110, section 6.5.1). What frames a body (chunk sizes, extensions, trailers) is bounded.
-4. While a request waits for the one before it, nothing behind it is parsed.
-5. A refusal is a GraphQL answer like any other, and never written where it would be taken for the answer to another request.
+1. A connection is closed if a head takes too long or is too large, or if the client reads its answer too slowly. The time
+   and the size of a body are limited by the pipeline.
+2. An offer to upgrade is ignored (RFC 9110, section 7.8).
+3. Trailer fields are dropped (RFC 9110, section 6.5.1). A body's framing (chunk sizes, extensions, trailers) is limited.
+4. While a request waits for the one before it, nothing after it is parsed.
+5. A refusal is a GraphQL answer. It is not written where the client would take it for the answer to another request.
 """
 
 import asyncio
@@ -28,12 +28,12 @@ from bff.observe import access_log
 from bff.sockets import reset, unacknowledged_bytes
 
 _SLICE_BYTES = 4096
-"""Bytes that are parsed before it is looked whether a request has to wait for another: at most some hundred requests."""
+"""Bytes that are parsed between two checks whether a request has to wait for another: some hundred requests at most."""
 _FRAMING_PER_BYTE = 8
-"""Bytes that may frame a byte of a body: chunks of a single byte take five."""
+"""Framing bytes that are allowed for each byte of a body: a chunk of a single byte needs five."""
 _SMALL_PIECES = 4096
 _PIECE_BYTES = 64
-"""A body may come in so many small pieces; beyond that their average size is at least this."""
+"""Average size of a body's pieces beyond the first `_SMALL_PIECES`, in bytes, at the least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ class ConnectionOptions:
 
     Attributes:
         max_connections: of one process, at once.
-        head_timeout_s: for a request's line and headers to come in whole; for a client to read some of its answer.
+        head_timeout_s: for a request's line and headers to arrive; also the interval at which `read_bytes_per_s` is checked.
         head_bytes: of the request's line and its headers.
         headers: in one request.
-        read_bytes_per_s: the slowest rate at which a client may read what it asked for.
+        read_bytes_per_s: the slowest rate at which a client may read an answer.
     """
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
@@ -58,9 +58,9 @@ class ConnectionOptions:
 
 
 class ServerConfig(uvicorn.Config):
-    """uvicorn's, for connections of ours.
+    """uvicorn's configuration, with our connections.
 
-    `is_closing`: whether each connection ends with its next answer, since the process is about to stop.
+    `is_closing`: whether each connection ends after its next answer, because the process is stopping.
     """
 
     def __init__(self, app: Any, connections: ConnectionOptions, **options: Any) -> None:
@@ -70,16 +70,16 @@ class ServerConfig(uvicorn.Config):
 
 
 class _Stop(Exception):
-    """Raised in the parser's callbacks to stop it; why is noted in the connection."""
+    """Raised in the parser's callbacks to stop it. `Connection._refusal` has the reason."""
 
 
 class _Flow(FlowControl):
-    """Reading stays paused while bytes are held back, whoever else asks for more."""
+    """Flow control that keeps reading paused while bytes are held back."""
 
     is_held = False
 
     def resume_reading(self) -> None:
-        """Read on, unless something is held back."""
+        """Resume, unless bytes are held back."""
         if not self.is_held:
             super().resume_reading()
 
@@ -119,7 +119,7 @@ class Connection(HttpToolsProtocol):
     # asyncio's side
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the connection, or refuse it where there are too many."""
+        """Accept the connection, or refuse it if there are too many."""
         super().connection_made(transport)
         self.flow = _Flow(transport)
         if len(self.connections) > self._options.max_connections:
@@ -129,7 +129,7 @@ class Connection(HttpToolsProtocol):
         self._looking = self.loop.call_later(self._options.head_timeout_s, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of everything."""
+        """Release everything."""
         if self._looking is not None:
             self._looking.cancel()
         self._held = b""
@@ -150,7 +150,7 @@ class Connection(HttpToolsProtocol):
             self._feed_held()
 
     def on_response_complete(self) -> None:
-        """An answer has been written; what waited behind its request is next."""
+        """An answer was written; the bytes after its request are next."""
         self._answered += 1
         super().on_response_complete()
         if self._held:
@@ -159,7 +159,7 @@ class Connection(HttpToolsProtocol):
     # Parsing
 
     def _feed_held(self) -> None:
-        """Parse what is held back, slice by slice, as far as no request has to wait for another."""
+        """Parse the held bytes slice by slice, until a request has to wait for another."""
         held, self._held = self._held, b""
         position = 0
         while position < len(held) and not self.pipeline and not self.transport.is_closing():
@@ -199,7 +199,7 @@ class Connection(HttpToolsProtocol):
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
-                # The parser takes what follows the head for another protocol. It is this request's body, and what is behind.
+                # The parser treats the bytes after the head as another protocol. They are the body and further requests.
                 head = without_upgrade(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
                 data = head + data[upgrade.args[0] :]
                 self.parser = httptools.HttpRequestParser(self)
@@ -219,7 +219,7 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A field of the head, or of the trailer, which is dropped. Raises `_Stop` where there are too many."""
+        """A field of the head, or of the trailer, which is dropped. Raises `_Stop` if there are too many."""
         if self._is_in_head:
             # The parser leaves the whitespace behind a value, which is no part of it (RFC 9110, section 5.5).
             super().on_header(name, value.rstrip(b" \t"))
@@ -231,7 +231,7 @@ class Connection(HttpToolsProtocol):
                 self._stop(_framing_too_large())
 
     def on_headers_complete(self) -> None:
-        """The head is there. Raises `_Stop` where it is too large, or refused."""
+        """The head is complete. Raises `_Stop` if it is too large or is refused."""
         if self._head_bytes + self._segment_bytes > self._options.head_bytes:
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > self._options.head_bytes:
@@ -250,7 +250,7 @@ class Connection(HttpToolsProtocol):
             self._end_with_newest(before)
 
     def on_body(self, body: bytes) -> None:
-        """A piece of a body. Raises `_Stop` where the pieces are too many and too small."""
+        """A piece of a body. Raises `_Stop` if there are too many small pieces."""
         self._body_bytes += len(body)
         self._pieces += 1
         if self._pieces > _SMALL_PIECES + self._body_bytes // _PIECE_BYTES:
@@ -258,7 +258,7 @@ class Connection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """All of a request is there."""
+        """A request is complete."""
         if self._is_upgrading:
             return
         self._receiving_since = None
@@ -285,7 +285,7 @@ class Connection(HttpToolsProtocol):
             lines = b"".join(b"%s: %s\r\n" % header for header in headers)
             self.transport.write(f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() + lines + b"\r\n" + body)
         if self._is_answering:
-            self.cycle.disconnected = True  # nothing of its answer is written behind the refusal
+            self.cycle.disconnected = True  # its answer must not be written after the refusal
         self.transport.close()
 
     @property
@@ -295,24 +295,24 @@ class Connection(HttpToolsProtocol):
 
     @property
     def _may_answer(self) -> bool:
-        """Whether what is written now is the answer to what is being received."""
+        """Whether bytes written now would be the answer to the request that is being received."""
         if not self._is_answering:
             return True
-        # The body of the only request that is being answered.
+        # True while the body of the only request in progress is being received.
         return not self._is_in_head and self.cycle.more_body and not self.cycle.response_started and not self.pipeline
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is received, answered or held back."""
+        """Whether nothing is being received, answered or held back."""
         return not self._is_answering and not self._held and not (self._is_in_head and self._head_bytes)
 
     def end_after_answer(self) -> None:
-        """What is being answered is the last: its answer says so (RFC 9112, section 9.6)."""
+        """Close the connection after the current answer, which says so (RFC 9112, section 9.6)."""
         if self._is_answering:
             self.cycle.keep_alive = False
 
     def _end_with_newest(self, before: RequestResponseCycle | None) -> None:
-        """The newest request is the last, and not the one before it, whose answer is yet to come."""
+        """Close after the newest request, and not after the one before it, which has yet to be answered."""
         if before is not None and not before.response_started and before.scope["http_version"] == "1.1":
             before.keep_alive = True
         self.cycle.keep_alive = False

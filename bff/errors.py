@@ -205,7 +205,7 @@ class TooManyConnections(GatewayError):
 
 
 class TooManyDocuments(GatewayError):
-    """More new documents came than could be prepared in time."""
+    """More new documents arrived than could be prepared before the deadline."""
 
     code = "SERVICE_UNAVAILABLE"
 
@@ -290,6 +290,6 @@ def log_fault(error: BaseException, request_id: str) -> None:
 
 
 def frames_of(trace: TracebackType | None) -> list[str]:
-    """The innermost frames of a traceback, as `file:line function`: without values or source text."""
-    # Not `traceback.extract_tb`: it reads the source files, and a file system may be slow.
+    """The innermost twelve frames of a traceback, as `file:line function`, without values or source text."""
+    # Not `traceback.extract_tb`, which reads the source files: that may block.
     return [f"{frame.f_code.co_filename}:{line} {frame.f_code.co_name}" for frame, line in traceback.walk_tb(trace)][-12:]

@@ -69,7 +69,7 @@ class Exchange:
         called: the trusted operation that the path names, None where it names none.
         address: the client's, as far as the proxies in front are trusted to know it.
         consumer: the program that sent an API key.
-        patience: how long it has waited for what gateways share; the requests of a batch have one between them.
+        patience: how long it has waited for shared state; the requests of a batch share one.
         ledger: what the request is charged.
         batch: the requests that came as one, in place of `request`.
         is_part: whether this is one of those.

@@ -1,4 +1,4 @@
-"""When the client goes away, the reads for it stop; a mutation that has begun runs to its end.
+"""When the client disconnects, its reads are cancelled; a mutation that has begun runs to its end.
 
 Most answers are there before it would be worth looking, so looking begins only after a moment.
 """
@@ -17,10 +17,10 @@ _PATIENCE_S = 0.01
 
 
 class UntilGone:
-    """Notices inside `async with` when the client hangs up, and stops what runs there.
+    """Notices inside `async with` when the client disconnects, and stops the work there.
 
-    As a rule that is the task itself: it is cancelled, and `ClientGone` raised. With `stop`, that is called in place of the
-    cancelling, and decides what ends; the rest goes on without a client. `is_gone` tells afterwards.
+    By default the task itself is cancelled, and `ClientGone` raised. If `stop` is given it is called instead, and decides
+    what to cancel; everything else goes on without a client. Afterwards `is_gone` says whether the client has disconnected.
 
     Only for after the request was read: what else the client might send is dropped.
     """
@@ -63,5 +63,5 @@ class UntilGone:
             self._stop()
 
 
-def nothing() -> None:
-    """The `stop` of what must not be stopped."""
+def stop_nothing() -> None:
+    """The `stop` for work that must not be cancelled."""

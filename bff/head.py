@@ -1,22 +1,22 @@
-"""Rules about the head of a request (RFC 9112), without I/O: what is refused, and how an offer to upgrade is left out."""
+"""Rules about the head of a request (RFC 9112), without I/O: which are refused, and how an offer to upgrade is removed."""
 
 from collections.abc import Sequence
 
 from bff.errors import BadRequest, GatewayError
 
 Headers = Sequence[tuple[bytes, bytes]]
-"""Names in lower case, in the order in which they came."""
+"""Names in lower case, in the order of the request."""
 
 _VERSIONS = frozenset({"1.0", "1.1"})
 _UPGRADE_FIELDS = frozenset({b"upgrade", b"http2-settings"})
-_OFFERS = frozenset({b"upgrade", b"http2-settings"})
+"""Fields that offer an upgrade, and their names as options of `Connection`."""
 
 
 def refusal_of(method: bytes, version: str, headers: Headers) -> GatewayError | None:
-    """Why a request with this head is refused whatever it asks for; None where it is not.
+    """Why a request with this head is refused; None if it is not.
 
-    A request has exactly one `Host`; in HTTP/1.0 it may have none (RFC 9112, section 3.2). Two of them are read differently
-    by the proxies in front. So are transfer codings other than `chunked`, one that is repeated, and any in HTTP/1.0
+    A request has exactly one `Host`; in HTTP/1.0 it may have none (RFC 9112, section 3.2). Proxies disagree on how to read
+    two of them. They also disagree on transfer codings other than `chunked`, on repeated ones, and on any in HTTP/1.0
     (section 6.1).
     """
     if version not in _VERSIONS:
@@ -33,10 +33,10 @@ def refusal_of(method: bytes, version: str, headers: Headers) -> GatewayError | 
 
 
 def without_upgrade(method: bytes, target: bytes, version: str, headers: Headers) -> bytes:
-    """The bytes of the same head without its offer to upgrade.
+    """The bytes of the head without its offer to upgrade.
 
-    A server may ignore the offer, and then answers as if it had not been made (RFC 9110, section 7.8). What the parser does
-    with the bytes behind such a head depends on the offer, so it must not see it.
+    A server may ignore the offer (RFC 9110, section 7.8). The parser would read the bytes after such a head as another
+    protocol, so it must not see the offer.
     """
     lines = [b"%s %s HTTP/%s" % (method, target, version.encode("ascii"))]
     for name, value in headers:
@@ -44,7 +44,7 @@ def without_upgrade(method: bytes, target: bytes, version: str, headers: Headers
             continue
         if name == b"connection":
             options = [option.strip() for option in value.split(b",")]
-            value = b", ".join(option for option in options if option and option.lower() not in _OFFERS)  # noqa: PLW2901
+            value = b", ".join(option for option in options if option and option.lower() not in _UPGRADE_FIELDS)  # noqa: PLW2901
             if not value:
                 continue
         lines.append(b"%s: %s" % (name, value))

@@ -26,8 +26,8 @@ Run = Callable[[Exchange, pipeline.Services], Awaitable[Response]]
 class Gateway(FastAPI):
     """The application.
 
-    `leave()` makes `/ready` say that it is about to stop, `drain()` makes it refuse what is new; `in_flight` counts what
-    still runs.
+    After `leave()`, `/ready` answers 503; after `drain()`, new requests are refused. `in_flight` is the number of requests
+    in progress.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Gateway(FastAPI):
             docs_url=None,
             redoc_url=None,
             openapi_url=None,
-            redirect_slashes=False,  # a redirect would name whatever host the client has sent
+            redirect_slashes=False,  # a redirect would repeat the host name that the client sent
             **options,
         )
         self._endpoints = {endpoint.variant.path: endpoint for endpoint in endpoints.values()}
@@ -61,7 +61,7 @@ class Gateway(FastAPI):
         self.started = False
 
     def leave(self) -> None:
-        """From now on it is not ready: nobody should send more. What comes all the same is served."""
+        """Report on `/ready` that the process is about to stop. Requests are still served."""
         self.leaving = True
 
     def drain(self) -> None:
@@ -75,7 +75,7 @@ class Gateway(FastAPI):
             return
         path = scope["path"]
         if b"%" in scope.get("raw_path", b""):
-            # A path is taken as it was sent: decoded it might pass a proxy's rule for it.
+            # The path is not decoded: an encoded one could bypass a proxy's rule for it.
             path = scope["path"] = scope["raw_path"].decode("ascii")
         endpoint = self._endpoints.get(path)
         self.in_flight += 1

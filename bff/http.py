@@ -144,9 +144,9 @@ async def read_body(receive: Receive, declared: bytes | None, limit: int) -> byt
 
 
 class ClientGone(Exception):
-    """The client hung up: there is nobody to answer.
+    """The client has disconnected, so there is no one to answer.
 
-    `outcome` and `codes` are those of the mutations that ran to their end all the same; None and none where there were none.
+    `outcome` and `codes` are those of its mutations, which ran to their end; None and empty if it had none.
     """
 
     def __init__(self, outcome: str | None = None, codes: Sequence[str] = ()) -> None:
@@ -209,10 +209,9 @@ def _decode_parameter(parameters: dict[str, str], name: str) -> dict[str, Any] |
 
 
 def encode(payload: Any) -> bytes:
-    """An answer as UTF-8 JSON, whatever a client or a service has put into it.
+    """An answer as UTF-8 JSON. It takes two kinds of values that orjson refuses.
 
-    Integers beyond 64 bits, which orjson refuses, stay what they are; a half of a surrogate pair, which is no character, is
-    replaced by U+FFFD.
+    Integers beyond 64 bits are written as they are; an unpaired surrogate, which is no character, is replaced by U+FFFD.
     """
     try:
         return orjson.dumps(payload)
@@ -221,7 +220,7 @@ def encode(payload: Any) -> bytes:
 
 
 def _encodable(value: Any) -> Any:
-    """The value with what orjson refuses in a form that it takes."""
+    """The value in a form that orjson accepts."""
     if isinstance(value, dict):
         return {_encodable(name): _encodable(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
@@ -234,7 +233,7 @@ def _encodable(value: Any) -> Any:
 
 
 _LEAST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**64 - 1
-"""Those that orjson takes."""
+"""The range of integers that orjson accepts."""
 
 
 _CONTENT_TYPE = {media: (b"content-type", media.value.encode() + b"; charset=utf-8") for media in MediaType}
@@ -246,9 +245,9 @@ NO_STORE = b"no-store"
 
 
 def canonical(variables: Mapping[str, Any] | None) -> bytes:
-    """Variables as bytes that are equal where they are. Raises `ValueError` where they have no such form.
+    """Variables as bytes: equal variables have equal bytes. Raises `ValueError` if they have no such form.
 
-    That is so with integers beyond 64 bits and with halves of surrogate pairs, which orjson refuses.
+    orjson refuses integers beyond 64 bits and unpaired surrogates.
     """
     try:
         return orjson.dumps(variables or {}, option=orjson.OPT_SORT_KEYS)

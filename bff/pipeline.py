@@ -35,7 +35,7 @@ from bff.gate.consumers import HEADER as API_KEY
 from bff.gate.consumers import Consumers, granted
 from bff.gate.limits import check_variables
 from bff.gate.rate import Counts, Ledger, Subject, counted_name
-from bff.hangup import UntilGone, nothing
+from bff.hangup import UntilGone, stop_nothing
 from bff.http import GraphQLRequest, MediaType
 from bff.observe.metrics import Metrics
 from datasources.caller import Caller, Freshness
@@ -94,7 +94,7 @@ def take_form(exchange: Exchange, methods: bytes) -> Response | None:
 
 
 async def authenticate(exchange: Exchange, services: Services) -> Response | None:
-    """Who asks, and whether this variant is for them: before a byte of the body is read. A refusal is charged too."""
+    """Identify the client and check that it may use this variant, before the body is read. A refusal is charged too."""
     try:
         await _identify(exchange, services)
     except GatewayError as error:
@@ -108,7 +108,7 @@ async def _identify(exchange: Exchange, services: Services) -> None:
     """Raises `InvalidToken`, `InvalidApiKey`, `KeysUnavailable`, `VariantNotAllowed`, `TokenNeeded`, `RoleNeeded`."""
     signed_in = await services.authenticator.authenticate(exchange.headers.get(b"authorization", []))
     exchange.consumer = services.consumers.identify(exchange.headers.get(API_KEY, []))
-    exchange.signed_in = signed_in  # only now: a refused request is nobody's
+    exchange.signed_in = signed_in  # only now: a request with a bad API key is charged to the address
     variant = exchange.endpoint.variant
     if exchange.consumer is not None and variant.name not in exchange.consumer.variants:
         raise VariantNotAllowed
@@ -145,7 +145,7 @@ def _subjects(exchange: Exchange) -> list[Subject]:
 
 
 def _registrant(exchange: Exchange) -> tuple[str, str]:
-    """By whose bounds a document is registered: the most precise name that there is."""
+    """Whose limits a registration of a document is charged to: the user, else the consumer, else the address."""
     subject = _subjects(exchange)[-1]
     return subject.kind, subject.name
 
@@ -203,7 +203,7 @@ async def prepare(exchange: Exchange, services: Services) -> Response | None:
 
 
 async def _prepared_in_time(exchange: Exchange, text: str) -> tuple[Prepared, bool]:
-    """Large documents are prepared one after another: whose time is over before its turn has come is refused."""
+    """Prepare the document. Raises `TooManyDocuments` if the deadline passes before its turn has come."""
     timer = TimeLimit(exchange.deadline.left())
     try:
         return await exchange.endpoint.plans.prepare(text)
@@ -268,8 +268,8 @@ async def execute(exchange: Exchange, services: Services) -> Response | None:
             pass
         elif exchange.is_part:  # whoever waits for all parts watches the client
             answer = await answer
-        elif is_write:  # once begun, a mutation runs to its end: cut off, nobody could say what it did
-            async with UntilGone(exchange.receive, nothing) as client:
+        elif is_write:  # runs to its end once begun: if it were cancelled, its effect would be unknown
+            async with UntilGone(exchange.receive, stop_nothing) as client:
                 answer = await answer
         else:
             async with UntilGone(exchange.receive):
@@ -313,7 +313,7 @@ OPERATION: Sequence[Step] = (
 
 
 def replaced(steps: Sequence[Step], others: Mapping[Step, Step]) -> tuple[Step, ...]:
-    """The same list with other steps in some places. Raises `ValueError` where a step that is to go isn't in it."""
+    """The same list with some steps replaced. Raises `ValueError` if a step to be replaced is not in the list."""
     if missing := [step for step in others if step not in steps]:
         raise ValueError(f"Expected steps of the list, got {', '.join(step.__name__ for step in missing)}.")
     return tuple(others.get(step, step) for step in steps)
@@ -360,13 +360,13 @@ async def _answered(exchange: Exchange, services: Services, lists: Sequence[Sequ
 async def _batched(exchange: Exchange, services: Services, steps: Sequence[Step]) -> Response:
     """Each request of a batch, at the same time; one that fails costs itself alone.
 
-    Steps that take long are paced, so that ten parts don't hold the event loop ten times as long as one.
+    Steps are paced, so that ten requests don't block the event loop ten times as long as one.
     """
     parts = [replace(exchange, request=request, batch=None, is_part=True) for request in exchange.batch or ()]
     running = [running_loop().create_task(_answered(part, services, [steps])) for part in parts]
 
     def stop() -> None:
-        """The client is gone: reads end, mutations that have begun go on."""
+        """The client has disconnected: cancel the reads, and let mutations go on."""
         for part, task in zip(parts, running, strict=True):
             if not _is_write(part):
                 task.cancel()
@@ -375,7 +375,7 @@ async def _batched(exchange: Exchange, services: Services, steps: Sequence[Step]
         async with UntilGone(exchange.receive, stop) as client:
             await asyncio.wait(running)
     finally:
-        for task in running:  # still running where the server stops: then it is all of them
+        for task in running:  # some still run if this task itself was cancelled, as when the server stops
             task.cancel()
     if client.is_gone:
         writes = [each.result() for part, each in zip(parts, running, strict=True) if _is_write(part)]

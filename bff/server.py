@@ -1,11 +1,11 @@
-"""Runs an application under uvicorn so that it stops without losing a request.
+"""Runs an application under uvicorn, and stops it without losing a request.
 
 On SIGTERM or SIGINT, step by step:
-1. `/ready` answers 503. For `drain.delay_s` all else is served as always, so that whoever asks `/ready` can look elsewhere.
-2. Each answer from now on is its connection's last (`Connection: close`). No new connection is let in, and those that wait
-   in the accept queue are accepted and served: the kernel would reset them when the listener closes.
-3. A connection that has been idle for a while is closed. Not at once: a request may be on its way over it.
-4. What still arrives is refused with 503. What runs has until `drain.timeout_s` after the delay; then it exits with 0.
+1. `/ready` answers 503. For `drain.delay_s` all other requests are served as usual, so that load balancers can react.
+2. Each answer closes its connection (`Connection: close`). New connections are not let in. Those in the accept queue are
+   accepted and served: the kernel would reset them when the listener closes.
+3. A connection is closed when it has been idle for a second, and not earlier: a request may be on its way.
+4. Requests that still arrive are refused with 503. Running ones have `drain.timeout_s` after the delay. It exits with 0.
 
 A second signal stops it at once. On SIGHUP the settings are read again.
 """
@@ -30,16 +30,16 @@ _log = logging.getLogger("bff.server")
 _KEEP_ALIVE_S = 75
 _LOOK_AGAIN_S = 0.02
 _LAST_HANDSHAKES_S = 0.2
-"""For connections whose handshake has begun when no further ones are let in: a round trip or two."""
+"""Seconds for TCP handshakes that have begun to finish: a round trip or two."""
 _QUIET_S = 1.0
-"""A connection that was idle for so long has no request on its way, as far as can be told."""
+"""A connection that was idle for this many seconds presumably has no request on its way."""
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, but for how it stops.
+    """uvicorn's server with a graceful stop.
 
-    `is_last`: whether nobody will accept connections on the same socket once this server stops. Else they are left to the
-    others, and no connection is refused.
+    `is_last`: whether no other process accepts connections on the same socket once this server has stopped. Otherwise the
+    others accept them, and no connection is refused.
     """
 
     config: ServerConfig
@@ -59,7 +59,7 @@ class Server(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 timeout_keep_alive=_KEEP_ALIVE_S,
-                # What was to be waited for has been waited for by then.
+                # `_stop` has waited for running requests before uvicorn shuts down.
                 timeout_graceful_shutdown=1,
             )
         )
@@ -71,12 +71,12 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept connections."""
-        # A second descriptor each: uvicorn closes its own, and what waits in the queue then would be lost.
+        # uvicorn closes its own descriptors before the accept queue is empty, so we keep another.
         self._listeners = [each.dup() for each in sockets or ()]
         await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End, whatever is left."""
+        """Close the listeners and shut down."""
         for listener in self._listeners:
             listener.close()
         await super().shutdown(sockets)
@@ -104,7 +104,7 @@ class Server(uvicorn.Server):
             self.should_exit = self.force_exit = True
 
     async def _stop(self) -> None:
-        """Steps 1 to 4. Whatever goes wrong in them, the process ends."""
+        """Steps 1 to 4. The process ends even if one of them fails."""
         loop = asyncio.get_running_loop()
         try:
             await asyncio.sleep(self._drain.delay_s)
@@ -136,12 +136,12 @@ class Server(uvicorn.Server):
                 with suppress(OSError):
                     await self._accept_the_rest(listener)
                 with suppress(OSError):
-                    # Other processes hold the same listener. One that hangs must not leave clients without an answer.
+                    # Another process may hold the same listener and hang: then clients must be refused, and not wait for it.
                     listener.shutdown(socket.SHUT_RDWR)
             listener.close()
 
     async def _accept_the_rest(self, listener: socket.socket) -> None:
-        """Serve what waits in the accept queue."""
+        """Accept and serve the connections in the accept queue."""
         loop = asyncio.get_running_loop()
         listener.setblocking(False)
 
@@ -153,14 +153,14 @@ class Server(uvicorn.Server):
                 accepted, _ = listener.accept()
             except BlockingIOError:
                 return
-            except ConnectionAbortedError:  # it has gone in the meantime
+            except ConnectionAbortedError:  # the client has closed it meanwhile
                 continue
             accepted.setblocking(False)
             with suppress(OSError):
                 await loop.connect_accepted_socket(connection, accepted)
 
     async def _close_idle_connections(self, last: float) -> None:
-        """Close each connection once it has been idle for a while, until there is none, or the time is over."""
+        """Close each connection once it has been idle for a second, until none is left or `last` has passed."""
         loop = asyncio.get_running_loop()
         idle_since: dict[Connection, float] = {}
         while (connections := self._connections()) and (now := loop.time()) < last:

@@ -264,9 +264,9 @@ class RateSwitch(_Options):
 
 
 class IssuerSettings(_Options):
-    """A further issuer of tokens, known by the `iss` that they bear.
+    """A further issuer of tokens, identified by their `iss`.
 
-    With any of `variants` to `subject_namespace` it is confined: it may claim the roles and scopes named, and no others.
+    With any of `variants` to `subject_namespace` set it is confined: roles and scopes that are not listed are removed.
     """
 
     issuer: str = Field(min_length=1)
@@ -280,7 +280,7 @@ class IssuerSettings(_Options):
     subject_namespace: str | None = Field(default=None, min_length=1, max_length=128)
 
     def confinement(self) -> Confinement | None:
-        """What its tokens may say; None where nothing of that is set."""
+        """The limits on its tokens; None if none is set."""
         if not self.model_fields_set & _CONFINES:
             return None
         return Confinement(
@@ -296,7 +296,7 @@ _CONFINES = frozenset({"variants", "roles", "scopes", "subject_prefix", "subject
 
 
 class RedisSettings(_Options):
-    """What gateways share in Redis. `wait_s`: how long one request may wait for it, over all that it asks."""
+    """State shared in Redis. `wait_s`: the most seconds that one request waits for Redis in all."""
 
     wait_s: float = Field(default=0.25, gt=0, le=10)
 

@@ -32,7 +32,7 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 class _Instruction(ctypes.Structure):
-    """One of a classic BPF program (Linux, `linux/filter.h`)."""
+    """An instruction of a classic BPF program (Linux, `linux/filter.h`)."""
 
     _fields_ = (("code", ctypes.c_uint16), ("jt", ctypes.c_uint8), ("jf", ctypes.c_uint8), ("k", ctypes.c_uint32))
 
@@ -50,9 +50,9 @@ _DROP_SYN = (
 def refuse_new(listener: socket.socket) -> None:
     """Let no further connection into the accept queue, so that it can be emptied before the listener is closed.
 
-    The kernel drops what would begin a new connection. Its client asks again a second later, is refused by then, and can
-    turn to another server; had it been let in, the closing listener would have reset it together with its request. Nothing
-    happens where the system has no such filter.
+    The kernel drops the SYN of new connections. The client repeats it a second later, is refused by then, and can try
+    another server. If it had been let in, the closing listener would have reset it together with its request. Does nothing
+    on systems without such a filter.
     """
     if sys.platform != "linux":
         return
@@ -67,10 +67,10 @@ _SIOCOUTQ = 0x5411
 
 
 def unacknowledged_bytes(connection: Any) -> int:
-    """What was written to a connection and has not been acknowledged by its other side (Linux, tcp(7): `SIOCOUTQ`).
+    """Bytes that were written to a connection and not acknowledged by the peer (Linux, tcp(7): `SIOCOUTQ`).
 
-    The system takes in some MiB for a client that reads nothing, and for long no more of what the process holds. 0 where the
-    system doesn't tell.
+    The kernel buffers some MiB for a client that doesn't read, so the process's own buffer alone doesn't show how fast the
+    client reads. 0 on systems without this call.
     """
     if sys.platform != "linux" or connection is None:
         return 0
@@ -81,7 +81,7 @@ def unacknowledged_bytes(connection: Any) -> int:
 
 
 def reset(transport: asyncio.Transport) -> None:
-    """End a connection and throw away what was written to it. After a usual close the system would go on sending it."""
+    """Close a connection with a reset, and discard unsent data. After a normal close the kernel would go on sending it."""
     connection = transport.get_extra_info("socket")
     if connection is not None:
         with suppress(OSError):

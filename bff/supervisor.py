@@ -1,7 +1,7 @@
-"""Several processes that do the same work, and one that looks after them.
+"""A supervisor process and its worker processes.
 
-A worker that ends is replaced, and so is one whose event loop stands still. Signals are passed on, and the end of all
-workers is the end. No worker outlives a stop by more than the time that it was given, nor its supervisor.
+A worker that ends is replaced; one whose event loop is blocked is killed and replaced. Signals are passed on. The supervisor
+ends when all workers have. After a stop workers have `stop_s` to end, also when the supervisor itself has died.
 """
 
 import logging
@@ -27,20 +27,20 @@ _log = logging.getLogger("bff.supervisor")
 _STOP = (signal.SIGTERM, signal.SIGINT)
 _LOOK_AGAIN_S = 0.2
 _PAUSE_S = 1.0
-"""Before a worker is replaced; doubled for each further one that ends before it has lived for `_STEADY_S`."""
+"""Seconds before a worker is replaced; doubled for each further one that ends within `_STEADY_S`."""
 _LONGEST_PAUSE_S = 30.0
 _STEADY_S = 60.0
 _LONGEST_GAP_S = 1.0
-"""The most that one look adds to a worker's silence: if the supervisor itself stood still, so did perhaps the machine."""
+"""The most that one look adds to a worker's silence: if the supervisor was suspended, the workers perhaps were too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ties:
-    """What binds a worker to its supervisor.
+    """A worker's link to its supervisor.
 
     Attributes:
-        beat: called by the worker's event loop from time to time: it says that the loop runs.
-        is_over: whether all workers are to stop, and not this one alone.
+        beat: the heartbeat, to be called regularly by the worker's event loop.
+        is_over: whether all workers are stopping, and not only this one.
     """
 
     beat: Callable[[], None]
@@ -49,10 +49,10 @@ class Ties:
 
 @dataclass(frozen=True, slots=True)
 class SupervisorOptions:
-    """What holds where there are several workers.
+    """Options for several workers.
 
     Attributes:
-        unresponsive_s: a worker whose event loop has stood still for so long is killed and replaced; 0: never.
+        unresponsive_s: a worker whose event loop is blocked for this many seconds is killed and replaced; 0: never.
     """
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
@@ -60,13 +60,13 @@ class SupervisorOptions:
     unresponsive_s: Annotated[float, Ge(0), Le(3600)] = 30.0
 
     def __post_init__(self) -> None:
-        """Raises `ValueError` for what a worker can't keep to: it takes a moment to begin."""
+        """Raises `ValueError` for a limit below a second, which a worker could exceed while it starts."""
         if 0 < self.unresponsive_s < 1:
             raise ValueError(f"Expected 0 or at least 1 second, got {self.unresponsive_s}.")
 
 
 class _Worker:
-    """A process, and its pulse: a byte of shared memory that it changes with each beat."""
+    """A worker process with its pulse, a byte of shared memory that changes with each heartbeat."""
 
     def __init__(self, now: float) -> None:
         self.began_at = now
@@ -77,29 +77,29 @@ class _Worker:
         self._seen = 0
 
     def beat(self) -> None:
-        """In the worker: its event loop runs."""
+        """Called in the worker: a heartbeat."""
         self._pulse[0] = (self._pulse[0] + 1) % 256
 
     def look(self, gap_s: float) -> float:
-        """In the supervisor, `gap_s` after the last look: how long there was no beat, in seconds."""
+        """Called in the supervisor, `gap_s` after the last look: the seconds without a heartbeat."""
         beats = self._pulse[0]
         self.silent_s = 0.0 if beats != self._seen else self.silent_s + min(gap_s, _LONGEST_GAP_S)
         self._seen = beats
         return self.silent_s
 
     def tell(self, number: int) -> None:
-        """Send it a signal, if it is there."""
+        """Send it a signal, if it runs."""
         process = self.process
         if process is not None and process.pid is not None and process.exitcode is None:
             os.kill(process.pid, number)
 
     def kill(self) -> None:
-        """End it, whatever it does."""
+        """Kill it."""
         self.is_killed = True
         self.tell(signal.SIGKILL)
 
     def close(self) -> None:
-        """Give back what it took, once it has ended."""
+        """Release its shared memory, once it has ended."""
         self._pulse.close()
 
 
@@ -108,10 +108,10 @@ class Supervisor:
 
     Args:
         workers: how many.
-        work: what each does; it is handed its ties to this process, and ends on SIGTERM.
-        options: see there.
-        stop_s: how long workers have to end once they are told to; then they are killed.
-        on_stop: called in this process when it is told to stop.
+        work: what each worker runs; it must end on SIGTERM.
+        options: see `SupervisorOptions`.
+        stop_s: seconds that workers have to end after the signal to stop; then they are killed.
+        on_stop: called in this process on the signal to stop.
     """
 
     def __init__(
@@ -133,11 +133,11 @@ class Supervisor:
         self._deaths = 0
         self._not_before = 0.0
         self._over = mmap.mmap(-1, 1)  # shared with the workers
-        # The workers hold the reading end and see its end of file when this process is gone, however it went.
+        # A pipe: workers hold the reading end and see its end of file when this process has ended, for whatever reason.
         self._alive = os.pipe()
 
     def run(self) -> None:
-        """Until SIGTERM or SIGINT has ended all workers; a second one kills them at once. SIGHUP reaches each."""
+        """Run until SIGTERM or SIGINT has ended all workers; a second signal kills them. SIGHUP is passed on to each."""
         for number in _STOP:
             signal.signal(number, self._stop)
         signal.signal(signal.SIGHUP, lambda number, _: self._tell(number))
@@ -156,7 +156,7 @@ class Supervisor:
             for end in self._alive:
                 os.close(end)
 
-    # Signals. Nothing is logged here: a handler may come up in the middle of anything.
+    # Signals. Nothing is logged here: a handler may interrupt any code.
 
     def _stop(self, number: int, _: FrameType | None) -> None:
         if self._stop_until is None:
@@ -203,7 +203,7 @@ class Supervisor:
                 _log.error("worker replaced", extra={"fields": fields})
 
     def _pause(self) -> float:
-        """Put off the next beginning, longer each time: what can't begin shall not keep the machine busy with trying."""
+        """Delay the next start, longer each time, so that a worker that can't start doesn't keep the machine busy."""
         pause_s = pause_after(self._deaths)
         self._deaths += 1
         self._not_before = time.monotonic() + pause_s
@@ -240,7 +240,7 @@ class Supervisor:
             logs.flush()  # a fork ends without Python's own exit
 
     def _follow(self, reading: int) -> None:
-        """A thread: stop when the supervisor is gone, also where the event loop stands still."""
+        """A thread: stop this worker when the supervisor has died, even if the event loop is blocked."""
         while os.read(reading, 1):
             pass
         _log.error("the supervisor is gone", extra={"fields": {}})
@@ -251,7 +251,7 @@ class Supervisor:
 
 
 def pause_after(deaths: int) -> float:
-    """Seconds before the next worker begins, after so many that ended soon after they had begun."""
+    """Seconds before the next worker starts, after `deaths` workers that ended soon after their start."""
     pause_s = _PAUSE_S
     for _ in range(deaths):
         if pause_s >= _LONGEST_PAUSE_S:

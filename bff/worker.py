@@ -1,4 +1,4 @@
-"""One of several processes that serve: what it does beside serving, for its supervisor."""
+"""A worker process: serves, and sends heartbeats to its supervisor."""
 
 import asyncio
 from socket import socket
@@ -13,21 +13,21 @@ _BEAT_S = 1.0
 class WorkerServer(Server):
     """A server under a supervisor. Only the first signal to stop counts.
 
-    A terminal and systemd send it to the whole group: then it comes once by itself and once from the supervisor, and the
-    second must not cut off what runs. Whoever is impatient signals the supervisor twice, which kills the workers.
+    A terminal and systemd signal the whole process group, and the supervisor passes the signal on: the worker gets it twice,
+    and the second must not cancel running requests. To stop at once, signal the supervisor twice: it kills the workers.
     """
 
     _is_stopping = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Drain, once."""
+        """Drain at the first signal; ignore further ones."""
         if not self._is_stopping:
             self._is_stopping = True
             super().handle_exit(sig, frame)
 
 
 async def serve(server: WorkerServer, listener: socket, ties: Ties, unresponsive_s: float) -> None:
-    """Serve, and beat from the event loop as long as it runs: at least four times in `unresponsive_s`."""
+    """Serve, with a heartbeat from the event loop at least four times in `unresponsive_s`."""
     loop = asyncio.get_running_loop()
     every_s = min(_BEAT_S, unresponsive_s / 4) or _BEAT_S
     timer: asyncio.TimerHandle | None = None

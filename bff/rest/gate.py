@@ -51,7 +51,7 @@ async def read(exchange: Exchange, _: Services) -> Response | None:
 
 
 def gate() -> Sequence[Step]:
-    """The pipeline's gate, with this module's steps where the forms differ. An operation's steps are the pipeline's own."""
+    """The pipeline's gate with this module's steps for negotiation and decoding."""
     return pipeline.replaced(pipeline.GATE, {pipeline.negotiate: accept, pipeline.decode: read})
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bff import hangup
-from bff.hangup import UntilGone, nothing
+from bff.hangup import UntilGone, stop_nothing
 from bff.http import ClientGone
 
 
@@ -128,7 +128,7 @@ async def test_an_error_of_the_work_is_its_own(client: Client) -> None:
 async def test_what_must_not_be_stopped_goes_on(client: Client) -> None:
     """It runs to its end, and is told afterwards that the client has gone."""
     asyncio.get_running_loop().call_later(0.02, client.hang_up)
-    async with UntilGone(client.receive, nothing) as watch:
+    async with UntilGone(client.receive, stop_nothing) as watch:
         async with asyncio.timeout(5):
             while not watch.is_gone:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
@@ -154,7 +154,7 @@ async def test_the_server_stops_what_the_client_could_not(client: Client) -> Non
     seen: list[str] = []
 
     async def request() -> None:
-        async with UntilGone(client.receive, nothing):
+        async with UntilGone(client.receive, stop_nothing):
             await until_cancelled(seen)
 
     running = asyncio.create_task(request())
