@@ -32,7 +32,7 @@ class Bindings:
         self._known: dict[int, tuple[GraphQLField, Source]] = {}
 
     def source_of(self, field: GraphQLField) -> Source:
-        """Where the field's value comes from. Found once for each field of the schema."""
+        """Where the field's value comes from. Determined once for each field of the schema."""
         known = self._known.get(id(field))
         if known is None:
             known = self._known[id(field)] = (field, self._find(field))

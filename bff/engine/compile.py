@@ -3,8 +3,8 @@
 A plan is for one operation and for one answer to its `@skip` and `@include`. What no plan can be made of is `Refused`, with
 the reason; graphql-core's executor takes it then.
 
-An object of the same type with the same selections is compiled once, wherever it stands: a fragment that is spread in many
-places makes the plan no larger. So a plan is a graph without cycles, and its size follows the document's.
+Objects of the same type with the same selections are compiled once and shared: a fragment that is spread in many places
+doesn't make the plan larger. So a plan is an acyclic graph, and its size is proportional to the document's.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +37,7 @@ from bff.engine.plan import Abstract, FieldPlan, Leaf, ListOf, NonNull, ObjectPl
 from bff.engine.prepare import selections_in
 
 MOST_FIELDS = 2000
-"""So many fields are compiled for an operation at most, all types that an interface may turn out to be counted."""
+"""The most fields that are compiled for an operation, counting those of each possible type of an interface."""
 
 _DEFERRING = frozenset({"defer", "stream", "experimental_disableErrorPropagation"})
 
@@ -72,10 +72,10 @@ def compile_operation(
     arguments: dict[tuple[int, int], tuple[FieldNode, Arguments]] | None = None,
     most_fields: int = MOST_FIELDS,
 ) -> Plan:
-    """The operation's plan, for those of `values` that its switches ask for; no others have a say. Raises `Refused`.
+    """The operation's plan for the given values of its switches; it depends on no other of `values`. Raises `Refused`.
 
-    Of `variables`, `bindings` and `arguments` each is made where it is not given. `variables` are the operation's,
-    `bindings` the schema's; `arguments` has those of fields by definition and node, for an operation's plans to share them.
+    `variables` (of the operation), `bindings` (of the schema) and `arguments` can be passed in to share them between plans.
+    `arguments` maps a field's definition and node to its arguments. Those that are omitted are created.
     """
     compiler = _Compiler(
         schema,

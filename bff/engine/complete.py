@@ -95,7 +95,7 @@ class _Assembly:
                 return self._abstract(field, shape)
 
     def _object(self, plan: ObjectPlan, field: FieldPlan) -> Complete:
-        """Made once for an object that is shown alike in several places, unless an error of it would tell which place."""
+        """Made once for an object plan that is used in several places, unless its errors name the field."""
         if plan.type.is_type_of is not None:
             return self._make_object(plan, field)
         made = self._objects.get(id(plan))

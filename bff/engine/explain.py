@@ -1,7 +1,7 @@
 """What an operation will ask of the services, wave by wave, before anything runs.
 
 A wave is what is asked for at once; the next one needs answers of it. The figures are the most that may come of it as far as
-can be told: lists count as many as for the operation's cost (`ListLengths`).
+can be told: the lengths of lists are estimated as for the operation's cost (`ListLengths`).
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
-"""Errors with their place in the document, for a plan's run and for graphql-core's executor alike.
+"""Adds locations and paths to errors, for a plan's run and for graphql-core's executor.
 
-graphql-core's `located_error` reads `source`, `positions`, `nodes`, `message` and `extensions` of any exception, and takes
-them for its own. An exception of a service, or of a library, may use such a name for something else: the client would be
-told a wrong line, or something that was not meant for it. Here a place comes from the document and from nothing else.
+graphql-core's `located_error` reads `source`, `positions`, `nodes`, `message` and `extensions` of any exception as if it
+were a `GraphQLError`. An exception of a service or a library may use these names for something else: the client would get a
+wrong location, or internal data. Here a location comes from the document only.
 """
 
 from collections.abc import Collection, Sequence
@@ -15,9 +15,9 @@ from graphql.pyutils import Path
 
 
 def located(error: Exception, nodes: Sequence[FieldNode], path: Collection[str | int]) -> GraphQLError:
-    """A field's error with its place: `nodes` are the field's, `path` leads to it in the answer.
+    """The error of a field with nodes `nodes` at `path`, as a `GraphQLError` with locations and path.
 
-    An error of GraphQL's own that has a place of its own keeps it.
+    A `GraphQLError` that has a path is returned as it is.
     """
     if isinstance(error, GraphQLError):
         if error.path is not None:
@@ -32,16 +32,16 @@ def located(error: Exception, nodes: Sequence[FieldNode], path: Collection[str |
 
 
 def locations_of(nodes: Sequence[Node]) -> list[SourceLocation] | None:
-    """Where the nodes begin, by line and column from 1; None where they have no places."""
+    """The locations at which the nodes begin, line and column from 1; None if the nodes have none."""
     return [node.loc.source.get_location(node.loc.start) for node in nodes if node.loc] or None
 
 
 class LocatingExecutor(ExecutorThrowingOnIncremental):
-    """graphql-core's executor, but for where it says that a field failed."""
+    """graphql-core's executor, with errors located by `located`."""
 
     def handle_field_error(
         self, raw_error: Exception, return_type: GraphQLOutputType, field_details_list: Any, path: Path
     ) -> None:
-        """As graphql-core has it, with an error that is located already."""
+        """Locate the error before graphql-core does."""
         nodes = [each.node for each in field_details_list]
         super().handle_field_error(located(raw_error, nodes, path.as_list()), return_type, field_details_list, path)

@@ -1,8 +1,8 @@
-"""An operation of a document that has been found good, and its plans: one for each answer to its `@skip` and `@include`.
+"""An operation of a valid document, and its plans: one for each combination of its `@skip` and `@include` values.
 
-What is asked for once leaves nothing behind: its plan is dropped after the run. What is asked for again is compiled once
-more, with its plain rows generated, and kept. So a client that never repeats itself can't fill the memory with plans. Holds
-nothing of a request.
+A plan that is needed for the first time is dropped after its run. When it is needed again it is compiled once more, with
+generated code for plain rows, and kept. So a client that never repeats an operation can't fill the memory with plans. Holds
+no data of a request.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ MOST_PLANS = 16
 _OPERATION_BYTES = 2000
 _PLAN_BYTES = 3000
 _FIELD_BYTES = 4500
-"""Of a compiled field: its part of the plan, its closures, its line in a row. Measured: 1,500 to 4,200 bytes."""
+"""Estimates. A compiled field is its part of the plan, its closures and its row's code. Measured: 1,500 to 4,200."""
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class Planned:
 
 
 class _Seen:
-    """What stands in the place of a plan that was needed once."""
+    """A marker in place of a plan that was needed once."""
 
 
 _SEEN = _Seen()
@@ -49,11 +49,11 @@ class Operation:
     """One operation.
 
     Attributes:
-        fixed_cost: None where variables decide.
-        digest: of the document's text and the operation's name. A key for what is kept of its answers: an operation as a key
-            would keep its document and its plans alive after they were evicted.
-        weight: what it and its plans take, in bytes. An estimate.
-        is_settled: whether nothing is left to compile of it that would take long.
+        fixed_cost: None if it depends on variables.
+        digest: of the document's text and the operation's name, as a key for its cached answers. The operation itself as a
+            key would keep its document and plans alive after their eviction.
+        weight: the memory of the operation and its plans, in bytes. An estimate.
+        is_settled: whether no compilation that takes long is left.
     """
 
     def __init__(
@@ -119,10 +119,10 @@ class Operation:
             self.is_settled = not any(isinstance(each, _Seen) for each in self._plans.values())
 
     def _compile_again(self, given: Mapping[str, Any]) -> Planned | Refused:
-        """To be kept: within the bound of all of the operation's plans together."""
+        """Compile a plan to keep, within the limit of fields for all plans of the operation together."""
         made = self._compile(given, self._fields_left, rows=True)
         if not isinstance(made, Planned):
-            # It had a plan when it was seen first: what it lacks now is room beside the others.
+            # It compiled the first time, so now the fields left for the operation don't suffice.
             return _TOO_MANY
         self._fields_left -= made.plan.size
         self.weight += _PLAN_BYTES + _FIELD_BYTES * made.plan.size
@@ -142,7 +142,7 @@ class Operation:
             )
             return Planned(plan, assemble(plan, rows=rows, memo=self._memo), rows)
         except Refused as refused:
-            # A new one: the one that was raised leads to all frames that it went through.
+            # A new one: the traceback of the one that was raised holds all frames that it passed.
             return Refused(refused.reason)
         except RecursionError:
             return Refused("depth")

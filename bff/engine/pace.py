@@ -1,7 +1,7 @@
-"""Pacing: long stretches of synchronous work are spread over turns of the event loop.
+"""Pacing: long pieces of synchronous work are spread over iterations of the event loop.
 
 Parsing, validating and compiling take milliseconds each. Many clients that send new documents at the same moment, or one
-client with a batch of them, would otherwise hold the loop for the sum of it, and no other request would be answered.
+client with a batch of them, would otherwise block the loop for the total time, and no other request would be answered.
 """
 
 import asyncio
@@ -12,11 +12,11 @@ from collections.abc import Callable
 from datasources.loop import running_loop
 
 SLICE_S = 0.005
-"""Paced work begins in a turn of the loop only while less CPU time than this was spent in the turn, in seconds."""
+"""Seconds of CPU time spent on paced work in an iteration of the loop, after which no further piece begins in it."""
 
 
 class Pace:
-    """Hands out the time of one event loop. What has to wait goes on in the order in which it asked, one in each turn."""
+    """Shares the time of one event loop. Those that wait continue in order, one in each iteration."""
 
     def __init__(self, clock: Callable[[], float] = time.thread_time) -> None:
         self._clock = clock
@@ -27,7 +27,7 @@ class Pace:
         return f"<Pace {len(self._waiting)} waiting>"
 
     async def turn(self) -> None:
-        """Return when a stretch of work may begin: at once, unless this turn of the loop has had its share."""
+        """Wait until a piece of work may begin: not at all, unless this iteration of the loop has used up `SLICE_S`."""
         if self._began is None:
             self._began = self._clock()
             running_loop().call_soon(self._next)
@@ -39,12 +39,12 @@ class Pace:
         await waiter
 
     def _next(self) -> None:
-        """A new turn of the loop: the first that waits goes on. Who was cancelled while it waited is passed over."""
+        """In a new iteration of the loop: resume the first waiter that was not cancelled."""
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
                 self._began = self._clock()
                 waiter.set_result(None)
-                running_loop().call_soon(self._next)  # after the waiter has had its turn, and in the same one
+                running_loop().call_soon(self._next)  # runs in the next iteration, after the waiter
                 return
         self._began = None

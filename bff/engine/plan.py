@@ -1,8 +1,8 @@
 """A plan: what it takes to answer one operation, worked out before anybody asks. A frozen value, without any request.
 
-It follows the shape of the answer. What is shown alike in several places stands in it once. An object has fields in the
-order in which they are shown, each with where its value comes from (`Source`), its arguments, and how the value is completed
-(`Shape`). `text` writes it down.
+It follows the shape of the answer; equal objects in several places share a plan. An object has fields in the order in which
+they are shown, each with where its value comes from (`Source`), its arguments, and how the value is completed (`Shape`).
+`text` writes it down.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -111,7 +111,7 @@ class ObjectPlan:
     """An object of a known type."""
 
     type: GraphQLObjectType
-    fields: "tuple[FieldPlan, ...]" = field(repr=False)  # written out, what is shared would be as large as the answer
+    fields: "tuple[FieldPlan, ...]" = field(repr=False)  # shared plans would be written out at each of their places
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class FieldPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole operation. `serially`: one root field after the other, as a mutation's are. `size`: its fields, each once."""
+    """A whole operation. `serially`: one root field after the other, as a mutation's are. `size`: the number of fields."""
 
     schema: GraphQLSchema = field(repr=False)
     operation: OperationDefinitionNode = field(repr=False)

@@ -1,7 +1,7 @@
 """Documents made ready to run, and kept: what is known is parsed, validated and measured once.
 
-One `Plans` a variant. Bounded by the memory that documents and all that is compiled of them take; the least recently used
-one is evicted. Nothing of a request is held on to, and what is refused is not kept.
+One `Plans` a variant. Its limit is the memory of documents and their plans; the least recently used document is evicted.
+It holds no data of a request, and keeps no refused document.
 """
 
 import asyncio
@@ -27,28 +27,28 @@ from bff.gate.limits import CostModel, LimitOptions, depth_of
 from datasources.bounded import BoundedCache
 
 MOST_BYTES = 64 * 1024 * 1024
-"""Of a variant's documents, by the estimates below. A usual screen with its plan takes some 100 KB."""
+"""Memory for a variant's documents, by the estimates below. A typical document with its plan takes some 100 KB."""
 _LARGEST_SHARE = 4
 _MOST_DOCUMENTS = 1000
 _DOCUMENT_BYTES = 4000
 _NODE_BYTES = 450
-"""Of a node of the syntax tree, with a value that was made of it. Measured: 230 to 400 bytes."""
+"""Of a node of the syntax tree with its coerced value. Measured: 230 to 400 bytes."""
 _SHORT = 250
-"""Characters of a document that takes a few milliseconds at most: to let it wait would cost more than it saves."""
+"""Characters of a document that is prepared at once, in a few milliseconds. Pacing it would cost more than it saves."""
 _COLLECTED_EVERY = 5
 """Parsing, validating and assembling leave cycles behind, and the collector is told to come by but rarely."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A document with its operations, by name. `document_bytes`: what it takes without what is compiled, an estimate."""
+    """A document with its operations, by name. `document_bytes`: its memory without plans, an estimate."""
 
     operations: Mapping[str | None, Operation]
     document_bytes: int
 
     @property
     def weight(self) -> int:
-        """What it takes with all that was compiled of it so far, in bytes. An estimate."""
+        """Its memory with the plans compiled so far, in bytes. An estimate."""
         return self.document_bytes + sum(each.weight for each in self.operations.values())
 
     def operation(self, name: str | None) -> Operation:
@@ -103,11 +103,11 @@ class Plans:
 
     @property
     def weight(self) -> int:
-        """What all documents and their plans take, in bytes. An estimate."""
+        """The memory of all documents and their plans, in bytes. An estimate."""
         return self._known.weight
 
     def known(self, text: str) -> Prepared | None:
-        """The document, where it has been prepared before."""
+        """The document, if it is cached."""
         return self._known.get(text)
 
     def get(self, text: str) -> tuple[Prepared, bool]:
@@ -123,9 +123,9 @@ class Plans:
                 return done.value, False
 
     async def prepare(self, text: str) -> tuple[Prepared, bool]:
-        """As `get`, with a turn of the event loop for each stage, and one document at a time. A short one is ready at once.
+        """As `get`, one document at a time, each stage paced. A short document is prepared at once.
 
-        Those who ask for the same new document at the same moment have it prepared once.
+        Concurrent requests for the same new document prepare it once.
         """
         if len(text) <= _SHORT:
             return self.get(text)
@@ -174,7 +174,7 @@ class Plans:
     def _collect(self) -> None:
         self._made += 1
         if self._made % _COLLECTED_EVERY == 0:
-            gc.collect(1)  # and not 0 alone: a plan that is dropped after its run has survived a while
+            gc.collect(1)  # not 0: a plan that is dropped after its run has survived younger collections
 
     def _prepared(self, text: str, good: GoodDocument) -> Prepared:
         compiled = partial(self._compiled, text)
@@ -199,11 +199,11 @@ class Plans:
                 is_small=len(text) <= _SHORT,
             )
             operations[operation.name] = operation
-        # The text stands in the tree once more: in names, and in strings.
+        # Twice the text: the tree repeats it in names and strings.
         return Prepared(operations, _DOCUMENT_BYTES + 2 * sys.getsizeof(text) + _NODE_BYTES * good.nodes)
 
     def _compiled(self, text: str, operation: Operation) -> None:
-        """An operation was compiled: what it takes now counts, as long as its document is kept."""
+        """An operation was compiled: update its document's weight, if it is still cached."""
         self._collect()
         known = self._known.peek(text)
         if known is not None and known.operations.get(operation.name) is operation:

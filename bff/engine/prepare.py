@@ -1,7 +1,7 @@
-"""From a document's text to a document that is known to be good, in stages: parsed, measured, validated, surveyed.
+"""Prepares a document in stages: parse, measure, validate, analyse.
 
-Each stage is bounded by a limit that is checked before it or in it, so that none holds the event loop for long; the loop may
-go on between two of them. Nothing of a request is held on to.
+The work of each stage is limited by a check before or in it, so that none blocks the event loop for long; other work can run
+between two stages. Holds no data of a request.
 """
 
 import re
@@ -48,8 +48,8 @@ class GoodDocument:
     """A document that is valid and within the limits.
 
     Attributes:
-        document: its syntax tree, without what nothing needs any more.
-        nodes: how many nodes the tree has.
+        document: its syntax tree, without tokens and unused locations.
+        nodes: the number of nodes in the tree.
         switches: the variables on which its `@skip` and `@include` depend, by name.
         fragments: by name.
         operations: in order.
@@ -63,7 +63,7 @@ class GoodDocument:
 
 
 class Text(Source):
-    """A document's text. Finds a line by bisection: graphql-core scans the text from its beginning for each error."""
+    """A document's text. Finds lines by bisection; graphql-core's own scans the whole text for each error."""
 
     __slots__ = ("_line_ends", "_line_starts")
 
@@ -83,7 +83,7 @@ class Text(Source):
 
 
 class _BoundedOverlap(OverlappingFieldsCanBeMergedRule):
-    """graphql-core's rule with a smaller budget: its own allows for a second of comparisons."""
+    """graphql-core's rule with a smaller budget: the default allows about a second of comparisons."""
 
     steps: ClassVar[int]
 
@@ -114,7 +114,7 @@ class Preparation:
             yield
             self._validate(document, self._rules, "nesting of fragments", self._limits.depth)
             yield
-            # Last, and apart: the one rule whose work is not linear.
+            # Last and separately: the only rule that does not take linear time.
             self._validate(document, self._overlap, "comparisons of fields", self._limits.comparisons)
             yield
             return _surveyed(document)
@@ -124,7 +124,7 @@ class Preparation:
     def _parse(self, text: str) -> DocumentNode:
         lines, most = _lines_in(text), self._limits.tokens * _LINES_A_TOKEN
         if lines > most:
-            # To say where an error is takes time for each line before it.
+            # Locating an error takes time for each line before it.
             raise TooComplex("lines", lines, most)
         try:
             return parse(Text(text), max_tokens=self._limits.tokens)
@@ -140,7 +140,7 @@ class Preparation:
             self._schema, document, tuple(rules), max_errors=_MOST_ERRORS, hide_suggestions=self._hide_suggestions
         )
         if errors and isinstance(errors[-1], ValidationAbortedError) and len(errors) <= _MOST_ERRORS:
-            # Not for the number of errors: what is left is too much work, or too deep.
+            # Aborted, and not for the number of errors: it is too much work, or nested too deeply.
             raise TooComplex(what, "more than can be checked", limit)
         if errors:
             raise DocumentError("GRAPHQL_VALIDATION_FAILED", errors)
@@ -162,7 +162,7 @@ def _surveyed(document: DocumentNode) -> GoodDocument:
 
 
 def selections_in(definitions: Iterable[Any]) -> Iterator[SelectionNode]:
-    """The selections of operations and fragments at all levels; what a spread stands for is not followed."""
+    """The selections of operations and fragments at all levels. Fragment spreads are not followed."""
     left = [selection for each in definitions for selection in each.selection_set.selections]
     while left:
         selection = left.pop()
@@ -185,7 +185,7 @@ def switches_in(definitions: Iterable[Any]) -> frozenset[str]:
 
 
 def has_variable_lengths(definitions: Iterable[Any]) -> bool:
-    """Whether a variable decides how long a list is, in operations and fragments."""
+    """Whether the length of any list depends on a variable, in operations and fragments."""
     return any(
         argument.name.value == "first" and isinstance(argument.value, VariableNode)
         for selection in selections_in(definitions)
@@ -195,13 +195,13 @@ def has_variable_lengths(definitions: Iterable[Any]) -> bool:
 
 
 def _slim(document: DocumentNode) -> int:
-    """Forget what nothing needs once a document is known to be good: the lexer's tokens, and places that no error tells.
+    """Drop what a valid document no longer needs: the lexer's tokens, and locations that no error shows.
 
-    How many nodes there are.
+    Returns the number of nodes.
     """
     token: Any = document.loc.start_token if document.loc is not None else None
     while token is not None:
-        # Each leads to the one before: without that they go at once, and not when the collector comes.
+        # Unlinked, the tokens are freed at once and not by the garbage collector.
         token.prev, token = None, token.next
     slimming = _Slimming()
     visit(document, slimming)
@@ -209,7 +209,7 @@ def _slim(document: DocumentNode) -> int:
 
 
 _PLACELESS = frozenset({"name", "named_type", "list_type", "non_null_type", "selection_set", "fragment_spread"})
-"""Kinds of nodes whose places no error of an execution tells."""
+"""Kinds of nodes whose locations no execution error shows."""
 
 
 class _Slimming(Visitor):

@@ -34,8 +34,8 @@ class Memo:
     """Rows that were made, by the record that they show: what many requests share is shown once.
 
     Only of `kinds`: records that never change and are no viewer's own. A row is found by the very object, so whoever has not
-    got the record has not got its row. Bounded by number and by what the rows take in bytes: when it is full it begins anew.
-    A plain dictionary, and no cache that knows which row was used last: the generated code looks each row up in it.
+    got the record has not got its row. Limited by the number of rows and their memory: when it is full it is cleared.
+    A plain dictionary and not an LRU cache: the generated code looks up each row in it.
     """
 
     MOST = 4096
@@ -63,11 +63,11 @@ class Memo:
 
 
 _RECORD_BYTES = 1000
-"""Of the record itself without its texts, and of the entry."""
+"""Of the record without its texts, and of the entry. An estimate."""
 
 
 def _bytes_of(shown: dict[str, Any]) -> int:
-    """What a row takes: an estimate. Its texts count twice, since the record may have more of them than are shown."""
+    """The memory of a row, an estimate. Texts count twice, since the record may have more of them than the row shows."""
     size = 200 + 100 * len(shown)
     for value in shown.values():
         kind = type(value)

@@ -1,7 +1,7 @@
 """Whole answers that are kept: those of anonymous queries that everybody may have, for as long as all that went into them.
 
-An answer is known by its operation, which is one variant's, and by its variables. A write through this gateway that may
-have changed something forgets all: which answers it touches, nobody knows without asking.
+The key of an answer is its operation, which belongs to one variant, and its variables. A write through this gateway evicts
+all answers, unless the service rejected it: which of them it affects is not known.
 """
 
 import time
@@ -19,7 +19,7 @@ from datasources.events import CallEnded, Event
 
 _OVERHEAD_BYTES = 500
 _UNSETTLED_S = 30.0
-"""Seconds after a write without an answer during which nothing is kept: it may still take effect."""
+"""Seconds after a write without an answer in which nothing is cached: the write may still take effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class AnswerCacheOptions:
 
 
 def answer_key(operation: bytes, variables: Mapping[str, Any] | None) -> Hashable:
-    """By what an answer is known; None where it can't be kept, since its variables have no canonical form.
+    """The cache key of an answer; None if it can't be cached because its variables have no canonical form.
 
-    `operation` is its digest. So a key weighs the same whatever was sent.
+    `operation` is the operation's digest. All keys have the same size, whatever the client sent.
     """
     try:
         canonical = http.canonical(variables)
@@ -55,7 +55,7 @@ class KeptAnswers:
         )
         self._settled_at = 0.0
         self.generation = 0
-        """Goes up when all is forgotten: what was begun before must not be kept after."""
+        """Incremented by `clear`: an answer that was begun before must not be cached after it."""
 
     def __repr__(self) -> str:
         return f"<KeptAnswers: {len(self._kept)}, {self._kept.weight} bytes>"
@@ -78,17 +78,17 @@ class KeptAnswers:
             self._kept.put(key, (now + left_s, body), len(body) + _OVERHEAD_BYTES)
 
     def clear(self, unsettled_s: float = 0.0) -> None:
-        """Forget everything, and keep nothing for so many seconds."""
+        """Evict everything, and cache nothing for `unsettled_s` seconds."""
         self._kept.clear()
         self.generation += 1
         self._settled_at = max(self._settled_at, self._clock() + unsettled_s)
 
 
 class DropOnWrite:
-    """A listener: forgets kept answers when a write went out, unless the service refused it.
+    """A listener: evicts cached answers after a write to a service, unless the service rejected it.
 
-    It goes by the calls and not by the operation: a mutation that wrote nothing drops nothing, and a write that outlives its
-    request still does.
+    It watches calls and not operations: a mutation without a write evicts nothing, and a write that outlives its request
+    still does.
     """
 
     def __init__(self, kept: Iterable[KeptAnswers]) -> None:

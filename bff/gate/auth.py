@@ -31,20 +31,20 @@ _BY_SECRET = "HS256"  # noqa: S105 - an algorithm
 _LONGEST_TOKEN = 8192
 _MOST_KNOWN_BYTES = 32 * 1024 * 1024
 _VIEWER_BYTES = 700
-"""The objects of a known token beside its text, roles and scopes. An estimate."""
+"""Bytes of a cached token besides its text, roles and scopes. An estimate."""
 _MOST_SCOPES = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """What an issuer's tokens may say and where they may be used. Roles and scopes that aren't named are dropped.
+    """Limits on an issuer's tokens. Roles and scopes that are not listed are removed.
 
     Attributes:
-        variants: where its tokens may be used; None: in all.
+        variants: in which its tokens may be used; None: in all.
         roles: the roles that its tokens may claim.
-        scopes: the scopes that they may claim.
-        subject_prefix: what a `sub` must begin with; a token with another one is refused.
-        subject_namespace: what is put before each `sub`, so that it names nobody of another issuer.
+        scopes: the scopes that its tokens may claim.
+        subject_prefix: with which a `sub` must begin; otherwise the token is refused.
+        subject_namespace: prepended to each `sub`, so that it can't name a user of another issuer.
     """
 
     variants: frozenset[str] | None = None
@@ -58,7 +58,7 @@ class Confinement:
 class Issuer:
     """Whose tokens are taken, and how they are checked. `issuer` and `audience` are looked at where they are set.
 
-    `confinement` is None where the issuer may claim anything.
+    `confinement` is None if the issuer may claim anything.
     """
 
     secret: str | None = field(default=None, repr=False)
@@ -92,14 +92,14 @@ class ClaimOptions:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A verified token's bearer, as the graph and as the services know them. `variants`: where the token may be used."""
+    """A verified token's bearer, for the graph and for the services. `variants`: where it may be used; None: in all."""
 
     viewer: Viewer
     identity: Identity
     variants: frozenset[str] | None = None
 
     def may_use(self, variant: str) -> bool:
-        """Whether its issuer may let anybody in there."""
+        """Whether the token may be used in that variant."""
         return self.variants is None or variant in self.variants
 
 
@@ -157,8 +157,8 @@ class Authenticator:
         return int(claims["exp"]) + LEEWAY_S, SignedIn(viewer, Identity(viewer.sub, f"Bearer {token}"), variants)
 
     async def _verify(self, token: str) -> tuple[dict[str, Any], Issuer]:
-        """The claims, and whose they are."""
-        if len(token) > _LONGEST_TOKEN or not (token.isascii() and token.isprintable()):  # it is sent on as it is
+        """The claims and the issuer of a token."""
+        if len(token) > _LONGEST_TOKEN or not (token.isascii() and token.isprintable()):  # it is forwarded unchanged
             raise InvalidToken("not a JSON web token")
         try:
             unverified = jwt.decode_complete(token, options={"verify_signature": False})
@@ -229,7 +229,7 @@ def _without_key_warning() -> Iterator[None]:
 
 
 def confined(viewer: Viewer, to: Confinement) -> Viewer:
-    """The viewer with no more than the issuer may give. Raises `InvalidToken` where it may not speak for that subject."""
+    """The viewer within the issuer's limits. Raises `InvalidToken` if the issuer may not have this subject."""
     if not viewer.sub.startswith(to.subject_prefix):
         raise InvalidToken("its issuer may not speak for its subject")
     scopes = None if viewer.scopes is None else viewer.scopes & to.scopes
@@ -237,7 +237,7 @@ def confined(viewer: Viewer, to: Confinement) -> Viewer:
 
 
 def _weight(signed_in: SignedIn) -> int:
-    """Of a known token, in bytes."""
+    """The memory of a cached token, in bytes. An estimate."""
     viewer = signed_in.viewer
     names = viewer.roles | (viewer.scopes or frozenset())
     texts = (viewer.sub, signed_in.identity.authorization, *names)

@@ -1,9 +1,9 @@
 """Which document is meant: the text that was sent, or one that is known by its hash or id.
 
 Automatic persisted queries (Apollo's protocol: `extensions.persistedQuery`) are registered by clients as they go, and shared
-by gateways where there is Redis. Since anybody may register, what is registered is bounded: in size, by whoever registers
-it, and in time until somebody asks for it by its hash. What is beyond a bound is run like any other document. Trusted
-documents (`documentId`) come from manifests and nowhere else.
+by gateways through Redis. Since any client may register documents, registrations are limited: in size, in number for each
+client, and in time until the document is first requested by its hash. A document beyond a limit is executed but not
+registered. Trusted documents (`documentId`) come from manifests only.
 """
 
 import re
@@ -26,40 +26,40 @@ if TYPE_CHECKING:
 Mode = Literal["any", "trusted"]
 
 MOST_TEXT_BYTES = 16 * 1024
-"""A longer document is run, but not registered."""
+"""A longer document is executed but not registered."""
 
 _MOST_BYTES = 8 * 1024 * 1024
-"""Of documents that were asked for by their hash, in memory; those that were not yet have a quarter of it."""
+"""Memory for documents that were requested by their hash; for those that were not yet, a quarter of it."""
 _USED_S = 30 * 86_400
 _UNUSED_S = 600
-"""Seconds for which a registered document is kept before it is first asked for by its hash, and after."""
+"""Seconds for which a registered document is kept: `_UNUSED_S` until it is requested by its hash, `_USED_S` after that."""
 _REGISTRATION_BYTES = 512
-"""What a registration is charged beside its text: a key and an entry in Redis and here."""
+"""Charged for a registration besides its text: a key and an entry, in Redis and in this process."""
 _REGISTRATIONS = (
     Bucket("registrations", 128 * 1024, 16 * 1024 / 60),
     Quota("registrations-day", 2 * 1024 * 1024, Period.DAY),
 )
-"""Bytes that one user, consumer or address may register: at once and in a minute, and in a day."""
+"""Bytes that one user, consumer or address may register: at once, in a minute, and in a day."""
 _HASH = re.compile(r"[0-9a-f]{64}\Z")
 _LONGEST_ID = 512
 
 
 class _Registered(msgspec.Struct, gc=False):
-    """A registered document. `until` when it is forgotten, by the monotonic clock."""
+    """A registered document. `until`: when it expires, by the monotonic clock."""
 
     text: str
     until: float
 
     @property
     def weight(self) -> int:
-        """In bytes, with its entry and its digest."""
+        """Its memory with entry and digest, in bytes. An estimate."""
         return getsizeof(self.text) + ENTRY_BYTES + 200
 
 
 class Documents:
     """The documents that a variant knows by name.
 
-    Documents that nobody has asked for by hash are kept apart, so that registering many of them evicts none in use.
+    Documents that were not yet requested by hash are kept separately, so that registering many evicts none in use.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Documents:
     ) -> tuple[str, str | None]:
         """The text that is meant, and the hash under which to register it once it has been found good.
 
-        `patience` bounds how long it may wait for what other gateways know.
+        `patience` limits the wait for documents that other gateways registered.
         Raises `BadRequest`, `PersistedQueryNotFound`, `PersistedQueryNotSupported`, `OperationNotAllowed`.
         """
         if document_id is None and not (extensions and "persistedQuery" in extensions):
@@ -131,7 +131,7 @@ class Documents:
         return found is not None and self._clock() < found.until
 
     def _known(self, digest: str) -> str | None:
-        """The text that is asked for by its hash, if it is known in this process."""
+        """The text with that hash, if this process knows it. From now on it counts as requested by its hash."""
         found = self._used.get(digest)
         if found is not None:
             if self._clock() < found.until:
@@ -161,15 +161,15 @@ class Documents:
         return came
 
     def _keep_used(self, digest: str, text: str) -> None:
-        """A document was asked for by its hash: it is kept for long, here and in Redis."""
+        """A document was requested by its hash: keep it for long, here and in Redis."""
         entry = _Registered(text, self._clock() + _USED_S)
         self._used.put(digest, entry, entry.weight)
         self._share(digest, text, _USED_S)
 
     async def register(self, digest: str, text: str, whose: tuple[str, str] = ("", "")) -> None:
-        """Know a document by its hash from now on, within the bounds of whoever registers it: `whose` is kind and name.
+        """Register a document, within the limits of the client that registers it: `whose` is its kind and name.
 
-        Only for a document that has been found good, so that junk takes no room. It waits for nothing.
+        Only for valid documents. Does not wait for Redis.
         """
         size = len(text.encode("utf-8", "surrogatepass"))
         if size > MOST_TEXT_BYTES:
@@ -186,7 +186,7 @@ class Documents:
             return
         try:
             encoded = text.encode()
-        except UnicodeEncodeError:  # half a character, which GraphQL takes in a string
+        except UnicodeEncodeError:  # an unpaired surrogate, which GraphQL allows in a string
             return
         self._shared.put_later("document", f"{self._variant}:{digest}", encoded, for_s=for_s)
 

@@ -1,8 +1,8 @@
 """An issuer's key set (RFC 7517), fetched beside the requests and renewed while the gateway runs.
 
-Keys rotate without a restart: the set is fetched anew as often as its `Cache-Control` says, within bounds, and at once where
-a token names a key that is not in it, though not more often than `UNKNOWN_KEY_S`, however many such tokens come, or where an
-administrator asks for it. While the issuer is away the last good set holds.
+Keys rotate without a restart: the set is fetched again as often as its `Cache-Control` says, within limits; when a token
+names a key that is not in it, at most once in `UNKNOWN_KEY_S`; and when an administrator asks for it. While the issuer is
+unavailable the last good set is used.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ from datasources.traffic.freshness import cache_control
 from datasources.wire import Wire, WireReply, WireRequest
 
 REFRESH_S = 60.0
-"""Seconds between fetches where the issuer doesn't say for how long its set is good."""
+"""Seconds between fetches if the issuer's answer has no `max-age`."""
 LEAST_REFRESH_S = 10.0
 MOST_REFRESH_S = 300.0
-"""Bounds on what an issuer may say. For so long tokens of a withdrawn key may still be taken."""
+"""Limits on the interval between fetches, in seconds. A withdrawn key may be accepted for one interval."""
 
 UNKNOWN_KEY_S = 10.0
 """So long it takes until the next unknown key id may make the set be fetched."""
@@ -39,7 +39,7 @@ _FETCH_TIMEOUT_S = 5.0
 _FIRST_RETRY_S = 1.0
 _LONGEST_RETRY_S = 60.0
 _MOST_DOUBLINGS = 6
-"""Of the time between retries: after those it is the longest. Two to the power of a count of failures has no bound."""
+"""Doublings of the time between retries, so that the power of two stays finite after any number of failures."""
 _MOST_BYTES = 1024 * 1024
 _MOST_KEYS = 100
 _HEADERS = (("Accept", "application/jwk-set+json, application/json"), ("Accept-Encoding", "identity"), ("User-Agent", "bff"))
@@ -118,9 +118,9 @@ class KeySet:
         return fitting[0] if fitting and (id is not None or len(fitting) == 1) else None
 
     async def run(self) -> None:
-        """Fetch at once and again and again, sooner where it failed; until cancelled."""
+        """Fetch now and then at intervals, shorter ones after a failure, until cancelled."""
         while True:
-            self._due.clear()  # first: what is asked for during a fetch needs another one
+            self._due.clear()  # before the fetch: a request for one during it needs another one
             await self._fetch_once()
             try:
                 async with asyncio.timeout(self.delay_s()):
@@ -135,7 +135,7 @@ class KeySet:
         return min(_FIRST_RETRY_S * 2.0 ** min(self._failures - 1, _MOST_DOUBLINGS), _LONGEST_RETRY_S)
 
     def refresh(self) -> None:
-        """Fetch the set now: an administrator says that it has changed."""
+        """Fetch the set now, for an administrator who knows that it has changed."""
         self._due.set()
 
     async def _fetch_once(self) -> None:
@@ -171,7 +171,7 @@ class KeySet:
 
 
 def refresh_s(headers: Mapping[str, str]) -> float:
-    """Seconds for which a set is good by its `Cache-Control` and `Age` (RFC 9111, section 4.2), within our bounds."""
+    """Seconds for which a set is fresh by its `Cache-Control` and `Age` (RFC 9111, section 4.2), within our limits."""
     directives = cache_control(headers.get("cache-control", ""))
     if "no-store" in directives or "no-cache" in directives:
         return LEAST_REFRESH_S

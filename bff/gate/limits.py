@@ -55,10 +55,10 @@ class LimitOptions:
         batch: requests in one.
         root_fields: fields of an operation itself, a fragment's counted wherever it is spread.
         operations: operations of the document.
-        fields: fields and fragments of all operations, with those in a fragment counted wherever it is spread.
+        fields: fields and fragments of all operations, a fragment's own counted wherever it is spread.
         repeats: fields of one response key in one selection set: each pair of them has to be compared.
-        comparisons: steps to find out whether fields of one response key can be merged (GraphQL specification, section
-            5.3.2), as graphql-core counts them. Many fragments beside each other take many.
+        comparisons: steps to check whether fields of one response key can be merged (GraphQL specification, section 5.3.2),
+            as graphql-core counts them. Many fragments side by side take many.
         directives: uses of directives in the document.
         variables_depth: levels of lists and objects in the variables.
         variables_size: values in the variables, at all levels.
@@ -194,7 +194,7 @@ class _Shapes:
 
     @staticmethod
     def _is_repeated(selection: Any, spread: set[str]) -> bool:
-        """Whether it spreads a fragment that is spread in the same selection set already: then it adds nothing."""
+        """Whether it spreads a fragment again that this selection set has spread: then it adds nothing."""
         if not isinstance(selection, FragmentSpreadNode):
             return False
         name = selection.name.value
@@ -244,19 +244,19 @@ class CostModel:
 
 
 class ListLengths:
-    """How long an operation's lists are taken to be: the one estimate for its cost and for what `explain` says.
+    """Estimated lengths of an operation's lists, for its cost and for `explain`.
 
-    Length of a list, in this order: the field's own `first`; the `first` of the connection that it is a part of; its tag;
-    `UNTOLD_SIZE`. A `first` counts as no more than a resolver ever grants, and as no less than nothing.
+    The length of a list is the first of these that is given: the field's own `first`; the `first` of the connection that it
+    is part of; its tag; `UNTOLD_SIZE`. A `first` is limited to the range from 0 to the most that a resolver grants.
     """
 
     def __init__(self, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> None:
         self._variables = _with_defaults(operation, variables)
 
     def of(self, node: FieldNode, field: GraphQLField, listed: int | None) -> tuple[int, int | None]:
-        """How many objects the field is taken to bring for each of its parent's, and the length that lists below it inherit.
+        """The estimated number of objects for each parent object, and the length that lists below the field inherit.
 
-        `listed` is the length that the field itself inherits, None where there is none.
+        `listed` is the length that the field itself inherits; None if there is none.
         """
         type_ = field.type.of_type if isinstance(field.type, GraphQLNonNull) else field.type
         first = self._first(node, field)

@@ -8,7 +8,7 @@ Network = IPv4Network | IPv6Network
 
 _MOST_HOPS = 20
 _LONGEST_KEPT = 45
-"""Characters of the longest address without a zone."""
+"""Characters of the longest IP address without a zone. Longer ones are not cached."""
 _ONE_SITE = 64
 """Bits of an IPv6 address that one customer has; the rest is theirs to choose, so all of it counts as one."""
 
@@ -47,7 +47,7 @@ class Proxies:
 
 def counted_as(address: str) -> str:
     """An IPv4 address itself; of an IPv6 one its site."""
-    # An address with a zone (RFC 4007) may be of any length, and is not kept.
+    # An address with a zone (RFC 4007) may have any length, so it is not cached.
     return _usual(address) if len(address) <= _LONGEST_KEPT else _counted_as(address)
 
 

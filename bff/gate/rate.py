@@ -26,9 +26,9 @@ _MOST = 1_000_000_000
 _MOST_COUNTS = 100_000
 _MOST_BYTES = 64 * 1024 * 1024
 _COUNT_BYTES = 300
-"""A count's key and level, besides the name in the key. An estimate."""
+"""Bytes of a count's key and level, besides the names in the key. An estimate."""
 _CANDIDATES = 8
-"""Counts that are compared when one has to be evicted."""
+"""The number of least recently used counts that are compared when one has to be evicted."""
 _LONGEST_NAME = 128
 _DAY_S = 86_400
 _HAIR = 1e-9
@@ -130,16 +130,16 @@ class Counts(Protocol):
     """Where counts are kept."""
 
     async def take(self, charges: Sequence[Charge], patience: Patience | None = None) -> Sequence[Count]:
-        """Take all, or where one doesn't suffice none. `patience` bounds how long it may wait for other machines."""
+        """Take all, or where one doesn't suffice none. `patience` limits the wait for Redis."""
         ...
 
     async def settle(self, charges: Sequence[Charge]) -> None:
-        """Take, or give back where amounts are below zero, whatever is left. It waits for no other machine."""
+        """Take, or give back where amounts are below zero, whatever is left. Does not wait for Redis."""
         ...
 
 
 class _Level(msgspec.Struct, gc=False):
-    """A count. `at` is for a bucket when `left` was true, by the monotonic clock; for a quota the end of its period."""
+    """A count. `at`: for a bucket the time of `left`, by the monotonic clock; for a quota the end of its period."""
 
     left: float
     at: float
@@ -149,8 +149,8 @@ class _Level(msgspec.Struct, gc=False):
 class InMemory:
     """Counts of this process alone.
 
-    Buckets go by a clock that is never set; only quotas, which follow the calendar, by the wall clock. Evicting a count
-    resets it, so nobody may evict a used count by making many new ones: of the oldest counts the fullest is evicted.
+    Buckets use the monotonic clock; quotas, which follow the calendar, the wall clock. Evicting a count resets it. So that a
+    client can't reset its used-up count by creating many new ones, the fullest of the least recently used is evicted.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
@@ -177,7 +177,7 @@ class InMemory:
         return counts
 
     def _take_one(self, charge: Charge) -> Count:
-        """A single charge, as nearly every request has it."""
+        """A single charge, the usual case."""
         now = self._now(charge.limit)
         left = self._level(charge, now)
         wait = 0.0 if left + _HAIR >= charge.amount else _wait(charge, left, now)
@@ -212,7 +212,7 @@ class InMemory:
         self._levels.put(charge.key, _Level(left, at, limit), weight)
 
     def _evict(self) -> None:
-        """Evict the fullest of the counts that were not used for longest; the others count as used now."""
+        """Evict the fullest of the least recently used counts. The others that were compared count as used now."""
         fullest, most = None, -inf
         for key in list(islice(self._levels, _CANDIDATES)):
             level = self._levels.get(key)
@@ -222,13 +222,13 @@ class InMemory:
             if left > most:
                 fullest, most = key, left
             if left >= 1.0:
-                break  # it is no different from one that was never made
+                break  # a full count is equal to a new one
         if fullest is not None:
             self._levels.drop(fullest)
 
 
 def _left(level: _Level, limit: Bucket | Quota, now: float) -> float:
-    """What is left by now, by a limit that may have changed since. A quota's level holds in its own period alone."""
+    """What is left now, by a limit that may have changed since. A quota's level is valid in its own period only."""
     if isinstance(limit, Bucket):
         return min(limit.quota, level.left + max(now - level.at, 0.0) * limit.per_s)
     return level.left if level.at == period_end(limit.period, now) else limit.quota
@@ -296,7 +296,7 @@ def _limits(options: RateOptions, prefix: str) -> _Limits:
 
 
 def counted_name(name: str) -> str:
-    """A name as it stands in a count's key: itself, or a digest of one that would weigh too much."""
+    """A name as part of a count's key: itself, or its digest if it is long."""
     if len(name) <= _LONGEST_NAME:
         return name
     return "blake2b:" + blake2b(name.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()

@@ -1,7 +1,7 @@
-"""The script that counts in Redis: one count a key, a hash of `left` and `at`, by the rules of `rate.InMemory`.
+"""The Lua script that counts in Redis: each count is a hash of `left` and `at`, by the rules of `rate.InMemory`.
 
-It goes by Redis's clock alone, since the clocks of the gateways may differ. It repairs what it can't read: a key of another
-type, a member that is no number, a time from before the clock was set back.
+It uses only Redis's clock, since the clocks of the gateways may differ. It repairs unusable values: a key of another type, a
+member that is no number, a time in the future after the clock was set back.
 """
 
 CLOCK = """

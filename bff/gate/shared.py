@@ -1,10 +1,10 @@
-"""What several gateways share, in Redis: counts and documents. While Redis is away each gateway goes on by itself.
+"""State that several gateways share in Redis: counts and documents. While Redis is away each gateway uses its own.
 
-Questions that requests ask at the same time go out as one round trip, in order; what is asked meanwhile goes with the next.
-Shared state is worth less than an answer in time, so three bounds hold:
-1. a request waits for Redis at most `wait_s` in all (`Patience`), and never past its deadline;
-2. a round trip that takes that long, or several slow ones in a row, make Redis "away": it isn't asked for `AWAY_S`;
-3. what needs no answer (corrections of cost, registrations) is sent later and nobody waits for it.
+Commands of concurrent requests go out in one round trip, in order; those that come during it go with the next.
+An answer in time matters more than shared state, so the wait is limited:
+1. A request waits for Redis at most `wait_s` in all (`Patience`), and never past its deadline.
+2. After a round trip that takes `wait_s`, or several slow ones in a row, Redis counts as away and isn't used for `AWAY_S`.
+3. Commands that need no answer (corrections of cost, registrations) are queued, and no request waits for them.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ from bff.gate.script import COUNT
 
 WAIT_S = 0.25
 AWAY_S = 1.0
-"""Seconds during which Redis isn't asked after a failure, and between attempts to reconnect."""
+"""Seconds without Redis after a failure, and between attempts to reconnect."""
 TICK_S = 0.025
-"""Waiting is counted in ticks of the event loop and not in seconds: a tick that comes late counts as one."""
+"""Waiting is counted in ticks of the event loop and not in seconds: a late tick counts as one."""
 
 _SLOW_RATIO = 0.4
 """A round trip that takes this share of `wait_s` is slow."""
@@ -45,7 +45,7 @@ _log = logging.getLogger("bff.shared")
 
 
 class _Question:
-    """A command for Redis. `answer` is None where nobody waits; `most` is how far `patience.waited` may go."""
+    """A command for Redis. `answer` is None if no request waits for it; `most` is the limit of `patience.waited`."""
 
     __slots__ = ("answer", "command", "most", "patience")
 
@@ -59,7 +59,7 @@ class _Question:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether it is to be sent: False once whoever asked has gone or given up."""
+        """Whether to send it: False once the request that waited has ended or given up."""
         return self.answer is None or not self.answer.done()
 
     def lose(self) -> None:
@@ -69,7 +69,7 @@ class _Question:
 
 
 _NOBODY = Patience()
-"""The patience of questions for which nobody waits. Never counted."""
+"""The patience of commands that no request waits for. Never counted."""
 
 
 class Shared:
@@ -92,9 +92,9 @@ class Shared:
         self._digest = ""
         self._waiting: deque[_Question] = deque()
         self._later = 0
-        """Questions in `_waiting` for which nobody waits."""
+        """The number of commands in `_waiting` that no request waits for."""
         self._asked: Sequence[_Question] = ()
-        """Questions of the round trip that is under way, with its limit and its ticks so far."""
+        """The commands of the current round trip; below, its time limit and its ticks so far."""
         self._limit: asyncio.Timeout | None = None
         self._is_given_up = False
         self._ticks = 0
@@ -112,7 +112,7 @@ class Shared:
         return bool(self._is_there)
 
     async def begin(self) -> None:
-        """Connect, so that no request waits for it; where it is away, try to reconnect from now on."""
+        """Connect now, so that no request has to wait for it. If Redis is away, keep trying."""
         with suppress(Away):
             await self._ask(Patience(), "PING")
 
@@ -122,7 +122,7 @@ class Shared:
         return _counts(told, len(charges))
 
     def settle_later(self, charges: Sequence[Charge]) -> bool:
-        """Take, or give back where amounts are below zero, without waiting. False where Redis is away."""
+        """Take, or give back where amounts are below zero, without waiting. False if that can't be queued."""
         return self._ask_later(_SCRIPTED, *_arguments(charges, take=False))
 
     async def get(self, kind: str, name: str, patience: Patience) -> bytes | None:
@@ -133,7 +133,7 @@ class Shared:
         return found
 
     def put_later(self, kind: str, name: str, value: bytes, *, for_s: int) -> None:
-        """Keep `value` for that many seconds, without waiting; it is lost where Redis is away."""
+        """Store `value` for `for_s` seconds, without waiting. It is lost if Redis is away."""
         self._ask_later("SET", _key(kind, name), value, "EX", for_s)
 
     async def _ask(self, patience: Patience, *command: Any) -> Any:
@@ -161,7 +161,7 @@ class Shared:
             self._ticking = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
     def _tick(self) -> None:
-        """Another tick was waited: by each request once, and by the round trip. Those past their limit stop waiting."""
+        """Count a tick for each waiting request and for the round trip. Requests past their limit stop waiting."""
         waiting = [each for each in chain(self._asked, self._waiting) if each.answer is not None and not each.answer.done()]
         for patience in {each.patience for each in waiting}:
             patience.waited += 1
@@ -172,12 +172,12 @@ class Shared:
         loop = asyncio.get_running_loop()
         if self._limit is not None and not self._is_given_up and self._ticks >= self._most_ticks:
             self._limit.reschedule(loop.time())
-            self._is_given_up = True  # the round trip takes its time to end; nobody waits for that
+            self._is_given_up = True  # the cancelled round trip may take long to end, so it is not awaited
             self._give_up("slow")
         self._ticking = None if self._asking is None else loop.call_later(TICK_S, self._tick)
 
     def _next(self) -> list[_Question]:
-        """The questions of the next round trip."""
+        """The commands of the next round trip."""
         questions: list[_Question] = []
         while self._waiting and len(questions) < _MOST_AT_ONCE:
             question = self._waiting.popleft()
@@ -187,19 +187,19 @@ class Shared:
         return questions
 
     async def _ask_all(self) -> None:
-        """Round trip by round trip, until nothing is left to ask, or Redis is away."""
+        """Make round trips until no command is left, or Redis is away."""
         try:
             while questions := self._next():
                 self._asked, self._ticks, self._is_given_up = questions, 0, False
                 try:
                     answers = await self._round_trip(questions)
-                except Exception as error:  # noqa: BLE001 - whatever the client raises: nobody may wait for ever
+                except Exception as error:  # noqa: BLE001 - whatever the client raises, no request may wait forever
                     if not self._is_given_up:
                         self._give_up(type(error).__name__)
                     continue
                 finally:
                     self._asked, self._limit = (), None
-                if self._is_given_up:  # it came when nobody waited any more
+                if self._is_given_up:  # the answers came too late
                     continue
                 for question, answer in zip(questions, answers, strict=True):
                     if isinstance(answer, Exception):
@@ -214,7 +214,7 @@ class Shared:
             self._asking = None
 
     def _give_up(self, reason: str) -> None:
-        """Redis is away: nobody waits for it, and it is looked for."""
+        """Redis is away: fail all commands, and try to reconnect."""
         lost = [*self._asked, *self._waiting]
         self._waiting.clear()
         self._later = self._slow = 0
@@ -224,7 +224,7 @@ class Shared:
             question.lose()
 
     async def _round_trip(self, questions: Sequence[_Question]) -> list[Any]:
-        """The answers; in place of one an error, where only that question's key holds something else."""
+        """The answers. One of them may be an error that concerns only its own key."""
         async with asyncio.timeout(None) as self._limit:
             answers = await self._piped(questions)
             if any(isinstance(answer, NoScriptError) for answer in answers):
@@ -249,13 +249,13 @@ class Shared:
             return await pipe.execute(raise_on_error=False)
 
     async def _look(self) -> None:
-        """While Redis is away: whether it is back, and fast."""
+        """While Redis is away: try it until it answers fast."""
         while True:
             await asyncio.sleep(AWAY_S)
             try:
                 async with asyncio.timeout(self._slow_ticks * TICK_S):
                     await self._redis.ping()  # type: ignore[misc, unused-ignore]
-            except Exception:  # noqa: BLE001, S112 - whatever it is, Redis isn't back
+            except Exception:  # noqa: BLE001, S112 - after any error Redis is still away
                 continue
             self._looking = None
             self._tell(there=True)
@@ -272,7 +272,7 @@ class Shared:
             _log.warning("Redis is away: this gateway counts by itself", extra={"fields": {"reason": reason}})
 
     async def aclose(self) -> None:
-        """Close all connections. Requests that still wait go on without Redis."""
+        """Close all connections. Waiting requests go on without Redis."""
         if self._ticking is not None:
             self._ticking.cancel()
         lost = [*self._asked, *self._waiting]
@@ -290,7 +290,7 @@ _SCRIPTED = "counts"
 
 
 def _is_of_one_key(error: BaseException) -> bool:
-    """Whether only one key holds something else than expected; any other error says that Redis is of no use now."""
+    """Whether the error concerns one key only, which has another type. After any other, Redis counts as away."""
     return isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE")
 
 
@@ -306,7 +306,7 @@ def _arguments(charges: Sequence[Charge], *, take: bool) -> list[Any]:
 
 
 def _counts(told: Any, number: int) -> list[Count]:
-    """The script's answer: three figures for each charge. Raises `Away` where it is anything else."""
+    """The script's answer: three figures for each charge. Raises `Away` if it is anything else."""
     try:
         figures = [float(each) for each in told]
     except (TypeError, ValueError):
@@ -340,6 +340,6 @@ class SharedCounts:
             return await self._own.take(charges)
 
     async def settle(self, charges: Sequence[Charge]) -> None:
-        """See `rate.Counts`. A correction that gets lost on its way leaves what was charged."""
+        """See `rate.Counts`. If a correction is lost, the original charge remains."""
         if not self._shared.settle_later(charges):
             await self._own.settle(charges)
