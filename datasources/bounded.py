@@ -1,7 +1,7 @@
-"""A cache that is bounded by what its entries weigh, and by how many there are. The least recently used entry is evicted.
+"""A cache with limits on the total weight and the number of its entries. The least recently used entry is evicted.
 
-Whatever a client can choose (a document, a token, an address) is kept in one of these. A bound on the number of entries
-alone is no bound on memory: a client decides how large an entry is.
+Use it for entries that a client can choose (documents, tokens, addresses). A limit on the number of entries alone doesn't
+limit the memory, since a client decides how large an entry is.
 """
 
 from collections import OrderedDict
@@ -12,14 +12,14 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 ENTRY_BYTES = 200
-"""What an entry costs besides its key and its value: two dictionary slots, a link, a tuple. An estimate."""
+"""An entry's memory besides its key and value: two dictionary slots, a link, a tuple. An estimate."""
 
 
 class BoundedCache(Generic[K, V]):
-    """A mapping of at most `max_weight` in total. Not thread-safe: it lives on one event loop.
+    """A mapping with a total weight of at most `max_weight`. Not thread-safe.
 
-    The unit of weight is the caller's, bytes as a rule. An entry that weighs more than `1 / largest_share` of the whole is
-    not kept, since it would evict too much.
+    The caller chooses the unit of weight, usually bytes. An entry heavier than `max_weight / largest_share` is not kept,
+    since it would evict too many others.
     """
 
     __slots__ = ("_entries", "_largest", "_max_entries", "_max_weight", "_on_evict", "_weight")
@@ -36,8 +36,8 @@ class BoundedCache(Generic[K, V]):
 
         Args:
             max_weight: of all entries together.
-            max_entries: how many there may be; None where the weight alone decides.
-            largest_share: an entry weighs at most this part of `max_weight`.
+            max_entries: how many there may be; None for no limit.
+            largest_share: an entry weighs at most `max_weight / largest_share`.
             on_evict: called with each entry that is evicted, dropped, replaced or cleared.
         """
         self._max_weight = max_weight
@@ -65,7 +65,7 @@ class BoundedCache(Generic[K, V]):
         return self._weight
 
     def get(self, key: K) -> V | None:
-        """The value, which counts as used now; None where there is none."""
+        """The value; None if there is none. The entry counts as used now."""
         found = self._entries.get(key)
         if found is None:
             return None
@@ -73,12 +73,12 @@ class BoundedCache(Generic[K, V]):
         return found[0]
 
     def peek(self, key: K) -> V | None:
-        """The value, without counting as a use."""
+        """The value; None if there is none. This does not count as a use."""
         found = self._entries.get(key)
         return None if found is None else found[0]
 
     def put(self, key: K, value: V, weight: int) -> bool:
-        """Keep an entry in place of any other with that key. False where it is too heavy to be kept at all."""
+        """Keep an entry, replacing one with the same key. False if it is too heavy to be kept."""
         self.drop(key)
         if weight > self._largest:
             return False
@@ -88,7 +88,7 @@ class BoundedCache(Generic[K, V]):
         return True
 
     def reweigh(self, key: K, weight: int) -> None:
-        """Say that an entry weighs something else now, as after it was compiled. It may be evicted for it, as any other."""
+        """Change an entry's weight. This may evict it or others."""
         found = self._entries.get(key)
         if found is None:
             return
@@ -99,7 +99,7 @@ class BoundedCache(Generic[K, V]):
         self._evict()
 
     def drop(self, key: K) -> V | None:
-        """Forget an entry. Its value, None where there was none."""
+        """Remove an entry. Returns its value; None if there was none."""
         found = self._entries.pop(key, None)
         if found is None:
             return None
@@ -109,7 +109,7 @@ class BoundedCache(Generic[K, V]):
         return found[0]
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all entries."""
         entries, self._entries = self._entries, OrderedDict()
         self._weight = 0
         if self._on_evict is not None:

@@ -1,7 +1,7 @@
-"""Copies of exceptions, since an exception object is raised once.
+"""Copies of exceptions, because an exception object must be raised only once.
 
-Each raise adds frames to the object's traceback, and frames hold the locals of the request that they belong to. So an error
-that several places are to raise is kept as a value: `detached` when it is stored, `again` each time it is raised.
+Each raise adds frames to the object's traceback, and frames hold the local variables of a request. So for an error that
+several places raise, store a copy (`detached`), and raise a copy of that (`again`) in each of them.
 """
 
 from typing import TypeVar
@@ -10,7 +10,7 @@ E = TypeVar("E", bound=Exception)
 
 
 def again(error: E) -> E:
-    """A copy of an error, to be raised in its place. It begins with the traceback that the error has by now."""
+    """A copy of an error with its current traceback, to be raised in its place."""
     kind = type(error)
     copy = kind.__new__(kind, *error.args)
     copy.__dict__.update(error.__dict__)

@@ -1,7 +1,7 @@
 """What can go wrong with a call to a service.
 
 SourceError                 code                  counts against the service               a second try may help
-├── NotSendable             UPSTREAM_ERROR        no: it fits no HTTP request              no
+├── NotSendable             UPSTREAM_ERROR        no: nothing was sent                     no
 ├── Unavailable             UPSTREAM_UNAVAILABLE
 │   ├── BreakerOpen                               no: nothing was asked                    no
 │   ├── QueueFull                                 no: refused here                         no
@@ -10,8 +10,8 @@ SourceError                 code                  counts against the service    
 ├── TimedOut                UPSTREAM_TIMEOUT      yes, where the service had its time      yes, where it was asked
 ├── BadAnswer               UPSTREAM_ERROR        5xx and what can't be read: yes;         502, 504, an answer that broke off
 │   │                                             400 and one wrong object: no
-│   ├── Misshapen                                 no: it may be one wrong object            no
-│   └── Mismatched                                no: a client chooses what is asked for       no
+│   ├── Misshapen                                 no: it may be one wrong object           no
+│   └── Mismatched                                no: a client chooses what is requested   no
 ├── Unauthenticated         UNAUTHENTICATED       no                                       no
 ├── Forbidden               FORBIDDEN             no                                       no
 └── Rejected                UPSTREAM_ERROR        no: 404, 409 and 422, which the one      no
@@ -44,7 +44,7 @@ class Problem(msgspec.Struct, frozen=True):
 class SourceError(Exception):
     """The root: a call failed.
 
-    `service` names the source. It is not called `source`, which graphql-core reads of any exception as the document's text.
+    `service` names the source. Not `source`: graphql-core reads that from any exception, as the document's text.
     `counts` says whether the service is to blame, `asked` whether the call went out at all, `answered` whether any answer
     came, `retriable` whether the same call made again may fare better; `retry_after` is in seconds.
     """
@@ -64,7 +64,7 @@ class SourceError(Exception):
 
 
 class NotSendable(SourceError):
-    """The call fits no HTTP request, so nothing was sent: a header's value or a target that is too long, say."""
+    """The call can't be sent as an HTTP request: a header's value or a target is too long, for example."""
 
     def __init__(self, source: str) -> None:
         super().__init__(source, f"The {source} service can't be asked this.")
@@ -131,7 +131,7 @@ class TimedOut(SourceError):
 
 
 class BadAnswer(SourceError):
-    """The service answered what its contract doesn't know. `status` is the answer's where that is what was wrong with it."""
+    """The answer breaks the service's contract. `status` is set if the answer's status was the reason."""
 
     outcome = "bad_answer"
     answered = True
@@ -143,14 +143,14 @@ class BadAnswer(SourceError):
 
 
 class Misshapen(BadAnswer):
-    """The answer is good JSON of another shape: the service works, but not as agreed."""
+    """The answer is valid JSON of another shape: the service works, but breaks the contract."""
 
     def __init__(self, source: str) -> None:
         super().__init__(source, counts=False)
 
 
 class Mismatched(BadAnswer):
-    """The answer holds what was not asked for: another's answer, perhaps. What became of a write is not known then."""
+    """The answer is to another question, perhaps another request's. The outcome of a write is unknown then."""
 
     outcome = "mismatch"
 

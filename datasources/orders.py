@@ -29,7 +29,7 @@ class OrderItem(msgspec.Struct, frozen=True, rename="camel", gc=False):
 
     product_id: int
     quantity: Int32
-    unit_price: Annotated[float, msgspec.Meta(gt=-1e290, lt=1e290)]  # times any quantity it is finite
+    unit_price: Annotated[float, msgspec.Meta(gt=-1e290, lt=1e290)]  # finite when multiplied by any quantity
 
     def __post_init__(self) -> None:
         """Keep amounts to two decimals, whatever the service sends."""
@@ -92,7 +92,7 @@ class Orders(RestSource[Order]):
                 for user_id in user_ids:
                     _append(orders, user_id, item.error, limit)
         if not is_as_asked:
-            raise Mismatch  # as a whole: whether a user without orders in it has none can't be told
+            raise Mismatch  # all of it: a user without orders in it may still have some
         if not all_tell_their_key:
             raise Mismatch(orders)
         return orders
@@ -104,7 +104,7 @@ class Orders(RestSource[Order]):
         return await self._write(caller, "POST", "/orders", body, key=key, is_it=lambda order: order.user_id == user_id)
 
     async def cancel(self, caller: Caller, id: int, *, key: str, user_id: int | None = None) -> Order:
-        """Cancel an order, of that user where one is named. Raises `Rejected` (404, 409), `SourceError`."""
+        """Cancel an order, which must be that user's if `user_id` is given. Raises `Rejected` (404, 409), `SourceError`."""
 
         def is_it(order: Order) -> bool:
             return user_id is None or order.user_id == user_id
@@ -117,7 +117,7 @@ class Orders(RestSource[Order]):
 
 
 def _append(orders: dict[int, list[Order | SourceError]], user_id: int, order: Order | SourceError, limit: int) -> bool:
-    """Add to a user's orders, as far as so many were asked for. False where the user was not asked for."""
+    """Add to a user's orders, up to `limit`. False if the user was not asked for."""
     own = orders.get(user_id)
     if own is None:
         return False

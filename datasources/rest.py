@@ -42,8 +42,8 @@ Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 """A time with its offset, as RFC 3339 has it. One without could be any of two dozen."""
 
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
-"""A number that the graph shows as `Int` (GraphQL specification, section 3.5.1). Checked here, so that another one is a bad
-answer of the service and not a fault of the gateway when it is shown."""
+"""The range of GraphQL's `Int` (GraphQL specification, section 3.5.1). Checked here, so that a number beyond it is a bad
+answer of the service and not a fault of the gateway."""
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -53,8 +53,8 @@ T = TypeVar("T")
 class Page(Generic[R]):
     """A page of a resource. An item that could not be read stands in its place as the error it is.
 
-    `stale_s` is its age where it is past its time and nothing better could be had, else None. `lost` is how many items could
-    not be read.
+    `stale_s` is its age where it is past its time and nothing better could be had, else None. `lost` is the number of
+    unreadable items.
     """
 
     items: Sequence[R | SourceError]
@@ -101,7 +101,7 @@ class RestSource(Generic[R]):
     path: ClassVar[str]
     record: type[R]
     exact: ClassVar[frozenset[str]] = frozenset()
-    """Filters of a page by a member of the record: each row has the very value."""
+    """Filters of a page by a member of the record: each row must have exactly the filter's value."""
 
     def __init__(self, conduct: Conduct, *, forward_identity: bool) -> None:
         self._conduct = conduct
@@ -173,10 +173,9 @@ class RestSource(Generic[R]):
         raise self._mismatch({id_: answer for id_, answer in answers.items() if id_ in asked}, asked - answers.keys())
 
     def _mismatch(self, found: dict[int, Any], missing: Iterable[int]) -> Mismatch:
-        """An answer with rows that nobody asked for.
+        """The error for an answer with rows that were not requested.
 
-        None of it is shown to a viewer. Where no identity went along, anybody may see what is of use in it; but what is
-        missing in it may exist.
+        If the call carried an identity, none of it may be used. Otherwise the requested rows may; a missing one may exist.
         """
         if self._forward_identity or not found:
             return Mismatch()
@@ -195,7 +194,7 @@ class RestSource(Generic[R]):
             raise
         page: Page[R] = replace(value.value, stale_s=value.age_s) if isinstance(value, Stale) else value
         if page.lost:
-            # The page may be kept, or shared with other requests: each has its own errors to raise.
+            # The page may be cached or shared with other requests: each raises errors of its own.
             page = replace(page, items=[again(item) if isinstance(item, SourceError) else item for item in page.items])
         return page
 
@@ -235,9 +234,9 @@ class RestSource(Generic[R]):
         id: int | None = None,
         is_it: Callable[[R], bool] | None = None,
     ) -> R:
-        """A write of the object `id`, or of one for which `is_it` holds.
+        """A write. The answer must be the object `id`, if one is given, and `is_it` must hold for it.
 
-        Raises `Rejected` where the service says what is wrong with it, `Mismatched` where it answers with another object,
+        Raises `Rejected` if the service says what is wrong with the write, `Mismatched` if it answers with another object,
         else `SourceError`.
         """
         target = route if id is None else route.replace("{id}", str(id))

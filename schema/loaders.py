@@ -181,7 +181,7 @@ def _done(value: Any) -> "asyncio.Future[Any]":
 
 
 def _pass_on(own: "asyncio.Future[Any]", shared: "asyncio.Future[Any]") -> None:
-    """Hand what came to one who waits: of an error a copy, since each of them raises it."""
+    """Pass a result on to one of those who wait: a copy if it is an error, since each of them raises it."""
     error = None if shared.cancelled() else shared.exception()
     if own.done():
         return

@@ -73,7 +73,7 @@ class Mutation:
         """Raises `SignInNeeded`, `SourceError`."""
         context = info.context
         order_id = as_id(id)
-        # Staff may change any order: whose it is need not be asked.
+        # Staff may change any order, so its owner need not be known.
         owner_id = None if context.variant.staff or order_id is None else await _own_order_of(context, order_id)
         if order_id is None or (owner_id is None and not context.variant.staff):
             return CancelOrderPayload(order=None, user_errors=[_not_found("order")])
@@ -92,7 +92,7 @@ class Mutation:
         write = context.sources.users.update(context.caller, user_id, changes, key=new_key())
         try:
             user, user_errors = await _written(write, "user", by_id=False)
-        finally:  # however it ended, the service may have acted
+        finally:  # however it ended, the write may have taken effect
             context.loaders.user.clear(user_id)
         return UpdateProfilePayload(user=user, user_errors=user_errors)
 
@@ -120,7 +120,7 @@ class Mutation:
         write = context.sources.products.update(context.caller, product_id, changes, key=new_key())
         try:
             product, user_errors = await _written(write, "product")
-        finally:  # however it ended, the service may have acted
+        finally:  # however it ended, the write may have taken effect
             context.loaders.product.clear(product_id)
             context.loaders.products_page.clear_all()
         return UpdateProductPayload(product=product, user_errors=user_errors)
@@ -205,7 +205,7 @@ def _own_user_id(context: Context) -> int:
 
 
 async def _own_order_of(context: Context, order_id: int) -> int | None:
-    """The id of the user whose order it is; None where there is no such order, or the viewer may not see it."""
+    """The id of the order's user; None if there is no such order, or the viewer may not see it."""
     order = await context.loaders.order.load(order_id)
     if isinstance(order, Stale):
         order = order.value
@@ -228,7 +228,7 @@ def _changes(given: Any, never_null: tuple[str, ...]) -> tuple[dict[str, Any], l
 async def _order_written(
     context: Context, write: Awaitable[OrderRecord], *, by_id: bool = True, keyed: bool = False
 ) -> tuple[Any, list[UserError]]:
-    """As `_written`, of an order. What this request has loaded of orders is asked for anew, however the write ended."""
+    """As `_written`, for an order. However the write ended, orders that this request has loaded are loaded anew."""
     try:
         order, user_errors = await _written(write, "order", by_id=by_id, keyed=keyed)
     finally:

@@ -36,9 +36,9 @@ def of_graphql(exchange: Exchange, response: Response, duration_s: float, **more
 
 
 def of_gone(exchange: Exchange, duration_s: float, outcome: str | None = None, codes: Sequence[str] = ()) -> None:
-    """A request whose client hung up before it was answered.
+    """A request whose client disconnected before it was answered.
 
-    `outcome` and `codes` are those of its mutations, which ran to their end all the same; None where it had none.
+    `outcome` and `codes` are those of its mutations, which ran to their end; None and empty if it had none.
     """
     more = {} if outcome is None else {"completed": outcome}
     of_graphql(exchange, Response(499, (), b"", ("CLIENT_GONE", *codes)), duration_s, **more)

@@ -1,7 +1,7 @@
 """Log lines: one JSON object each, or plain text for a person at a console. To standard output, as containers expect.
 
-A record's members stand in `extra={"fields": {…}}`; nothing else of a request gets into a line. Logging never waits for who
-reads the lines: see `writer`.
+A record's members stand in `extra={"fields": {…}}`; nothing else of a request gets into a line. Logging never waits for the
+reader of the lines: see `writer`.
 """
 
 import atexit
@@ -27,14 +27,14 @@ _root = logging.getLogger()
 _log = logging.getLogger("bff.log")
 
 
-class _Moments:
-    """Times as they stand in lines, in UTC with milliseconds. The text of the second is kept: most lines share it."""
+class _Timestamps:
+    """Formats times for lines, in UTC with milliseconds. Keeps the text of the last second, which most lines share."""
 
     def __init__(self) -> None:
         self._known = (0, "1970-01-01T00:00:00")
 
     def text(self, seconds: float) -> str:
-        """The time of so many seconds since 1970."""
+        """The time `seconds` after 1970 began."""
         second = int(seconds // 1)
         micros = round((seconds - second) * 1e6)
         if micros == 1_000_000:
@@ -47,26 +47,26 @@ class _Moments:
 
 
 class LineFormatter(logging.Formatter):
-    """Makes lines of records, and of what records are made of: a record costs more than the whole rest of a line."""
+    """Makes lines of log records, or of their parts without a record: a record costs more than the rest of a line."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._moments = _Moments()
+        self._timestamps = _Timestamps()
 
     def line(
         self, at: float, level: str, logger: str, message: str, fields: Mapping[str, Any], exception: str | None = None
     ) -> bytes:
-        """A line with its end. `at` is in seconds since 1970, `level` in lower case, `exception` a whole trace."""
+        """A line with its line feed. `at` is in seconds since 1970, `level` in lower case, `exception` a traceback."""
         raise NotImplementedError
 
     def encode(self, record: logging.LogRecord) -> bytes:
-        """The record's line, with its end."""
+        """The record's line, with its line feed."""
         exception = self.formatException(record.exc_info) if record.exc_info and record.exc_info[0] else None
         fields = getattr(record, "fields", {})
         return self.line(record.created, record.levelname.lower(), record.name, record.getMessage(), fields, exception)
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record's line, without its end."""
+        """The record's line, without its line feed."""
         return self.encode(record).decode()[:-1]
 
 
@@ -77,7 +77,7 @@ class JsonFormatter(LineFormatter):
         self, at: float, level: str, logger: str, message: str, fields: Mapping[str, Any], exception: str | None = None
     ) -> bytes:
         """Time, level, logger, message, then the record's own fields."""
-        line = {"time": self._moments.text(at), "level": level, "logger": logger, "message": message, **fields}
+        line = {"time": self._timestamps.text(at), "level": level, "logger": logger, "message": message, **fields}
         if exception is not None:
             line["exception"] = exception
         try:
@@ -101,7 +101,7 @@ class ConsoleFormatter(LineFormatter):
     ) -> bytes:
         """`12:00:00 info access method=GET …`."""
         pairs = " ".join(f"{name}={_text(value)}" for name, value in fields.items() if value not in (None, [], (), {}))
-        line = f"{self._moments.text(at)[11:19]} {level:7} {_shown(message)} {pairs}".rstrip()
+        line = f"{self._timestamps.text(at)[11:19]} {level:7} {_shown(message)} {pairs}".rstrip()
         if exception is not None:
             # Set in, so that no line of an exception can be taken for one of the log's own.
             line = "\n  ".join([line, *map(_shown, exception.split("\n"))])
@@ -109,7 +109,7 @@ class ConsoleFormatter(LineFormatter):
 
 
 class LineHandler(logging.Handler):
-    """Hands lines to a writer. What `logging` does around a record can be left out: see `line`."""
+    """Hands lines to a writer. `line` does so without a log record."""
 
     def __init__(self, formatter: LineFormatter, fd: int = _STDOUT) -> None:
         super().__init__()
@@ -121,13 +121,13 @@ class LineHandler(logging.Handler):
         """Queue the record's line. Never blocks."""
         try:
             line = self._lines.encode(record)
-        except Exception as error:  # noqa: BLE001 - `logging`'s own way would write to standard error, and so might block
+        except Exception as error:  # noqa: BLE001 - `logging`'s own handling writes to standard error, which may block
             fields = {"kind": type(error).__qualname__, "file": record.filename, "line": record.lineno}
             line = self._lines.line(record.created, "error", _log.name, "a record could not be written", fields)
         self.writer.write(line)
 
     def line(self, level: str, logger: str, message: str, fields: Mapping[str, Any]) -> None:
-        """Queue a line of now. The caller has asked whether the level is on."""
+        """Queue a line with the current time. The caller has checked the level."""
         self.writer.write(self._lines.line(time.time(), level, logger, message, fields))
 
     def _notice(self, number: int) -> bytes:
@@ -142,14 +142,14 @@ def configure(level: LogLevel, format: LogFormat) -> None:
     logging.getLogger("bff").setLevel(level.upper())
     # uvicorn's own lines say what ours say; its warnings stay.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    # These would be written to standard error at once, which may have as slow a reader.
+    # By default these are written to standard error, which may block too.
     logging.captureWarnings(capture=True)
     sys.unraisablehook = _log_unraisable
     atexit.register(handler.writer.flush)
 
 
 def flush() -> None:
-    """Wait a moment until all lines are written: for a process that ends without Python's own exit."""
+    """Wait at most a second until all lines are written: for a process that ends without Python's exit handlers."""
     for handler in _line_handlers():
         handler.writer.flush()
 
@@ -160,7 +160,7 @@ def dropped_lines() -> int:
 
 
 def write(logger: logging.Logger, level: int, message: str, fields: dict[str, Any]) -> None:
-    """A line of `logger`'s. Straight to our own handler where nothing else listens: a record costs more than the line."""
+    """Log a line. If our handler is the only one, it gets the line without a log record, which would cost more."""
     if not logger.isEnabledFor(level):
         return
     handler = direct_handler(logger)
@@ -171,7 +171,7 @@ def write(logger: logging.Logger, level: int, message: str, fields: dict[str, An
 
 
 def direct_handler(logger: logging.Logger) -> LineHandler | None:
-    """The handler that all of `logger`'s lines go to, where it is ours and nothing else listens or filters."""
+    """Our handler, if all of `logger`'s lines go to it alone, unfiltered; otherwise None."""
     handlers = _root.handlers
     if len(handlers) != 1 or type(handler := handlers[0]) is not LineHandler or handler.filters:
         return None
@@ -188,7 +188,7 @@ def _line_handlers() -> list[LineHandler]:
 
 
 def _log_unraisable(fault: "sys.UnraisableHookArgs") -> None:
-    """What a finalizer raised: its kind and where it came up."""
+    """Log an error that a finalizer raised: its type and its frames."""
     trace: TracebackType | None = fault.exc_traceback
     fields = {"kind": fault.exc_type.__qualname__, "frames": frames_of(trace)}
     _log.error("a finalizer failed", extra={"fields": fields})

@@ -1,4 +1,4 @@
-"""Measures how long the event loop was held: nothing else is served meanwhile, not even `/health`."""
+"""Measures how long the event loop was blocked. Nothing is served meanwhile, not even `/health`."""
 
 import asyncio
 import logging
@@ -10,14 +10,14 @@ from typing import Final
 from datasources.caller import Clock
 
 EVERY_S: Final = 0.05
-"""Twenty looks a second. A hold is measured from when the next look is due, so up to so much of it is not seen."""
+"""Seconds between two looks. A block is measured from when the next look is due, so up to this much of it is missed."""
 _LONG_S = 1.0
 _TELL_AGAIN_S = 10.0
 _log = logging.getLogger("bff.loop")
 
 
 class LoopWatch:
-    """A timer that measures its own lateness. `observe` is told it at each look, in seconds."""
+    """A timer that measures its own lateness. `observe` is called with it at each look, in seconds."""
 
     def __init__(self, observe: Callable[[float], None], clock: Clock = time.monotonic) -> None:
         # Not the loop's own time: it stands still while a callback runs.
@@ -43,7 +43,7 @@ class LoopWatch:
         self._timer = loop.call_later(EVERY_S, self._again, loop)
 
     def look(self) -> None:
-        """One look: how late it is, and when the next one is due."""
+        """One look: report how late it is, and set when the next one is due."""
         now = self._clock()
         late_s = max(now - self._due, 0.0)
         self._due = now + EVERY_S
@@ -52,7 +52,7 @@ class LoopWatch:
             self._tell(now, late_s)
 
     def _tell(self, now: float, late_s: float) -> None:
-        """A line, at most one in ten seconds."""
+        """Log a line, at most one in ten seconds."""
         if now - self._told_at < _TELL_AGAIN_S:
             self._untold += 1
             return

@@ -6,7 +6,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from bff.observe import logs
-from bff.observe.tally import Read, Spread, Tally
+from bff.observe.tally import ReadCounter, Spread, Tally
 from datasources.events import (
     BreakerChanged,
     BreakerState,
@@ -37,7 +37,7 @@ class Metrics:
         )
         self._detached = Tally(
             "bff_detached_mutations",
-            "Requests whose client hung up, and whose mutations ran to their end, by how these ended.",
+            "Requests whose client disconnected and whose mutations ran to their end, by how these ended.",
             ["variant", "outcome"],
             registry=self.registry,
         )
@@ -96,21 +96,21 @@ class Metrics:
             ["source", "instance", "state"],
             registry=self.registry,
         )
-        Read(
+        ReadCounter(
             "bff_log_lines_dropped",
-            "Log lines that were not written: their reader is slow or gone.",
+            "Log lines that were not written because their reader is slow or gone.",
             logs.dropped_lines,
             registry=self.registry,
         )
         self._background_deaths = Tally(
             "bff_background_deaths",
-            "Background tasks that ended where they should not, each to be restarted.",
+            "Background tasks that ended unexpectedly; each is restarted.",
             ["task"],
             registry=self.registry,
         )
         self._loop_held = Spread(
             "bff_loop_held_seconds",
-            "How late the event loop was at each look, many a second: how long it was held.",
+            "How late the event loop was, measured 20 times a second: how long it was blocked.",
             [],
             _HELD_BUCKETS,
             registry=self.registry,
@@ -134,7 +134,7 @@ class Metrics:
         self._request_seconds.observe(duration_s, variant)
 
     def gone(self, variant: str, outcome: str | None) -> None:
-        """A client hung up before it was answered. `outcome` is that of its mutations; None where there were none."""
+        """A client disconnected before it was answered. `outcome` is that of its mutations; None if it had none."""
         self._requests.count(variant, "client_gone")
         if outcome is not None:
             self._detached.count(variant, outcome)
@@ -156,11 +156,11 @@ class Metrics:
         self._operations.count(variant, by)
 
     def background_death(self, task: str) -> None:
-        """A background task has ended where it should not. `task` is one of the gateway's own names."""
+        """A background task ended unexpectedly. `task` is a name of the gateway's own."""
         self._background_deaths.count(task)
 
     def loop_held(self, seconds: float) -> None:
-        """The event loop came back so late."""
+        """The event loop was late by `seconds`."""
         self._loop_held.observe(seconds)
 
     def on_event(self, event: Event) -> None:

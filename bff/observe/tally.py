@@ -36,8 +36,8 @@ class Tally(Collector):
         yield CounterMetricFamily(self._name, self._documentation, labels=self._labels)
 
 
-class Read(Collector):
-    """A counter without labels whose value is kept elsewhere, and read when it is written out."""
+class ReadCounter(Collector):
+    """A counter without labels that reads its value from a function when it is collected."""
 
     def __init__(self, name: str, documentation: str, read: Callable[[], float], registry: CollectorRegistry) -> None:
         self._name = name
@@ -46,7 +46,7 @@ class Read(Collector):
         registry.register(self)
 
     def collect(self) -> Iterable[Metric]:
-        """What it is now."""
+        """The current value."""
         yield CounterMetricFamily(self._name, self._documentation, value=self._read())
 
     def describe(self) -> Iterable[Metric]:

@@ -1,6 +1,6 @@
-"""Writes log lines to a file descriptor from a thread of its own, so that no reader can hold up the event loop.
+"""Writes log lines to a file descriptor from a separate thread, so that a slow reader can't block the event loop.
 
-Lines wait in a queue of bounded size. When it is full, lines are dropped and counted. Order is kept, and lines stay whole:
+Lines wait in a queue of limited size. When it is full, lines are dropped and counted. Lines stay in order and whole:
 several processes may share one pipe, in which only writes of up to `PIPE_BUF` bytes are atomic (POSIX, `write`).
 """
 
@@ -15,23 +15,23 @@ from queue import Empty, SimpleQueue
 
 MAX_BYTES = 4 * 1024 * 1024
 _LINE_BYTES = 50
-"""What a line costs in the queue besides its text: an object's head and a reference. An estimate."""
+"""A line's memory in the queue besides its text: an object's header and a reference. An estimate."""
 _FILE_WRITE_BYTES = 64 * 1024
 _GATHER_S = 0.02
-"""How long the thread gathers further lines after the first one: at most 50 wake-ups a second."""
+"""Seconds for which the thread collects further lines after the first: at most 50 wake-ups a second."""
 _POLL_S = 0.005
 
 
 class LineWriter:
-    """Appends lines to `fd`. May be used from any thread, from a finalizer, and while another call of it is under way."""
+    """Appends lines to `fd`. Thread-safe and reentrant: it may be called from a finalizer or a signal handler."""
 
     def __init__(self, fd: int, notice: Callable[[int], bytes], max_bytes: int = MAX_BYTES) -> None:
-        """Make a writer; its thread begins with the first line, in a forked process once more.
+        """Make a writer. Its thread starts with the first line, and again in a forked process.
 
         Args:
-            fd: where the lines go. It stays the caller's.
-            notice: the line that says how many lines were dropped, written as soon as there is room again.
-            max_bytes: of the lines that wait.
+            fd: the descriptor to write to. It is not closed.
+            notice: makes the line that says how many lines were dropped. It is written as soon as there is room again.
+            max_bytes: the size of the queue.
         """
         self._fd = fd
         self._notice = notice
@@ -50,25 +50,24 @@ class LineWriter:
         return f"<LineWriter {self._fd}: {self._queued - self._done} bytes wait, {self.dropped} lines dropped>"
 
     def _begin(self) -> None:
-        """Begin with nothing. What waits in a parent is written by the parent."""
-        # A signal handler or a finalizer may log in the middle of `write`: the lock lets its own thread in again, and the
-        # queue's `put` is made for that.
+        """Start with an empty queue. After a fork, the parent writes the lines of its own queue."""
+        # A signal handler or a finalizer may log in the middle of `write`, so the lock and the queue must be reentrant.
         self._lock = threading.RLock()
         self._lines: SimpleQueue[bytes] = SimpleQueue()
         self._queued = self._done = 0
         self.dropped = 0
-        """Lines that were not written, since the process began."""
+        """The number of lines that were not written since the process began."""
         self._untold = 0
         self._hurry = threading.Event()
         self._thread: threading.Thread | None = None
         self._is_torn = False
 
     def write(self, line: bytes) -> None:
-        """Queue a line that ends with a line feed. Never blocks: where there is no room, the line is dropped."""
+        """Queue a line that ends with a line feed. Never blocks: if there is no room, the line is dropped."""
         size = len(line) + _LINE_BYTES
         with self._lock:
             if self._untold or self._queued - self._done + size > self._max_bytes:
-                # Once full, it takes in lines again when half of it is free: else each line would alternate with a notice.
+                # Once full, it accepts lines only when half of it is free. Otherwise lines and notices would alternate.
                 if self._queued - self._done + size > self._max_bytes // 2:
                     self.dropped += 1
                     self._untold += 1
@@ -95,7 +94,7 @@ class LineWriter:
             self._thread = None
 
     def flush(self, timeout_s: float = 1.0) -> bool:
-        """Wait until all lines are written, for `timeout_s` seconds at most. Whether they are."""
+        """Wait until all lines are written, for at most `timeout_s` seconds. Returns whether they are."""
         until = time.monotonic() + timeout_s
         self._hurry.set()
         try:
@@ -122,11 +121,11 @@ class LineWriter:
                         with self._lock:
                             self._tell()
                         batch = list(_waiting(lines))
-        except Exception:  # noqa: BLE001 - no memory, say: what it had is lost and counted, and the next line begins another
+        except Exception:  # noqa: BLE001 - no memory, for example: its lines are lost and counted, and the next line starts another thread
             self._begin_again(len(batch) + lines.qsize())
 
     def _begin_again(self, lost: int) -> None:
-        """After the thread's death: an empty queue and, with the next line, another thread."""
+        """After the thread has failed: start with an empty queue. The next line starts another thread."""
         with self._lock:
             self._lines = SimpleQueue()
             self._queued = self._done = 0
@@ -135,13 +134,13 @@ class LineWriter:
             self._thread = None
 
     def _write(self, chunk: bytes, number: int) -> None:
-        """Write lines, however long it takes. Where it can't be done (no reader, no space) they are dropped."""
+        """Write lines, however long it takes. If that fails (no reader, no space) they are dropped."""
         left = b"\n" + chunk if self._is_torn else chunk
         try:
             while left:
                 try:
                     left = left[os.write(self._fd, left) :]
-                except BlockingIOError:  # whoever gave us the pipe has set it so
+                except BlockingIOError:  # the pipe was given to us in non-blocking mode
                     _wait_until_writable(self._fd)
             self._is_torn = False
         except OSError:
@@ -174,7 +173,7 @@ def _chunks(lines: Iterable[bytes], most: int) -> Iterator[tuple[bytes, int]]:
 
 
 def _most_at_once(fd: int) -> int:
-    """The most bytes of one write that no other process's write can part."""
+    """The most bytes that a single write may have so that another process's write can't split it."""
     try:
         is_file = stat.S_ISREG(os.fstat(fd).st_mode)
     except OSError:

@@ -47,7 +47,7 @@ from datasources.wire import (
 
 _READ_STATUSES = frozenset({200})
 _WRITE_STATUSES = frozenset({200, 201})
-"""The statuses whose body is the whole object, as asked for. Any other one is an error, whatever its body."""
+"""Statuses whose body is the complete object. Any other status is an error, whatever its body."""
 _RETRY_AFTER_MOST_S = 86_400.0
 _LONGEST_TITLE = 200
 _LONGEST_TYPE = 256
@@ -92,7 +92,7 @@ class Attempt:
         except SourceError as error:
             outcome = error.outcome
             if isinstance(error, BadAnswer) and answer is not None and answer.status < 300:
-                _close(answer)  # what can't be read may be the answer to something else
+                _close(answer)  # an unreadable answer may belong to another request
             raise
         finally:
             self._emit(
@@ -161,9 +161,9 @@ class Attempt:
         return judge(reply.status, reply.headers, with_identity=with_identity, wall_now=self._wall(), delay_s=delay_s)
 
     def _usable(self, mismatch: Mismatch, answer: WireReply | None) -> Reply:
-        """What may be used of an answer that holds what was not asked for. Raises `Mismatched`.
+        """The usable part of an answer to another question. Raises `Mismatched` if there is none.
 
-        Its headers may be another answer's. The connection is closed: what it brings next may be somebody else's too.
+        Its headers may belong to another answer too. The connection is closed, since later answers may be misplaced as well.
         """
         if answer is not None:
             _close(answer)
@@ -178,7 +178,7 @@ def _close(answer: WireReply) -> None:
 
 
 def error_of(source: str, reply: WireReply) -> SourceError:
-    """The error that stands for an answer whose status is no success of the call's."""
+    """The error for an answer whose status is no success for the call."""
     match reply.status:
         case 401:
             return Unauthenticated(source)
@@ -189,8 +189,8 @@ def error_of(source: str, reply: WireReply) -> SourceError:
         case 400 | 404 | 409 | 422 as status:
             return Rejected(source, status, _read_problem(reply))
         case status:
-            # A redirect is not followed: where to ask is the settings' to say, not a service's. A part of an object (206),
-            # a promise (202), or an answer without one (204, 205) is not taken for the object.
+            # A redirect is not followed: the settings say where a service is. A part of an object (206), an acceptance (202)
+            # or an answer without a body (204, 205) is not the object.
             return BadAnswer(source, counts=not 400 <= status < 500, retriable=status in {502, 504}, status=status)
 
 

@@ -6,8 +6,8 @@ for it; asks with a validator where it has one; and drops what a write touches.
 
 An answer to a call that carries an identity is kept for that viewer alone, whatever it says of itself; what nobody in
 particular asked for is kept for all. So nothing that was fetched with one viewer's credentials is ever shown to another.
-A batch or a page fills an entry an object. An answer that a write has overtaken is not kept, and after a write whose outcome
-is unknown nothing that it may yet change is used without asking.
+A batch or a page fills an entry an object. An answer that a write has overtaken is not kept. After a write of unknown
+outcome, what it may still change is asked for anew each time.
 """
 
 import asyncio
@@ -50,15 +50,15 @@ _STANDS_IN_FOR = (Unavailable, TimedOut, BadAnswer)
 _REFUSALS = (Unauthenticated, Forbidden, Rejected)
 """A service that says no, and works well."""
 _OF_THE_VALIDATOR = frozenset({400, 412, 431})
-"""Statuses that answer a conditional request, and perhaps not the same request without its validator."""
+"""Statuses with which a service may reject a conditional request, but not the same request without a condition."""
 _REFRESH_S = 10.0
 _MOST_REFRESHES = 100
 _SLOW_S = 10.0
-"""Seconds for which a source is known to be slow after its last slow fault. An answer ends it."""
+"""Seconds for which a source counts as slow after a slow fault, unless it answers before."""
 _GRACE_S = 0.25
-"""Seconds on top of one attempt's time, so that the attempt's own limit, which the breaker counts, ends it first."""
+"""Seconds added to the attempt's time limit, so that the attempt's own timeout, which the breaker counts, comes first."""
 _UNSETTLED_S = 30.0
-"""Seconds after a write of unknown outcome in which it may still take effect."""
+"""Seconds for which a write of unknown outcome may still take effect."""
 _MOST_UNSETTLED = 1000
 
 
@@ -82,7 +82,7 @@ class _Looked:
         self.found: dict[Any, Any] = {}
         self.missing: list[Any] = []
         self.fallbacks = 0
-        """How many of the missing keys have an older answer that may stand in."""
+        """The number of missing keys that have an older answer to stand in."""
         self.later: list[Any] | None = None
         """Keys that are answered, and to be asked for anew behind the viewer's back."""
 
@@ -155,7 +155,7 @@ class Cache:
         return reply if keyed is None else self._joined(call, viewer, family, looked.found, reply)
 
     async def _ask_once(self, call: Call, next: Handler) -> Reply:
-        """Ask without retries, and for no longer than one attempt may take: something older can be shown."""
+        """Ask without retries, for at most the time of one attempt: there is an older answer to show."""
         limit = TimeLimit(self._timeout_s + _GRACE_S)
         try:
             return await next(copy(call, has_fallback=True))
@@ -186,7 +186,7 @@ class Cache:
                     looked.later = []
                 looked.later.append(key)
                 if entry.value is not _ABSENT:
-                    looked.found[key] = entry.value  # as the service wants it, so it is not told as degraded
+                    looked.found[key] = entry.value  # the service allows it, so it is not reported as degraded
             else:
                 looked.missing.append(key)
                 looked.fallbacks += entry.may_stand_in(now)
@@ -241,7 +241,7 @@ class Cache:
         if not due or len(self._refreshes) >= _MOST_REFRESHES:
             return
         # A caller of its own: it goes on when the request that caused it is answered.
-        # It asks for nobody in particular, so nobody's identity stays with it.
+        # The call carries no identity, so the caller needs none.
         deadline = Deadline.after(_REFRESH_S, self._clock)
         caller = replace(call.caller, identity=None, deadline=deadline, calls=defaultdict(int))
         asked = copy(call, caller=caller, tried=[]) if call.keyed is None else call.keyed.narrow(caller, due)
@@ -272,8 +272,8 @@ class Cache:
             else:
                 reply = await self._fetch(call, next)
         except _REFUSALS as error:
-            # What the viewer may see no longer shall not come back when the service is away. But a shared call for several
-            # keys may be rejected for one of them: that says nothing of the others, which are asked for by themselves then.
+            # What the viewer may no longer see must not come back when the service is unavailable. But a shared call may be
+            # rejected for one of its keys; the others are asked for separately then, so their entries stay.
             is_shared = viewer is None and call.keyed is not None and len(call.keyed.keys) > 1
             if not (is_shared and isinstance(error, Rejected)):
                 self._forget(call, viewer)
@@ -298,7 +298,7 @@ class Cache:
         return reply
 
     async def _revalidate(self, call: Call, key: Key, entry: Entry, next: Handler) -> Reply:
-        """Ask with the entry's validator. Where that can't be used, forget the entry and ask without."""
+        """Ask with the entry's validator. If it can't be used, drop the entry and ask without."""
         asked_at = self._clock()
         writes = self._writes
         try:
@@ -401,7 +401,7 @@ class Cache:
                 self._put((viewer, family, key), value, own_life, headers, share, call)
 
     def _lifetimes(self, call: Call, reply: Reply, asked_at: float) -> Lifetimes:
-        """How long an answer may be used, here and by clients: not at all without asking while a write is unsettled."""
+        """How long an answer may be used, here and by clients. While a write is unsettled: not without asking."""
         now = self._clock()
         life = reply.lifetimes or judge(
             reply.status,
@@ -420,7 +420,7 @@ class Cache:
 
 
 class _Unsettled:
-    """What writes of unknown outcome may still change: objects by key, and always the source's lists."""
+    """What writes of unknown outcome may still change: single objects, and always the source's lists."""
 
     __slots__ = ("_all_until", "_objects", "_until")
 
@@ -430,7 +430,7 @@ class _Unsettled:
         self._objects: dict[Hashable, float] = {}
 
     def add(self, key: Hashable | None, now: float) -> None:
-        """A write ended without an answer. `key` is the object's that it changes; None where it makes one."""
+        """Note a write of unknown outcome. `key` is that of the object that it changes; None if it creates one."""
         self._until = now + _UNSETTLED_S
         if key is None:
             return
@@ -442,7 +442,7 @@ class _Unsettled:
             self._all_until = self._until
 
     def concerns(self, call: Call, now: float) -> bool:
-        """Whether what a read asks for may still change."""
+        """Whether an unsettled write may still change what the read asks for."""
         if now >= self._until:
             return False
         if call.keyed is None or call.keyed.family != ID or now < self._all_until:
@@ -451,9 +451,9 @@ class _Unsettled:
 
 
 def _is_settled(call: Call, error: SourceError) -> bool:
-    """Whether a write that failed can take no effect any more.
+    """Whether a failed write can no longer take effect.
 
-    Of several attempts the last one's error says nothing of the first one, which may have gone out and not ended.
+    After several attempts this is unknown: the last one's error says nothing about earlier ones.
     """
     if len(call.tried) > 1:
         return False

@@ -36,8 +36,8 @@ class Call(msgspec.Struct, frozen=True):
         route: the path's template, as `/users/{id}`: what metrics and logs may say.
         target: path and query, percent-encoded, as it is sent.
         caller: for whom the call is made.
-        decode: makes the reply's value of a 2xx body; raises `ValueError` where the body as a whole can't be read,
-            `Mismatch` where it holds what was not asked for.
+        decode: makes the reply's value from a successful body; raises `ValueError` if the body as a whole can't be read,
+            `Mismatch` if it is the answer to another question.
         identity: whether `X-User-ID` and `Authorization` go along.
         body: JSON, for a write.
         idempotency_key: for a write.
@@ -45,7 +45,7 @@ class Call(msgspec.Struct, frozen=True):
         keyed: what is asked for by key; None for a page, whose value stands for itself.
         objects: of a page's value, the objects by their key of the family `ID`.
         touches: for a write, the key of the family `ID` that it changes; None where it has none yet.
-        has_fallback: whether an older answer to all of it can be shown: then it is asked once, and not tried again.
+        has_fallback: whether an older answer to all of it can be shown. Then the call is not retried.
         validator: an entity tag (RFC 9110, section 8.8.3) of what is at hand: a 304 then is an answer like any other.
         tried: the numbers of the instances that were asked, in order. The balance notes them, so that a second try goes
             elsewhere.
@@ -87,9 +87,9 @@ ID = "id"
 
 
 class Mismatch(ValueError):
-    """An answer holds what was not asked for, or what doesn't tell its key.
+    """An answer has objects that were not requested, or objects without a readable key.
 
-    `usable` is what may be used of it all the same; None where nothing may.
+    `usable` is the part that may be used; None if there is none.
     """
 
     def __init__(self, usable: Any = None) -> None:
@@ -109,7 +109,7 @@ class Reply(msgspec.Struct, frozen=True):
     """What a service answered, decoded. In place of a keyed value, or of a page's, there may be a `Stale` one.
 
     `size` is the body's length in bytes. `is_kept`: it comes from the cache, which has told how fresh it is. `lifetimes`:
-    how long it may be used, decided as it came; None for one that is kept, or that a test made.
+    how long it may be used; None if that was not decided yet, so that the headers decide.
     """
 
     status: int

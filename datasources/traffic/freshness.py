@@ -25,10 +25,10 @@ CACHE_HEADERS = ("cache-control", "expires", "date", "age", "etag", "vary")
 """The headers that matter to these rules."""
 _OF_THE_MESSAGE = frozenset({"date", "age"})
 _LONGEST_VALUE = 1024
-"""Characters of a header that these rules read. A longer one is taken for unreadable."""
+"""The most characters of a header. A longer one counts as unreadable."""
 _TOO_LONG = {"cache-control": "no-store", "vary": "*"} | dict.fromkeys(("expires", "date", "age", "etag"), "")
 _ETAG = re.compile(r'(?:W/)?"[!#-~]*"|(?!\*\Z)[!#-+\--~]+')
-"""One entity tag that can be sent back (RFC 9110, section 8.8.3): visible ASCII, in quotes or, as some have it, without."""
+"""A single entity tag that can be sent back (RFC 9110, section 8.8.3): visible ASCII, quoted or, as some send it, not."""
 
 
 class Lifetimes(msgspec.Struct, frozen=True, gc=False):
@@ -39,11 +39,11 @@ class Lifetimes(msgspec.Struct, frozen=True, gc=False):
         while_revalidate_s: on top of that, while it is asked for anew (RFC 5861, section 3).
         if_error_s: on top of `fresh_s`, where asking failed (RFC 5861, section 4).
         age_s: how old it was when it came (RFC 9111, section 4.2.3).
-        etag: its validator, weak or strong; None where it can't be sent back.
+        etag: its validator, weak or strong; None if it has none that can be sent back.
         vary: the request headers on which it depends, in lower case and in order.
-        is_kept: whether this gateway may keep it, for who asked.
-        is_shared: whether what is made of it may be kept by clients' shared caches.
-        may_keep: whether what is made of it may be kept by clients at all.
+        is_kept: whether this gateway may cache it, for the viewer who asked.
+        is_shared: whether shared caches in front of the gateway may keep answers made from it.
+        may_keep: whether clients may keep answers made from it at all.
     """
 
     fresh_s: float
@@ -96,10 +96,10 @@ def judge(status: int, headers: Mapping[str, str], *, with_identity: bool, wall_
         age_s,
         etag,
         vary,
-        # What is private where nobody in particular asked can be kept for nobody.
+        # A private answer to a call without identity belongs to no viewer.
         is_kept=(is_shared or with_identity) and not (lifetime_s is None and etag is None),
         is_shared=is_shared,
-        # A validator alone is the gateway's and not its clients'. Nothing is guessed for them.
+        # A validator without a lifetime serves the gateway only. No lifetime is guessed for clients.
         may_keep=lifetime_s is not None or bool(directives),
     )
 
@@ -113,20 +113,17 @@ def lifetimes(
 
 
 def usable(headers: Mapping[str, str], *, with_identity: bool) -> tuple[float, bool, bool]:
-    """As `judge`, for the gateway's clients, of an answer that came just now.
-
-    Seconds, whether by shared caches, whether it may be kept at all.
-    """
+    """As `told`, by the headers of an answer that arrived just now."""
     return told(judge(200, headers, with_identity=with_identity, wall_now=time.time(), delay_s=0.0))
 
 
 def told(life: Lifetimes) -> tuple[float, bool, bool]:
-    """What clients are told: seconds, whether shared caches may keep it, whether it may be kept at all."""
+    """For clients: the seconds it may be kept, whether shared caches may keep it, whether it may be kept at all."""
     return max(life.fresh_s, 0.0), life.is_shared, life.may_keep
 
 
 def kept(headers: Mapping[str, str]) -> dict[str, str]:
-    """Of an answer's headers those that matter to these rules. What is too long to be read stays unreadable, and short."""
+    """The headers that matter to these rules. One that is too long is replaced by a short value that is as unreadable."""
     found = {name: value for name in CACHE_HEADERS if (value := headers.get(name)) is not None}
     return {name: value if len(value) <= _LONGEST_VALUE else _TOO_LONG[name] for name, value in found.items()}
 
@@ -167,7 +164,7 @@ def _cache_control(value: str) -> Mapping[str, str | None]:
 
 
 def is_same_tag(kept: str | None, given: str | None) -> bool:
-    """Whether a 304 with the tag `given` speaks of what is kept (RFC 9111, section 4.3.4; compared weakly)."""
+    """Whether a 304 with the tag `given` is about the entry with the tag `kept` (RFC 9111, section 4.3.4; weakly)."""
     return not given or kept is None or given.removeprefix("W/") == kept.removeprefix("W/")
 
 

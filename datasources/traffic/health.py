@@ -101,7 +101,7 @@ class HealthChecks(Generic[I]):
 
     @property
     def is_on(self) -> bool:
-        """Whether there are checks at all."""
+        """Whether health checks are on."""
         return self._options.interval_s > 0
 
     async def run(self) -> None:

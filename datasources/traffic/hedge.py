@@ -115,7 +115,7 @@ class HedgePolicy:
             for task in tries:
                 task.cancel()
             await asyncio.gather(timer, *tries, return_exceptions=True)
-            del first, tries  # an error's traceback holds this frame, and the tasks here hold the error
+            del first, tries  # break the cycle: an error's traceback holds this frame, and its tasks hold the error
 
     async def _pause(self, delay_s: float) -> None:
         await self._sleep(delay_s)

@@ -1,12 +1,11 @@
-"""Isolation: which keys are asked for apart from other requests' keys, and how often a failed batch may be taken apart.
+"""Isolation: which keys must not share a call with other requests' keys, and how often a failed shared call is split.
 
-Keys of different requests share a call. Where such a call fails, one of its keys may be the reason, and then it must not
-cost the others. So each request asks once more for its own keys alone, and keys that failed alone don't join a shared call
-for a while.
+Keys of different requests share a call. If it fails, the reason may be one key, and the others must not fail with it. So
+each request repeats the call for its own keys alone, and keys that fail alone don't share a call for a while.
 
-Taking apart is bounded, since a service that fails for every key would be asked once more for each request. Each ask that
-failed counts against the bound, less those that went well. Beyond the bound no keys are put together for a while: each
-request then makes one call, and none is made again.
+Splitting is limited: if a service fails for every key, it would get one more call for each request. The limit applies to
+failed repeated calls minus successful ones. Beyond it no keys share a call for a while: each request then makes one call,
+and doesn't repeat it.
 """
 
 from collections.abc import Hashable, Sequence
@@ -19,28 +18,28 @@ from datasources.errors import BreakerOpen, Busy, Mismatched, Misshapen, NotReac
 from datasources.traffic.window import Window
 
 APART_S = 30.0
-"""Seconds for which a key that failed alone stays apart."""
+"""Seconds for which a key that failed alone is isolated."""
 _WINDOW_S = 10.0
 _MOST_FAILED = 100
-"""Asks alone that may fail in a window, on top of as many as go well."""
+"""Repeated calls that may fail in a window, in excess of those that succeed."""
 _MOST_BYTES = 1024 * 1024
 _ABOUT_NO_KEY = (BreakerOpen, QueueFull, Busy, Unauthenticated)
 _SPOILS_NO_OTHERS = (Misshapen, Mismatched)
-"""What a single object is lost for. Of a shared call it would have been one row that is lost."""
+"""Errors that in a shared call concern single rows only, so their keys need not be isolated."""
 
 
 def may_be_of_a_key(error: SourceError) -> bool:
-    """Whether one of a call's keys may be why it failed. A call that never reached the service says nothing of its keys."""
+    """Whether the reason of a failure may be one of the call's keys. Not if the call never reached the service."""
     if isinstance(error, NotReached):
         return error.sent
     return error.asked and not isinstance(error, _ABOUT_NO_KEY)
 
 
 class Isolation:
-    """One a source. Not thread-safe: it lives on one event loop.
+    """One a source. Not thread-safe.
 
     Attributes:
-        is_on: whether any key has to stay apart. Looked at for each read, so that all else is only done where it is.
+        is_on: whether any key is isolated: a cheap check for each read.
     """
 
     __slots__ = ("_clock", "_failed", "_running", "_suspects", "_together_at", "is_on")
@@ -57,7 +56,7 @@ class Isolation:
         return f"<Isolation of {len(self._suspects)} keys, {self._running} asked alone>"
 
     def apart(self, family: Hashable, keys: Sequence[Any]) -> list[Any]:
-        """Those of the keys that may not share a call with other requests' keys."""
+        """The keys among these that must not share a call with other requests' keys."""
         now = self._clock()
         if now < self._together_at:
             return list(keys)
@@ -69,7 +68,7 @@ class Isolation:
         return [key for key in keys if (family, key) in self._suspects] if self.is_on else []
 
     def suspect(self, family: Hashable, keys: Sequence[Any], error: SourceError) -> None:
-        """These keys were asked for alone, and failed: they stay apart, where the error may have been theirs."""
+        """These keys failed alone: isolate them, if the reason may be one of them."""
         if isinstance(error, _SPOILS_NO_OTHERS) or not may_be_of_a_key(error):
             return
         until = self._clock() + APART_S
@@ -78,12 +77,12 @@ class Isolation:
         self.is_on = True
 
     def clear(self, family: Hashable, keys: Sequence[Any]) -> None:
-        """These keys were asked for alone, and came."""
+        """These keys succeeded alone: isolate them no longer."""
         for key in keys:
             self._suspects.drop((family, key))
 
     def take(self) -> bool:
-        """Leave for one ask alone after a shared call failed; `settle` has to follow. False beyond the bound."""
+        """Permit to repeat a failed shared call for one request's keys; call `settle` after it. False beyond the limit."""
         now = self._clock()
         well, failed, _ = self._failed.totals(now)
         if self._running + failed >= _MOST_FAILED + well:
@@ -94,6 +93,6 @@ class Isolation:
         return True
 
     def settle(self, *, ok: bool) -> None:
-        """Take in how an ask alone has ended."""
+        """Count how a repeated call ended."""
         self._running -= 1
         self._failed.add(self._clock(), calls=1 if ok else 0, first=0 if ok else 1)

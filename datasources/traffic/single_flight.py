@@ -7,7 +7,7 @@ The first to ask makes the call itself, the others wait for it. If it leaves bef
 away, its time is up), one of those who wait asks anew: nobody fails by another's end. A write ends all sharing: who reads
 after it never gets what was read before.
 
-A shared call that fails may fail for one of its keys. Then each request asks once more, for its own keys alone: see
+A shared call may fail because of one of its keys. Then each request repeats it for its own keys alone: see
 `isolation.py`.
 """
 
@@ -28,7 +28,7 @@ from datasources.traffic.freshness import usable
 from datasources.traffic.isolation import Isolation, may_be_of_a_key
 
 Outcome = Reply | SourceError | None
-"""What came of a call: its reply; its error, as a value that is never raised itself; None where its maker left it."""
+"""The outcome of a call: its reply; its error, which is never raised itself; None if the request that made it has left."""
 
 _NO_KEYS: list[Any] = []
 _MOST_WAITING = 250
@@ -40,7 +40,7 @@ class _Flight:
 
     Attributes:
         keys: those it asks for; more may be added until it starts.
-        was_cut_off: whether its maker left it for a reason that may lie in the keys: its time was up, or it met a fault.
+        was_cut_off: whether its maker left it for a reason that may lie in the keys: a timeout or an internal error.
     """
 
     __slots__ = ("_has_landed", "_outcome", "_waiting", "keys", "was_cut_off")
@@ -148,7 +148,7 @@ class SingleFlight:
     async def _by_keys(self, call: Call, keyed: Keyed, next: Handler) -> Reply:
         """Join what is under way, board what is about to start, and make one call for the rest.
 
-        Once more where the maker of a call that was joined has left it. A loop: a call may be left any number of times.
+        Repeated if the maker of a joined call has left it, which may happen any number of times.
         """
         while True:
             own, rest, joined = self._joined(keyed)
@@ -162,7 +162,7 @@ class SingleFlight:
                 return reply
 
     def _joined(self, keyed: Keyed) -> tuple[_Flight | None, list[Any], dict[_Flight, list[Any]]]:
-        """A flight of one's own, if one is needed, with its keys; and those of others, each with the keys that it brings."""
+        """The request's own flight, if it needs one, with its keys; the flights that it joins, with the keys of each."""
         joined: dict[_Flight, list[Any]] = {}
         rest: list[Any] = []
         for key in keyed.keys:
@@ -219,7 +219,7 @@ class SingleFlight:
             del self._boarding[keyed.family]
 
     async def _share(self, call: Call, keyed: Keyed, flight: _Flight, keys: list[Any], next: Handler) -> Reply | None:
-        """What another one's call brings for these keys; None where its maker has left it."""
+        """The reply of a joined call for these keys; None if its maker has left it."""
         outcome = await self._wait(flight, call)
         if isinstance(outcome, Reply):
             return _part(outcome, keys, flight)
@@ -233,7 +233,7 @@ class SingleFlight:
         raise again(outcome)
 
     async def _once_more(self, call: Call, keyed: Keyed, keys: list[Any], failure: SourceError, next: Handler) -> Reply:
-        """Ask for one request's keys alone, after a call that carried others' too has failed."""
+        """Repeat a failed shared call for one request's keys alone."""
         if call.caller.deadline.left() <= 0 or not self._isolation.take():
             raise again(failure)
         self._emit(CallRetried(self._source, call.route, "alone", 0.0, call.caller.request_id))
@@ -244,14 +244,14 @@ class SingleFlight:
         except SourceError as error:
             if error.asked:
                 raise
-            # Refused here, by the breaker say: what the service itself did is the better answer.
+            # The gateway itself refused the call (by its breaker, for example): the service's own failure says more.
             raise again(failure) from None
         finally:
             self._isolation.settle(ok=is_ok)
         return reply
 
     async def _alone(self, call: Call, keyed: Keyed, keys: list[Any], next: Handler) -> Reply:
-        """Ask for these keys in a call that carries no other request's."""
+        """Ask for these keys in a call without other requests' keys."""
         try:
             reply = await self._equal(keyed.narrow(call.caller, keys), next)
         except SourceError as error:
@@ -261,7 +261,7 @@ class SingleFlight:
         return reply
 
     async def _apart(self, call: Call, keyed: Keyed, apart: list[Any], next: Handler) -> Reply:
-        """Ask for those keys alone, and for the others as ever; at the same time, for those alone may be slow."""
+        """Ask for the isolated keys alone and for the others as usual. At the same time, since isolated keys may be slow."""
         alone_keys = set(apart)
         rest = [key for key in keyed.keys if key not in alone_keys]
         if not rest:
@@ -315,7 +315,7 @@ class SingleFlight:
 
 
 def _of_all(error: SourceError, call: Call) -> SourceError | None:
-    """What an error means to those who wait for the call: None where it is its maker's own, so that they ask for themselves.
+    """The outcome for requests that wait for the call: None if the error is its maker's own, so that they ask themselves.
 
     Cut off by the maker's deadline, it says nothing to those who have more time.
     """
@@ -330,5 +330,5 @@ def _part(reply: Reply, keys: list[Any], flight: _Flight) -> Reply:
 
 
 def _merged(found: dict[Any, Any], headers: list[Mapping[str, str]]) -> Reply:
-    """What several calls brought. Whatever is made of it may be used for as long as the strictest of them."""
+    """The reply made of several calls' values. It has the headers of the one that may be used for the shortest time."""
     return Reply(200, found, min(headers, key=lambda each: usable(each, with_identity=False), default={}))

@@ -145,7 +145,7 @@ class Stack:
 
     @property
     def checks(self) -> bool:
-        """Whether instances are asked for their health: else `run` has nothing to do."""
+        """Whether health checks are on. Otherwise `run` has nothing to do."""
         return self._health.is_on
 
     async def run(self) -> None:

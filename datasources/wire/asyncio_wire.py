@@ -128,7 +128,7 @@ class AsyncioWire:
         scheme, authority = origin
         host, port = _place(scheme, authority)
         loop = running_loop()
-        # The certificate is checked for the name, though the connection goes to an address.
+        # The connection goes to an address, but the certificate must be for the name.
         tls, name = (self._tls, host) if scheme == "https" else (None, None)
 
         async def connect(address: str) -> Connection:
@@ -139,7 +139,7 @@ class AsyncioWire:
         try:
             address, connection = await connect_first(addresses, connect, Connection.close)
         except BaseException:
-            # Cut off by the time limit too: an address that accepts nothing says nothing.
+            # Also on a timeout: an address that drops packets never refuses.
             self._resolver.doubt(host)
             raise
         if address != addresses[0]:

@@ -3,9 +3,9 @@
 It is used for one exchange at a time, and again only where the last one ended in good order and to the byte: bytes that
 nobody asked for, or an answer that was left, end it.
 
-What a service sends is bounded by what it costs, and not by the bytes of its body alone: the number of headers, of interim
-answers and of the body's pieces, and the bytes around the body (chunk sizes and their extensions, trailers). Large amounts
-are parsed in slices, and reading pauses after each large amount, so that one answer never holds the event loop.
+Limits apply to everything that costs time or memory, not only to the bytes of a body: the number of headers, of interim
+answers and of a body's pieces, and the bytes around a body (chunk sizes and their extensions, trailers). Large amounts are
+parsed in slices, and reading pauses after each large amount, so that an answer never blocks the event loop for long.
 """
 
 import asyncio
@@ -23,20 +23,20 @@ from datasources.wire.protocol import (
 )
 
 HEAD_MOST_BYTES = 64 * 1024
-"""Of a request's head, and of an answer's. All of an answer's bytes around its body are counted against it."""
+"""Bytes of a request's head. Also of an answer besides its body: head, framing and trailers."""
 MAX_HEADERS = 100
-"""Of an answer's headers, interim answers' headers and trailers together."""
+"""The number of an answer's headers, interim answers' headers and trailers together."""
 MAX_INTERIM = 16
-"""Interim answers (1xx) before the answer."""
+"""The number of interim answers (1xx) before the answer."""
 FREE_PIECES = 4096
 LEAST_PIECE_BYTES = 16
-"""A body beyond `FREE_PIECES` pieces has at least this many bytes a piece on average: each piece costs a call."""
+"""Average bytes a piece that a body with more than `FREE_PIECES` pieces must have: each piece costs a call."""
 _FRAMING_BYTES = 24
-"""Around a chunk: its size in at most 16 digits, and two ends of lines."""
+"""Bytes that frame a chunk: its size in at most 16 digits, and two line ends."""
 _SLICE_BYTES = 16 * 1024
-"""The parser calls back many times for one slice, and the bounds are looked at after each."""
+"""Bytes that are parsed between two checks of the limits."""
 _TURN_BYTES = 64 * 1024
-"""After this many bytes at once, other work of the event loop comes first."""
+"""After this many bytes at once, the event loop does other work first."""
 _PIECES_AT_ONCE = 256
 _NO_BODY = frozenset({204, 304})
 
@@ -104,7 +104,7 @@ class Connection(asyncio.Protocol):
                 return
             self._parse(parser, waiter, view[start : start + _SLICE_BYTES])
         if len(data) >= _TURN_BYTES and self._transport is not None and not waiter.done():
-            # uvloop reads on as long as its buffer comes full, up to 32 times in a row.
+            # uvloop reads again while its buffer is full, up to 32 times in a row.
             self._transport.pause_reading()
             running_loop().call_soon(self._read_on)
 
@@ -166,7 +166,7 @@ class Connection(asyncio.Protocol):
             self._fail(AnswerTooLarge() if self._in_body else BrokenAnswer())
         if self._in_body or self._is_complete:
             return
-        # The parser leaves the whitespace behind a value, which is no part of it (RFC 9110, section 5.5).
+        # The parser doesn't strip whitespace after a value, which is not part of it (RFC 9110, section 5.5).
         key, text = name.decode("latin-1").lower(), value.decode("latin-1").rstrip(" \t")
         known = self._headers.get(key)
         self._headers[key] = text if known is None else f"{known}, {text}"
@@ -185,7 +185,7 @@ class Connection(asyncio.Protocol):
         self._in_body = True
         length = self._headers.get("content-length")
         if self._status in _NO_BODY:
-            # It announces a body that it must not have: what comes next may be that body.
+            # It announces a body that it must not have: the next bytes may be that body.
             if "transfer-encoding" in self._headers or (self._status == 204 and length not in {None, "0"}):
                 self.is_usable = False
         elif length is not None:
@@ -196,7 +196,7 @@ class Connection(asyncio.Protocol):
         elif coding.lower() != "chunked":
             self._fail(BrokenAnswer())  # another one, or the same one twice: nobody asked for it
         elif parser.get_http_version() != "1.1":
-            self.is_usable = False  # its framing is taken for faulty (RFC 9112, section 6.1)
+            self.is_usable = False  # such framing counts as faulty (RFC 9112, section 6.1)
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
@@ -209,7 +209,7 @@ class Connection(asyncio.Protocol):
             return
         self._chunks.append(body)
         if len(self._chunks) >= _PIECES_AT_ONCE:
-            self._blocks.append(b"".join(self._chunks))  # an object a piece would weigh several times the piece
+            self._blocks.append(b"".join(self._chunks))  # a bytes object takes more memory than a small piece
             self._chunks = []
 
     def on_message_complete(self) -> None:

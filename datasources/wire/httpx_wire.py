@@ -106,7 +106,7 @@ class HttpxWire:
             if size > limit or len(chunks) > FREE_PIECES + size // LEAST_PIECE_BYTES:
                 raise AnswerTooLarge
             if len(chunks) % _PIECES_A_TURN == 0:
-                await asyncio.sleep(0)  # what has come is handed over without a pause otherwise
+                await asyncio.sleep(0)  # otherwise buffered chunks are read without a pause
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def aclose(self) -> None:
@@ -115,7 +115,7 @@ class HttpxWire:
 
 
 class _Network(httpcore.AsyncNetworkBackend):
-    """httpcore's sockets, but with names resolved by our own resolver. TLS still checks the name: it comes later."""
+    """httpcore's sockets, with names resolved by our own resolver. TLS is set up later, and checks the name."""
 
     def __init__(self, resolver: Resolver, connect_timeout_s: float) -> None:
         self._sockets = httpcore.AnyIOBackend()
@@ -159,10 +159,10 @@ class _Network(httpcore.AsyncNetworkBackend):
 
 
 def _close(stream: Any) -> None:
-    """End a connection that is back in the pool by now: httpcore finds its socket closed, and takes it for no request."""
+    """Shut down a connection that is in the pool again: httpcore sees that its socket is closed, and doesn't reuse it."""
     known = None if stream is None else stream.get_extra_info("socket")
     if known is None or known.fileno() < 0:
         return
-    # A socket of our own for the same connection: that of uvloop's transport can't be shut down.
+    # A duplicate of the socket, since the one of uvloop's transport can't be shut down.
     with socket.socket(fileno=os.dup(known.fileno())) as own, suppress(OSError):
         own.shutdown(socket.SHUT_RDWR)

@@ -24,7 +24,7 @@ class WireRequest(msgspec.Struct, frozen=True, gc=False):
 class WireReply(msgspec.Struct, frozen=True, gc=False):
     """One HTTP answer, whole. Header names are in lower case; of a repeated one the values are joined by commas.
 
-    `close` ends the connection that brought it, for an answer that turns out to belong to another request.
+    `close` closes its connection, for an answer that turns out to belong to another request.
     """
 
     status: int
@@ -82,7 +82,7 @@ class NotConnected(WireError):
 
 
 class NotAttempted(NotConnected):
-    """No connection was attempted, for a reason that is not the service's: other hosts' look-ups hang."""
+    """No connection was attempted, and the service is not the reason: too many look-ups of hosts hang."""
 
 
 class ConnectionBroken(WireError):

@@ -1,10 +1,11 @@
-"""Resolver: the addresses of a host, looked up in threads of its own and remembered for a short time.
+"""Resolver: looks up the addresses of hosts in separate threads, and caches them for a short time.
 
 The event loop resolves names in a small pool of threads (four in libuv), and a timeout ends the wait for a look-up but not
-the look-up: one host whose name server hangs would fill the pool, and no other host could be resolved. Here each host has a
-thread of its own while it is looked up, and at most one. Whoever needs the host meanwhile waits for that one.
+the look-up: one host whose name server hangs would fill the pool, and no other host could be resolved. Here each host that
+is being looked up has one thread, and all requests for the host wait for it.
 
-The last good addresses stand in while the resolver fails or is slow. IP addresses and `localhost` are never looked up.
+The last good addresses are used while the system's resolver fails or is slow. IP addresses and `localhost` are never looked
+up.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ LookUp = Callable[[str], Sequence[str]]
 FRESH_S = 30.0
 """Seconds for which addresses are used without a new look-up. The system's resolver reports no lifetimes."""
 GOOD_S = 300.0
-"""Seconds for which addresses are used while a new look-up runs. Later, the new look-up is waited for first."""
+"""Seconds for which addresses are used while a new look-up runs. Older ones are used only if it is slow."""
 FAILED_S = 1.0
 """Seconds after a failed look-up before the next one."""
 HEAD_START_S = 0.25
@@ -40,7 +41,7 @@ _NO_SUCH_HOST = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", sock
 
 
 class ResolverFull(OSError):
-    """As many look-ups as may run at once hang. This says nothing of the host that was asked for."""
+    """The limit of concurrent look-ups is reached. This says nothing about the host that was asked for."""
 
 
 def system_look_up(host: str) -> list[str]:
@@ -56,7 +57,7 @@ class _Known:
 
     def __init__(self, addresses: tuple[str, ...], now: float, fresh_s: float) -> None:
         self.addresses = addresses
-        """Empty where the last look-up failed and none before it succeeded."""
+        """Empty if the last look-up failed and none before it succeeded."""
         self.found_at = now
         """When the addresses were found."""
         self.looked_up_at = now
@@ -64,7 +65,7 @@ class _Known:
         self.next_at = now + fresh_s
         """When the next look-up is due."""
         self.is_doubted = False
-        """Whether the addresses were of no use when they were last tried."""
+        """Whether no address accepted a connection when they were last tried."""
 
 
 class _Running:
@@ -78,7 +79,7 @@ class _Running:
 
 
 class Resolver:
-    """Resolves the hosts of all wires of a process. It lives on one event loop."""
+    """Resolves the hosts of all wires of a process. Not thread-safe."""
 
     def __init__(self, look_up: LookUp = system_look_up, clock: Callable[[], float] = time.monotonic) -> None:
         self._look_up = look_up
@@ -94,8 +95,8 @@ class Resolver:
 
         Args:
             host: a name, or an IP address without brackets.
-            patience_s: how long to wait for a look-up where older addresses can stand in. Without any, the wait has no
-                limit but the caller's own.
+            patience_s: how long to wait for a look-up if older addresses are known. If none are, the wait has no limit but
+                the caller's own.
         """
         if _is_address(host):
             return (host,)
@@ -121,14 +122,14 @@ class Resolver:
         return _addresses(self._known.get(host))
 
     def doubt(self, host: str) -> None:
-        """No address of the host accepts a connection, so it may have moved: look it up soon, and wait for that."""
+        """No address of the host accepts a connection: look it up soon, and wait for the result."""
         known = self._known.peek(host)
         if known is not None and known.addresses:
             known.is_doubted = True
             known.next_at = min(known.next_at, known.looked_up_at + FAILED_S)
 
     def prefer(self, host: str, address: str) -> None:
-        """An address could be connected to where others could not: it is tried first until the next look-up."""
+        """This address accepted a connection and others did not: try it first until the next look-up."""
         known = self._known.peek(host)
         if known is not None and address in known.addresses:
             known.addresses = (address, *(each for each in known.addresses if each != address))
@@ -152,15 +153,15 @@ class Resolver:
             addresses = tuple(dict.fromkeys(self._look_up(host)))[:_MAX_ADDRESSES]
         except socket.gaierror as error:
             exists = error.errno not in _NO_SUCH_HOST
-        except UnicodeError:  # no name at all
+        except UnicodeError:  # not a valid name
             exists = False
-        except Exception:  # noqa: BLE001, S110 - a look-up that ends without a result would be waited for in vain
+        except Exception:  # noqa: BLE001, S110 - whatever happens, the waiting requests must get a result
             pass
         with suppress(RuntimeError):  # the loop has ended
             loop.call_soon_threadsafe(self._settle, host, addresses, exists)
 
     def _settle(self, host: str, addresses: tuple[str, ...], exists: bool) -> None:
-        """Take in a result. A resolver that fails leaves the last good addresses; one that says "no such host" does not."""
+        """Store a result. After a failure the last good addresses stay; after "no such host" they don't."""
         now = self._clock()
         known = self._known.get(host)
         if addresses:
@@ -180,8 +181,8 @@ async def connect_first(
 ) -> tuple[str, T]:
     """Connect to the first address that accepts (RFC 8305, without the sorting of families).
 
-    Each address has `HEAD_START_S` for itself, or less where it fails; then the next is tried beside it. `discard` gets
-    every connection but the one that is returned. Raises what the last address to fail raised.
+    Each address is tried alone for `HEAD_START_S`, or until it fails; then the next is tried at the same time. `discard` is
+    called with every connection except the one that is returned. Raises `OSError` if several fail; a single one's own error.
     """
     if len(addresses) == 1:
         return addresses[0], await connect(addresses[0])
