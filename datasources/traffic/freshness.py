@@ -104,14 +104,6 @@ def judge(status: int, headers: Mapping[str, str], *, with_identity: bool, wall_
     )
 
 
-def lifetimes(
-    status: int, headers: Mapping[str, str], *, with_identity: bool, wall_now: float, delay_s: float
-) -> Lifetimes | None:
-    """As `judge`, for this gateway alone: None where it must not keep the answer."""
-    life = judge(status, headers, with_identity=with_identity, wall_now=wall_now, delay_s=delay_s)
-    return life if life.is_kept else None
-
-
 def usable(headers: Mapping[str, str], *, with_identity: bool) -> tuple[float, bool, bool]:
     """As `told`, by the headers of an answer that arrived just now."""
     return told(judge(200, headers, with_identity=with_identity, wall_now=time.time(), delay_s=0.0))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasources.traffic.freshness import Lifetimes, cache_control, judge, kept, lifetimes, merged, told
+from datasources.traffic.freshness import Lifetimes, cache_control, judge, kept, merged, told
 
 NOW = 1_800_000_000.0
 DAY = 86_400
@@ -17,11 +17,16 @@ DAY = 86_400
 def life(
     said: str = "", *, status: int = 200, identity: bool = False, delay_s: float = 0.0, **headers: str
 ) -> Lifetimes | None:
-    """The lifetimes of an answer that says so."""
+    """The lifetimes of an answer that says so; None if the gateway must not keep it."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     if said:
         named["cache-control"] = said
-    return lifetimes(status, named, with_identity=identity, wall_now=NOW, delay_s=delay_s)
+    return kept_life(judge(status, named, with_identity=identity, wall_now=NOW, delay_s=delay_s))
+
+
+def kept_life(found: Lifetimes) -> Lifetimes | None:
+    """The same; None if the gateway must not keep the answer."""
+    return found if found.is_kept else None
 
 
 def fresh(said: str = "", **more: Any) -> float | None:
@@ -229,7 +234,7 @@ def test_the_directives(text: str, found: dict[str, str | None]) -> None:
 def test_nothing_in_a_header_is_an_error(text: str) -> None:
     """Services say what they like."""
     for name in ("cache-control", "expires", "date", "age", "vary"):
-        lifetimes(200, {name: text, "etag": '"1"'}, with_identity=False, wall_now=NOW, delay_s=0)
+        judge(200, {name: text, "etag": '"1"'}, with_identity=False, wall_now=NOW, delay_s=0)
 
 
 # all of it, against a model
@@ -318,7 +323,7 @@ def test_the_rules_are_the_models(said: Said, identity: bool, delay_s: float, ch
         headers["age"] = str(said.age)
     if said.etag:
         headers["etag"] = '"1"'
-    found = lifetimes(200, headers, with_identity=identity, wall_now=NOW, delay_s=delay_s)
+    found = kept_life(judge(200, headers, with_identity=identity, wall_now=NOW, delay_s=delay_s))
     expected = model(said, identity=identity, delay_s=delay_s)
     assert (found is None) is (expected is None)
     if found is not None and expected is not None:
@@ -369,9 +374,8 @@ def test_clients_are_never_told_more_than_the_gateway_may(said: Said, identity: 
     headers |= {} if said.age is None else {"age": str(said.age)}
     life = judge(200, headers, with_identity=identity, wall_now=NOW, delay_s=1.0)
     seconds, is_shared, may_keep = told(life)
-    kept_ = lifetimes(200, headers, with_identity=identity, wall_now=NOW, delay_s=1.0)
-    if kept_ is not None:
-        assert seconds == max(kept_.fresh_s, 0.0)
+    if life.is_kept:
+        assert seconds == max(life.fresh_s, 0.0)
     elif seconds:
         assert "private" in said.directives
         assert not identity
