@@ -5,7 +5,7 @@ limit the memory, since a client decides how large an entry is.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -22,7 +22,7 @@ class BoundedCache(Generic[K, V]):
     since it would evict too many others.
     """
 
-    __slots__ = ("_entries", "_largest", "_max_entries", "_max_weight", "_on_evict", "_weight")
+    __slots__ = ("_entries", "_largest", "_max_entries", "_max_weight", "_weight")
 
     def __init__(
         self,
@@ -30,7 +30,6 @@ class BoundedCache(Generic[K, V]):
         max_weight: int,
         max_entries: int | None = None,
         largest_share: int = 1,
-        on_evict: Callable[[K, V], None] | None = None,
     ) -> None:
         """Make an empty cache.
 
@@ -38,12 +37,10 @@ class BoundedCache(Generic[K, V]):
             max_weight: of all entries together.
             max_entries: how many there may be; None for no limit.
             largest_share: an entry weighs at most `max_weight / largest_share`.
-            on_evict: called with each entry that is evicted, dropped, replaced or cleared.
         """
         self._max_weight = max_weight
         self._max_entries = max_entries
         self._largest = max_weight // largest_share
-        self._on_evict = on_evict
         self._entries: OrderedDict[K, tuple[V, int]] = OrderedDict()
         self._weight = 0
 
@@ -104,17 +101,12 @@ class BoundedCache(Generic[K, V]):
         if found is None:
             return None
         self._weight -= found[1]
-        if self._on_evict is not None:
-            self._on_evict(key, found[0])
         return found[0]
 
     def clear(self) -> None:
         """Remove all entries."""
-        entries, self._entries = self._entries, OrderedDict()
+        self._entries.clear()
         self._weight = 0
-        if self._on_evict is not None:
-            for key, (value, _) in entries.items():
-                self._on_evict(key, value)
 
     def _evict(self) -> None:
         while self._weight > self._max_weight or (self._max_entries is not None and len(self._entries) > self._max_entries):
