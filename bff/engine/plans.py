@@ -166,7 +166,7 @@ class Plans:
         try:
             prepared = self._prepared(text, good)
         except RecursionError:
-            raise TooComplex("depth", "more than can be read", self._limits.depth) from None
+            raise self._preparation.too_deep() from None
         self._known.put(text, prepared, prepared.weight)
         self._collect()
         return prepared

@@ -119,7 +119,7 @@ class Preparation:
             yield
             return _surveyed(document)
         except RecursionError:
-            raise self._too_deep() from None
+            raise self.too_deep() from None
 
     def _parse(self, text: str) -> DocumentNode:
         lines, most = _lines_in(text), self._limits.tokens * _LINES_A_TOKEN
@@ -132,7 +132,7 @@ class Preparation:
             if "tokens" in error.message and "aborted" in error.message:
                 raise TooComplex("tokens", f"more than {self._limits.tokens}", self._limits.tokens) from None
             if "nested too deeply" in error.message:
-                raise self._too_deep() from None
+                raise self.too_deep() from None
             raise DocumentError("GRAPHQL_PARSE_FAILED", [error]) from None
 
     def _validate(self, document: DocumentNode, rules: Iterable[Any], what: str, limit: int) -> None:
@@ -145,7 +145,8 @@ class Preparation:
         if errors:
             raise DocumentError("GRAPHQL_VALIDATION_FAILED", errors)
 
-    def _too_deep(self) -> TooComplex:
+    def too_deep(self) -> TooComplex:
+        """The error for a document that is nested too deeply to be read."""
         return TooComplex("depth", "more than can be read", self._limits.depth)
 
 
