@@ -13,7 +13,7 @@ from ssl import SSLContext
 from datasources.loop import running_loop
 from datasources.wire.connection import HEAD_MOST_BYTES, Connection
 from datasources.wire.protocol import NotAttempted, NotConnected, Unsendable, WireOptions, WireReply, WireRequest
-from datasources.wire.resolver import Resolver, ResolverFull, connect_first
+from datasources.wire.resolver import Resolver, ResolverFull
 from datasources.wire.tls import tls_context
 
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -135,16 +135,7 @@ class AsyncioWire:
             made = await loop.create_connection(lambda: Connection(origin), address, port, ssl=tls, server_hostname=name)
             return made[1]
 
-        addresses = await self._resolver.resolve(host, self._options.connect_timeout_s / 2)
-        try:
-            address, connection = await connect_first(addresses, connect, Connection.close)
-        except BaseException:
-            # Also on a timeout: an address that drops packets never refuses.
-            self._resolver.doubt(host)
-            raise
-        if address != addresses[0]:
-            self._resolver.prefer(host, address)
-        return connection
+        return await self._resolver.connect(host, connect, Connection.close, self._options.connect_timeout_s / 2)
 
     def _give_back(self, connection: Connection) -> None:
         self._busy.discard(connection)

@@ -27,7 +27,7 @@ from datasources.wire.protocol import (
     WireReply,
     WireRequest,
 )
-from datasources.wire.resolver import Resolver, ResolverFull, connect_first
+from datasources.wire.resolver import Resolver, ResolverFull
 from datasources.wire.tls import tls_context
 
 _PIECES_A_TURN = 256
@@ -142,20 +142,13 @@ class _Network(httpcore.AsyncNetworkBackend):
 
         try:
             async with asyncio.timeout(self._connect_timeout_s):
-                addresses = await self._resolver.resolve(host, self._connect_timeout_s / 2)
-                address, stream = await connect_first(addresses, connect, discard)
+                return await self._resolver.connect(host, connect, discard, self._connect_timeout_s / 2)
         except ResolverFull:
             raise
-        except BaseException as error:
-            self._resolver.doubt(host)
-            if isinstance(error, OSError):
-                raise httpcore.ConnectError from error
-            raise
+        except OSError as error:
+            raise httpcore.ConnectError from error
         finally:
             await asyncio.gather(*closing)
-        if address != addresses[0]:
-            self._resolver.prefer(host, address)
-        return stream
 
 
 def _close(stream: Any) -> None:

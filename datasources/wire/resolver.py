@@ -121,6 +121,28 @@ class Resolver:
             await asyncio.wait([running.ended], timeout=None if patience_s == inf else patience_s)
         return _addresses(self._known.get(host))
 
+    async def connect(
+        self,
+        host: str,
+        connect: Callable[[str], Awaitable[T]],
+        discard: Callable[[T], object],
+        patience_s: float = inf,
+    ) -> T:
+        """Connect to the first address of the host that accepts, and learn from it which address to try next time.
+
+        See `resolve` and `connect_first`. Raises `OSError`, or what `connect` raises.
+        """
+        addresses = await self.resolve(host, patience_s)
+        try:
+            address, connection = await connect_first(addresses, connect, discard)
+        except BaseException:
+            # Also on a timeout: an address that drops packets never refuses.
+            self.doubt(host)
+            raise
+        if address != addresses[0]:
+            self.prefer(host, address)
+        return connection
+
     def doubt(self, host: str) -> None:
         """No address of the host accepts a connection: look it up soon, and wait for the result."""
         known = self._known.peek(host)
