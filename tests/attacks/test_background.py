@@ -15,7 +15,7 @@ from tests.support.gateways import RunningGateway
 def test_a_background_task_that_dies_is_told_and_begun_again(
     start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Health checks that fail in a way that nobody thought of: a count, a line, and the next round."""
+    """Health checks that fail unexpectedly are counted, logged and restarted."""
     again = threading.Event()
     check = HealthChecks.check
     rounds: list[None] = []
@@ -35,7 +35,7 @@ def test_a_background_task_that_dies_is_told_and_begun_again(
 
 
 def test_a_timer_that_fails_is_told(gateway: RunningGateway, own_background: Background) -> None:
-    """Nobody waits for it."""
+    """No task awaits a timer, so its error is counted as `unnamed`."""
 
     async def fail() -> None:
         own_background.loop.call_soon(int, "x")

@@ -46,7 +46,7 @@ def code_of(answer: dict[str, Any]) -> str:
 def test_many_answers_to_switches_stay_within_a_bound_of_bytes(
     start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Documents with sixteen plans each: what is kept weighs no more than it may, whatever is compiled of them."""
+    """Documents with sixteen plans each: the cache stays within its limit, whatever is compiled."""
     monkeypatch.setattr(plans_module.Plans.__init__, "__kwdefaults__", {**_kwdefaults(), "max_bytes": 512 * 1024})
     gateway = start_gateway(BFF_RATE__ENABLED="false")
     plans = plans_of(gateway)
@@ -244,7 +244,7 @@ def test_cost_and_explanation_tell_the_same_length(
 def test_a_document_whose_turn_does_not_come_in_time_is_refused(
     start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Others send more new documents than can be prepared: nobody waits for longer than the whole operation may take."""
+    """Other clients send more new documents than can be prepared: no request waits beyond its deadline."""
     gateway = start_gateway(BFF_REQUEST__DEADLINE_S="0.2")
 
     async def never(_: str) -> Any:

@@ -1,4 +1,4 @@
-"""Whoever reads the log can't hold up the gateway: it writes lines beside the requests, and drops what nobody takes."""
+"""A reader of the log can't block the gateway: a thread writes the lines, and lines that don't fit its queue are dropped."""
 
 import fcntl
 import json
@@ -18,7 +18,7 @@ _SMALL_PIPE = 4096
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_reader_of_the_log_that_stands_still_stops_nothing(tmp_path: Path, services: Tapped, workers: str) -> None:
-    """All requests are answered while nobody reads. When reading goes on, each line is there and whole; then it drains."""
+    """All requests are answered while the log is not read. Read again, it has each line whole; then the gateway drains."""
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _SMALL_PIPE)
     port = free_port()

@@ -47,7 +47,7 @@ def test_an_issuer_gives_no_role_that_is_not_its_own(start_gateway: StartGateway
 
 
 def test_an_issuer_speaks_for_no_user_of_another(start_gateway: StartGateway) -> None:
-    """With a prefix such a token is refused; with a namespace it is somebody else's."""
+    """With a prefix such a token is refused; with a namespace it names another user."""
     prefixed = start_gateway(**PARTNER, BFF_AUTH__ISSUERS__PARTNER__SUBJECT_PREFIX="p-")
     assert status(prefixed, "web", ME, sub="1") == 401
     assert prefixed.post("web", ME, headers=bearer(sub="p-1")).json() == {"data": {"me": None}}

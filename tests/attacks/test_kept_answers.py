@@ -1,4 +1,4 @@
-"""Kept answers and values that JSON allows and encoders don't: nobody empties what is kept, and nothing is a 500."""
+"""Cached answers, and values that JSON allows but encoders refuse: no client empties the cache, and nothing is a 500."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is kept of a service's answers: it makes nothing unreachable, is told as old as it is, and is never a part of it."""
+"""Cached answers of services: none makes an object unreachable, is older than it says, or is only a part of the object."""
 
 import json
 import re
@@ -50,7 +50,7 @@ UNSENDABLE = ['"Ж"', '"ü"', 'W/"ä"', '"a\tb"', '"' + "e" * 63_000 + '"', '"a"
 
 
 def test_an_etag_that_cannot_be_sent_makes_nothing_unreachable(gateway: RunningGateway, services: Tapped) -> None:
-    """The object is read as often as anybody likes, with no validator."""
+    """The object can still be read any number of times, without a validator."""
     for number, etag in enumerate(UNSENDABLE, 1):
         requests = serve(services, "cache-control: max-age=0", f"etag: {etag}")
         for _ in range(3):
@@ -76,7 +76,7 @@ def test_a_service_that_dislikes_its_own_etag_is_asked_plainly(gateway: RunningG
 
 
 def test_clients_are_told_how_old_an_answer_is(gateway: RunningGateway, services: Tapped) -> None:
-    """What came 50 seconds old with a minute to live is told as good for ten, the first time as the second."""
+    """An answer with `max-age=60` that was 50 seconds old may be kept by clients for ten, the first time and the second."""
     cases = [
         (("cache-control: max-age=60", f"date: {http_date(-50)}"), 10),
         ((f"expires: {http_date(10)}", f"date: {http_date(-50)}"), 10),
@@ -94,7 +94,7 @@ def test_clients_are_told_how_old_an_answer_is(gateway: RunningGateway, services
 
 
 def http_date(seconds: int) -> str:
-    """So many seconds from now."""
+    """An HTTP date that many seconds from now."""
     return formatdate(time.time() + seconds, usegmt=True)
 
 

@@ -1,4 +1,4 @@
-"""Clients that choose many names, as addresses, to be counted by: it resets nobody's count and takes no memory."""
+"""Clients that are counted under many names, as addresses: they reset no count and fill no memory."""
 
 import pytest
 
@@ -9,7 +9,7 @@ FEW = 50
 
 
 def test_many_addresses_push_out_no_count_in_use(start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever has used up his burst is still refused after as many others came as there is room for, ten times over."""
+    """A client that has used up its burst is still refused after ten times as many other clients as there is room for."""
     monkeypatch.setattr("bff.gate.rate._MOST_COUNTS", FEW)
     gateway = start_gateway(
         BFF_RATE__ENABLED="true",

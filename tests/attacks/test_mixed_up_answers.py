@@ -1,4 +1,4 @@
-"""A service, or a proxy before it, that hands one request's answer to another: nobody is shown what is another's."""
+"""A service, or a proxy before it, that swaps the answers to two requests: no viewer sees another's data."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ from tests.support.services import Tapped
 VIEWERS = 16
 OPERATIONS = 40
 A_VIEWERS = 1000
-"""So many orders a user may have: an order's id tells whose it is."""
+"""The most orders of a user. An order's id implies its user."""
 QUERIES = (
     "{ me { id email orders { id total } } }",
     '{ me { name email } order(id: "%d001") { id user { id email } } }',
@@ -108,7 +108,7 @@ async def mixing() -> AsyncIterator[tuple[Mixer, str]]:
 
 
 class Viewer:
-    """Somebody who asks, one operation after the other, over one connection."""
+    """A client that sends one operation after the other over one connection."""
 
     def __init__(self, gateway: RunningGateway, number: int) -> None:
         self._gateway = gateway
@@ -118,7 +118,7 @@ class Viewer:
         self.others: list[str] = []
 
     async def ask(self, times: int) -> None:
-        """So many operations; what is shown of others is noted."""
+        """Run a number of operations, and note what is shown of other users."""
         host, _, port = self._gateway.url.removeprefix("http://").partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         token = self._gateway.token(str(self._number))
@@ -255,7 +255,7 @@ def test_what_anybody_may_see_is_shown_as_far_as_it_was_asked_for(start_gateway:
 async def test_a_connection_that_brought_another_answer_is_closed(
     make_wire: Callable[[WireOptions], Wire], closes: bool
 ) -> None:
-    """Whoever finds that an answer was not for the request ends its connection; the next request takes another one."""
+    """When an answer turns out to be for another request its connection is closed; the next request uses another one."""
     async with listening() as peer:
         peer.acts = [say(response(b"{}", "content-type: application/json"))]
         wire = make_wire(WireOptions(max_connections=1))

@@ -126,7 +126,7 @@ def asking(gateway: RunningGateway, query: str, given: Iterable[str]) -> Iterato
 
 
 def wait_for(gateway: RunningGateway, number: int) -> None:
-    """Until so many requests run."""
+    """Wait until that many requests run."""
     for _ in range(4000):
         if gateway.app.in_flight == number:
             return

@@ -16,7 +16,7 @@ for _variant in ("WEB", "ADMIN"):
 
 @pytest.mark.parametrize("kind", ["no token", "a bad token", "no role", "a consumer's key for another variant", "a bad key"])
 def test_who_is_refused_is_charged(start_gateway: StartGateway, kind: str) -> None:
-    """At `/admin`: after its burst it is 429, before a byte of the body is read; and nobody else's count pays for it."""
+    """At `/admin`: after its burst the answer is 429, before the body is read; no other client's count is charged."""
     key = new_key()
     gateway = start_gateway(
         **RATED, BFF_CONSUMERS__PARTNER__KEY_SHA256=digest_of(key), BFF_CONSUMERS__PARTNER__VARIANTS="web"

@@ -13,7 +13,7 @@ from tests.conftest import StartGateway
 
 
 async def refuse(exchange: Exchange, _: pipeline.Services) -> Response | None:
-    """A step that somebody adds to the gate."""
+    """A further step of the gate."""
     if exchange.header(b"x-odd") is not None:
         raise BadRequest("Odd.", status=403)
     return None

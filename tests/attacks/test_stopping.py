@@ -48,7 +48,7 @@ def connect(port: int) -> socket.socket:
 
 
 def test_during_the_delay_all_is_served_and_then_each_answer_is_the_last(tmp_path: Path, services: Tapped) -> None:
-    """`/ready` is 503 from the signal on; afterwards a kept connection is served once more, and told to close."""
+    """`/ready` is 503 from the signal on; afterwards a kept connection is served once more, with `Connection: close`."""
     port = free_port()
     with ExitStack() as stack:
         serve = serving(stack, tmp_path, services, port, BFF_DRAIN__DELAY_S="2")
@@ -103,7 +103,7 @@ def test_what_waits_in_the_accept_queue_is_served(tmp_path: Path, services: Tapp
 
 
 def test_an_idle_connection_is_closed(tmp_path: Path, services: Tapped) -> None:
-    """One that nobody uses does not hold the stop up until its time is over."""
+    """An idle connection doesn't delay the stop."""
     port = free_port()
     with ExitStack() as stack:
         serve = serving(stack, tmp_path, services, port, BFF_DRAIN__TIMEOUT_S="300")

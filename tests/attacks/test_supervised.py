@@ -44,7 +44,7 @@ def eventually(is_so: Callable[[], bool]) -> None:
 
 
 def can_listen(url: str) -> bool:
-    """Whether nobody has the port any more."""
+    """Whether the port is free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,4 +1,4 @@
-"""Work beside the requests: each death is told and mended."""
+"""Background tasks: each failure is reported, and the task restarted."""
 
 import asyncio
 import logging
@@ -32,7 +32,7 @@ class Hours:
 
 
 class Dying:
-    """Work that dies so many times, each time after it has run for so long, and then waits until it is cancelled."""
+    """Work that fails a number of times after a given run time, and then waits until it is cancelled."""
 
     def __init__(self, hours: Hours, deaths: list[Callable[[], None]], *, lives_s: float = 0.0) -> None:
         self._hours = hours
@@ -59,7 +59,7 @@ def raising(kind: type[BaseException]) -> Callable[[], None]:
 
 
 async def lived(work: Dying, hours: Hours, *, may_end: bool = False) -> list[str]:
-    """Run it until it waits. The names that were told."""
+    """Run it until it waits. Returns the names that were reported."""
     told: list[str] = []
     background = Background(told.append, clock=hours.clock, sleep=hours.sleep)
     task = asyncio.create_task(background.supervised("its name", work, may_end=may_end))
@@ -121,7 +121,7 @@ async def test_beside_ends_all_of_it() -> None:
 
 
 async def test_what_fails_where_nobody_waits_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    """A timer's callback, a task that nobody awaits: with the code's names and without the error's message."""
+    """A timer's callback and a task that is not awaited are logged with the code's names, without the error's message."""
     told: list[str] = []
     loop = asyncio.get_running_loop()
 
@@ -151,7 +151,7 @@ async def test_a_connection_that_broke_is_no_death(caplog: pytest.LogCaptureFixt
 
 
 async def test_the_loop_has_its_own_handler_back() -> None:
-    """Somebody else's loop is left as it was."""
+    """Afterwards the loop has its former handler again."""
     loop = asyncio.get_running_loop()
     before = loop.get_exception_handler()
     async with Background().watching():

@@ -126,7 +126,7 @@ async def test_an_error_of_the_work_is_its_own(client: Client) -> None:
 
 
 async def test_what_must_not_be_stopped_goes_on(client: Client) -> None:
-    """It runs to its end, and is told afterwards that the client has gone."""
+    """It runs to its end; afterwards `is_gone` is true."""
     asyncio.get_running_loop().call_later(0.02, client.hang_up)
     async with UntilGone(client.receive, stop_nothing) as watch:
         async with asyncio.timeout(5):

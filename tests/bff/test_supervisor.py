@@ -219,7 +219,7 @@ def test_workers_that_do_not_stop_are_killed_when_their_time_is_over(tmp_path: P
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_kills_at_once(tmp_path: Path, number: signal.Signals) -> None:
-    """Whoever signals again does not want to wait, although an hour is left."""
+    """A second signal kills the workers at once, although an hour is left."""
     with supervised(tmp_path, DEAF + "supervise(2, deaf)") as running:
         running.began(2)
         running.stop()

@@ -10,7 +10,7 @@ from bff.worker import WorkerServer
 
 
 def test_the_first_signal_alone_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever signals the whole group reaches a worker twice: the second is not impatience."""
+    """A signal to the whole process group reaches a worker twice: the second one is ignored."""
     handled: list[int] = []
     monkeypatch.setattr(Server, "handle_exit", lambda _, number, __: handled.append(number))
     server: Any = WorkerServer.__new__(WorkerServer)

@@ -148,7 +148,7 @@ async def test_an_order_that_is_nobodys_may_be_anybodys(
 async def test_an_order_that_was_not_asked_for_spoils_the_answer(
     orders: Orders, service: Service, caller: Caller, status: OrderStatus | None, other: dict[str, Any]
 ) -> None:
-    """The answer may belong to another request: nothing in it is shown, and nobody is said to have no orders."""
+    """The answer may belong to another request: nothing in it is shown, and no user appears to have no orders."""
     service.every = lambda _: {"items": [an_order(9, **other), an_order(8, userId=1)]}
     found = await orders.of_users(caller, [1, 2], limit=20, status=status)
     assert shown(found) == dict.fromkeys([1, 2], (Mismatched, False))

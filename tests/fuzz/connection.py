@@ -324,7 +324,7 @@ class Report:
 
 
 async def fuzz(seed: int, runs: int | None = None, seconds: float | None = None) -> Report:
-    """So many streams, or for so long."""
+    """Run a number of streams, or for a number of seconds."""
     report = Report()
     until = time.monotonic() + (seconds or 0)
     while (report.runs < runs) if runs is not None else (time.monotonic() < until):

@@ -71,7 +71,7 @@ class Differential:
 
 
 async def run(seed: int, seconds: float) -> int:
-    """Compare for so long; how many documents differed."""
+    """Compare for a number of seconds. Returns how many documents differed."""
     differential, number, found = Differential(seed), 0, 0
     until = time.monotonic() + seconds
     while time.monotonic() < until:

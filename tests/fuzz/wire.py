@@ -219,7 +219,7 @@ async def ask(wire: AsyncioWire, server: Server, case: Case) -> str:
 
 
 async def over_sockets(rng: Random, server: Server, *, until: float, most: int, hold_s: float) -> Counter[str]:
-    """Cases over real sockets, several at once, until then or so many. Raises `Difference`."""
+    """Cases over real sockets, several at once, until a time or a number of cases. Raises `Difference`."""
     wire = AsyncioWire(WireOptions(max_connections=4))
     watch = Watch()
     kinds: Counter[str] = Counter()
@@ -351,7 +351,7 @@ async def in_memory(rng: Random, *, until: float, most: int) -> Counter[str]:
 
 
 def fuzz(seed: int, *, seconds: float, most: int, hold_s: float) -> Counter[str]:
-    """Both ways, for so long or so many cases each. Raises `Difference`."""
+    """Both ways, for a number of seconds or cases each. Raises `Difference`."""
     background = Background()
     server = Server()
     background.enter(server.running())

@@ -29,7 +29,7 @@ class Traffic:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, clients: int, while_it_runs: Callable[[], None]) -> None:
-        """So many clients ask for as long as `while_it_runs` takes."""
+        """Run that many clients while `while_it_runs` runs."""
         threads = [threading.Thread(target=self._client, args=(number,)) for number in range(clients)]
         for thread in threads:
             thread.start()

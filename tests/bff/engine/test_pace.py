@@ -54,7 +54,7 @@ async def test_long_stretches_have_a_turn_each() -> None:
 
 
 async def test_one_task_lets_the_loop_go_on_between_its_own_stretches() -> None:
-    """It is no exception that nobody else waits."""
+    """Also when no other task waits."""
     clock, turns = Clock(), 0
     pace = Pace(clock)
 

@@ -120,7 +120,7 @@ def test_a_document_counts_with_all_that_is_compiled_of_it() -> None:
 
 
 def test_what_was_evicted_weighs_nothing_when_it_is_compiled() -> None:
-    """Whoever still runs it may compile it; its document may be known anew by then, and that one has not grown."""
+    """An operation of an evicted document may still be compiled; a document that was cached since doesn't get heavier."""
     plans = Plans(WEB, LIMITS, introspection=True)
     text = "{ me { id } }"
     old = plans.get(text)[0].operation(None)

@@ -110,7 +110,7 @@ async def test_trusted_is_trusted() -> None:
 
 
 class Clock:
-    """Time that stands still until it is told."""
+    """A clock that is set by hand."""
 
     def __init__(self) -> None:
         self.at = 1000.0
@@ -120,7 +120,7 @@ class Clock:
 
 
 def text_of(number: int, length: int = 0) -> str:
-    """A document of about so many bytes."""
+    """A document of at least `length` characters."""
     return f"{{ a{number}: __typename }}".ljust(length, "#")
 
 
@@ -133,7 +133,7 @@ async def is_known(documents: Documents, text: str) -> bool:
 
 
 async def test_the_store_is_bounded_by_what_documents_weigh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that nobody has asked for evict each other, and none that is in use."""
+    """Documents that were not yet requested by hash evict each other, and none that is in use."""
     monkeypatch.setattr(module, "_MOST_BYTES", 40_000)
     documents = known()
     await documents.register(hash_of(OTHER), OTHER, ("user", "1"))

@@ -16,7 +16,7 @@ DAY = Quota("day", 5, Period.DAY)
 
 
 class Clock:
-    """Time that stands still until it is told."""
+    """A clock that is set by hand."""
 
     def __init__(self, at: float = 1_700_000_000.0) -> None:
         self.at = at
@@ -126,7 +126,7 @@ def test_a_count_that_is_full_is_evicted_first(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_new_counts_push_out_no_used_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever has many addresses could reset his own count by it; a count in debt stays longest."""
+    """A client with many addresses can't reset its own count: the most used counts are evicted last."""
     monkeypatch.setattr("bff.gate.rate._MOST_COUNTS", 20)
     counts = in_memory(Clock())
     take(counts, Charge(("used",), DAY, 5))
@@ -151,7 +151,7 @@ def test_counts_are_bounded_by_what_their_names_weigh(monkeypatch: pytest.Monkey
 
 
 def test_the_wall_clock_may_be_set() -> None:
-    """Set back, it keeps nobody waiting: buckets go by another clock, and a quota of a day that is yet to come is none."""
+    """A wall clock that is set back blocks no client: buckets use another clock, and a future day's quota is not applied."""
     clock, wall = Clock(1000.0), Clock(datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp())
     counts = InMemory(clock, wall)
     bucket, day = Charge(("a",), BUCKET, 3), Charge(("b",), DAY, 5)

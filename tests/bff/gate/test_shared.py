@@ -182,7 +182,7 @@ class Silent:
 
 
 async def test_a_redis_that_hangs_holds_nobody_up() -> None:
-    """All that wait stop at once, after as many ticks as they may wait; after that nobody does."""
+    """All waiting requests give up together, after the ticks that they may wait; later ones don't wait."""
     async with Silent() as url:
         shared = Shared(url)
         patiences = [Patience() for _ in range(20)]
@@ -278,7 +278,7 @@ async def test_an_odd_reply_is_redis_being_away(reply: Any) -> None:
 
 
 async def test_whatever_the_client_raises_nobody_waits_for_ever() -> None:
-    """Also what is none of its own errors; whoever waited behind it goes on as well."""
+    """Any error of the client ends the wait, also of the requests queued behind it."""
     shared = Shared("redis://127.0.0.1:1/0")
 
     async def piped(_: Any) -> list[Any]:

@@ -32,7 +32,7 @@ def notice(number: int) -> bytes:
 
 
 def read_lines(end: int, number: int) -> list[bytes]:
-    """So many lines, or as many as there are until the other end is closed."""
+    """Read a number of lines, or all until the other end is closed."""
     read = b""
     while read.count(b"\n") < number:
         some = os.read(end, 65536)
@@ -107,7 +107,7 @@ def test_a_reader_that_has_gone_is_no_fault(pipe: tuple[int, int]) -> None:
 
 
 def test_a_pipe_that_does_not_block_is_waited_for(pipe: tuple[int, int]) -> None:
-    """Whoever made it may have set it so; no line is lost for it."""
+    """A pipe may have been set to non-blocking mode by its creator; no line is lost."""
     before = fill(pipe[1])
     os.set_blocking(pipe[1], False)
     writer = LineWriter(pipe[1], notice)
@@ -207,7 +207,7 @@ logging.getLogger("bff").warning("last words")
 
 
 def test_the_end_does_not_wait_for_a_reader_that_stands_still(tmp_path: Path) -> None:
-    """The process ends although nobody ever reads: after a second, but the verdict is that it ends at all."""
+    """The process ends although its log is never read. After a second, but the test only checks that it ends."""
     program = """
 import logging
 from bff.observe import logs
@@ -224,7 +224,7 @@ for number in range(2000):
 
 
 def test_warnings_and_finalizers_are_lines_too(tmp_path: Path) -> None:
-    """Standard error may have as slow a reader; and what a finalizer raised may say what somebody sent."""
+    """Standard error may block too, and the message of a finalizer's error may contain a client's data."""
     program = """
 import warnings
 from bff.observe import logs

@@ -166,7 +166,7 @@ async def test_a_good_answer_is_decoded(
 async def test_a_success_of_another_kind_is_none(
     clock: Clock, heard: Heard, caller: Caller, method: str, status: int
 ) -> None:
-    """A part of an object, a promise of one, somebody else's version of it: none is the object, though it reads like one."""
+    """A 206, a 202 or a 203 is not the object, although its body can be read as one."""
     said = answer(status, b'{"id":1}', cache_control="max-age=60")
     with pytest.raises(BadAnswer) as caught:
         await attempt(said, clock, heard, caller, method=method)

@@ -358,7 +358,7 @@ async def test_a_validator_that_is_of_no_use_is_forgotten(
 async def test_a_validator_is_not_to_blame_for_every_fault(
     cache: Cache, service: Service, caller: Caller, failure: SourceError
 ) -> None:
-    """A service that fails is not asked twice for it, and what is kept stays."""
+    """A failing service is not asked twice, and the cached answer stays."""
     service.headers = {"cache-control": "no-cache", "etag": '"v1"'}
     await ask(cache, service, by_id(caller, 1))
     service.fault = failure
@@ -760,7 +760,7 @@ async def test_nothing_is_fresh_while_a_write_may_yet_take_effect(
 
 
 async def test_a_validator_is_kept_while_a_write_may_yet_take_effect(cache: Cache, service: Service, caller: Caller) -> None:
-    """With it the service is asked each time, so that nothing can be missed; clients are told to ask as well."""
+    """The service is asked each time, so no change is missed; clients must ask each time too."""
     service.headers["etag"] = '"v1"'
     await write_that_fails(cache, service, write(caller, touches=1), UNKNOWN[0])
     for _ in range(2):

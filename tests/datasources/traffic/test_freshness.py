@@ -366,7 +366,7 @@ def test_what_others_may_do_with_it(
 
 @given(SAID, st.booleans())
 def test_clients_are_never_told_more_than_the_gateway_may(said: Said, identity: bool) -> None:
-    """One decision: what the gateway must ask for anew is not told as fresh, and fresh is for both as long."""
+    """Clients get the lifetime that the gateway uses itself, and none where it must ask anew."""
     names = [name if value is None else f"{name}={value}" for name, value in said.directives.items()]
     headers = {"cache-control": ", ".join(names)} if names else {}
     headers |= {} if said.date_s is None else {"date": date(said.date_s)}
@@ -385,7 +385,7 @@ def test_clients_are_never_told_more_than_the_gateway_may(said: Said, identity: 
 
 @pytest.mark.parametrize("name", ["cache-control", "vary", "expires", "date", "age", "etag"])
 def test_what_is_too_long_is_not_read(name: str) -> None:
-    """Nor kept, neither here nor in what is remembered of headers: 64 KB of it would be somebody's to fill memory with."""
+    """Nor is it cached, with the answer or in the caches of parsed headers: long values would fill the memory."""
     headers = {"cache-control": "max-age=60", "etag": '"1"', name: "max-age=60, " + "x" * 60_000}
     life = judge(200, headers, with_identity=False, wall_now=NOW, delay_s=0.0)
     assert life.is_kept is (name not in {"cache-control", "vary"})

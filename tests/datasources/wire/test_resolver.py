@@ -150,7 +150,7 @@ async def test_the_last_good_addresses_stand_in_while_the_resolver_fails(
 async def test_old_addresses_wait_for_a_look_up_once_and_not_for_one_that_hangs(
     resolver: Resolver, names: Names, clock: Clock
 ) -> None:
-    """Addresses older than `GOOD_S` may be another's by now: the new ones are waited for, but only so long."""
+    """Addresses older than `GOOD_S` are used only if the new look-up takes longer than `patience_s`."""
     await resolve(resolver, "a.example")
     names.addresses["a.example"] = ("192.0.2.9",)
     clock.now += GOOD_S + 1
