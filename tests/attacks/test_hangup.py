@@ -10,7 +10,7 @@ import pytest
 from bff.demo.serve import ANY_PORTS, running
 from tests.datasources.fakes import an_order
 from tests.datasources.wire.peer import PATIENCE_S, Act, listening, response, wait_for_ever
-from tests.support.gateways import RunningGateway, running_gateway
+from tests.support.gateways import RunningGateway, post, running_gateway
 
 PLACE = 'placeOrder(input: { items: [{ productId: "1", quantity: 1 }] }) { order { id } }'
 TWO_WRITES = f"mutation {{ one: {PLACE} two: {PLACE} }}"
@@ -18,22 +18,6 @@ READ = '{ product(id: "1") { name } }'
 SLOW = {f"BFF_SOURCES__{name}__TIMEOUT_S": "60" for name in ("ORDERS", "PRODUCTS")} | {"BFF_REQUEST__DEADLINE_S": "60"}
 PLACED = response(json.dumps(an_order(7, userId=1)).encode(), "content-type: application/json", status="201 Created")
 FAILED = response(b"{}", "content-type: application/json", status="500 Internal Server Error")
-
-
-async def post(gateway: RunningGateway, body: Any) -> asyncio.StreamWriter:
-    """Send a request and leave the answer unread."""
-    host, _, port = gateway.url.removeprefix("http://").partition(":")
-    _, writer = await asyncio.open_connection(host, int(port))
-    sent = json.dumps(body).encode()
-    head = [
-        "POST /web/graphql HTTP/1.1",
-        f"host: {host}",
-        "content-type: application/json",
-        f"authorization: Bearer {gateway.token('1')}",
-        f"content-length: {len(sent)}",
-    ]
-    writer.write("\r\n".join(head).encode() + b"\r\n\r\n" + sent)
-    return writer
 
 
 async def until(is_so: Callable[[], Any]) -> None:

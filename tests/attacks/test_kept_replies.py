@@ -8,21 +8,12 @@ from email.utils import formatdate
 import httpx
 
 from tests.conftest import StartGateway
+from tests.datasources.fakes import a_product
 from tests.support.faults import Fault, json_answer
 from tests.support.gateways import RunningGateway
 from tests.support.services import Tapped
 
-PRODUCT = {
-    "sku": "SKU-00001",
-    "name": "Product 1",
-    "description": "d",
-    "price": 8.7,
-    "currency": "USD",
-    "stock": 7,
-    "category": "garden",
-    "imageUrl": "https://cdn.example.com/1.jpg",
-    "updatedAt": "2026-01-01T00:00:00Z",
-}
+PRODUCT = a_product(1)
 WELL = {"data": {"product": {"name": "Product 1"}}}
 QUERY = '{ product(id: "1") { name } }'
 

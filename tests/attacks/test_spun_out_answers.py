@@ -6,20 +6,10 @@ import pytest
 
 from datasources.wire.connection import FREE_PIECES, Connection
 from tests.conftest import StartGateway
+from tests.datasources.fakes import a_product
 from tests.support.services import Tapped
 
-PRODUCT = {
-    "id": 1,
-    "sku": "SKU-00001",
-    "name": "Product 1",
-    "description": "d",
-    "price": 8.7,
-    "currency": "USD",
-    "stock": 7,
-    "category": "garden",
-    "imageUrl": "https://cdn.example.com/1.jpg",
-    "updatedAt": "2026-01-01T00:00:00Z",
-}
+PRODUCT = a_product(1)
 BODY = json.dumps(PRODUCT).encode()
 STATUS = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = STATUS + b"content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"

@@ -11,6 +11,7 @@ import pytest
 from bff.demo.serve import ANY_PORTS, running
 from datasources.wire import WireOptions, WireRequest
 from datasources.wire.asyncio_wire import AsyncioWire
+from tests.datasources.fakes import a_product
 from tests.datasources.wire.peer import Peer, listening, moments, response, say
 from tests.support.gateways import RunningGateway, running_gateway
 from tests.support.services import Tapped
@@ -18,18 +19,7 @@ from tests.support.sockets import connected, until_closed
 
 ACCOUNT = "{ me { id name orders(first: 10) { id items { quantity product { id name price } } } } }"
 CATALOGUE = "{ products(first: 100) { totalCount nodes { id name price } } }"
-PRODUCT = {
-    "id": 1,
-    "sku": "SKU-00001",
-    "name": "Product 1",
-    "description": "d",
-    "price": 8.7,
-    "currency": "USD",
-    "stock": 7,
-    "category": "garden",
-    "imageUrl": "https://cdn.example.com/1.jpg",
-    "updatedAt": "2026-01-01T00:00:00Z",
-}
+PRODUCT = a_product(1)
 
 
 HEAD = (

@@ -1,33 +1,16 @@
 """A client that hangs up: nothing is read for it any more. Its writes: see `tests/attacks/test_hangup.py`."""
 
 import asyncio
-import json
 
 import pytest
 
 from bff.demo.serve import ANY_PORTS, running
 from tests.datasources.wire.peer import PATIENCE_S, Peer, listening, wait_for_ever
-from tests.support.gateways import RunningGateway, running_gateway
+from tests.support.gateways import post, running_gateway
 
 QUERY = '{ product(id: "1") { name } }'
 ORDER = '{ order(id: "1") { id } }'
 SLOW = {f"BFF_SOURCES__{name}__TIMEOUT_S": "60" for name in ("ORDERS", "PRODUCTS")} | {"BFF_REQUEST__DEADLINE_S": "60"}
-
-
-async def post(gateway: RunningGateway, query: str) -> asyncio.StreamWriter:
-    """Send a request and leave the answer unread."""
-    host, _, port = gateway.url.removeprefix("http://").partition(":")
-    _, writer = await asyncio.open_connection(host, int(port))
-    body = json.dumps({"query": query}).encode()
-    head = [
-        "POST /web/graphql HTTP/1.1",
-        f"host: {host}",
-        "content-type: application/json",
-        f"authorization: Bearer {gateway.token('1')}",
-        f"content-length: {len(body)}",
-    ]
-    writer.write("\r\n".join(head).encode() + b"\r\n\r\n" + body)
-    return writer
 
 
 async def reached(service: Peer, times: int = 1) -> None:
@@ -44,7 +27,7 @@ async def test_work_stops_when_its_client_hangs_up(source: str, query: str, capl
     async with running(ports=ANY_PORTS) as urls, listening() as service:
         service.acts = [wait_for_ever]
         async with running_gateway({**urls, source: service.url}, SLOW) as gateway:
-            client = await post(gateway, query)
+            client = await post(gateway, {"query": query})
             await reached(service)
             client.close()
             await service.gone()
@@ -61,7 +44,7 @@ async def test_others_who_wait_for_the_same_get_it(caplog: pytest.LogCaptureFixt
     async with running(ports=ANY_PORTS) as urls, listening() as service:
         service.acts = [wait_for_ever]
         async with running_gateway({**urls, "products": service.url}, SLOW) as gateway:
-            first, second = await post(gateway, QUERY), await post(gateway, QUERY)
+            first, second = await post(gateway, {"query": QUERY}), await post(gateway, {"query": QUERY})
             await reached(service)
             first.close()
             await service.gone()

@@ -1,11 +1,13 @@
 """A gateway on a real socket, in front of whatever services a test names."""
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import uvicorn
@@ -110,3 +112,19 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+async def post(gateway: RunningGateway, body: Any) -> asyncio.StreamWriter:
+    """Send a request of user 1 to the web graph and leave its answer unread."""
+    address = urlsplit(gateway.url)
+    _, writer = await asyncio.open_connection(address.hostname, address.port)
+    sent = json.dumps(body).encode()
+    head = [
+        "POST /web/graphql HTTP/1.1",
+        f"host: {address.hostname}",
+        "content-type: application/json",
+        f"authorization: Bearer {gateway.token('1')}",
+        f"content-length: {len(sent)}",
+    ]
+    writer.write("\r\n".join(head).encode() + b"\r\n\r\n" + sent)
+    return writer
