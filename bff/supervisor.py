@@ -87,7 +87,7 @@ class _Worker:
         self._seen = beats
         return self.silent_s
 
-    def tell(self, number: int) -> None:
+    def send_signal(self, number: int) -> None:
         """Send it a signal, if it runs."""
         process = self.process
         if process is not None and process.pid is not None and process.exitcode is None:
@@ -96,7 +96,7 @@ class _Worker:
     def kill(self) -> None:
         """Kill it."""
         self.is_killed = True
-        self.tell(signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
 
     def close(self) -> None:
         """Release its shared memory, once it has ended."""
@@ -169,7 +169,7 @@ class Supervisor:
 
     def _tell(self, number: int) -> None:
         for worker in tuple(self._workers):
-            worker.tell(number)
+            worker.send_signal(number)
 
     # The supervisor's rounds
 

@@ -19,7 +19,7 @@ from datasources.error_copies import again, detached
 from datasources.errors import BadAnswer, Mismatched, Rejected, SourceError
 from datasources.events import BreakerState
 from datasources.traffic.call import ID, Call, Keyed, Mismatch, Reply, Stale
-from datasources.traffic.freshness import told, usable
+from datasources.traffic.freshness import for_clients, usable
 from datasources.traffic.stack import SourceStatus
 
 MAX_IDS = 200
@@ -204,7 +204,7 @@ class RestSource(Generic[R]):
         if not reply.is_kept:
             life = reply.lifetimes
             with_identity = call.viewer is not None
-            left_s, is_shared, may_keep = told(life) if life else usable(reply.headers, with_identity=with_identity)
+            left_s, is_shared, may_keep = for_clients(life) if life else usable(reply.headers, with_identity=with_identity)
             call.caller.freshness.note(left_s, is_shared=is_shared, may_keep=may_keep)
         return reply
 

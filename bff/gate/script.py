@@ -69,7 +69,7 @@ for number, key in ipairs(KEYS) do
   end
   counts[number] = {left, amount, quota, per_s, ends, wait, was_ahead}
 end
-local told = {}
+local results = {}
 for number, key in ipairs(KEYS) do
   local left, amount, quota, per_s, ends, wait, was_ahead = unpack(counts[number], 1, 7)
   if granted then left = math.min(left - amount, quota) end
@@ -78,10 +78,10 @@ for number, key in ipairs(KEYS) do
     redis.call('HSET', key, 'left', string.format('%.9f', left), 'at', string.format('%.6f', ends or now))
     redis.call('PEXPIRE', key, math.ceil(reset * 1000) + 1000)
   end
-  told[#told + 1] = string.format('%.6f', math.max(left, 0))
-  told[#told + 1] = string.format('%.6f', reset)
-  told[#told + 1] = string.format('%.6f', wait)
+  results[#results + 1] = string.format('%.6f', math.max(left, 0))
+  results[#results + 1] = string.format('%.6f', reset)
+  results[#results + 1] = string.format('%.6f', wait)
 end
-return told
+return results
 """
 )

@@ -68,7 +68,7 @@ class _Question:
             self.answer.set_exception(Away())
 
 
-_NOBODY = Patience()
+_UNAWAITED = Patience()
 """The patience of commands that no request waits for. Never counted."""
 
 
@@ -118,8 +118,8 @@ class Shared:
 
     async def counted(self, charges: Sequence[Charge], patience: Patience) -> list[Count]:
         """The counts after the charges: all of them are made or none. Raises `Away`."""
-        told = await self._ask(patience, _SCRIPTED, *_arguments(charges, take=True))
-        return _counts(told, len(charges))
+        figures = await self._ask(patience, _SCRIPTED, *_arguments(charges, take=True))
+        return _counts(figures, len(charges))
 
     def settle_later(self, charges: Sequence[Charge]) -> bool:
         """Take, or give back where amounts are below zero, without waiting. False if that can't be queued."""
@@ -150,7 +150,7 @@ class Shared:
         if self._looking is not None or self._later >= _MOST_LATER:
             return False
         self._later += 1
-        self._begin(_Question(command, None, _NOBODY, 0))
+        self._begin(_Question(command, None, _UNAWAITED, 0))
         return True
 
     def _begin(self, question: _Question) -> None:
@@ -305,10 +305,10 @@ def _arguments(charges: Sequence[Charge], *, take: bool) -> list[Any]:
     return arguments
 
 
-def _counts(told: Any, number: int) -> list[Count]:
+def _counts(answer: Any, number: int) -> list[Count]:
     """The script's answer: three figures for each charge. Raises `Away` if it is anything else."""
     try:
-        figures = [float(each) for each in told]
+        figures = [float(each) for each in answer]
     except (TypeError, ValueError):
         raise Away from None
     if len(figures) != 3 * number or not all(map(isfinite, figures)):

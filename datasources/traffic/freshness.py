@@ -105,11 +105,11 @@ def judge(status: int, headers: Mapping[str, str], *, with_identity: bool, wall_
 
 
 def usable(headers: Mapping[str, str], *, with_identity: bool) -> tuple[float, bool, bool]:
-    """As `told`, by the headers of an answer that arrived just now."""
-    return told(judge(200, headers, with_identity=with_identity, wall_now=time.time(), delay_s=0.0))
+    """As `for_clients`, by the headers of an answer that arrived just now."""
+    return for_clients(judge(200, headers, with_identity=with_identity, wall_now=time.time(), delay_s=0.0))
 
 
-def told(life: Lifetimes) -> tuple[float, bool, bool]:
+def for_clients(life: Lifetimes) -> tuple[float, bool, bool]:
     """For clients: the seconds it may be kept, whether shared caches may keep it, whether it may be kept at all."""
     return max(life.fresh_s, 0.0), life.is_shared, life.may_keep
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasources.traffic.freshness import Lifetimes, cache_control, judge, kept, merged, told
+from datasources.traffic.freshness import Lifetimes, cache_control, for_clients, judge, kept, merged
 
 NOW = 1_800_000_000.0
 DAY = 86_400
@@ -360,7 +360,7 @@ def test_what_others_may_do_with_it(
     """Seconds, by shared caches too, at all: what was asked for with credentials is its viewer's."""
     for with_identity, expected in ((False, public), (True, private)):
         life = judge(200, headers, with_identity=with_identity, wall_now=NOW, delay_s=0.0)
-        seconds, is_shared, may_keep = told(life)
+        seconds, is_shared, may_keep = for_clients(life)
         assert (pytest.approx(seconds), is_shared if may_keep else False, may_keep) == expected
 
 
@@ -373,7 +373,7 @@ def test_clients_are_never_told_more_than_the_gateway_may(said: Said, identity: 
     headers |= {} if said.expires_s is None else {"expires": date(said.expires_s)}
     headers |= {} if said.age is None else {"age": str(said.age)}
     life = judge(200, headers, with_identity=identity, wall_now=NOW, delay_s=1.0)
-    seconds, is_shared, may_keep = told(life)
+    seconds, is_shared, may_keep = for_clients(life)
     if life.is_kept:
         assert seconds == max(life.fresh_s, 0.0)
     elif seconds:
