@@ -7,6 +7,7 @@ What it promises:
 3. Trailer fields are dropped (RFC 9110, section 6.5.1). A body's framing (chunk sizes, extensions, trailers) is limited.
 4. While a request waits for the one before it, nothing after it is parsed.
 5. A refusal is a GraphQL answer. It is not written where the client would take it for the answer to another request.
+6. A client that hangs up is noticed by the request that is being answered, also if others wait behind it.
 """
 
 import asyncio
@@ -100,6 +101,8 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._options = config.connections
         self._refusal: GatewayError | None = None
+        # The request that is being answered. uvicorn's `cycle` is the newest, which may wait behind it.
+        self._first: RequestResponseCycle | None = None
         self._looking: asyncio.TimerHandle | None = None
         # What is being received
         self._receiving_since: float | None = None
@@ -133,6 +136,7 @@ class Connection(HttpToolsProtocol):
         if self._looking is not None:
             self._looking.cancel()
         self._held = b""
+        self._disconnect_first()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -152,6 +156,8 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """An answer was written; the bytes after its request are next."""
         self._answered += 1
+        if self.pipeline:
+            self._first = self.pipeline[-1][0]
         super().on_response_complete()
         if self._held:
             self.loop.call_soon(self._feed_held)
@@ -246,6 +252,8 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = self._framed_bytes = self._body_bytes = self._pieces = 0
         before: RequestResponseCycle | None = self.cycle
         super().on_headers_complete()
+        if before is None or before.response_complete:
+            self._first = self.cycle
         if self.config.is_closing:
             self._end_with_newest(before)
 
@@ -286,7 +294,15 @@ class Connection(HttpToolsProtocol):
             self.transport.write(f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() + lines + b"\r\n" + body)
         if self._is_answering:
             self.cycle.disconnected = True  # its answer must not be written after the refusal
+        self._disconnect_first()
         self.transport.close()
+
+    def _disconnect_first(self) -> None:
+        """Tell the request that is being answered that its client is gone; uvicorn tells the newest alone."""
+        first = self._first
+        if first is not None and not first.response_complete:
+            first.disconnected = True
+            first.message_event.set()
 
     @property
     def _is_answering(self) -> bool:

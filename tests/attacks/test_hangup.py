@@ -163,3 +163,40 @@ async def test_those_who_stay_are_answered() -> None:
             done = {"data": {"one": {"order": {"id": "7"}}, "two": {"order": {"id": "7"}}}}
             assert json.loads(await answer_of(gateway, {"query": TWO_WRITES})) == done
             assert json.loads(await answer_of(gateway, [{"query": TWO_WRITES}, {"query": READ}]))[0] == done
+
+
+BEHIND = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+async def test_a_read_is_cut_off_where_others_wait_behind_it(caplog: pytest.LogCaptureFixture) -> None:
+    """Another request behind it must not keep the hang-up from it: it would go on, unlogged, and answer nobody."""
+    caplog.set_level("INFO", "bff.access")
+    async with running(ports=ANY_PORTS) as urls, listening() as service:
+        service.acts = [wait_for_ever]
+        async with running_gateway({**urls, "products": service.url}, SLOW) as gateway:
+            client = await post(gateway, {"query": READ}, BEHIND)
+            await until(lambda: service.requests)
+            client.close()
+            await service.gone()
+            await until(lambda: not gateway.app.in_flight)
+    (line,) = lines(caplog)
+    assert (line["status"], line["errors"]) == (499, ["CLIENT_GONE"])
+
+
+async def test_a_write_without_a_client_is_told_where_others_wait_behind_it(caplog: pytest.LogCaptureFixture) -> None:
+    """It runs to its end, and is logged and counted: what was done for nobody must not be done without a trace."""
+    caplog.set_level("INFO")
+    let_go = asyncio.Event()
+    async with running(ports=ANY_PORTS) as urls, listening() as service:
+        service.acts = [once(let_go, PLACED)] * 2
+        async with running_gateway({**urls, "orders": service.url}, SLOW) as gateway:
+            client = await post(gateway, {"query": TWO_WRITES}, BEHIND)
+            await until(lambda: service.requests)
+            await hung_up(gateway, client)
+            let_go.set()
+            await until(lambda: not gateway.app.in_flight)
+            metrics = gateway.app.services.metrics.text().decode()
+    (line,) = lines(caplog)
+    assert (line["status"], line["completed"], line["upstream_calls"]) == (499, "ok", {"orders": 2})
+    assert 'bff_detached_mutations_total{outcome="ok",variant="web"} 1.0' in metrics
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -114,8 +114,8 @@ def free_port() -> int:
         return port
 
 
-async def post(gateway: RunningGateway, body: Any) -> asyncio.StreamWriter:
-    """Send a request of user 1 to the web graph and leave its answer unread."""
+async def post(gateway: RunningGateway, body: Any, behind: bytes = b"") -> asyncio.StreamWriter:
+    """Send a request of user 1 to the web graph, with more bytes behind it, and leave its answer unread."""
     address = urlsplit(gateway.url)
     _, writer = await asyncio.open_connection(address.hostname, address.port)
     sent = json.dumps(body).encode()
@@ -126,5 +126,5 @@ async def post(gateway: RunningGateway, body: Any) -> asyncio.StreamWriter:
         f"authorization: Bearer {gateway.token('1')}",
         f"content-length: {len(sent)}",
     ]
-    writer.write("\r\n".join(head).encode() + b"\r\n\r\n" + sent)
+    writer.write("\r\n".join(head).encode() + b"\r\n\r\n" + sent + behind)
     return writer
