@@ -25,6 +25,8 @@ _QUALITY = re.compile(r"(0(\.\d{0,3})?|1(\.0{0,3})?)\Z")
 
 
 _LONGEST_KEPT = 256
+_LONGEST_ACCEPT = 1024
+"""A longer `Accept` is disregarded (RFC 9110, section 12.5.1 allows it): thousands of ranges would hold the event loop."""
 
 
 class MediaType(StrEnum):
@@ -54,7 +56,9 @@ def negotiate(accept: bytes | None) -> MediaType | None:
 
     Without an `Accept`, and for any of several, it is `application/json`, which every client reads.
     """
-    return _usual(accept) if accept is None or len(accept) <= _LONGEST_KEPT else _negotiated(accept)
+    if accept is None or len(accept) <= _LONGEST_KEPT:
+        return _usual(accept)
+    return _negotiated(accept if len(accept) <= _LONGEST_ACCEPT else None)
 
 
 def _negotiated(accept: bytes | None) -> MediaType | None:
@@ -81,7 +85,9 @@ _usual = lru_cache(maxsize=256)(_negotiated)
 
 def wants_html(accept: bytes | None) -> bool:
     """Whether a browser's address bar is asking, rather than a program."""
-    ranges = (accept or b"").decode("latin-1").split(",")
+    if accept is None or len(accept) > _LONGEST_ACCEPT:
+        return False
+    ranges = accept.decode("latin-1").split(",")
     return any(name == "text/html" and q > 0 for name, q in map(_media_range, ranges))
 
 
