@@ -26,7 +26,7 @@ from bff.errors import InvalidOperation, TooComplex
 from bff.gate.limits import CostModel, LimitOptions, depth_of
 from datasources.bounded import BoundedCache
 
-MOST_BYTES = 64 * 1024 * 1024
+MOST_BYTES = 32 * 1024 * 1024
 """Memory for a variant's documents, by the estimates below. A typical document with its plan takes some 100 KB."""
 _LARGEST_SHARE = 4
 _MOST_DOCUMENTS = 1000

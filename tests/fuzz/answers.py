@@ -15,9 +15,9 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [^\r\n]*)?\Z")
 _HEADER = re.compile(
     rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?)[ \t]*\Z"
 )
-_CHUNK = re.compile(rb"([0-9a-fA-F]{1,15})((?:;[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:=[!#$%&'*+.^_`|~0-9A-Za-z-]+)?)*)\Z")
+_CHUNK = re.compile(rb"0*([0-9a-fA-F]{1,15})((?:;[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:=[!#$%&'*+.^_`|~0-9A-Za-z-]+)?)*)\Z")
 
-_ODD_CHUNK = re.compile(rb"([0-9a-fA-F]{1,15});[\t -~\x80-\xff]*\Z")
+_ODD_CHUNK = re.compile(rb"0*([0-9a-fA-F]{1,15});[\t -~\x80-\xff]*\Z")
 """With a malformed extension, which may be dropped as any other, or refused."""
 
 
