@@ -242,9 +242,12 @@ class Connection(HttpToolsProtocol):
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > self._options.head_bytes:
                 self._stop(_head_too_large())
-        refusal = refusal_of(self.parser.get_method(), self.parser.get_http_version(), self.headers)
+        version = self.parser.get_http_version()
+        refusal = refusal_of(self.parser.get_method(), version, self.headers)
         if refusal is not None:
             self._stop(refusal)
+        if version == "1.0":
+            self.expect_100_continue = False  # it knows no interim answer, and would take it for the answer
         if self.parser.should_upgrade():
             self._is_upgrading = True
             return

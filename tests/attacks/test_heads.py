@@ -78,3 +78,18 @@ def test_requests_behind_a_waiting_one_are_not_even_parsed(gateway: RunningGatew
     assert [next(iter(body["data"])) for body in bodies[:-1]] == [f"a{each}" for each in range(number)]
     assert bodies[-1] == {"status": "ok"}
     assert most <= 1
+
+
+@pytest.mark.parametrize(("version", "interim"), [(b"1.0", False), (b"1.1", True)])
+def test_a_client_of_http_1_0_gets_no_interim_answer(gateway: RunningGateway, version: bytes, interim: bool) -> None:
+    """RFC 9110, section 10.1.1: it would take it for the answer."""
+    head = (
+        b"POST /web/graphql HTTP/%s\r\nhost: x\r\ncontent-type: application/json\r\nexpect: 100-continue\r\n"
+        b"connection: close\r\ncontent-length: 26\r\n\r\n"
+    )
+    with connected(gateway.url) as connection:
+        connection.sendall(head % version)
+        if interim:
+            assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b'{"query":"{ __typename }"}')
+        assert until_closed(connection).startswith(b"HTTP/1.1 200 OK\r\n")
