@@ -13,7 +13,10 @@ LONGEST_FILTER = 500
 
 
 def _serialize(moment: datetime) -> str:
-    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    try:
+        utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    except OverflowError:  # within a day of the first or the last year's end: UTC is beyond it
+        return moment.isoformat()
     return utc.isoformat()[: -len("+00:00")] + "Z"
 
 

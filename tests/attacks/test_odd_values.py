@@ -1,0 +1,38 @@
+"""Values that services may send and nobody does: each is shown, or costs its own object alone."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from bff.demo.serve import ANY_PORTS, running
+from tests.datasources.fakes import an_order
+from tests.datasources.wire.peer import listening, response, say
+from tests.support.gateways import running_gateway
+
+QUERY = "{ me { orders { id createdAt } } }"
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59.5-00:01"],
+)
+async def test_a_moment_whose_utc_is_beyond_the_calendar_is_shown_with_its_own_offset(moment: str) -> None:
+    """It is a moment by RFC 3339, and must not cost the user all orders."""
+    orders = [an_order(2, userId=1), an_order(1, userId=1) | {"createdAt": moment}]
+    answer = response(json.dumps({"items": orders}).encode(), "content-type: application/json")
+    async with running(ports=ANY_PORTS) as urls, listening() as service:
+        service.acts = [say(answer)]
+        async with running_gateway({**urls, "orders": service.url}) as gateway:
+            asked = await _ask(gateway.url, gateway.bearer("1"))
+    assert "errors" not in asked
+    shown = [order["createdAt"] for order in asked["data"]["me"]["orders"]]
+    assert shown[1].replace("500000", "5") == moment
+    assert shown[0].endswith("Z")
+
+
+async def _ask(url: str, headers: dict[str, str]) -> dict[str, Any]:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer: dict[str, Any] = (await client.post(f"{url}/web/graphql", json={"query": QUERY}, headers=headers)).json()
+    return answer
