@@ -27,6 +27,10 @@ def located(error: Exception, nodes: Sequence[FieldNode], path: Collection[str |
         )
     made = GraphQLError(str(error), None, None, None, path, error, {})
     made.nodes = list(nodes)
+    places = [node.loc for node in nodes if node.loc]
+    if places:
+        made.source = places[0].source
+        made.positions = [place.start for place in places]
     made.locations = locations_of(nodes)
     return made
 
