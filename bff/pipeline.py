@@ -203,10 +203,16 @@ async def prepare(exchange: Exchange, services: Services) -> Response | None:
 
 
 async def _prepared_in_time(exchange: Exchange, text: str) -> tuple[Prepared, bool]:
-    """Prepare the document. Raises `TooManyDocuments` if the deadline passes before its turn has come."""
+    """Prepare the document. Raises `TooManyDocuments` if the deadline passes before its turn has come.
+
+    A client that hangs up gives up its turn: else clients that come and go could have any number of documents waiting.
+    """
     timer = TimeLimit(exchange.deadline.left())
     try:
-        return await exchange.endpoint.plans.prepare(text)
+        if exchange.is_part:  # whoever waits for all parts watches the client
+            return await exchange.endpoint.plans.prepare(text)
+        async with UntilGone(exchange.receive):
+            return await exchange.endpoint.plans.prepare(text)
     except asyncio.CancelledError:
         if not timer.has_cut_off():
             raise

@@ -200,3 +200,16 @@ async def test_a_write_without_a_client_is_told_where_others_wait_behind_it(capl
     assert (line["status"], line["completed"], line["upstream_calls"]) == (499, "ok", {"orders": 2})
     assert 'bff_detached_mutations_total{outcome="ok",variant="web"} 1.0' in metrics
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_who_hangs_up_gives_up_the_turn_to_have_a_document_prepared() -> None:
+    """Else clients that come and go could have any number of documents waiting."""
+    document = "{ " + " ".join(f'a{each}: product(id: "1") {{ name price }}' for each in range(9)) + " }"
+    async with running(ports=ANY_PORTS) as urls, running_gateway(urls, SLOW) as gateway:
+        plans = gateway.app.endpoints["web"].plans
+        async with plans._preparing:  # another document is being prepared
+            client = await post(gateway, {"query": document})
+            await until(lambda: gateway.app.in_flight)
+            client.close()
+            await until(lambda: not gateway.app.in_flight)
+        assert plans.known(document) is None
