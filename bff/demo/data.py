@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import cache
 from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
@@ -95,6 +96,7 @@ def total_of(items: Iterable[OrderItem]) -> Decimal:
     return sum((item.quantity * item.unit_price for item in items), Decimal(0))
 
 
+@cache
 def demo_user(i: int) -> User:
     """User `i`, counted from 1."""
     return User(i, f"User {i}", f"user{i}@example.com", TIERS[i % 3], NEW_YEAR + timedelta(minutes=i))
@@ -105,6 +107,7 @@ def demo_price(p: int) -> Decimal:
     return money(500 + p * 37 % 1000 * 10)
 
 
+@cache
 def demo_product(p: int) -> Product:
     """Product `p`, counted from 1."""
     return Product(
@@ -121,6 +124,7 @@ def demo_product(p: int) -> Product:
     )
 
 
+@cache
 def demo_order(o: int) -> Order:
     """Order `o`, counted from 1."""
     products = [(o * 7 + k * 13) % PRODUCTS + 1 for k in range(o % 4 + 1)]

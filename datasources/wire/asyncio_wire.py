@@ -14,7 +14,7 @@ from datasources.loop import running_loop
 from datasources.wire.connection import HEAD_MOST_BYTES, Connection
 from datasources.wire.protocol import NotAttempted, NotConnected, Unsendable, WireOptions, WireReply, WireRequest
 from datasources.wire.resolver import Resolver, ResolverFull
-from datasources.wire.tls import tls_context
+from datasources.wire.tls import http1_context
 
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _URL = re.compile(r"(https?)://([^/?#@\s]+)([/?][!-~]*)?\Z")
@@ -27,8 +27,7 @@ class AsyncioWire:
     def __init__(self, options: WireOptions, resolver: Resolver | None = None) -> None:
         self._options = options
         self._resolver = resolver or Resolver()
-        self._tls: SSLContext = tls_context(options.tls)
-        self._tls.set_alpn_protocols(["http/1.1"])
+        self._tls: SSLContext = http1_context(options.tls)
         self._idle: deque[Connection] = deque()
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
         self._open = 0
