@@ -281,10 +281,6 @@ class Connection(HttpToolsProtocol):
 
     # Refusals, and the end
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
-        """What came is no request."""
-        self._refuse(BadRequest("This is no HTTP request that can be read."))
-
     def _refuse(self, error: GatewayError) -> None:
         if self.transport.is_closing():
             return

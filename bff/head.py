@@ -23,10 +23,15 @@ def refusal_of(method: bytes, version: str, headers: Headers) -> GatewayError | 
         return BadRequest("Expected HTTP/1.1.", status=505)
     if method == b"CONNECT":
         return BadRequest("This is no proxy.", status=405, headers=((b"allow", b"GET, HEAD, POST, OPTIONS"),))
-    hosts = [value for name, value in headers if name == b"host"]
-    if len(hosts) > 1 or (not hosts and version == "1.1"):
-        return BadRequest(f"Expected one Host header, got {len(hosts)}.")
-    codings = [value for name, value in headers if name == b"transfer-encoding"]
+    hosts = 0
+    codings = []
+    for name, value in headers:
+        if name == b"host":
+            hosts += 1
+        elif name == b"transfer-encoding":
+            codings.append(value)
+    if hosts > 1 or (not hosts and version == "1.1"):
+        return BadRequest(f"Expected one Host header, got {hosts}.")
     if codings and (version != "1.1" or len(codings) > 1 or codings[0].strip().lower() != b"chunked"):
         return BadRequest("Expected no transfer coding but chunked.", status=501)
     return None
