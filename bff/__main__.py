@@ -1,5 +1,5 @@
 """`python -m bff`, for where the script is not installed."""
 
-from bff.cli import main
+from bff.commands.main import main
 
 main()

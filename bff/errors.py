@@ -12,7 +12,8 @@ GatewayError                                                 status
 └── Draining, KeysUnavailable, TooManyConnections,            503
     TooManyDocuments
 
-An error that is none of these, of `schema.errors` or of `datasources.errors`, is a fault of ours: its message says nothing.
+An error that is none of these, nor of `bff.graph.errors` or `bff.upstream.errors`, is a fault of the gateway: its message
+is not shown.
 """
 
 import logging
@@ -24,8 +25,8 @@ from typing import Any, ClassVar
 
 from graphql import GraphQLError
 
-from datasources.errors import SourceError
-from schema.errors import GraphError
+from bff.graph.errors import GraphError
+from bff.upstream.errors import SourceError
 
 Headers = tuple[tuple[bytes, bytes], ...]
 

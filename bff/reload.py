@@ -7,9 +7,9 @@ file that can't be used: then all stays as it is.
 import logging
 from collections.abc import Callable, Mapping
 
+from bff.graph.controls import Reloaded
 from bff.settings import Settings, SettingsError
-from datasources.traffic.stack import Stack
-from schema.controls import Reloaded
+from bff.upstream.traffic.stack import Stack
 
 _log = logging.getLogger("bff.reload")
 

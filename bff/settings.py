@@ -14,24 +14,24 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from bff.connection import ConnectionOptions
-from bff.gate.answers import AnswerCacheOptions
 from bff.gate.auth import ClaimOptions, Confinement
 from bff.gate.consumers import is_digest
 from bff.gate.documents import Mode as DocumentsMode
 from bff.gate.limits import LimitOptions
 from bff.gate.rate import RateOptions
+from bff.gate.response_cache import AnswerCacheOptions
 from bff.observe.logs import LogFormat, LogLevel
-from bff.supervisor import SupervisorOptions
-from datasources.traffic.balance import BalanceOptions, InstanceOptions
-from datasources.traffic.breaker import BreakerOptions
-from datasources.traffic.bulkhead import BulkheadOptions
-from datasources.traffic.cache import CacheOptions
-from datasources.traffic.health import HealthOptions
-from datasources.traffic.hedge import HedgeOptions
-from datasources.traffic.retry import RetryOptions
-from datasources.traffic.stack import TrafficOptions
-from datasources.wire import TlsOptions, WireOptions
+from bff.server.connection import ConnectionOptions
+from bff.server.supervisor import SupervisorOptions
+from bff.upstream.traffic.balance import BalanceOptions, InstanceOptions
+from bff.upstream.traffic.breaker import BreakerOptions
+from bff.upstream.traffic.bulkhead import BulkheadOptions
+from bff.upstream.traffic.cache import CacheOptions
+from bff.upstream.traffic.health import HealthOptions
+from bff.upstream.traffic.hedge import HedgeOptions
+from bff.upstream.traffic.retry import RetryOptions
+from bff.upstream.traffic.stack import TrafficOptions
+from bff.upstream.wire import TlsOptions, WireOptions
 
 DEFAULT_FILE = "bff.toml"
 STAFF_COST = 20_000

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import msgspec
 
-from datasources.caller import Caller
-from datasources.errors import SourceError
+from bff.upstream.caller import Caller
+from bff.upstream.errors import SourceError
+from bff.upstream.source import MAX_IDS, Int32, Moment, Record, RestSource, Unreadable, joined
+from bff.upstream.traffic.call import Call, Keyed, Mismatch, Stale
 from datasources.money import amount
-from datasources.rest import MAX_IDS, Int32, Moment, Record, RestSource, Unreadable, joined
-from datasources.traffic.call import Call, Keyed, Mismatch, Stale
 
 
 class OrderStatus(StrEnum):

@@ -4,9 +4,9 @@ from typing import Any
 
 import msgspec
 
-from datasources.caller import Caller
+from bff.upstream.caller import Caller
+from bff.upstream.source import Int32, Moment, Record, RestSource
 from datasources.money import amount
-from datasources.rest import Int32, Moment, Record, RestSource
 
 
 class Product(Record, frozen=True, kw_only=True):

@@ -2,8 +2,8 @@
 
 from enum import StrEnum
 
-from datasources.caller import Caller
-from datasources.rest import Moment, Record, RestSource
+from bff.upstream.caller import Caller
+from bff.upstream.source import Moment, Record, RestSource
 
 
 class Tier(StrEnum):

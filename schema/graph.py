@@ -6,11 +6,11 @@ import strawberry
 from graphql import GraphQLSchema, specified_directives
 from strawberry.schema.config import StrawberryConfig
 
+from bff.graph.scalars import DATE_TIME
+from bff.graph.sdl import DIRECTIVES
+from bff.graph.variants import VARIANTS, derive
 from schema.mutation import Mutation
-from schema.printing import DIRECTIVES
 from schema.query import Query
-from schema.types.scalars import DATE_TIME
-from schema.variants import VARIANTS, derive
 
 
 def whole_graph() -> GraphQLSchema:

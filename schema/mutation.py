@@ -10,15 +10,15 @@ from uuid import uuid4
 
 import strawberry
 
-from datasources.errors import Rejected
-from datasources.events import BreakerState
+from bff.graph.context import Context, Info, as_id
+from bff.graph.errors import NotAllowed
+from bff.graph.rules import Access
+from bff.graph.tags import ADMIN, EVERYONE, MOBILE, WEB, computed
+from bff.upstream.errors import Rejected
+from bff.upstream.events import BreakerState
+from bff.upstream.traffic.call import Stale
 from datasources.orders import Order as OrderRecord
 from datasources.orders import OrderStatus
-from datasources.traffic.call import Stale
-from schema.access import Access
-from schema.annotations import ADMIN, EVERYONE, MOBILE, WEB, computed
-from schema.context import Context, Info, as_id
-from schema.errors import NotAllowed
 from schema.types.payloads import (
     CancelOrderPayload,
     DropCachePayload,

@@ -4,18 +4,18 @@ from typing import Any
 
 import strawberry
 
+from bff.graph.connections import Connection, page_key
+from bff.graph.context import Context, Info, as_id
+from bff.graph.loaded import Loaded
+from bff.graph.pages import PageKey
+from bff.graph.rules import Access
+from bff.graph.scalars import DEFAULT_FIRST
+from bff.graph.tags import ADMIN, EVERYONE, MOBILE, computed
+from bff.upstream.traffic.stack import SourceStatus
 from datasources.orders import OrderStatus
-from datasources.traffic.stack import SourceStatus
-from schema.access import Access
-from schema.annotations import ADMIN, EVERYONE, MOBILE, computed
-from schema.connections import PageKey
-from schema.context import Context, Info, as_id
-from schema.loaded import Loaded
 from schema.types.home import Home
 from schema.types.order import Order
-from schema.types.page import Connection, page_key
 from schema.types.product import Product
-from schema.types.scalars import DEFAULT_FIRST
 from schema.types.source import Source
 from schema.types.user import User
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from bff.demo.serve import ANY_PORTS, running
+from datasources.demo.serve import ANY_PORTS, running
 from tests.support.background import Background
 from tests.support.gateways import RunningGateway, free_port, running_gateway
 from tests.support.redis import RunningRedis

@@ -16,7 +16,7 @@ from bff.engine.located import LocatingExecutor
 from bff.engine.operation import Operation
 from bff.engine.plan import ObjectPlan
 from bff.engine.run import Run
-from schema.context import Context, Degraded
+from bff.graph.context import Context, Degraded
 
 PLAN = "plan"
 _log = logging.getLogger("bff.engine")

@@ -16,9 +16,9 @@ from strawberry.types.enum import StrawberryEnumDefinition
 from strawberry.types.field import StrawberryField
 
 from bff.engine.plan import Attribute, Convert, Keyed, Method, Resolver, Source
-from schema.access import Access
-from schema.annotations import definition_of
-from schema.loaded import Loaded
+from bff.graph.loaded import Loaded
+from bff.graph.rules import Access
+from bff.graph.tags import definition_of
 
 _SAME = frozenset({str, int, float, bool, strawberry.ID})
 

@@ -17,7 +17,7 @@ from bff.engine.lists import Items
 from bff.engine.plan import Abstract, FieldPlan, Leaf, ListOf, NonNull, ObjectPlan, Plan, Shape
 from bff.engine.rows import Memo, NoRows, Row, Rows
 from bff.engine.steps import Steps
-from datasources.error_copies import again
+from bff.runtime.error_copies import again
 
 
 def assemble(

@@ -11,7 +11,7 @@ from typing import Any
 from bff.engine.operation import Operation
 from bff.engine.plan import FieldPlan, Keyed, Method, Plan, Resolver, access_of, objects_in
 from bff.gate.limits import ListLengths
-from schema.loaders import LOADS, Load
+from bff.graph.loaders import LOADS, Load
 
 
 @dataclass(frozen=True, slots=True)

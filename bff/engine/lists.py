@@ -10,7 +10,7 @@ from graphql.pyutils import is_iterable
 from bff.engine.links import PENDING, Complete, Kinds, Link, Spot, Step
 from bff.engine.plan import FieldPlan, NonNull, Shape
 from bff.engine.rows import Row
-from datasources.error_copies import again
+from bff.runtime.error_copies import again
 
 
 class Items:

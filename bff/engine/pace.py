@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from datasources.loop import running_loop
+from bff.runtime.loop import running_loop
 
 SLICE_S = 0.005
 """Seconds of CPU time spent on paced work in an iteration of the loop, after which no further piece begins in it."""

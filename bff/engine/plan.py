@@ -23,8 +23,8 @@ from graphql import (
 )
 
 from bff.engine.arguments import Arguments, Variables
-from schema.access import Access
-from schema.loaded import Loaded
+from bff.graph.loaded import Loaded
+from bff.graph.rules import Access
 
 Convert = Callable[[Mapping[str, Any], Any], dict[str, Any]]
 

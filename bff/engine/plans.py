@@ -24,7 +24,7 @@ from bff.engine.prepare import GoodDocument, Preparation, has_variable_lengths
 from bff.engine.rows import Memo
 from bff.errors import InvalidOperation, TooComplex
 from bff.gate.limits import CostModel, LimitOptions, depth_of
-from datasources.bounded import BoundedCache
+from bff.runtime.bounded_cache import BoundedCache
 
 MOST_BYTES = 32 * 1024 * 1024
 """Memory for a variant's documents, by the estimates below. A typical document with its plan takes some 100 KB."""

@@ -20,8 +20,8 @@ from bff.engine.arguments import NO_VARIABLES
 from bff.engine.links import PENDING, Link, Root, Wants
 from bff.engine.located import located
 from bff.engine.plan import FieldPlan, Method, Plan
-from datasources.loop import running_loop
-from schema.loaded import is_fresh
+from bff.graph.loaded import is_fresh
+from bff.runtime.loop import running_loop
 
 Later = tuple[Awaitable[Any], Callable[[Any], Any], Link]
 

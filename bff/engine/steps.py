@@ -5,7 +5,7 @@ from typing import Any
 
 from bff.engine.links import PENDING, Complete, Execution, Kinds, Link, Spot, Step
 from bff.engine.plan import Attribute, FieldPlan, Keyed, Method, NonNull, ObjectPlan, Resolver, Shape, Typename, objects_in
-from schema.loaded import Loaded, is_fresh
+from bff.graph.loaded import Loaded, is_fresh
 
 
 class Steps:

@@ -6,7 +6,7 @@ from typing import Any
 from graphql import GraphQLObjectType
 
 from bff.engine.plan import Abstract, FieldPlan, ListOf, NonNull, ObjectPlan, Shape
-from schema.annotations import weight_of
+from bff.graph.tags import weight_of
 
 
 def weigh(plan: ObjectPlan, data: Mapping[str, Any] | None) -> int:

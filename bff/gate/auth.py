@@ -19,9 +19,9 @@ from jwt.warnings import InsecureKeyLengthWarning
 
 from bff.errors import InvalidToken
 from bff.gate.jwks import ALGORITHMS, KeySet
-from datasources.bounded import ENTRY_BYTES, BoundedCache
-from datasources.caller import Identity
-from schema.context import Viewer
+from bff.graph.context import Viewer
+from bff.runtime.bounded_cache import ENTRY_BYTES, BoundedCache
+from bff.upstream.caller import Identity
 
 LEEWAY_S = 10
 SHORTEST_SAFE_SECRET = 32

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from bff.errors import BadRequest, OperationNotAllowed, PersistedQueryNotFound, PersistedQueryNotSupported
-from bff.gate.away import Away, Patience
 from bff.gate.manifests import SHA256, TrustedDocuments, hash_of
 from bff.gate.rate import Bucket, Charge, InMemory, Period, Quota
-from datasources.bounded import ENTRY_BYTES, BoundedCache
+from bff.gate.shared_state import Away, Patience
+from bff.runtime.bounded_cache import ENTRY_BYTES, BoundedCache
 
 if TYPE_CHECKING:
     from bff.gate.shared import Shared

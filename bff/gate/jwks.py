@@ -17,9 +17,9 @@ import jwt
 import msgspec
 
 from bff.errors import KeysUnavailable
-from datasources.caller import Clock
-from datasources.traffic.freshness import cache_control
-from datasources.wire import Wire, WireReply, WireRequest
+from bff.upstream.caller import Clock
+from bff.upstream.traffic.freshness import cache_control
+from bff.upstream.wire import Wire, WireReply, WireRequest
 
 REFRESH_S = 60.0
 """Seconds between fetches if the issuer's answer has no `max-age`."""

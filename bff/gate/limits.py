@@ -32,8 +32,8 @@ from graphql import (
 )
 
 from bff.errors import TooComplex
-from schema.annotations import size_of, weight_of
-from schema.types.scalars import DEFAULT_FIRST, MOST_FIRST
+from bff.graph.scalars import DEFAULT_FIRST, MOST_FIRST
+from bff.graph.tags import size_of, weight_of
 
 INTROSPECTION_DEPTH = 20
 """How deep `__schema` and `__type` may be asked: tools ask deeper there than any screen asks of the data."""

@@ -19,8 +19,8 @@ import msgspec
 from annotated_types import Ge, Le
 
 from bff.errors import Headers, RateLimited
-from bff.gate.away import Patience
-from datasources.bounded import ENTRY_BYTES, BoundedCache
+from bff.gate.shared_state import Patience
+from bff.runtime.bounded_cache import ENTRY_BYTES, BoundedCache
 
 _MOST = 1_000_000_000
 _MOST_COUNTS = 100_000

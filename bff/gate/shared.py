@@ -22,9 +22,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, ResponseError
 
-from bff.gate.away import Away, Patience
 from bff.gate.rate import Bucket, Charge, Count, Counts, Period
 from bff.gate.script import COUNT
+from bff.gate.shared_state import Away, Patience
 
 WAIT_S = 0.25
 AWAY_S = 1.0

@@ -12,7 +12,7 @@ from pathlib import Path
 from string import Template
 
 from bff.graphiql.examples import Example
-from bff.static import Folder
+from bff.server.static import Folder
 
 ASSETS = Folder("/graphiql", Path(__file__).with_name("assets"))
 _TEMPLATE = Path(__file__).with_name("page.html")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bff.observe import logs
-from datasources.events import BreakerChanged, CallEnded, Event, InstanceChanged, Listener
+from bff.upstream.events import BreakerChanged, CallEnded, Event, InstanceChanged, Listener
 
 _log = logging.getLogger("bff.sources")
 _QUIET = frozenset({"ok", "cancelled"})

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from bff.observe import logs
 from bff.observe.tally import ReadCounter, Spread, Tally
-from datasources.events import (
+from bff.upstream.events import (
     BreakerChanged,
     BreakerState,
     CallCached,

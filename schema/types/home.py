@@ -2,13 +2,13 @@
 
 import strawberry
 
-from schema.annotations import MOBILE, computed
-from schema.connections import PageKey
-from schema.context import Info
-from schema.loaded import Loaded, LoadedList
-from schema.loaders import UserOrdersKey
+from bff.graph.connections import nodes_of
+from bff.graph.context import Info
+from bff.graph.loaded import Loaded, LoadedList
+from bff.graph.loaders import UserOrdersKey
+from bff.graph.pages import PageKey
+from bff.graph.tags import MOBILE, computed
 from schema.types.order import Order
-from schema.types.page import nodes_of
 from schema.types.product import Product
 from schema.types.user import User
 

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
+from bff.graph.loaded import Loaded
+from bff.graph.tags import ADMIN, EVERYONE, MOBILE, WEB, computed, enum_for, on
 from datasources import money, orders
 from datasources.orders import OrderStatus
-from schema.annotations import ADMIN, EVERYONE, MOBILE, WEB, computed, enum_for, on
-from schema.loaded import Loaded
 from schema.types.product import Product
 
 if TYPE_CHECKING:

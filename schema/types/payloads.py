@@ -2,7 +2,7 @@
 
 import strawberry
 
-from schema.annotations import ADMIN, EVERYONE, MOBILE, WEB, on
+from bff.graph.tags import ADMIN, EVERYONE, MOBILE, WEB, on
 from schema.types.order import Order
 from schema.types.product import Product
 from schema.types.source import Source

@@ -4,10 +4,10 @@ from datetime import datetime
 
 import strawberry
 
+from bff.graph.context import Info
+from bff.graph.errors import BadUserInput
+from bff.graph.tags import ADMIN, EVERYONE, WEB, computed, on
 from datasources import products
-from schema.annotations import ADMIN, EVERYONE, WEB, computed, on
-from schema.context import Info
-from schema.errors import BadUserInput
 
 MOST_WIDTH = 8192
 

@@ -2,8 +2,8 @@
 
 import strawberry
 
-from datasources.events import BreakerState, InstanceState
-from schema.annotations import ADMIN, enum_for, on
+from bff.graph.tags import ADMIN, enum_for, on
+from bff.upstream.events import BreakerState, InstanceState
 
 enum_for(description="IN: it gets calls. EJECTED: none for a while, after faults. UNHEALTHY: none until its check passes.")(
     InstanceState
@@ -13,7 +13,7 @@ enum_for(description="CLOSED: calls pass. OPEN: none does. HALF_OPEN: a few are 
 
 @strawberry.type(description="One instance of a service, by its place in the settings.")
 class SourceInstance:
-    """Resolved from `datasources.traffic.stack.InstanceStatus`."""
+    """Resolved from `bff.upstream.traffic.stack.InstanceStatus`."""
 
     number: int = on(ADMIN)
     healthy: bool = on(ADMIN, description="Whether its last call came to an answer that speaks for it.")
@@ -23,7 +23,7 @@ class SourceInstance:
 
 @strawberry.type(description="A REST service behind the graph.")
 class Source:
-    """Resolved from `datasources.traffic.stack.SourceStatus`."""
+    """Resolved from `bff.upstream.traffic.stack.SourceStatus`."""
 
     name: str = on(ADMIN)
     breaker: BreakerState = on(ADMIN)

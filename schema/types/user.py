@@ -4,13 +4,13 @@ from datetime import datetime
 
 import strawberry
 
+from bff.graph.loaded import Ahead, LoadedList
+from bff.graph.loaders import UserOrdersKey
+from bff.graph.scalars import DEFAULT_FIRST, first_of
+from bff.graph.tags import ADMIN, EVERYONE, WEB, computed, enum_for, on
 from datasources.orders import OrderStatus
 from datasources.users import Tier
-from schema.annotations import ADMIN, EVERYONE, WEB, computed, enum_for, on
-from schema.loaded import Ahead, LoadedList
-from schema.loaders import UserOrdersKey
 from schema.types.order import Order
-from schema.types.scalars import DEFAULT_FIRST, first_of
 
 enum_for(description="What a user has subscribed to.")(Tier)
 

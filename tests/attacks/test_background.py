@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from bff import background
-from datasources.traffic.health import HealthChecks
+from bff.runtime import background
+from bff.upstream.traffic.health import HealthChecks
 from tests.conftest import StartGateway
 from tests.support.background import Background
 from tests.support.gateways import RunningGateway

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bff.demo.serve import ANY_PORTS, running
-from tests.datasources.fakes import an_order
-from tests.datasources.wire.peer import PATIENCE_S, Act, listening, response, wait_for_ever
+from datasources.demo.serve import ANY_PORTS, running
+from tests.bff.upstream.wire.peer import PATIENCE_S, Act, listening, response, wait_for_ever
+from tests.support.fakes import an_order
 from tests.support.gateways import RunningGateway, post, running_gateway
 
 PLACE = 'placeOrder(input: { items: [{ productId: "1", quantity: 1 }] }) { order { id } }'

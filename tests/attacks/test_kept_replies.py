@@ -8,7 +8,7 @@ from email.utils import formatdate
 import httpx
 
 from tests.conftest import StartGateway
-from tests.datasources.fakes import a_product
+from tests.support.fakes import a_product
 from tests.support.faults import Fault, json_answer
 from tests.support.gateways import RunningGateway
 from tests.support.services import Tapped

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from bff.demo.serve import ANY_PORTS, running
-from datasources.wire import Wire, WireOptions, WireRequest
-from datasources.wire.asyncio_wire import AsyncioWire
-from datasources.wire.httpx_wire import HttpxWire
+from bff.upstream.wire import Wire, WireOptions, WireRequest
+from bff.upstream.wire.asyncio_wire import AsyncioWire
+from bff.upstream.wire.httpx_wire import HttpxWire
+from datasources.demo.serve import ANY_PORTS, running
+from tests.bff.upstream.wire.peer import listening, response, say
 from tests.conftest import StartGateway
-from tests.datasources.fakes import a_product, a_user, an_order
-from tests.datasources.wire.peer import listening, response, say
+from tests.support.fakes import a_product, a_user, an_order
 from tests.support.faults import json_answer
 from tests.support.gateways import RunningGateway, running_gateway
 from tests.support.services import Tapped

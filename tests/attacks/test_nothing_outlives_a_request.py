@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from bff import tokens
-from bff.exchange import Exchange
-from datasources.caller import Caller
-from datasources.traffic.single_flight import SingleFlight
-from schema.context import Context
-from schema.loaders import Loaders
+from bff.commands import token as tokens
+from bff.graph.context import Context
+from bff.graph.loaders import Loaders
+from bff.request.exchange import Exchange
+from bff.upstream.caller import Caller
+from bff.upstream.traffic.single_flight import SingleFlight
 from tests.conftest import StartGateway
 from tests.support.faults import Fault, json_answer
 from tests.support.gateways import RunningGateway

@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from bff.demo.serve import ANY_PORTS, running
-from tests.datasources.fakes import an_order
-from tests.datasources.wire.peer import listening, response, say
+from datasources.demo.serve import ANY_PORTS, running
+from tests.bff.upstream.wire.peer import listening, response, say
+from tests.support.fakes import an_order
 from tests.support.gateways import running_gateway
 
 QUERY = "{ me { orders { id createdAt } } }"

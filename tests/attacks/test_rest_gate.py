@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bff import pipeline
 from bff.errors import BadRequest
-from bff.exchange import Exchange, Response
-from bff.rest import gate as rest
+from bff.operations import gate as rest
+from bff.request import pipeline
+from bff.request.exchange import Exchange, Response
 from tests.conftest import StartGateway
 
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from datasources.wire.connection import FREE_PIECES, Connection
+from bff.upstream.wire.connection import FREE_PIECES, Connection
 from tests.conftest import StartGateway
-from tests.datasources.fakes import a_product
+from tests.support.fakes import a_product
 from tests.support.services import Tapped
 
 PRODUCT = a_product(1)

@@ -19,8 +19,8 @@ from typing import Any
 
 import jwt
 
-from datasources.wire import WireOptions, WireRequest
-from datasources.wire.asyncio_wire import AsyncioWire
+from bff.upstream.wire import WireOptions, WireRequest
+from bff.upstream.wire.asyncio_wire import AsyncioWire
 from tests.support.background import Background
 from tests.support.faults import Fault
 from tests.support.gateways import SECRET, free_port

@@ -10,14 +10,15 @@ import sys
 import time
 from collections.abc import Sequence
 
-from bff import pipeline, tokens
-from bff.app import create
-from bff.exchange import Exchange, Response, headers_of, request_id_of, traceparent_of
+from bff.commands import token as tokens
 from bff.gate.proxies import Proxies
-from bff.host import Gateway
-from bff.pipeline import Services, Step
+from bff.gateway import create
+from bff.request import pipeline
+from bff.request.exchange import Exchange, Response, headers_of, request_id_of, traceparent_of
+from bff.request.pipeline import Services, Step
+from bff.server.host import Gateway
 from bff.settings import load
-from datasources.caller import Deadline
+from bff.upstream.caller import Deadline
 from tests.support.gateways import SECRET
 
 BODY = b'{"query":"query Account($id: ID!) { product(id: $id) { name } me { name } }","variables":{"id":"1"}}'

@@ -17,8 +17,8 @@ from typing import Any
 
 from graphql import OperationType
 
-from bff.exchange import Response
-from bff.observe import access_log, logs
+from bff.request import access_log, logs
+from bff.request.exchange import Response
 
 _RESPONSE = Response(200, (), b"")
 _BATCH = 500

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from bff import tokens
+from bff.commands import token as tokens
 from bff.settings import load
 from tests.support.gateways import SECRET, free_port
 from tests.support.processes import Command, bff

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import orjson
 
-from datasources.wire import Wire, WireOptions, WireRequest
-from datasources.wire.asyncio_wire import AsyncioWire
-from datasources.wire.httpx_wire import HttpxWire
+from bff.upstream.wire import Wire, WireOptions, WireRequest
+from bff.upstream.wire.asyncio_wire import AsyncioWire
+from bff.upstream.wire.httpx_wire import HttpxWire
 
 WIRES = {"asyncio": AsyncioWire, "httpx": HttpxWire}
 HEADERS = (("Accept", "application/json"), ("User-Agent", "bff"), ("X-Request-ID", "1"))

@@ -13,11 +13,11 @@ from typing import ClassVar
 import msgspec
 import uvloop
 
-from datasources.caller import Caller, Deadline, Identity
-from datasources.traffic.balance import InstanceOptions
-from datasources.traffic.call import ID, Call, Keyed, request_headers
-from datasources.traffic.stack import Stack, TrafficOptions
-from datasources.wire import WireReply, WireRequest
+from bff.upstream.caller import Caller, Deadline, Identity
+from bff.upstream.traffic.balance import InstanceOptions
+from bff.upstream.traffic.call import ID, Call, Keyed, request_headers
+from bff.upstream.traffic.stack import Stack, TrafficOptions
+from bff.upstream.wire import WireReply, WireRequest
 
 CALLS = 20_000
 ROUNDS = 7

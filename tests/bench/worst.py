@@ -21,7 +21,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bff import tokens
+from bff.commands import token as tokens
 from bff.settings import Settings, load
 from tests.bench.processes import rss_mib, tree
 from tests.support.gateways import SECRET, free_port

@@ -26,7 +26,8 @@ from bff.errors import (
     TooComplex,
     VariantNotAllowed,
 )
-from datasources.errors import (
+from bff.graph.errors import BadUserInput, NotAllowed, SignInNeeded
+from bff.upstream.errors import (
     BadAnswer,
     BreakerOpen,
     Busy,
@@ -39,7 +40,6 @@ from datasources.errors import (
     TimedOut,
     Unauthenticated,
 )
-from schema.errors import BadUserInput, NotAllowed, SignInNeeded
 
 REFUSALS: list[tuple[GatewayError, str, int | None]] = [
     (BadRequest("Bad."), "BAD_REQUEST", 400),

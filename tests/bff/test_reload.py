@@ -7,7 +7,7 @@ import pytest
 
 from bff.reload import Reload
 from bff.settings import Settings, SettingsError, load
-from datasources.traffic.balance import InstanceOptions
+from bff.upstream.traffic.balance import InstanceOptions
 
 PLACES = {f"{name.upper()}_SERVICE_URL": f"http://{name}:1" for name in ("users", "orders", "products")}
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bff.settings import Settings, SettingsError, load
-from datasources.traffic.balance import InstanceOptions
+from bff.upstream.traffic.balance import InstanceOptions
 
 EVERY_SOURCE = ("users", "orders", "products")
 EVERY_VARIANT = ("web", "mobile", "admin")

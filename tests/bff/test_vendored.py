@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bff.graphiql.page import ASSETS as GRAPHIQL
-from bff.rest.page import ASSETS as REST
+from bff.operations.page import ASSETS as REST
 
 _OURS = {
     GRAPHIQL.path: {"page.js", "page.css", "token.js", "transport.js", "examples.js", "explain.js", "icon.svg"},

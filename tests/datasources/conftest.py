@@ -1,86 +1,14 @@
-"""Fixtures of the data sources' tests: time that is moved by hand, and services that respx plays."""
+"""Fixtures of sources: see `tests.support.source_fixtures`."""
 
-import asyncio
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
-
-import pytest
-import respx
-
-from datasources.caller import Caller
-from datasources.orders import Orders
-from datasources.products import Products
-from datasources.rest import RestSource
-from datasources.users import Users
-from datasources.wire import WireOptions
-from datasources.wire.httpx_wire import HttpxWire
-from tests.datasources.fakes import Clock, Heard, Service, make_caller, make_stack
-
-S = TypeVar("S", bound=RestSource[Any])
-MakeSource = Callable[..., RestSource[Any]]
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """Time, handed in. Timers of the event loop don't follow it: see `loop_clock`."""
-    return Clock()
-
-
-@pytest.fixture
-async def loop_clock(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The same time, and the event loop's timers follow it."""
-    monkeypatch.setattr(asyncio.get_running_loop(), "time", clock)
-    return clock
-
-
-@pytest.fixture
-def heard() -> Heard:
-    """What listeners were told."""
-    return Heard()
-
-
-@pytest.fixture
-def caller(clock: Clock) -> Caller:
-    """Nobody in particular, with ten seconds to go."""
-    return make_caller(clock)
-
-
-@pytest.fixture(scope="session")
-def played_wire() -> HttpxWire:
-    """The real wire. Only for use above respx: it is never connected, so that it outlives event loops."""
-    return HttpxWire(WireOptions(max_connections=10))
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    """The service behind every source of a test."""
-    with respx.mock(using="httpcore", assert_all_called=False) as router:
-        yield Service(router)
-
-
-@pytest.fixture
-def make_source(service: Service, played_wire: HttpxWire, clock: Clock, heard: Heard) -> MakeSource:
-    """Makes sources in front of `service`, on a real stack and wire."""
-
-    def make(kind: type[S], *, forward_identity: bool = False) -> S:
-        return kind(make_stack(played_wire, clock, heard, source=kind.name), forward_identity=forward_identity)
-
-    return make
-
-
-@pytest.fixture
-def users(make_source: MakeSource) -> Users:
-    """The users, as the gateway asks for them by default."""
-    return make_source(Users, forward_identity=True)
-
-
-@pytest.fixture
-def orders(make_source: MakeSource) -> Orders:
-    """The orders, as the gateway asks for them by default."""
-    return make_source(Orders, forward_identity=True)
-
-
-@pytest.fixture
-def products(make_source: MakeSource) -> Products:
-    """The products, as the gateway asks for them by default."""
-    return make_source(Products, forward_identity=False)
+from tests.support.source_fixtures import (  # noqa: F401
+    caller,
+    clock,
+    heard,
+    loop_clock,
+    make_source,
+    orders,
+    played_wire,
+    products,
+    service,
+    users,
+)

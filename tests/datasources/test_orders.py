@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from datasources.caller import Caller
-from datasources.errors import BadAnswer, Busy, Mismatched, Rejected, SourceError
+from bff.upstream.caller import Caller
+from bff.upstream.errors import BadAnswer, Busy, Mismatched, Rejected, SourceError
 from datasources.orders import Order, OrderItem, Orders, OrderStatus
-from tests.datasources.fakes import Service, a_product, an_order, get, problem, without
+from tests.support.fakes import Service, a_product, an_order, get, problem, without
 
 LOST = (BadAnswer, False)
 

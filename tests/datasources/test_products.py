@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from datasources.caller import Caller
-from datasources.errors import Rejected
+from bff.upstream.caller import Caller
+from bff.upstream.errors import Rejected
 from datasources.products import Product, Products
-from tests.datasources.fakes import SUB, Clock, Service, a_product, get, make_caller
+from tests.support.fakes import SUB, Clock, Service, a_product, get, make_caller
 
 
 async def test_a_product(products: Products, service: Service, caller: Caller) -> None:

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from datasources.caller import Caller
-from datasources.errors import BadAnswer
+from bff.upstream.caller import Caller
+from bff.upstream.errors import BadAnswer
 from datasources.users import Tier, User, Users
-from tests.datasources.fakes import Service, a_user, get, without
+from tests.support.fakes import Service, a_user, get, without
 
 
 async def test_a_user(users: Users, service: Service, caller: Caller) -> None:

@@ -1,9 +1,9 @@
 """Fuzzes clients' connections: streams of requests by a grammar, mutated, in random segments; read by us and by h11.
 
-`python -m tests.fuzz.connection --seconds 60` runs `bff.connection.Connection` over a transport that only notes what is
-written, in front of an application that notes what it is asked. What it must be asked is decided by another implementation
-of HTTP/1.1: the requests that both read must be the same, byte by byte, and a body, a trailer or what follows an offer to
-upgrade must never be a request of its own.
+`python -m tests.fuzz.connection --seconds 60` runs `bff.server.connection.Connection` over a transport that only notes what
+is written, in front of an application that notes what it is asked. What it must be asked is decided by another
+implementation of HTTP/1.1: the requests that both read must be the same, byte by byte, and a body, a trailer or what
+follows an offer to upgrade must never be a request of its own.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from typing import Any
 import h11
 from uvicorn.server import ServerState
 
-from bff.connection import Connection, ConnectionOptions, ServerConfig
+from bff.server.connection import Connection, ConnectionOptions, ServerConfig
 
 _OPTIONS = ConnectionOptions(head_bytes=4096, headers=30)
 _LARGEST_BODY = 64 * 1024

@@ -12,11 +12,11 @@ import sys
 import time
 from dataclasses import dataclass
 
-from schema.context import Context
+from bff.graph.context import Context
 from tests.bff.engine.documents import Document, Documents
 from tests.bff.engine.test_parity import FAULTS, Given, compared
 from tests.bff.engine.zoo import zoo
-from tests.schema.shop import Shop, rejected, schemas
+from tests.support.shop import Shop, rejected, schemas
 
 VARIANTS = ("web", "mobile", "admin")
 SUBJECTS = (None, "1", "1", "2", "9", "nobody")

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from datasources.wire.connection import Connection
+from bff.upstream.wire.connection import Connection
 from tests.fuzz.answers import Answer, Incomplete, OutOfBounds, Refused, read_strictly
 from tests.fuzz.wire import Difference, fuzz, in_memory
 

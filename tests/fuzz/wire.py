@@ -28,9 +28,9 @@ from typing import Any, cast
 
 import uvloop
 
-from datasources.wire import WireError, WireOptions, WireReply, WireRequest
-from datasources.wire.asyncio_wire import AsyncioWire
-from datasources.wire.connection import Connection
+from bff.upstream.wire import WireError, WireOptions, WireReply, WireRequest
+from bff.upstream.wire.asyncio_wire import AsyncioWire
+from bff.upstream.wire.connection import Connection
 from tests.fuzz.answers import LIMIT_BYTES, Answer, Incomplete, OutOfBounds, Refused, make_answer, read_strictly
 from tests.support.background import Background
 

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from bff.demo.serve import ANY_PORTS, running
-from datasources.wire import WireOptions, WireRequest
-from datasources.wire.asyncio_wire import AsyncioWire
-from tests.datasources.fakes import a_product
-from tests.datasources.wire.peer import Peer, listening, moments, response, say
+from bff.upstream.wire import WireOptions, WireRequest
+from bff.upstream.wire.asyncio_wire import AsyncioWire
+from datasources.demo.serve import ANY_PORTS, running
+from tests.bff.upstream.wire.peer import Peer, listening, moments, response, say
+from tests.support.fakes import a_product
 from tests.support.gateways import RunningGateway, running_gateway
 from tests.support.services import Tapped
 from tests.support.sockets import connected, until_closed

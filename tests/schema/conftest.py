@@ -1,11 +1,3 @@
-"""The shop that the graph is asked about."""
+"""Fixtures of the graph: see `tests.support.shop_fixtures`."""
 
-import pytest
-
-from tests.schema.shop import Shop
-
-
-@pytest.fixture
-def shop() -> Shop:
-    """A shop of one test."""
-    return Shop()
+from tests.support.shop_fixtures import shop  # noqa: F401

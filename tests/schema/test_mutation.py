@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasources.errors import BadAnswer, BreakerOpen, Busy, SourceError, TimedOut
-from datasources.events import BreakerState
+from bff.upstream.errors import BadAnswer, BreakerOpen, Busy, SourceError, TimedOut
+from bff.upstream.events import BreakerState
 from schema.mutation import own_key, path_of
-from tests.schema.shop import NO_IDS, Answer, Shop, order, product, rejected
+from tests.support.shop import NO_IDS, Answer, Shop, order, product, rejected
 
 FOR_CLIENTS = ("web", "mobile")
 

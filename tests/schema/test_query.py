@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from datasources.errors import NotReached
-from schema.context import as_id
-from tests.schema.shop import NO_IDS, Shop, order, product
+from bff.graph.context import as_id
+from bff.upstream.errors import NotReached
+from tests.support.shop import NO_IDS, Shop, order, product
 
 EVERYWHERE = ("web", "mobile", "admin")
 FOR_CLIENTS = ("web", "mobile")

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from graphql import GraphQLError
 
-from datasources.errors import TimedOut
+from bff.graph.scalars import DATE_TIME
+from bff.upstream.errors import TimedOut
 from datasources.orders import OrderStatus
 from datasources.users import Tier
 from schema.types.product import MOST_WIDTH, scaled
-from schema.types.scalars import DATE_TIME
-from tests.schema.shop import Shop, order, product, user
+from tests.support.shop import Shop, order, product, user
 
 EVERYWHERE = ("web", "mobile", "admin")
 

@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 import httpx
 import uvicorn
 
-from bff import tokens
-from bff.app import Mode, create, with_cors
-from bff.connection import ServerConfig
-from bff.host import Gateway
-from bff.server import listen
+from bff.commands import token as tokens
+from bff.gateway import Mode, create, with_cors
+from bff.server.connection import ServerConfig
+from bff.server.host import Gateway
+from bff.server.server import listen
+from bff.server.sockets import url_of
 from bff.settings import Settings, load
-from bff.sockets import url_of
 
 SECRET = "a secret that only the tests know, and long enough"
 SETTINGS = {"JWT_SECRET": SECRET, "LOG_LEVEL": "info", "BFF_RATE__ENABLED": "false"}

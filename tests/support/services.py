@@ -10,8 +10,8 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bff.demo.apps import demo_apps
-from bff.demo.data import DemoData
+from datasources.demo.apps import demo_apps
+from datasources.demo.data import DemoData
 from tests.support.faults import Fault, FaultyPort
 
 

@@ -10,7 +10,8 @@ import pytest
 from bff.engine.answer import Answer, begin
 from bff.engine.plans import Plans
 from bff.gate.limits import LimitOptions
-from datasources.errors import (
+from bff.graph.context import Context
+from bff.upstream.errors import (
     BadAnswer,
     BreakerOpen,
     Busy,
@@ -21,8 +22,7 @@ from datasources.errors import (
     TimedOut,
     Unauthenticated,
 )
-from schema.context import Context
-from tests.schema.shop import Shop, product, rejected, schemas
+from tests.support.shop import Shop, product, rejected, schemas
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from bff.engine.arguments import InvalidVariables
 from bff.engine.explain import Explanation
 from bff.engine.plans import Plans
 from bff.gate.limits import LimitOptions
-from tests.schema.shop import schemas
+from tests.support.shop import schemas
 
 
 def explained(document: str, variables: dict[str, Any] | None = None, variant: str = "web") -> Explanation:

@@ -16,7 +16,7 @@ from bff.engine.answer import Answer, begin
 from bff.engine.located import located, locations_of
 from bff.engine.operation import Operation
 from bff.engine.prepare import Text
-from tests.schema.shop import Shop
+from tests.support.shop import Shop
 
 READ = ("source", "positions", "nodes", "path", "extensions", "locations", "original_error")
 """What graphql-core reads of any exception that a resolver raises. `message` it only shows, and so do we."""

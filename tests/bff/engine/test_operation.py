@@ -8,7 +8,7 @@ from graphql import build_schema, parse
 from bff.engine.answer import Answer, begin
 from bff.engine.compile import MOST_FIELDS, Refused
 from bff.engine.operation import MOST_PLANS, Operation, Planned
-from tests.schema.shop import Shop, schemas
+from tests.support.shop import Shop, schemas
 
 
 def of(document: str, schema: Any = None) -> Operation:

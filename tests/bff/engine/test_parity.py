@@ -18,11 +18,11 @@ from bff.engine.located import LocatingExecutor
 from bff.engine.operation import Operation, Planned
 from bff.engine.prepare import Text
 from bff.engine.run import Run
-from datasources.errors import BadAnswer, BreakerOpen, Busy, Forbidden, NotReached, SourceError, TimedOut
-from schema.context import Context
+from bff.graph.context import Context
+from bff.upstream.errors import BadAnswer, BreakerOpen, Busy, Forbidden, NotReached, SourceError, TimedOut
 from tests.bff.engine.documents import Document, Documents
 from tests.bff.engine.zoo import zoo
-from tests.schema.shop import Shop, rejected, schemas
+from tests.support.shop import Shop, rejected, schemas
 
 DOCUMENTS = int(os.environ.get("PARITY_DOCUMENTS", "250"))
 FAULTS: list[SourceError] = [

@@ -11,7 +11,7 @@ import pytest
 
 from bff.engine.plans import Plans
 from bff.gate.limits import LimitOptions
-from tests.schema.shop import schemas
+from tests.support.shop import schemas
 
 FOLDER = Path(__file__).with_name("snapshots")
 OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {

@@ -10,7 +10,7 @@ from bff.engine.operation import Operation, Planned
 from bff.engine.plan import ObjectPlan, object_of
 from bff.engine.rows import Memo, Row, Rows
 from tests.bff.engine.test_operation import of
-from tests.schema.shop import product, schemas, user
+from tests.support.shop import product, schemas, user
 
 
 def row(selection: str, memo: Memo | None = None, field: str = 'product(id: "1")') -> tuple[Row, list[str]]:

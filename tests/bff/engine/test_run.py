@@ -12,10 +12,10 @@ from bff.engine.answer import Answer, begin
 from bff.engine.operation import Operation
 from bff.engine.plans import Plans
 from bff.gate.limits import LimitOptions
-from datasources.caller import Caller
-from datasources.errors import BreakerOpen
-from schema.context import Context
-from tests.schema.shop import Shop, schemas
+from bff.graph.context import Context
+from bff.upstream.caller import Caller
+from bff.upstream.errors import BreakerOpen
+from tests.support.shop import Shop, schemas
 
 
 def operation(document: str, variant: str = "web") -> Operation:

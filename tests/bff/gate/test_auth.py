@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bff.errors import InvalidToken
 from bff.gate.auth import LEEWAY_S, Authenticator, ClaimOptions, Confinement, Issuer, roles_of
-from schema.context import Viewer
+from bff.graph.context import Viewer
 from tests.support.now import now
 
 SECRET = "a secret of the tests, forty-two bytes long"

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from bff.errors import InvalidToken, KeysUnavailable
 from bff.gate.auth import Authenticator, ClaimOptions, Issuer
 from bff.gate.jwks import LEAST_REFRESH_S, MOST_REFRESH_S, REFRESH_S, KeySet, refresh_s
-from datasources.wire import NotConnected, WireReply, WireRequest
+from bff.upstream.wire import NotConnected, WireReply, WireRequest
 
 RSA = rsa.generate_private_key(65537, 2048)
 EC = ec.generate_private_key(ec.SECP256R1())

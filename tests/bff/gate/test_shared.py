@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from bff.gate.away import Away, Patience
 from bff.gate.documents import Documents
 from bff.gate.manifests import TrustedDocuments, hash_of
 from bff.gate.rate import Bucket, Charge, Count, InMemory, Period, Quota, period_end
 from bff.gate.script import CLOCK, COUNT
 from bff.gate.shared import TICK_S, WAIT_S, Shared, SharedCounts
-from datasources.caller import Deadline
+from bff.gate.shared_state import Away, Patience
+from bff.upstream.caller import Deadline
 from tests.support.redis import RunningRedis
 
 pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server; .ci/run installs it")

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from bff.observe.listeners import log_event, to_all
-from datasources.events import (
+from bff.upstream.events import (
     BreakerChanged,
     BreakerState,
     CacheResult,

@@ -4,7 +4,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bff.observe.metrics import CONTENT_TYPE, Metrics
-from datasources.events import (
+from bff.upstream.events import (
     BreakerChanged,
     BreakerState,
     CacheResult,

@@ -1,5 +1,0 @@
-"""The three demo REST services: real HTTP, deterministic data, reads and writes.
-
-They speak the contract that the gateway's data sources speak, no more: nothing here knows of GraphQL or of the
-gateway. `bff.demo.apps` makes the three ASGI apps, `bff.demo.serve` listens with them on loopback ports.
-"""

@@ -1,0 +1,390 @@
+"""The composition root: the one place that wires settings, sources, schemas and steps into an application."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from fastapi import FastAPI
+from pydantic import SecretStr
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse, RedirectResponse
+from starlette.responses import Response as HTTPResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from bff.engine.pace import Pace
+from bff.engine.plans import Plans
+from bff.gate.auth import SHORTEST_SAFE_SECRET, Authenticator, Confinement, Issuer
+from bff.gate.consumers import Consumer, Consumers
+from bff.gate.documents import Documents
+from bff.gate.jwks import KeySet
+from bff.gate.manifests import ManifestError, TrustedDocuments, read_all
+from bff.gate.proxies import Proxies
+from bff.gate.rate import Counts, InMemory
+from bff.gate.response_cache import DropOnWrite, KeptAnswers
+from bff.graph.controls import Reloaded
+from bff.graph.variants import VARIANTS
+from bff.graphiql.examples import EXAMPLES
+from bff.graphiql.page import ASSETS, page
+from bff.observe.listeners import log_event, to_all
+from bff.observe.loop_watch import LoopWatch
+from bff.observe.metrics import CONTENT_TYPE, Metrics
+from bff.operations.calls import Calls
+from bff.reload import Reload
+from bff.request import pipeline
+from bff.request.endpoint import Endpoint
+from bff.runtime.background import Background
+from bff.server.host import Gateway
+from bff.server.static import Assets
+from bff.settings import SOURCES, Settings, SettingsError, VariantSettings
+from bff.upstream.events import Listener
+from bff.upstream.source import RestSource
+from bff.upstream.traffic.stack import Stack
+from bff.upstream.wire import Wire, WireOptions
+from bff.upstream.wire.choice import wire_for
+from bff.upstream.wire.resolver import Resolver
+from datasources.orders import Orders
+from datasources.products import Products
+from datasources.users import Users
+from schema.graph import variant_schemas
+from schema.sources import Sources
+
+Mode = Literal["serve", "dev"]
+if TYPE_CHECKING:
+    from bff.gate.shared import Shared
+
+S = TypeVar("S", bound=RestSource[Any])
+_log = logging.getLogger("bff.app")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sourced:
+    """The sources, with their stacks by name and the wires below them, which are to be closed at the end."""
+
+    sources: Sources
+    stacks: Mapping[str, Stack]
+    wires: Sequence[Wire]
+
+    @asynccontextmanager
+    async def running(self, background: Background) -> AsyncIterator[None]:
+        """While the context is open, the stacks do what they do beside the calls."""
+        stacks = self.stacks.values()
+        try:
+            async with background.beside(
+                (f"health {name}", stack.run) for name, stack in self.stacks.items() if stack.checks
+            ):
+                yield
+        finally:
+            await asyncio.gather(*(stack.aclose() for stack in stacks))
+            await asyncio.gather(*(wire.aclose() for wire in self.wires))
+
+
+def create(settings: Settings, mode: Mode = "serve", load_again: Callable[[], Settings] | None = None) -> Gateway:
+    """Wire the gateway. Raises `SettingsError` where something that it can't do without is missing.
+
+    `load_again` reads the settings anew when the gateway is told to reload; without it there is nothing to read.
+    """
+    if missing := _missing(settings):
+        raise SettingsError("\n".join(missing))
+    metrics = Metrics(SOURCES)
+    background = Background(metrics.background_death)
+    resolver = Resolver()
+    keyed = _authenticator(settings, resolver)
+    shared = _shared(settings, metrics)
+    endpoints = _endpoints(settings, mode, shared)
+    kept = [endpoint.answers for endpoint in endpoints.values() if endpoint.answers is not None]
+    listeners: list[Listener] = [metrics.on_event, log_event, *([DropOnWrite(kept)] if kept else [])]
+    sourced = _sources(settings, to_all(listeners), resolver)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with background.watching(), sourced.running(background), keyed.running(background):
+            if shared is not None:
+                await shared.begin()
+            gateway.started = True
+            with LoopWatch(metrics.loop_held).running():
+                yield
+            gateway.drain()
+        if shared is not None:
+            await shared.aclose()
+
+    read_again = Reload(settings, load_again, sourced.stacks)
+
+    def reload() -> Reloaded:
+        keyed.refresh()
+        return read_again()
+
+    services = pipeline.Services(
+        keyed.authenticator,
+        _consumers(settings),
+        _counts(settings, shared),
+        sourced.sources,
+        metrics,
+        _Controls(endpoints, reload),
+        lambda: gateway.draining,
+    )
+    proxies = Proxies(settings.proxies.trusted)
+    gateway = Gateway(endpoints, services, proxies, settings.request.deadline_s, reload, lifespan=lifespan)
+    _add_operations(gateway, sourced.sources, metrics)
+    gateway.mount(ASSETS.prefix, Assets(ASSETS), name="graphiql")
+    _add_openapi(gateway, settings, mode, endpoints)
+    if mode == "dev":
+        gateway.add_route("/", lambda _: RedirectResponse(VARIANTS[0].path), include_in_schema=False)
+    return gateway
+
+
+def with_cors(gateway: Gateway, settings: Settings) -> ASGIApp:
+    """The gateway as browsers on other origins may ask it, each variant by its own list; itself where none may."""
+    by_variant: dict[str, ASGIApp] = {}
+    for variant in VARIANTS:
+        own = getattr(settings.variants, variant.name).cors
+        origins = (settings.cors if own is None else own).origins
+        if origins:
+            by_variant[variant.name] = CORSMiddleware(
+                gateway,
+                allow_origins=list(origins),
+                allow_methods=["GET", "POST"],
+                allow_headers=["authorization", "content-type", "if-none-match", "traceparent", "x-api-key", "x-request-id"],
+                expose_headers=["etag", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"],
+                max_age=600,
+            )
+    if not by_variant:
+        return gateway
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        first = scope["path"][1:].partition("/")[0] if scope["type"] == "http" else ""
+        await by_variant.get(first, gateway)(scope, receive, send)
+
+    return app
+
+
+def _missing(settings: Settings) -> list[str]:
+    """What has to be set and is not, a line each: all of it at once."""
+    lines = [f"{name}_service_url ({name.upper()}_SERVICE_URL): missing" for name in SOURCES if not settings.instances(name)]
+    if settings.jwt_secret is None and settings.jwks_url is None and not settings.auth.issuers:
+        lines.append("jwt_secret (JWT_SECRET) or jwks_url (JWKS_URL): missing, and without one no token can be checked")
+    names = [settings.jwt_issuer, *(each.issuer for each in settings.auth.issuers.values())]
+    for name, each in settings.auth.issuers.items():
+        if each.secret is None and each.jwks_url is None:
+            lines.append(f"auth.issuers.{name}: secret or jwks_url is needed, and without one no token can be checked")
+        if names.count(each.issuer) > 1:
+            lines.append(f"auth.issuers.{name}.issuer: another one has the same")
+    digests: dict[str, str] = {}
+    for name, consumer in settings.consumers.items():
+        if consumer.tier is not None and consumer.tier not in settings.tiers:
+            lines.append(f"consumers.{name}.tier: there is no tier of that name")
+        if consumer.tier is not None and consumer.rate is not None:
+            lines.append(f"consumers.{name}: expected a tier or a rate, got both")
+        others = [digests.setdefault(digest, name) for digest in consumer.key_sha256]
+        lines += [f"consumers.{name}.key_sha256: {other} has the same key" for other in others if other != name]
+    return lines
+
+
+@dataclass(frozen=True, slots=True)
+class _Keyed:
+    """The authenticator, with the key sets that it looks into and the wires below them."""
+
+    authenticator: Authenticator
+    sets: Sequence[tuple[str, KeySet]]
+    wires: Sequence[Wire]
+
+    def refresh(self) -> None:
+        """Fetch all key sets now."""
+        for _, keys in self.sets:
+            keys.refresh()
+
+    @asynccontextmanager
+    async def running(self, background: Background) -> AsyncIterator[None]:
+        """While the context is open, key sets are kept up to date."""
+        try:
+            async with background.beside((f"keys {name}", keys.run) for name, keys in self.sets):
+                yield
+        finally:
+            await asyncio.gather(*(wire.aclose() for wire in self.wires))
+
+
+def _authenticator(settings: Settings, resolver: Resolver) -> _Keyed:
+    sets: list[tuple[str, KeySet]] = []
+    wires: list[Wire] = []
+
+    def issuer(
+        name: str,
+        secret: SecretStr | None,
+        url: str | None,
+        issuer: str | None,
+        audience: str | None,
+        confinement: Confinement | None = None,
+    ) -> Issuer:
+        keys = None
+        if url is not None:
+            wires.append(wire_for(WireOptions(max_connections=2, connect_timeout_s=3.0), resolver))
+            keys = KeySet(name, url, wires[-1], lambda: authenticator.forget())  # noqa: PLW0108 - it is made below
+            sets.append((name, keys))
+        text = None if secret is None else secret.get_secret_value()
+        if text is not None and len(text.encode()) < SHORTEST_SAFE_SECRET:
+            _log.warning("JWT_SECRET is short", extra={"fields": {"issuer": name, "bytes_wanted": SHORTEST_SAFE_SECRET}})
+        return Issuer(text, keys, issuer, audience, confinement)
+
+    issuers = [
+        issuer(name, each.secret, each.jwks_url, each.issuer, each.audience, each.confinement())
+        for name, each in settings.auth.issuers.items()
+    ]
+    if settings.jwt_secret is not None or settings.jwks_url is not None:
+        own = (settings.jwt_secret, settings.jwks_url, settings.jwt_issuer, settings.jwt_audience)
+        issuers.append(issuer("default", *own))
+    authenticator = Authenticator(issuers, settings.auth.claims)
+    return _Keyed(authenticator, sets, wires)
+
+
+def _consumers(settings: Settings) -> Consumers:
+    by_digest = {}
+    for name, each in settings.consumers.items():
+        rate = settings.tiers[each.tier] if each.tier is not None else each.rate
+        consumer = Consumer(name, frozenset(each.variants), frozenset(each.scopes), rate)
+        by_digest.update(dict.fromkeys(each.key_sha256, consumer))
+    return Consumers(by_digest)
+
+
+def _shared(settings: Settings, metrics: Metrics) -> "Shared | None":
+    if settings.redis_url is None:
+        return None
+    from bff.gate.shared import Shared  # noqa: PLC0415 - the client takes 10 MiB, and is loaded only where there is Redis
+
+    try:
+        return Shared(settings.redis_url.get_secret_value(), metrics.shared_state, wait_s=settings.redis.wait_s)
+    except ValueError:  # whose message may repeat a password
+        raise SettingsError("redis_url (REDIS_URL): expected redis://, rediss:// or unix://") from None
+
+
+def _counts(settings: Settings, shared: "Shared | None") -> Counts | None:
+    if not settings.rate.enabled:
+        return None
+    own = InMemory()
+    if shared is None:
+        return own
+    from bff.gate.shared import SharedCounts  # noqa: PLC0415 - see `_shared`
+
+    return SharedCounts(shared, own)
+
+
+@dataclass(frozen=True, slots=True)
+class _Controls:
+    """See `bff.graph.controls.Controls`."""
+
+    endpoints: Mapping[str, Endpoint]
+    reload_: Callable[[], Reloaded]
+
+    def drop_answers(self) -> None:
+        for endpoint in self.endpoints.values():
+            if endpoint.answers is not None:
+                endpoint.answers.clear()
+
+    def reload(self) -> Reloaded:
+        return self.reload_()
+
+
+def _sources(settings: Settings, emit: Listener, resolver: Resolver) -> _Sourced:
+    stacks: dict[str, Stack] = {}
+    wires: list[Wire] = []
+
+    def bound(source: type[S]) -> S:
+        options = getattr(settings.sources, source.name)
+        try:
+            wires.append(wire_for(options.wire(), resolver))
+        except OSError as error:
+            raise SettingsError(f"sources.{source.name}.tls: {error.strerror or error}") from None
+        instances = settings.instances(source.name) or ()
+        stack = stacks[source.name] = Stack(source.name, instances, options.traffic(), wires[-1], emit)
+        return source(stack, forward_identity=options.forward_identity)
+
+    return _Sourced(Sources(bound(Users), bound(Orders), bound(Products)), stacks, wires)
+
+
+def _endpoints(settings: Settings, mode: Mode, shared: "Shared | None") -> dict[str, Endpoint]:
+    schemas = variant_schemas()
+    names = [variant.name for variant in VARIANTS]
+    # What is asked for nobody in particular is the same for everybody.
+    public = [each.record for each in (Users, Orders, Products) if not getattr(settings.sources, each.name).forward_identity]
+    endpoints = {}
+    pace = Pace()  # a single one, since all variants share the event loop
+    for variant in VARIANTS:
+        options = getattr(settings.variants, variant.name)
+        trusted = _trusted(variant.name, options)
+        in_dev = mode == "dev"
+        introspection = in_dev if options.introspection is None else options.introspection
+        graphiql = in_dev if options.graphiql is None else options.graphiql
+        endpoints[variant.name] = Endpoint(
+            variant,
+            schemas[variant.name],
+            Plans(
+                schemas[variant.name],
+                options.limits,
+                introspection=introspection,
+                suggestions=introspection if options.suggestions is None else options.suggestions,
+                public=public,
+                pace=pace,
+            ),
+            options.limits,
+            options.rate,
+            Documents(variant.name, options.documents, trusted, shared),
+            Calls(schemas[variant.name], trusted),
+            KeptAnswers(options.answers) if options.answers.enabled else None,
+            page(variant.name, names, EXAMPLES[variant.name], admin_only=variant.role is not None) if graphiql else None,
+        )
+    return endpoints
+
+
+def _trusted(variant: str, options: VariantSettings) -> TrustedDocuments:
+    try:
+        trusted = read_all(options.manifests)
+    except ManifestError as error:
+        raise SettingsError(f"variants.{variant}.manifests: {error}") from None
+    if options.documents == "trusted" and not len(trusted):
+        raise SettingsError(f"variants.{variant}.manifests: missing, and without one no document is trusted")
+    return trusted
+
+
+def _add_operations(gateway: Gateway, sources: Sources, metrics: Metrics) -> None:
+    """What operators and their machines ask: `/health`, `/ready`, `/metrics`."""
+
+    async def health(_: Any) -> HTTPResponse:
+        return JSONResponse({"status": "ok"})
+
+    async def ready(_: Any) -> HTTPResponse:
+        status = "draining" if gateway.leaving else "ready" if gateway.started else "starting"
+        states = {source.name: {"breaker": source.status().breaker.value} for source in sources.all()}
+        return JSONResponse({"status": status, "sources": states}, status_code=200 if status == "ready" else 503)
+
+    async def metrics_(_: Any) -> HTTPResponse:
+        return HTTPResponse(metrics.text(), headers={"content-type": CONTENT_TYPE.decode()})
+
+    routes: dict[str, Callable[[Any], Any]] = {"/health": health, "/ready": ready, "/metrics": metrics_}
+    for path, answer in routes.items():
+        gateway.add_route(path, answer, methods=["GET"], include_in_schema=False)
+
+
+def _add_openapi(gateway: Gateway, settings: Settings, mode: Mode, endpoints: Mapping[str, Endpoint]) -> None:
+    """The page and the document of the trusted operations, of the variants that show them."""
+    shown = [
+        endpoint
+        for name, endpoint in endpoints.items()
+        if (mode == "dev" if (is_on := getattr(settings.variants, name).openapi) is None else is_on)
+    ]
+    if not shown:
+        return
+    from bff.operations import openapi  # noqa: PLC0415 - what describes is loaded only where it is shown
+    from bff.operations import page as rest_page  # noqa: PLC0415
+
+    answer = rest_page.page()
+    made: list[dict[str, Any]] = []
+
+    def document(_: Any) -> HTTPResponse:  # in a thread: it reads every document there is
+        if not made:
+            made.append(openapi.document((each.variant, each.schema, each.calls) for each in shown))
+        return JSONResponse(made[0], headers={"cache-control": "no-cache", "x-content-type-options": "nosniff"})
+
+    gateway.add_route(rest_page.DOCUMENT_PATH, document, methods=["GET"], include_in_schema=False)
+    gateway.add_route(rest_page.PATH, lambda _: answer, methods=["GET"], include_in_schema=False)
+    gateway.mount(rest_page.ASSETS.prefix, Assets(rest_page.ASSETS), name="openapi")

@@ -1,0 +1,1 @@
+"""What a schema is written with: variants and tags, loaded fields, loaders, connections, rules, SDL."""

@@ -1,0 +1,98 @@
+"""All that a resolver may touch. One a request; it dies with it."""
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import strawberry
+
+from bff.graph.controls import Controls
+from bff.graph.errors import SignInNeeded
+from bff.graph.loaders import Loaders
+from bff.graph.variants import Variant
+from bff.upstream.caller import Caller
+from schema.sources import Sources
+
+_audit = logging.getLogger("bff.audit")
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who is signed in: the token's `sub`, roles, and scopes, None where it speaks of none."""
+
+    sub: str
+    roles: frozenset[str] = frozenset()
+    scopes: frozenset[str] | None = None
+
+    @property
+    def user_id(self) -> int | None:
+        """The user's id; None for a viewer who is no user."""
+        return as_id(self.sub)
+
+
+@dataclass(frozen=True, slots=True)
+class PartialError:
+    """A fault that cost a part of a field's value and left the rest: it stands in `errors` with the field's path."""
+
+    error: Exception
+    path: list[str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Degraded:
+    """A field that shows something older or other than it should, for want of better: it stands in `extensions.degraded`.
+
+    `age_s` is the age of what is shown; None where it is the field's fallback.
+    """
+
+    path: list[str | int]
+    source: str
+    age_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the resolvers of one operation share.
+
+    `scopes` are those granted to the request: the token's, the consumer's, or what both have.
+    """
+
+    variant: Variant
+    viewer: Viewer | None
+    caller: Caller
+    sources: Sources
+    loaders: Loaders
+    scopes: frozenset[str] = frozenset()
+    controls: Controls | None = None
+    partial_errors: list[PartialError] = field(default_factory=list)
+    degraded: list[Degraded] = field(default_factory=list)
+
+    def audit(self, action: str, **details: Any) -> None:
+        """Leave a line in the log of who changed the gateway itself, and how."""
+        fields = {"action": action, "by": self.signed_in().sub, "request_id": self.caller.request_id, **details}
+        _audit.info("audit", extra={"fields": fields})
+
+    def signed_in(self) -> Viewer:
+        """The viewer. Raises `SignInNeeded` where there is none."""
+        if self.viewer is None:
+            raise SignInNeeded
+        return self.viewer
+
+    @property
+    def user_id(self) -> int | None:
+        """The viewer's id as a user; None where nobody, or no user, is signed in."""
+        return None if self.viewer is None else self.viewer.user_id
+
+    def may_see_user(self, user_id: int) -> bool:
+        """Staff variants see everybody, the others oneself alone."""
+        return self.variant.staff or self.user_id == user_id
+
+
+Info = strawberry.Info[Context, Any]
+
+
+def as_id(value: str) -> int | None:
+    """The integer that a service knows an `ID` by; None where no service could have given it (so nothing has that id)."""
+    if value.isascii() and value.isdigit() and len(value) <= 18 and (number := int(value)) > 0 and str(number) == value:
+        return number
+    return None

@@ -1,0 +1,63 @@
+"""Cursors of connections (Relay cursor connections specification).
+
+The services' cursors mark page ends only. An edge's cursor is composed of the service's cursor at which its page began
+and the number of items to skip from there: so each edge can be continued from.
+"""
+
+import base64
+from dataclasses import dataclass
+from functools import lru_cache
+
+import msgspec
+
+from bff.graph.errors import BadUserInput
+from bff.upstream.source import MAX_LIMIT
+
+_LONGEST = 8192
+_LONGEST_KEPT = 128
+_decoder = msgspec.json.Decoder(tuple[str | None, int])
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place between two items: so many items behind the service's cursor `page` (None is the very beginning)."""
+
+    page: str | None = None
+    skip: int = 0
+
+    def encode(self) -> str:
+        """The opaque cursor."""
+        return base64.urlsafe_b64encode(msgspec.json.encode((self.page, self.skip))).rstrip(b"=").decode("ascii")
+
+    @classmethod
+    def decode(cls, cursor: str | None) -> "Position":
+        """The place that a cursor marks; the beginning for None. Raises `BadUserInput`."""
+        if cursor is None:
+            return cls()
+        position = cls._read(cursor)
+        if position is None:
+            raise BadUserInput("after: this is no cursor of this connection.")
+        return position
+
+    @classmethod
+    def _read(cls, cursor: str) -> "Position | None":
+        if len(cursor) > _LONGEST:
+            return None
+        try:
+            page, skip = _decoder.decode(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+        except ValueError:  # of which both base64's and msgspec's errors are
+            return None
+        return cls(page, skip) if 0 <= skip <= MAX_LIMIT else None
+
+
+def cursor_of(page: str | None, skip: int) -> str:
+    """The cursor of the place `skip` items behind the service's cursor `page`."""
+    if page is None or len(page) <= _LONGEST_KEPT:
+        return _usual(page, skip)
+    return Position(page, skip).encode()
+
+
+@lru_cache(maxsize=4096)
+def _usual(page: str | None, skip: int) -> str:
+    """The same few are asked for again and again: those of first pages."""
+    return Position(page, skip).encode()

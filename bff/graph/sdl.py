@@ -1,0 +1,77 @@
+"""A variant in the schema definition language, with what is declared at its fields: who may have them, what they cost."""
+
+import json
+
+from graphql import (
+    DirectiveLocation,
+    GraphQLArgument,
+    GraphQLDirective,
+    GraphQLInt,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLSchema,
+    GraphQLString,
+    print_schema,
+)
+
+from bff.graph.rules import access_of
+from bff.graph.tags import size_of, weight_of
+
+ACCESS = GraphQLDirective(
+    "access",
+    [DirectiveLocation.FIELD_DEFINITION],
+    {
+        "role": GraphQLArgument(GraphQLString),
+        "scopes": GraphQLArgument(GraphQLList(GraphQLNonNull(GraphQLString))),
+        "owner": GraphQLArgument(GraphQLString, description="An argument that must be the viewer's own id, but for staff."),
+    },
+    description="Somebody has to be signed in, with all that is named.",
+)
+COST = GraphQLDirective(
+    "cost",
+    [DirectiveLocation.FIELD_DEFINITION],
+    {"weight": GraphQLArgument(GraphQLNonNull(GraphQLInt))},
+    description="What the field costs by itself, on top of the objects that it brings.",
+)
+LIST_SIZE = GraphQLDirective(
+    "listSize",
+    [DirectiveLocation.FIELD_DEFINITION],
+    {"assumedSize": GraphQLArgument(GraphQLNonNull(GraphQLInt))},
+    description="How long the list is taken to be when an operation's cost is counted.",
+)
+DIRECTIVES = (ACCESS, COST, LIST_SIZE)
+
+
+def sdl(schema: GraphQLSchema) -> str:
+    """The SDL as it is committed: as graphql-core prints it, with the directives of fields behind them."""
+    lines = []
+    fields: GraphQLObjectType | None = None
+    for line in print_schema(schema).splitlines():
+        if line.startswith("type "):
+            found = schema.type_map.get(line.split()[1])
+            fields = found if isinstance(found, GraphQLObjectType) else None
+        elif line.startswith("}"):
+            fields = None
+        lines.append(line + (_directives(fields, line) if fields is not None else ""))
+    return "\n".join(lines) + "\n"
+
+
+def _directives(parent: GraphQLObjectType, line: str) -> str:
+    """What goes behind a line that ends a field's definition; nothing behind any other."""
+    name = line.strip().partition("(")[0].partition(":")[0]
+    if not line.startswith("  ") or line.startswith("   ") or name not in parent.fields:
+        return ""
+    if line.rstrip().endswith("("):
+        raise AssertionError("graphql-core prints the arguments of a field in lines of their own only to describe them")
+    extensions = parent.fields[name].extensions
+    told = ""
+    if (access := access_of(extensions)) is not None:
+        arguments = {"role": access.role, "scopes": list(access.scopes) or None, "owner": access.owner}
+        given = ", ".join(f"{each}: {json.dumps(value)}" for each, value in arguments.items() if value is not None)
+        told += " @access" + (f"({given})" if given else "")
+    if (weight := weight_of(extensions)) is not None:
+        told += f" @cost(weight: {weight})"
+    if (size := size_of(extensions)) is not None:
+        told += f" @listSize(assumedSize: {size})"
+    return told

@@ -1,0 +1,143 @@
+"""The trusted operations as an OpenAPI document (3.1), in FastAPI's form. No I/O."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from fastapi.openapi.utils import get_openapi
+from graphql import (
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    parse,
+    validate,
+    value_from_ast_untyped,
+)
+
+from bff import __version__
+from bff.graph.variants import Variant
+from bff.operations.calls import Call, Calls, is_listed, is_plain
+from bff.operations.shapes import Schema, Shapes
+
+_ERRORS: Schema = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {
+            "message": {"type": "string"},
+            "path": {"type": "array", "items": {"type": ["string", "integer"]}},
+            "extensions": {
+                "type": "object",
+                "properties": {"code": {"type": "string"}, "source": {"type": "string"}, "retryAfter": {"type": "integer"}},
+                "required": ["code"],
+            },
+        },
+        "required": ["message", "extensions"],
+    },
+}
+_SCHEMES: Mapping[str, Any] = {
+    "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+
+
+def document(variants: Iterable[tuple[Variant, GraphQLSchema, Calls]]) -> dict[str, Any]:
+    """All operations of those variants. One whose document doesn't fit the graph is left out: it can't be called."""
+    paths: dict[str, Any] = {}
+    components: dict[str, Schema] = {"Errors": _ERRORS}
+    for variant, schema, calls in variants:
+        for call in sorted(calls, key=lambda each: each.name):
+            described = _operations(variant, schema, call, components)
+            if described is not None:
+                paths[f"/{variant.name}/api/{call.name}"] = described
+    told = get_openapi(
+        title="bff",
+        version=__version__,
+        description="The trusted operations of the graph, each by its name.",
+        routes=[],
+    )
+    return {**told, "paths": paths, "components": {"schemas": components, "securitySchemes": dict(_SCHEMES)}}
+
+
+def _operations(variant: Variant, schema: GraphQLSchema, call: Call, components: dict[str, Schema]) -> Any:
+    try:
+        parsed = parse(call.text)
+        faults = validate(schema, parsed, max_errors=1)
+    except (GraphQLError, RecursionError):
+        return None
+    nodes = [each for each in parsed.definitions if isinstance(each, OperationDefinitionNode)]
+    named = [each for each in nodes if each.name is not None and each.name.value == call.operation]
+    chosen = named if call.operation is not None else nodes
+    if faults or len(chosen) != 1:
+        return None
+    (node,) = chosen
+    fragments = {each.name.value: each for each in parsed.definitions if isinstance(each, FragmentDefinitionNode)}
+    shapes = Shapes(variant.name, fragments, components)
+    root = schema.mutation_type if call.is_mutation else schema.query_type
+    assert isinstance(root, GraphQLObjectType)  # noqa: S101 - for the type checker: it has been validated
+    common = {
+        "tags": [variant.name],
+        "summary": call.name,
+        "security": [{"token": []}]
+        if variant.role is not None
+        else [{}, {"token": []}, {"key": []}, {"token": [], "key": []}],
+        "responses": _responses(shapes.of_answer(root, node)),
+    }
+    described = {"post": {**common, "operationId": f"{variant.name}_{call.name}_post", **_body(call, node, shapes)}}
+    if not call.is_mutation:
+        parameters = list(_parameters(call, node, shapes))
+        described["get"] = {**common, "operationId": f"{variant.name}_{call.name}_get", "parameters": parameters}
+    return described
+
+
+def _defaults(node: OperationDefinitionNode) -> dict[str, Any]:
+    return {
+        each.variable.name.value: value_from_ast_untyped(each.default_value)
+        for each in node.variable_definitions or ()
+        if each.default_value is not None
+    }
+
+
+def _schemas(call: Call, node: OperationDefinitionNode, shapes: Shapes) -> Iterator[tuple[str, Schema, bool]]:
+    """Each parameter's schema, and whether it is required."""
+    defaults = _defaults(node)
+    for name, type_ in call.types.items():
+        schema = shapes.of_input(type_)
+        if name in defaults:
+            schema = {**schema, "default": defaults[name]}
+        yield name, schema, isinstance(type_, GraphQLNonNull) and name not in defaults
+
+
+def _parameters(call: Call, node: OperationDefinitionNode, shapes: Shapes) -> Iterator[dict[str, Any]]:
+    for name, schema, is_required in _schemas(call, node, shapes):
+        type_ = call.types[name]
+        as_text = is_plain(type_) or is_listed(type_)
+        form = {"schema": schema} if as_text else {"content": {"application/json": {"schema": schema}}}
+        yield {"name": name, "in": "query", "required": is_required, **form}
+
+
+def _body(call: Call, node: OperationDefinitionNode, shapes: Shapes) -> dict[str, Any]:
+    schemas = list(_schemas(call, node, shapes))
+    required = [name for name, _, is_required in schemas if is_required]
+    schema = {
+        "type": "object",
+        "properties": {name: each for name, each, _ in schemas},
+        "required": required,
+        "additionalProperties": False,
+    }
+    return {"requestBody": {"required": bool(required), "content": {"application/json": {"schema": schema}}}}
+
+
+def _responses(data: Schema) -> dict[str, Any]:
+    errors = {"$ref": "#/components/schemas/Errors"}
+    answer = {"type": "object", "properties": {"data": data, "errors": errors}, "required": ["data"]}
+    refusal = {"type": "object", "properties": {"data": {}, "errors": errors}, "required": ["errors"]}
+    return {
+        "200": {
+            "description": "The data; with errors for what is missing in it.",
+            "content": {"application/json": {"schema": answer}},
+        },
+        "default": {"description": "Only errors.", "content": {"application/json": {"schema": refusal}}},
+    }

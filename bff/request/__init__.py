@@ -1,0 +1,1 @@
+"""One HTTP request: its steps in order, its state, HTTP itself."""

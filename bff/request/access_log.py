@@ -1,0 +1,63 @@
+"""One line a request. No variables, no query string, no header but the request id: nothing personal."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from bff.observe import logs
+from bff.request.exchange import Exchange, Response
+
+_log = logging.getLogger("bff.access")
+_LONGEST_NAME = 100
+_LONGEST_PATH = 200
+
+
+def of_graphql(exchange: Exchange, response: Response, duration_s: float, **more: Any) -> None:
+    """A request to a variant."""
+    if not _log.isEnabledFor(logging.INFO):
+        return
+    operation = exchange.operation
+    scope = exchange.scope
+    fields = {
+        "method": scope["method"],
+        "path": scope["path"][:_LONGEST_PATH],
+        "variant": exchange.endpoint.variant.name,
+        "consumer": exchange.consumer.name if exchange.consumer else None,
+        "operation": operation.name[:_LONGEST_NAME] if operation and operation.name else None,
+        "type": operation.kind.value if operation else None,
+        "status": response.status,
+        "ms": round(duration_s * 1000, 2),
+        "request_id": exchange.request_id,
+        "upstream_calls": dict(exchange.calls),
+        "errors": list(response.codes),
+        **more,
+    }
+    logs.write(_log, logging.INFO, "request", fields)
+
+
+def of_gone(exchange: Exchange, duration_s: float, outcome: str | None = None, codes: Sequence[str] = ()) -> None:
+    """A request whose client disconnected before it was answered.
+
+    `outcome` and `codes` are those of its mutations, which ran to their end; None and empty if it had none.
+    """
+    more = {} if outcome is None else {"completed": outcome}
+    of_graphql(exchange, Response(499, (), b"", ("CLIENT_GONE", *codes)), duration_s, **more)
+
+
+def of_none(status: int, code: str) -> None:
+    """What was refused before it was a request."""
+    logs.write(_log, logging.INFO, "request", {"status": int(status), "errors": [code]})
+
+
+def of_other(method: str, path: str, status: int, duration_s: float, request_id: str) -> None:
+    """Any other request."""
+    if not _log.isEnabledFor(logging.INFO):
+        return
+    fields = {
+        "method": method[:20],
+        "path": path[:_LONGEST_PATH],
+        "status": status,
+        "ms": round(duration_s * 1000, 2),
+        "request_id": request_id,
+    }
+    logs.write(_log, logging.INFO, "request", fields)

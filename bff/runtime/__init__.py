@@ -1,0 +1,1 @@
+"""What every room may use: the event loop, background tasks, a bounded cache."""

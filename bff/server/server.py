@@ -1,0 +1,180 @@
+"""Runs an application under uvicorn, and stops it without losing a request.
+
+On SIGTERM or SIGINT, step by step:
+1. `/ready` answers 503. For `drain.delay_s` all other requests are served as usual, so that load balancers can react.
+2. Each answer closes its connection (`Connection: close`). New connections are not let in. Those in the accept queue are
+   accepted and served: the kernel would reset them when the listener closes.
+3. A connection is closed when it has been idle for a second, and not earlier: a request may be on its way.
+4. Requests that still arrive are refused with 503. Running ones have `drain.timeout_s` after the delay. It exits with 0.
+
+A second signal stops it at once. On SIGHUP the settings are read again.
+"""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from bff.server.connection import Connection, ServerConfig
+from bff.server.host import Gateway
+from bff.server.sockets import listening, refuse_new
+from bff.settings import Settings
+
+_log = logging.getLogger("bff.server")
+_KEEP_ALIVE_S = 75
+_LOOK_AGAIN_S = 0.02
+_LAST_HANDSHAKES_S = 0.2
+"""Seconds for TCP handshakes that have begun to finish: a round trip or two."""
+_QUIET_S = 1.0
+"""A connection that was idle for this many seconds presumably has no request on its way."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server with a graceful stop.
+
+    `is_last`: whether no other process accepts connections on the same socket once this server has stopped. Otherwise the
+    others accept them, and no connection is refused.
+    """
+
+    config: ServerConfig
+
+    def __init__(
+        self, app: ASGIApp, gateway: Gateway, settings: Settings, *, is_last: Callable[[], bool] = lambda: True
+    ) -> None:
+        super().__init__(
+            ServerConfig(
+                app,
+                settings.connections,
+                loop="uvloop",
+                ws="none",
+                lifespan="on",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                # `_stop` has waited for running requests before uvicorn shuts down.
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self._gateway = gateway
+        self._drain = settings.drain
+        self._is_last = is_last
+        self._listeners: list[socket.socket] = []
+        self._draining: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections."""
+        # uvicorn closes its own descriptors before the accept queue is empty, so we keep another.
+        self._listeners = [each.dup() for each in sockets or ()]
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the listeners and shut down."""
+        for listener in self._listeners:
+            listener.close()
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Our own handlers, so that a stop that was asked for ends with 0."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        loop.add_signal_handler(signal.SIGHUP, self._gateway.reload)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                loop.remove_signal_handler(number)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+        """The first signal drains, the second stops at once."""
+        if self._draining is None:
+            _log.info("draining", extra={"fields": {"signal": signal.Signals(sig).name}})
+            self._gateway.leave()
+            self._draining = asyncio.get_running_loop().create_task(self._stop())
+        else:
+            self.should_exit = self.force_exit = True
+
+    async def _stop(self) -> None:
+        """Steps 1 to 4. The process ends even if one of them fails."""
+        loop = asyncio.get_running_loop()
+        try:
+            await asyncio.sleep(self._drain.delay_s)
+            last = loop.time() + self._drain.timeout_s
+            self.config.is_closing = True
+            for connection in self._connections():
+                connection.end_after_answer()
+            await self._close_listeners()
+            await self._close_idle_connections(last)
+            self._gateway.drain()
+            while self._gateway.in_flight and loop.time() < last:  # noqa: ASYNC110 - an event would cost each request
+                await asyncio.sleep(_LOOK_AGAIN_S)
+        finally:
+            self.should_exit = True
+
+    def _connections(self) -> list[Connection]:
+        return [each for each in self.server_state.connections if isinstance(each, Connection)]
+
+    async def _close_listeners(self) -> None:
+        is_last = self._is_last()
+        if is_last:
+            for listener in self._listeners:
+                refuse_new(listener)
+        await asyncio.sleep(_LAST_HANDSHAKES_S)
+        for server in self.servers:
+            server.close()
+        for listener in self._listeners:
+            if is_last:
+                with suppress(OSError):
+                    await self._accept_the_rest(listener)
+                with suppress(OSError):
+                    # Another process may hold the same listener and hang: then clients must be refused, and not wait for it.
+                    listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+
+    async def _accept_the_rest(self, listener: socket.socket) -> None:
+        """Accept and serve the connections in the accept queue."""
+        loop = asyncio.get_running_loop()
+        listener.setblocking(False)
+
+        def connection() -> Connection:
+            return Connection(self.config, self.server_state, self.lifespan.state)
+
+        while True:
+            try:
+                accepted, _ = listener.accept()
+            except BlockingIOError:
+                return
+            except ConnectionAbortedError:  # the client has closed it meanwhile
+                continue
+            accepted.setblocking(False)
+            with suppress(OSError):
+                await loop.connect_accepted_socket(connection, accepted)
+
+    async def _close_idle_connections(self, last: float) -> None:
+        """Close each connection once it has been idle for a second, until none is left or `last` has passed."""
+        loop = asyncio.get_running_loop()
+        idle_since: dict[Connection, float] = {}
+        while (connections := self._connections()) and (now := loop.time()) < last:
+            for connection in connections:
+                if not connection.is_idle:
+                    idle_since.pop(connection, None)
+                elif now - idle_since.setdefault(connection, now) >= _QUIET_S:
+                    connection.transport.close()
+            await asyncio.sleep(_LOOK_AGAIN_S)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises `OSError` that names the address."""
+    try:
+        return listening(host, port)
+    except OSError as error:
+        raise OSError(error.errno, f"can't listen on {host}:{port}: {error.strerror}") from error

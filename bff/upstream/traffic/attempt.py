@@ -1,0 +1,230 @@
+"""Attempt: one call over the wire, bounded in time and size, its outcome put into the terms of `errors`.
+
+What the service says is kept out of the errors' messages; a problem's details go along only where a person can mend them.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+
+import msgspec
+
+from bff.runtime.loop import TimeLimit
+from bff.upstream.caller import Clock
+from bff.upstream.errors import (
+    BadAnswer,
+    Busy,
+    Forbidden,
+    Mismatched,
+    Misshapen,
+    NotReached,
+    NotSendable,
+    Problem,
+    Rejected,
+    SourceError,
+    TimedOut,
+    Unauthenticated,
+)
+from bff.upstream.events import CallEnded, Listener
+from bff.upstream.traffic.balance import Instance
+from bff.upstream.traffic.call import Call, Mismatch, Reply, request_headers
+from bff.upstream.traffic.freshness import Lifetimes, judge
+from bff.upstream.wire import (
+    AnswerTooLarge,
+    BrokenAnswer,
+    ConnectionBroken,
+    NotAttempted,
+    NotConnected,
+    Unsendable,
+    Wire,
+    WireError,
+    WireReply,
+    WireRequest,
+)
+
+_READ_STATUSES = frozenset({200})
+_WRITE_STATUSES = frozenset({200, 201})
+"""Statuses whose body is the complete object. Any other status is an error, whatever its body."""
+_RETRY_AFTER_MOST_S = 86_400.0
+_LONGEST_TITLE = 200
+_LONGEST_TYPE = 256
+_NOT_TO_BE_KEPT = {"cache-control": "no-store"}
+_problem = msgspec.json.Decoder(Problem)
+
+
+class Attempt:
+    """Makes calls of one source. `timeout_s` bounds each from the first byte out to the last byte in."""
+
+    def __init__(
+        self,
+        source: str,
+        wire: Wire,
+        emit: Listener,
+        *,
+        timeout_s: float,
+        max_response_bytes: int,
+        clock: Clock = time.monotonic,
+        wall: Clock = time.time,
+    ) -> None:
+        self._source = source
+        self._wire = wire
+        self._emit = emit
+        self._timeout_s = timeout_s
+        self._max_response_bytes = max_response_bytes
+        self._clock = clock
+        self._wall = wall
+
+    async def __call__(self, call: Call, instance: Instance) -> Reply:
+        """Raises `SourceError` for anything but an answer that the call can use."""
+        began = self._clock()
+        outcome, answer = "cancelled", None
+        call.caller.calls[self._source] += 1
+        try:
+            answer = await self._exchange(call, instance)
+            reply = self._understand(call, answer, self._clock() - began)
+            outcome = "ok"
+        except Mismatch as mismatch:
+            outcome = Mismatched.outcome
+            reply = self._usable(mismatch, answer)
+        except SourceError as error:
+            outcome = error.outcome
+            if isinstance(error, BadAnswer) and answer is not None and answer.status < 300:
+                _close(answer)  # an unreadable answer may belong to another request
+            raise
+        finally:
+            self._emit(
+                CallEnded(
+                    self._source,
+                    call.route,
+                    call.method,
+                    instance.number,
+                    outcome,
+                    self._clock() - began,
+                    call.caller.request_id,
+                    None if answer is None else answer.status,
+                    "" if answer is None or outcome == "ok" else _title(answer),
+                )
+            )
+        return reply
+
+    async def _exchange(self, call: Call, instance: Instance) -> WireReply:
+        left = call.caller.deadline.left()
+        timeout_s = min(self._timeout_s, left)
+        request = WireRequest(call.method, instance.url + call.target, request_headers(call, timeout_s), call.body)
+        limit = TimeLimit(timeout_s)
+        try:
+            return await self._wire.send(request, max_response_bytes=self._max_response_bytes)
+        except asyncio.CancelledError as error:
+            if not limit.has_cut_off():
+                raise
+            # The deadline may leave an attempt next to no time: then its end says nothing of the service.
+            raise TimedOut(self._source, counts=left >= self._timeout_s / 2) from error
+        except Unsendable as error:
+            raise NotSendable(self._source) from error
+        except NotConnected as error:
+            raise NotReached(self._source, sent=False, counts=not isinstance(error, NotAttempted)) from error
+        except ConnectionBroken as error:
+            raise NotReached(self._source, sent=True) from error
+        except AnswerTooLarge as error:
+            raise BadAnswer(self._source, counts=False) from error
+        except WireError as error:
+            raise BadAnswer(self._source, counts=True, retriable=isinstance(error, BrokenAnswer)) from error
+        finally:
+            limit.lift()
+
+    def _understand(self, call: Call, reply: WireReply, delay_s: float) -> Reply:
+        status, headers = reply.status, reply.headers
+        if status not in (_READ_STATUSES if call.is_read else _WRITE_STATUSES):
+            if status == 304 and call.validator is not None:
+                return Reply(304, None, headers)
+            if status == 404 and call.missing_ok:
+                return Reply(404, {}, headers, lifetimes=self._lifetimes(call, reply, delay_s))
+            raise error_of(self._source, reply)
+        if not _is_json(headers.get("content-type", "")) or "content-encoding" in headers:
+            raise BadAnswer(self._source, counts=True)
+        try:
+            value = call.decode(reply.body)
+        except Mismatch:
+            raise
+        except msgspec.ValidationError as error:
+            raise Misshapen(self._source) from error
+        except (ValueError, RecursionError) as error:
+            raise BadAnswer(self._source, counts=True) from error
+        lifetimes = self._lifetimes(call, reply, delay_s) if call.is_read else None
+        return Reply(status, value, headers, len(reply.body), lifetimes=lifetimes)
+
+    def _lifetimes(self, call: Call, reply: WireReply, delay_s: float) -> Lifetimes:
+        with_identity = call.viewer is not None
+        return judge(reply.status, reply.headers, with_identity=with_identity, wall_now=self._wall(), delay_s=delay_s)
+
+    def _usable(self, mismatch: Mismatch, answer: WireReply | None) -> Reply:
+        """The usable part of an answer to another question. Raises `Mismatched` if there is none.
+
+        Its headers may belong to another answer too. The connection is closed, since later answers may be misplaced as well.
+        """
+        if answer is not None:
+            _close(answer)
+        if answer is None or mismatch.usable is None:
+            raise Mismatched(self._source) from mismatch
+        return Reply(answer.status, mismatch.usable, _NOT_TO_BE_KEPT, len(answer.body))
+
+
+def _close(answer: WireReply) -> None:
+    if answer.close is not None:
+        answer.close()
+
+
+def error_of(source: str, reply: WireReply) -> SourceError:
+    """The error for an answer whose status is no success for the call."""
+    match reply.status:
+        case 401:
+            return Unauthenticated(source)
+        case 403:
+            return Forbidden(source)
+        case 429 | 503 as status:
+            return Busy(source, status, retry_after(reply.headers))
+        case 400 | 404 | 409 | 422 as status:
+            return Rejected(source, status, _read_problem(reply))
+        case status:
+            # A redirect is not followed: the settings say where a service is. A part of an object (206), an acceptance (202)
+            # or an answer without a body (204, 205) is not the object.
+            return BadAnswer(source, counts=not 400 <= status < 500, retriable=status in {502, 504}, status=status)
+
+
+def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """Seconds from `Retry-After` (RFC 9110, section 10.2.3), between 0 and a day; None where it is absent or unreadable."""
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value), _RETRY_AFTER_MOST_S)
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return min(max((moment - (now or datetime.now(UTC))).total_seconds(), 0.0), _RETRY_AFTER_MOST_S)
+
+
+def _read_problem(reply: WireReply) -> Problem:
+    try:
+        return _problem.decode(reply.body)
+    except (ValueError, RecursionError):
+        return Problem()
+
+
+def _title(reply: WireReply) -> str:
+    """What a problem document names itself: the same for each of its kind (RFC 9457, section 3.1.3), so nothing personal."""
+    return _read_problem(reply).title[:_LONGEST_TITLE] if "problem" in reply.headers.get("content-type", "") else ""
+
+
+def _is_json(content_type: str) -> bool:
+    return len(content_type) <= _LONGEST_TYPE and _is_json_type(content_type)
+
+
+@lru_cache(maxsize=64)
+def _is_json_type(content_type: str) -> bool:
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type == "application/json" or media_type.endswith("+json")

@@ -1,0 +1,76 @@
+"""Bulkhead: so many calls to a source at once, so many waiting, and a refusal at once beyond.
+
+A service that hangs then holds its own places and nobody else's.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Le
+
+from bff.runtime.loop import running_loop
+from bff.upstream.errors import QueueFull, TimedOut
+from bff.upstream.traffic.call import Call, Handler, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class BulkheadOptions:
+    """How many calls may run at once, and how many may wait for a place."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
+
+    max_concurrent: Annotated[int, Ge(1), Le(100_000)] = 100
+    max_waiting: Annotated[int, Ge(0), Le(1_000_000)] = 200
+
+
+class Bulkhead:
+    """First come, first served. A place that is freed goes straight to the one who has waited longest."""
+
+    def __init__(self, source: str, options: BulkheadOptions) -> None:
+        self._source = source
+        self._options = options
+        self._free = options.max_concurrent
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def __repr__(self) -> str:
+        running = self._options.max_concurrent - self._free
+        return f"<Bulkhead {self._source}: {running} running, {len(self._waiting)} waiting>"
+
+    async def __call__(self, call: Call, next: Handler) -> Reply:
+        """Raises `QueueFull` when no one more may wait, `TimedOut` when the deadline passes in the queue."""
+        if self._free:
+            self._free -= 1
+        else:
+            await self._wait(call.caller.deadline.left())
+        try:
+            return await next(call)
+        finally:
+            self._release()
+
+    async def _wait(self, at_most_s: float) -> None:
+        if len(self._waiting) >= self._options.max_waiting:
+            raise QueueFull(self._source)
+        place: asyncio.Future[None] = running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            async with asyncio.timeout(at_most_s):
+                await place
+        except BaseException as error:
+            # Cancelled or too late. The place may have been handed over in the same moment: then it goes to the next.
+            if place.done() and not place.cancelled():
+                self._release()
+            elif place in self._waiting:
+                self._waiting.remove(place)
+            if isinstance(error, TimeoutError):
+                raise TimedOut(self._source, counts=False, asked=False) from error
+            raise
+
+    def _release(self) -> None:
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+        self._free += 1

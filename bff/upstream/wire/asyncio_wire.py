@@ -1,0 +1,219 @@
+"""The wire over asyncio's own sockets: HTTP/1.1 with keep-alive, and nothing that isn't needed.
+
+A pool of connections (see `connection.py`), and requests as bytes. A request is written once.
+"""
+
+import asyncio
+import re
+import time
+from collections import deque
+from functools import lru_cache
+from ssl import SSLContext
+
+from bff.runtime.loop import running_loop
+from bff.upstream.wire.connection import HEAD_MOST_BYTES, Connection
+from bff.upstream.wire.protocol import NotAttempted, NotConnected, Unsendable, WireOptions, WireReply, WireRequest
+from bff.upstream.wire.resolver import Resolver, ResolverFull
+from bff.upstream.wire.tls import http1_context
+
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_URL = re.compile(r"(https?)://([^/?#@\s]+)([/?][!-~]*)?\Z")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+
+
+class AsyncioWire:
+    """A pool of connections, of which the last used is used first. Who finds none free waits, first come, first served."""
+
+    def __init__(self, options: WireOptions, resolver: Resolver | None = None) -> None:
+        self._options = options
+        self._resolver = resolver or Resolver()
+        self._tls: SSLContext = http1_context(options.tls)
+        self._idle: deque[Connection] = deque()
+        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+        self._open = 0
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._busy: set[Connection] = set()
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return "AsyncioWire()"
+
+    async def send(self, request: WireRequest, *, max_response_bytes: int) -> WireReply:
+        """Send one request and read the whole answer. Raises `WireError`."""
+        origin, written = _written(request)
+        connection = await self._take(origin)
+        try:
+            return await connection.exchange(written, max_response_bytes)
+        finally:
+            self._give_back(connection)
+
+    async def aclose(self) -> None:
+        """Close all connections; what is under way on them, or waits for one, fails."""
+        self._closed = True
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        for connection in (*self._idle, *self._busy):
+            connection.close()
+        self._open -= len(self._idle)
+        self._idle.clear()
+
+    async def _take(self, origin: tuple[str, str]) -> Connection:
+        if self._closed:
+            raise NotConnected
+        connection = self._pick(origin)
+        if connection is None:
+            if self._open < self._options.max_connections:
+                self._open += 1
+            elif self._idle:
+                self._idle.popleft().close()  # to somewhere else: its place is taken over
+            else:
+                connection = await self._wait()
+                if connection is not None and not (connection.is_usable and connection.origin == origin):
+                    connection.close()
+                    connection = None
+            if connection is None:
+                connection = await self._connect(origin)
+        self._busy.add(connection)
+        return connection
+
+    def _pick(self, origin: tuple[str, str]) -> Connection | None:
+        """The idle connection that was used last. Those that have ended, or are idle for too long, are cleared away."""
+        idle = self._idle
+        if not idle:
+            return None
+        oldest = time.monotonic() - self._options.keepalive_s
+        for position in range(len(idle) - 1, -1, -1):
+            connection = idle[position]
+            if not connection.is_usable or connection.idle_since <= oldest:
+                del idle[position]
+                self._open -= 1
+                connection.close()
+            elif connection.origin == origin:
+                del idle[position]
+                return connection
+        return None
+
+    async def _wait(self) -> Connection | None:
+        """A connection that came free, or None for a free place."""
+        place: asyncio.Future[Connection | None] = running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            return await place
+        except BaseException:
+            if place.done() and not place.cancelled():
+                self._pass_on(place.result())  # it came free in the very moment of leaving
+            elif place in self._waiting:
+                self._waiting.remove(place)
+            raise
+
+    async def _connect(self, origin: tuple[str, str]) -> Connection:
+        if self._closed:
+            self._pass_on(None)
+            raise NotConnected
+        try:
+            async with asyncio.timeout(self._options.connect_timeout_s):
+                return await self._open_connection(origin)
+        except ResolverFull as error:
+            self._pass_on(None)
+            raise NotAttempted from error
+        except (OSError, UnicodeError) as error:  # of names, sockets, TLS and time
+            self._pass_on(None)
+            raise NotConnected from error
+        except BaseException:
+            self._pass_on(None)
+            raise
+
+    async def _open_connection(self, origin: tuple[str, str]) -> Connection:
+        scheme, authority = origin
+        host, port = _place(scheme, authority)
+        loop = running_loop()
+        # The connection goes to an address, but the certificate must be for the name.
+        tls, name = (self._tls, host) if scheme == "https" else (None, None)
+
+        async def connect(address: str) -> Connection:
+            made = await loop.create_connection(lambda: Connection(origin), address, port, ssl=tls, server_hostname=name)
+            return made[1]
+
+        return await self._resolver.connect(host, connect, Connection.close, self._options.connect_timeout_s / 2)
+
+    def _give_back(self, connection: Connection) -> None:
+        self._busy.discard(connection)
+        if not connection.is_usable:
+            connection.close()
+            self._pass_on(None)
+            return
+        connection.idle_since = time.monotonic()
+        self._pass_on(connection)
+
+    def _pass_on(self, connection: Connection | None) -> None:
+        """A connection, or None for the place of one that is gone, to whoever has waited longest."""
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(connection)
+                return
+        if connection is None:
+            self._open -= 1
+            return
+        self._idle.append(connection)
+        if self._sweeping is None:
+            self._sweep_later()
+
+    def _clear_away(self) -> None:
+        oldest = time.monotonic() - self._options.keepalive_s
+        gone = [each for each in self._idle if not each.is_usable or each.idle_since <= oldest]
+        for connection in gone:
+            self._idle.remove(connection)
+            self._open -= 1
+            connection.close()
+
+    def _sweep_later(self) -> None:
+        self._sweeping = running_loop().call_later(self._options.keepalive_s, self._sweep)
+
+    def _sweep(self) -> None:
+        """What nobody uses is closed in time, even if nobody ever asks again."""
+        self._sweeping = None
+        self._clear_away()
+        if self._idle:
+            self._sweep_later()
+
+
+def _written(request: WireRequest) -> tuple[tuple[str, str], bytes]:
+    """Where a request goes, and its bytes (RFC 9112, section 3). Raises `Unsendable` for what fits no request."""
+    match = _URL.match(request.url)
+    if match is None or not _is_token(request.method):
+        raise Unsendable
+    scheme, authority, target = match.groups()
+    if target is None or not target.startswith("/"):
+        target = f"/{target or ''}"
+    lines = [f"{request.method} {target} HTTP/1.1\r\nHost: {authority}"]
+    for name, value in request.headers:
+        if not _is_token(name):
+            raise Unsendable
+        lines.append(f"{name}: {value}")
+    # Printable ASCII: whoever would write a line's end, or half a character, is stopped here.
+    values = "".join([value for _, value in request.headers])
+    if not (values.isascii() and values.isprintable()):
+        raise Unsendable
+    body = request.body
+    if body is not None or request.method in _WITH_BODY:
+        lines.append(f"Content-Length: {len(body or b'')}")
+    lines.append("\r\n")
+    head = "\r\n".join(lines).encode("ascii")
+    if len(head) > HEAD_MOST_BYTES:
+        raise Unsendable
+    return (scheme, authority), head if body is None else head + body
+
+
+@lru_cache(maxsize=256)
+def _is_token(text: str) -> bool:
+    return _TOKEN.match(text) is not None
+
+
+@lru_cache(maxsize=256)
+def _place(scheme: str, authority: str) -> tuple[str, int]:
+    """Host and port; an IPv6 address stands in brackets (RFC 3986, section 3.2.2)."""
+    host, colon, port = authority.rpartition(":")
+    if not colon or port.endswith("]"):
+        host, port = authority, ""
+    return host.strip("[]"), int(port) if port.isdigit() else {"http": 80, "https": 443}[scheme]

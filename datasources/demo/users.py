@@ -1,0 +1,61 @@
+"""The users service."""
+
+import re
+from typing import Any, Final
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.responses import Response
+
+from datasources.demo.data import DemoData
+from datasources.demo.options import DEFAULT_OPTIONS, DemoOptions
+from datasources.demo.pages import found, one, page, parse_ids, several
+from datasources.demo.problems import checked_changes, checked_name
+from datasources.demo.rest import PRIVATE, Call, Methods, answer, service
+
+# What looks like an address. Whether it is one, only a mail to it can tell.
+_EMAIL: Final = re.compile(r"[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+")
+
+
+def users_app(data: DemoData, options: DemoOptions = DEFAULT_OPTIONS) -> Starlette:
+    """The app that serves the data's users."""
+    users = _Users(data)
+    return service(
+        {
+            "/users": Methods(get=users.list),
+            "/users/{id}": Methods(get=users.one, patch=users.change),
+        },
+        PRIVATE,
+        options,
+    )
+
+
+class _Users:
+    """What can be asked of users."""
+
+    def __init__(self, data: DemoData) -> None:
+        self._users = data.users
+
+    def list(self, call: Call) -> bytes:
+        """Those with the ids given, or a page of all."""
+        ids = call.query.get("ids")
+        if ids is not None:
+            return several(self._users, parse_ids("ids", ids))
+        return page(self._users, self._users.ids, call.query)
+
+    def one(self, call: Call) -> bytes:
+        """One user."""
+        return one(self._users, call.id)
+
+    def change(self, call: Call) -> Response:
+        """Changes a user's name or address."""
+        user = found(self._users, call.id)
+        changes = checked_changes(call.body, {"name": checked_name, "email": _checked_email})
+        self._users.put(msgspec.structs.replace(user, **changes))
+        return answer(one(self._users, user.id))
+
+
+def _checked_email(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > 254 or not _EMAIL.fullmatch(value):
+        raise ValueError("An email is an address such as ann@example.com, of at most 254 characters.")
+    return value

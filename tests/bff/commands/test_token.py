@@ -1,0 +1,93 @@
+"""Development tokens: the gateway with the same settings takes them, and no other does."""
+
+from collections.abc import Mapping
+
+import jwt
+import pytest
+
+from bff.commands import token as tokens
+from bff.errors import InvalidToken
+from bff.gate.auth import Authenticator, Issuer
+from bff.graph.context import Viewer
+from bff.settings import Settings, load
+from tests.support.now import now
+
+SECRET = "a secret of the tests that is long enough"
+FULL = {"JWT_SECRET": SECRET, "JWT_ISSUER": "https://issuer.example.com", "JWT_AUDIENCE": "shop"}
+
+
+@pytest.fixture(autouse=True)
+def _no_file(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No settings file lies in the working directory."""
+    monkeypatch.chdir(str(tmp_path))
+
+
+def viewer_of(token: str, settings: Settings) -> Viewer:
+    """Whom a gateway with those settings takes the bearer for."""
+    assert settings.jwt_secret is not None
+    options = Issuer(settings.jwt_secret.get_secret_value(), None, settings.jwt_issuer, settings.jwt_audience)
+    signed_in = now(Authenticator([options]).authenticate([f"Bearer {token}".encode()]))
+    assert signed_in is not None
+    return signed_in.viewer
+
+
+@pytest.mark.parametrize("environment", [{"JWT_SECRET": SECRET}, FULL], ids=["secret", "issuer and audience too"])
+@pytest.mark.parametrize(("role", "roles"), [(None, frozenset()), ("admin", {"admin"})])
+def test_the_gateway_takes_it(environment: Mapping[str, str], role: str | None, roles: frozenset[str]) -> None:
+    """With the sub and the role that were asked for, whatever else the settings demand of a token."""
+    settings = load(environment)
+    viewer = viewer_of(tokens.make(settings, sub="42", role=role), settings)
+    assert (viewer.sub, viewer.roles) == ("42", roles)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {**FULL, "JWT_SECRET": SECRET + "!"},
+        {**FULL, "JWT_ISSUER": "https://elsewhere.example.com"},
+        {**FULL, "JWT_AUDIENCE": "bank"},
+    ],
+    ids=["secret", "issuer", "audience"],
+)
+def test_another_gateway_does_not(other: Mapping[str, str]) -> None:
+    """It is good for one secret, one issuer and one audience."""
+    token = tokens.make(load(FULL), sub="1")
+    with pytest.raises(InvalidToken):
+        viewer_of(token, load(other))
+
+
+def test_it_holds_for_as_long_as_was_asked() -> None:
+    """From now on; a token that has ended is refused."""
+    settings = load({"JWT_SECRET": SECRET})
+    claims = jwt.decode(tokens.make(settings, sub="1", ttl_s=7), SECRET, algorithms=["HS256"])
+    assert claims["exp"] - claims["iat"] == 7
+    with pytest.raises(InvalidToken, match="expired"):
+        viewer_of(tokens.make(settings, sub="1", ttl_s=-60), settings)
+
+
+def test_without_a_secret_there_is_no_token() -> None:
+    """The development secret is never taken by itself: a command asks for it."""
+    with pytest.raises(ValueError, match="no secret"):
+        tokens.make(load({}), sub="1")
+
+
+@pytest.mark.parametrize("environment", [{}, {"JWT_SECRET": ""}, {"BFF_JWT_SECRET": ""}])
+def test_the_development_secret_fills_in(environment: Mapping[str, str]) -> None:
+    """Where no other is set; all else stays as it is."""
+    before = load({**environment, "PORT": "1", "JWT_ISSUER": "me"})
+    settings = tokens.with_secret(before)
+    assert settings.jwt_secret is not None
+    assert settings.jwt_secret.get_secret_value() == tokens.DEV_SECRET
+    assert settings.model_dump(exclude={"jwt_secret"}) == before.model_dump(exclude={"jwt_secret"})
+    assert before.jwt_secret is None
+    assert viewer_of(tokens.make(settings, sub="1"), settings).sub == "1"
+
+
+@pytest.mark.parametrize("name", ["JWT_SECRET", "BFF_JWT_SECRET"])
+def test_a_secret_that_is_set_stays(name: str) -> None:
+    """A token of the development secret is then good for nothing."""
+    settings = load({name: SECRET})
+    assert tokens.with_secret(settings) is settings
+    everybodys = tokens.make(tokens.with_secret(load({})), sub="1", role="admin")
+    with pytest.raises(InvalidToken):
+        viewer_of(everybodys, settings)

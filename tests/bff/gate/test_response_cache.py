@@ -1,0 +1,120 @@
+"""Whole answers that are kept: for how long, how many, and until when."""
+
+import pytest
+
+from bff.gate.response_cache import AnswerCacheOptions, DropOnWrite, KeptAnswers, answer_key
+from bff.upstream.events import CallEnded, CallShared
+
+
+class Kept(KeptAnswers):
+    """With a clock to turn."""
+
+    def __init__(self, **options: int) -> None:
+        self.now = 100.0
+        super().__init__(AnswerCacheOptions(enabled=True, **options), lambda: self.now)
+
+
+def test_an_answer_is_kept_as_long_as_it_may() -> None:
+    """And says for how long it may still be used."""
+    kept = Kept()
+    kept.put("a", b"answer", 10.0, kept.generation)
+    kept.now += 4
+    assert kept.get("a") == (b"answer", 6.0)
+    kept.now += 6
+    assert kept.get("a") is None
+    assert "0 bytes" in repr(kept)
+    kept.put("a", b"answer", 0.0, kept.generation)
+    assert kept.get("a") is None
+
+
+def test_what_was_begun_before_a_write_is_not_kept_after_it() -> None:
+    """It may hold what the write has changed."""
+    kept = Kept()
+    kept.put("a", b"1", 10.0, kept.generation)
+    begun = kept.generation
+    kept.clear()
+    assert kept.get("a") is None
+    kept.put("a", b"1", 10.0, begun)
+    assert kept.get("a") is None
+    kept.put("a", b"2", 10.0, kept.generation)
+    assert kept.get("a") == (b"2", 10.0)
+
+
+def test_they_are_bounded_in_number_and_size() -> None:
+    """What was not asked for the longest goes first; what is too large by itself is not kept at all."""
+    kept = Kept(max_entries=2, max_bytes=2048)
+    for key in "ab":
+        kept.put(key, key.encode(), 10.0, kept.generation)
+    kept.get("a")
+    kept.put("c", b"c", 10.0, kept.generation)
+    assert [kept.get(key) is not None for key in "abc"] == [True, False, True]
+    kept.put("d", b"d" * 1500, 10.0, kept.generation)
+    assert [kept.get(key) is not None for key in "acd"] == [False, False, True]
+    kept.put("e", b"e" * 3000, 10.0, kept.generation)
+    assert [kept.get(key) is not None for key in "de"] == [True, False]
+    kept.put("d", b"d", 10.0, kept.generation)  # in its own place
+    assert "501 bytes" in repr(kept)
+
+
+def test_a_key_does_not_hold_what_was_sent() -> None:
+    """So that it weighs the same whatever that is; equal variables have equal keys, in any order."""
+    operation, other = b"one", b"other"
+    key = answer_key(operation, {"a": 1, "b": "x" * 100_000})
+    assert key == answer_key(operation, {"b": "x" * 100_000, "a": 1})
+    assert answer_key(operation, None) == answer_key(operation, {})
+    different = [{"a": 1}, {"a": 1.0}, {"a": True}, {"a": "1"}, {"a": None}, {"a": [1]}, {}]
+    assert len({answer_key(operation, each) for each in different}) == len(different)
+    assert answer_key(other, {"a": 1}) != answer_key(operation, {"a": 1})
+    assert isinstance(key, tuple)
+    assert len(key[1]) == 32
+
+
+@pytest.mark.parametrize("value", [2**64, -(2**63) - 1, "\ud800", {"\udfff": 1}])
+def test_variables_without_a_canonical_form_have_no_key(value: object) -> None:
+    """Two of them could look the same."""
+    assert answer_key(b"one", {"a": value}) is None
+
+
+def ended(method: str = "PATCH", status: int | None = 200) -> CallEnded:
+    """A call that has gone out and ended."""
+    return CallEnded("products", "/products/{id}", method, 1, "ok", 0.1, "r", status)
+
+
+@pytest.mark.parametrize(
+    ("event", "drops"),
+    [
+        (ended(), True),
+        (ended("POST", 201), True),
+        (ended(status=500), True),
+        (ended(status=302), True),
+        (ended(status=None), True),
+        (ended(status=404), False),
+        (ended(status=409), False),
+        (ended(status=429), False),
+        (ended("GET"), False),
+        (ended("GET", None), False),
+        (CallShared("products", "/products"), False),
+    ],
+)
+def test_a_write_that_may_have_changed_something_drops_all(event: CallEnded | CallShared, drops: bool) -> None:
+    """Of all variants; one that the service refused drops nothing."""
+    kept = [Kept(), Kept()]
+    for each in kept:
+        each.put("a", b"1", 10.0, each.generation)
+    DropOnWrite(kept)(event)
+    assert [each.get("a") is None for each in kept] == [drops, drops]
+    assert [each.generation for each in kept] == [int(drops)] * 2
+
+
+def test_after_a_write_without_an_answer_nothing_is_kept_until_it_has_settled() -> None:
+    """Another write's answer doesn't end that."""
+    kept = Kept()
+    drop = DropOnWrite([kept])
+    drop(ended(status=None))
+    kept.now += 10
+    drop(ended())
+    kept.put("a", b"1", 10.0, kept.generation)
+    assert kept.get("a") is None
+    kept.now += 21
+    kept.put("a", b"1", 10.0, kept.generation)
+    assert kept.get("a") is not None

@@ -1,0 +1,176 @@
+"""Connections: how they are cut from the services' pages."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bff.graph.cursors import Position
+from bff.graph.errors import BadUserInput
+from bff.graph.pages import PageKey, Stretch, stretch_of
+from bff.upstream.caller import Caller
+from bff.upstream.errors import SourceError, TimedOut
+from bff.upstream.source import MAX_LIMIT, BadCursor, Page
+from datasources.orders import OrderStatus
+from datasources.users import User
+from tests.support.shop import Shop, order, user
+
+
+class Pages:
+    """A service's pages: each has as many items as it was asked for, or fewer where it likes to cut them short.
+
+    It knows no cursors but those that it gave, and tells nobody what is in them.
+    """
+
+    name = "users"
+
+    def __init__(self, length: int, broken: Sequence[int] = (), cuts: Iterator[int] | None = None) -> None:
+        self.lost = {number: TimedOut("users", counts=True) for number in broken}
+        self.items: list[User | SourceError] = [self.lost.get(number) or user(number) for number in range(1, length + 1)]
+        self.calls = 0
+        self._given: dict[str, int] = {}
+        self._cuts = cuts
+
+    async def page(self, caller: Any, *, limit: int, cursor: str | None, **filters: str | None) -> Page[User]:
+        self.calls += 1
+        assert 1 <= limit <= MAX_LIMIT
+        if cursor is not None and cursor not in self._given:
+            raise BadCursor
+        start = self._given[cursor] if cursor is not None else 0
+        end = min(start + (min(limit, next(self._cuts)) if self._cuts else limit), len(self.items))
+        next_cursor = None
+        if end < len(self.items):
+            next_cursor = f'="{end}/ü'
+            self._given[next_cursor] = end
+        return Page(self.items[start:end], next_cursor, len(self.items))
+
+
+async def _stretch(pages: Pages, first: int, after: str | None = None) -> Stretch[User]:
+    calls = pages.calls
+    caller: Caller = None  # type: ignore[assignment] # the fake asks for nobody
+    stretch = await stretch_of(pages, caller, PageKey(first, after))  # type: ignore[arg-type]
+    assert pages.calls - calls <= 2
+    return stretch
+
+
+@settings(deadline=None)
+@given(
+    length=st.integers(0, 450),
+    firsts=st.lists(st.integers(1, 100), min_size=1, max_size=4),
+    broken=st.sets(st.integers(1, 450), max_size=20),
+)
+async def test_a_walk_from_end_to_end_meets_every_item_once(length: int, firsts: list[int], broken: set[int]) -> None:
+    """Whatever `first` is at each step, `endCursor` leads on without gap or repetition; broken items keep their place."""
+    pages = Pages(length, sorted(broken))
+    seen: list[Any] = []
+    after, step = None, 0
+    while True:
+        first = firsts[step % len(firsts)]
+        stretch = await _stretch(pages, first, after)
+        seen += [entry.node for entry in stretch.entries]
+        assert len(stretch.entries) == min(first, length - len(seen) + len(stretch.entries))
+        assert stretch.has_next == (len(seen) < length)
+        assert stretch.has_previous == (after is not None)
+        assert stretch.total == length
+        if not stretch.has_next:
+            break
+        after, step = stretch.entries[-1].cursor, step + 1
+    assert seen == pages.items
+
+
+@settings(deadline=None)
+@given(length=st.integers(1, 450), firsts=st.lists(st.integers(1, 100), min_size=2, max_size=6), data=st.data())
+async def test_every_edge_s_cursor_works_as_after(length: int, firsts: list[int], data: st.DataObject) -> None:
+    """From any edge of any stretch the next one begins right behind it, in two calls at most."""
+    pages = Pages(length)
+    start, after = 0, None
+    for first in firsts:
+        stretch = await _stretch(pages, first, after)
+        assert [entry.node for entry in stretch.entries] == pages.items[start : start + first]
+        assert stretch.has_next == (start + first < length)
+        if not stretch.entries:
+            break
+        edge = data.draw(st.integers(0, len(stretch.entries) - 1))
+        start, after = start + edge + 1, stretch.entries[edge].cursor
+
+
+@settings(deadline=None)
+@given(length=st.integers(1, 60), cuts=st.lists(st.integers(1, 12), min_size=1, max_size=8), data=st.data())
+async def test_a_service_that_cuts_its_pages_short_costs_no_item(length: int, cuts: list[int], data: st.DataObject) -> None:
+    """Its cursors may lie anywhere, elsewhere each time: a stretch may be short then, and still begins behind `after`."""
+
+    def cut() -> Iterator[int]:
+        while True:
+            yield from cuts
+
+    pages = Pages(length, cuts=cut())
+    start, after = 0, None
+    for _ in range(200):
+        stretch = await _stretch(pages, data.draw(st.integers(1, 20)), after)
+        shown = [entry.node for entry in stretch.entries]
+        assert shown == pages.items[start : start + len(shown)]
+        assert stretch.has_next == (start + len(shown) < length) or not shown
+        if not stretch.entries:
+            break
+        edge = data.draw(st.integers(0, len(shown) - 1))
+        start, after = start + edge + 1, stretch.entries[edge].cursor
+
+
+async def test_one_call_from_a_page_s_end() -> None:
+    """To walk on from the last edge costs one call a step: its cursor is the service's own."""
+    pages = Pages(100)
+    stretch = await _stretch(pages, 30)
+    stretch = await _stretch(pages, 30, stretch.entries[-1].cursor)
+    assert pages.calls == 2
+    assert [entry.node for entry in stretch.entries] == pages.items[30:60]
+
+
+@pytest.mark.parametrize(("edge", "calls"), [(0, 1), (50, 1), (98, 1), (99, 1)])
+async def test_one_call_from_the_middle_of_a_page(edge: int, calls: int) -> None:
+    """From the middle too, as long as what is skipped and what is wanted fit a service's page."""
+    pages = Pages(1000)
+    stretch = await _stretch(pages, 100)
+    pages.calls = 0
+    await _stretch(pages, 100, stretch.entries[edge].cursor)
+    assert pages.calls == calls
+
+
+async def test_a_cursor_that_the_service_does_not_know_is_bad_user_input() -> None:
+    """A cursor of the right form from another connection, or of another day, is the client's mistake."""
+    stretch = await _stretch(Pages(50), 10)
+    with pytest.raises(BadUserInput, match="after"):
+        await _stretch(Pages(50), 10, stretch.entries[-1].cursor)
+
+
+async def test_behind_the_last_edge_there_is_nothing() -> None:
+    """The last edge's cursor gives an empty stretch, with nothing after it and something before."""
+    pages = Pages(5)
+    whole = await _stretch(pages, 5)
+    rest = await _stretch(pages, 5, whole.entries[-1].cursor)
+    assert (rest.entries, rest.has_next, rest.has_previous, rest.total) == ([], False, True, 5)
+
+
+async def test_an_empty_list_is_an_empty_stretch() -> None:
+    """Nothing before, nothing after."""
+    stretch = await _stretch(Pages(0), 5)
+    assert (list(stretch.entries), stretch.has_next, stretch.has_previous, stretch.total) == ([], False, False, 0)
+
+
+async def test_filters_go_along_to_both_calls(shop: Shop) -> None:
+    """Both halves of a stretch are cut from the same list."""
+    shop.orders.records = {number: order(number, 1, status=OrderStatus.PAID) for number in range(1, 401)}
+    loaders = shop.context("admin").loaders
+    filters = (("status", "paid"),)
+    first = await loaders.orders_page.load(PageKey(100, None, filters))
+    assert first is not None
+    shop.orders.calls.clear()
+    deep = Position(None, 150).encode()
+    second = await loaders.orders_page.load(PageKey(100, deep, filters))
+    assert second is not None
+    assert [entry.node.id for entry in second.entries] == list(range(250, 150, -1))  # type: ignore[union-attr]
+    assert shop.orders.calls == [
+        ("page", 200, None, {"status": "paid"}),
+        ("page", 50, "c200", {"status": "paid"}),
+    ]

@@ -1,0 +1,601 @@
+"""Attempt: what goes out, what each outcome is called, and what is told of it."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bff.upstream.caller import Caller, Identity
+from bff.upstream.errors import (
+    BadAnswer,
+    Busy,
+    FieldProblem,
+    Forbidden,
+    NotReached,
+    NotSendable,
+    Problem,
+    Rejected,
+    SourceError,
+    TimedOut,
+    Unauthenticated,
+)
+from bff.upstream.events import CallEnded
+from bff.upstream.traffic.attempt import retry_after
+from bff.upstream.traffic.call import Reply, request_headers
+from bff.upstream.wire import (
+    AnswerTooLarge,
+    BrokenAnswer,
+    ConnectionBroken,
+    NotConnected,
+    Unsendable,
+    WireError,
+    WireReply,
+    WireRequest,
+)
+from tests.support.fakes import (
+    AUTHORIZATION,
+    HOST,
+    SUB,
+    TRACEPARENT,
+    Clock,
+    Heard,
+    ScriptedWire,
+    answer,
+    ended,
+    hang,
+    make_attempt,
+    make_call,
+    make_caller,
+    make_instance,
+    settle,
+)
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ANONYMOUS = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+    "X-Request-ID": "request-1",
+    "traceparent": TRACEPARENT,
+    "User-Agent": "bff",
+}
+SIGNED_IN = ANONYMOUS | {"X-User-ID": SUB, "Authorization": AUTHORIZATION}
+
+
+async def attempt(instruction: Any, clock: Clock, heard: Heard, caller: Caller, **changes: Any) -> Reply:
+    """One attempt over a network so instructed."""
+    return await make_attempt(ScriptedWire(instruction), clock, heard)(make_call(caller, **changes), make_instance())
+
+
+# what goes out
+
+
+async def test_the_request_goes_to_the_instance(clock: Clock, heard: Heard, caller: Caller) -> None:
+    """Method, the instance's URL with the target behind it, the body, and how much may come back."""
+    wire = ScriptedWire()
+    call = make_call(caller, method="PATCH", target="/users/1?a=%2F", body=b"{}", idempotency_key="key-1")
+    await make_attempt(wire, clock, heard, most_bytes=77)(call, make_instance(f"{HOST}/base/"))
+    (sent,) = wire.sent
+    assert (sent.method, sent.url, sent.body) == ("PATCH", f"{HOST}/base/users/1?a=%2F", b"{}")
+    assert wire.limits == [77]
+
+
+@pytest.mark.parametrize(
+    ("sub", "changes", "headers"),
+    [
+        (None, {}, ANONYMOUS),
+        (SUB, {}, ANONYMOUS),
+        (None, {"identity": True}, ANONYMOUS),
+        (SUB, {"identity": True}, SIGNED_IN),
+        (None, {"body": b"{}"}, ANONYMOUS | {"Content-Type": "application/json"}),
+        (
+            SUB,
+            {"identity": True, "body": b"{}", "idempotency_key": "key-1"},
+            SIGNED_IN | {"Content-Type": "application/json", "Idempotency-Key": "key-1"},
+        ),
+    ],
+)
+def test_the_headers_are_these_and_no_others(clock: Clock, sub: str | None, changes: Any, headers: dict[str, str]) -> None:
+    """Each header once: those of every call, the identity's where the call carries it, a write's where it is one."""
+    sent = request_headers(make_call(make_caller(clock, sub=sub), **changes))
+    assert len(sent) == len(headers)
+    assert dict(sent) == headers
+
+
+def user_id_sent(sub: str) -> str:
+    """The value of `X-User-ID` for a token's `sub`."""
+    caller = replace(make_caller(Clock()), identity=Identity(sub, AUTHORIZATION))
+    return dict(request_headers(make_call(caller, identity=True)))["X-User-ID"]
+
+
+@pytest.mark.parametrize(
+    ("sub", "sent"),
+    [
+        ("42", "42"),
+        ("auth0|a@b.c;d=e,f/g?h&i", "auth0|a@b.c;d=e,f/g?h&i"),
+        ("1\r\nX-Admin: 1", "1%0D%0AX-Admin:%201"),
+        ("1%0D%0AX-Admin", "1%250D%250AX-Admin"),
+        ("100%", "100%25"),
+        (" 1 ", "%201%20"),
+        ("1\x00\t\x7f", "1%00%09%7F"),
+        ("Jürgen", "J%C3%BCrgen"),
+        ("用户", "%E7%94%A8%E6%88%B7"),
+        ("\u2028", "%E2%80%A8"),
+        ("\ud800", "%ED%A0%80"),  # half a character, as JSON may hold one: it raised UnicodeEncodeError once
+        ("", ""),
+    ],
+)
+def test_a_sub_cannot_inject(sub: str, sent: str) -> None:
+    """Plain subs go as they are; what can't stand in a header is percent-encoded, and so is the percent sign."""
+    assert user_id_sent(sub) == sent
+
+
+@settings(derandomize=True, deadline=None)
+@given(st.text(st.characters()) | st.text("%0123456789ADad\r\n"))
+def test_any_sub_is_sent_unmistakably(sub: str) -> None:
+    """Visible ASCII whatever the sub, and no two subs are sent alike."""
+    sent = user_id_sent(sub)
+    assert all("!" <= character <= "~" for character in sent)
+    assert unquote(sent, errors="surrogatepass") == sub
+
+
+# what comes back
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8", "application/hal+json"])
+@pytest.mark.parametrize(("method", "status"), [("GET", 200), ("POST", 200), ("PATCH", 201)])
+async def test_a_good_answer_is_decoded(
+    clock: Clock, heard: Heard, caller: Caller, method: str, status: int, content_type: str
+) -> None:
+    """A 200 with JSON is the call's value, of a write a 201 too; status and headers come along."""
+    said = answer(status, b'{"id":1}', content_type=content_type, etag='"1"')
+    reply = await attempt(said, clock, heard, caller, method=method)
+    assert (reply.status, reply.value, reply.headers["etag"]) == (status, {"id": 1}, '"1"')
+
+
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [("GET", status) for status in (201, 202, 203, 204, 205, 206, 207, 208, 226, 299)]
+    + [("POST", status) for status in (202, 203, 204, 205, 206, 207, 226, 299)],
+)
+async def test_a_success_of_another_kind_is_none(
+    clock: Clock, heard: Heard, caller: Caller, method: str, status: int
+) -> None:
+    """A 206, a 202 or a 203 is not the object, although its body can be read as one."""
+    said = answer(status, b'{"id":1}', cache_control="max-age=60")
+    with pytest.raises(BadAnswer) as caught:
+        await attempt(said, clock, heard, caller, method=method)
+    assert (caught.value.counts, caught.value.retriable, caught.value.status) == (True, False, status)
+
+
+async def test_how_long_an_answer_may_be_used_is_decided_as_it_comes(clock: Clock, heard: Heard, caller: Caller) -> None:
+    """Once, with the time that it took; a write's answer may not be used again."""
+
+    async def slow(_: object) -> WireReply:
+        clock.now += 1.5
+        return answer(200, b"{}", cache_control="max-age=60", age="10")
+
+    reply = await attempt(slow, clock, heard, caller)
+    assert reply.lifetimes is not None
+    assert reply.lifetimes.fresh_s == pytest.approx(48.5)
+    assert (
+        await attempt(answer(200, b"{}", cache_control="max-age=60"), clock, heard, caller, method="PATCH")
+    ).lifetimes is None
+
+
+SECRET = b'{"type":"about:blank","title":"secret-title","status":0,"detail":"secret-detail"}'
+STATUSES = [
+    # status, the error, whether it counts
+    (301, BadAnswer, True),
+    (302, BadAnswer, True),
+    (304, BadAnswer, True),
+    (400, Rejected, False),
+    (401, Unauthenticated, False),
+    (402, BadAnswer, False),
+    (403, Forbidden, False),
+    (404, Rejected, False),
+    (405, BadAnswer, False),
+    (409, Rejected, False),
+    (413, BadAnswer, False),
+    (422, Rejected, False),
+    (429, Busy, False),
+    (431, BadAnswer, False),
+    (500, BadAnswer, True),
+    (501, BadAnswer, True),
+    (502, BadAnswer, True),
+    (503, Busy, True),
+    (504, BadAnswer, True),
+    (599, BadAnswer, True),
+]
+WIRE_ERRORS = [
+    # what the wire raises, the error, whether it counts, whether there was an answer
+    (NotConnected(f"no route to {HOST} secret"), NotReached, True, False),
+    (ConnectionBroken(f"{HOST} secret"), NotReached, True, False),
+    (BrokenAnswer(f"{HOST} secret"), BadAnswer, True, True),
+    (AnswerTooLarge(f"{HOST} secret"), BadAnswer, False, True),
+    (Unsendable(f"{HOST} secret"), NotSendable, False, False),
+]
+
+
+def check_fit_for_a_client(error: SourceError) -> None:
+    """A message names the source, and neither its address nor its words nor what was asked."""
+    assert "The users service" in error.message
+    for leak in ("secret", "http", "10.11", "8001", "/users", "{", "<"):
+        assert leak not in str(error)
+
+
+@pytest.mark.parametrize(("status", "kind", "counts"), STATUSES)
+async def test_each_status_has_its_error(
+    clock: Clock, heard: Heard, caller: Caller, status: int, kind: type[SourceError], counts: bool
+) -> None:
+    """graph.md's table of codes: which error, whether it counts against the service, and that there was an answer."""
+    with pytest.raises(SourceError) as caught:
+        await attempt(answer(status, SECRET, location=f"{HOST}/secret"), clock, heard, caller)
+    error = caught.value
+    assert (type(error), error.counts, error.answered, error.asked) == (kind, counts, True, True)
+    assert [event.outcome for event in heard.ended] == [error.outcome]
+    check_fit_for_a_client(error)
+
+
+@pytest.mark.parametrize(("raised", "kind", "counts", "answered"), WIRE_ERRORS, ids=repr)
+async def test_each_wire_error_has_its_error(
+    clock: Clock, heard: Heard, caller: Caller, raised: WireError, kind: type[SourceError], counts: bool, answered: bool
+) -> None:
+    """What breaks on the way counts against the service, save an answer too long and a request that never was one."""
+    with pytest.raises(SourceError) as caught:
+        await attempt(raised, clock, heard, caller)
+    error = caught.value
+    assert (type(error), error.counts, error.answered, error.asked) == (kind, counts, answered, True)
+    assert error.__cause__ is raised
+    assert [event.outcome for event in heard.ended] == [error.outcome]
+    check_fit_for_a_client(error)
+
+
+@pytest.mark.parametrize(("raised", "sent"), [(NotConnected(), False), (ConnectionBroken(), True)])
+async def test_whether_the_service_may_have_acted_is_known(
+    clock: Clock, heard: Heard, caller: Caller, raised: WireError, sent: bool
+) -> None:
+    """Without a connection nothing can have happened; after a broken one it may."""
+    with pytest.raises(NotReached) as caught:
+        await attempt(raised, clock, heard, caller)
+    assert caught.value.sent is sent
+
+
+class Named(msgspec.Struct):
+    name: str
+
+
+DECODE = msgspec.json.Decoder(Named).decode
+DEEP = b'{"name":"a","x":' + b"[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("reply", "counts"),
+    [
+        (answer(200, b""), True),
+        (answer(204, b""), True),
+        (answer(200, b"<html>secret</html>"), True),
+        (answer(200, b'{"name":"sec'), True),
+        (answer(200, b'{"name":"\xff"}'), True),
+        (answer(200, b'{"name":"a"}]'), True),
+        (answer(200, DEEP), True),
+        (answer(200, b'{"name":"a"}', content_type="text/html"), True),
+        (answer(200, b'{"name":"a"}', content_type="application/jsonp"), True),
+        (answer(200, b'{"name":"a"}', content_type=""), True),
+        (WireReply(200, {}, b'{"name":"a"}'), True),
+        (answer(200, b'{"name":"a"}', content_encoding="gzip"), True),
+        (answer(200, b'{"name":1}'), False),
+        (answer(200, b'{"title":"secret"}'), False),
+        (answer(200, b"null"), False),
+        (answer(200, b'["secret"]'), False),
+    ],
+    ids=lambda value: repr(value)[:70],
+)
+async def test_an_answer_that_cannot_be_used(
+    clock: Clock, heard: Heard, caller: Caller, reply: WireReply, counts: bool
+) -> None:
+    """What is no JSON counts against the service; good JSON of another shape does not."""
+    with pytest.raises(BadAnswer) as caught:
+        await attempt(reply, clock, heard, caller, decode=DECODE)
+    assert caught.value.counts is counts
+    check_fit_for_a_client(caught.value)
+    assert heard.ended[0].outcome == "bad_answer"
+
+
+async def test_no_encoding_is_asked_for_and_none_is_taken(clock: Clock, heard: Heard, caller: Caller) -> None:
+    """A compressed answer is refused unread, so that a small one can't unpack to a huge one."""
+    unread: list[bytes] = []
+    with pytest.raises(BadAnswer):
+        await attempt(answer(200, b"\x1f\x8b", content_encoding="gzip"), clock, heard, caller, decode=unread.append)
+    assert not unread
+
+
+async def test_missing_is_an_answer_where_the_call_says_so(clock: Clock, heard: Heard, caller: Caller) -> None:
+    """With `missing_ok` a 404 says that none of the keys is there, and is a good outcome; whatever its body is."""
+    reply = await attempt(answer(404, b"<html>", content_type="text/html"), clock, heard, caller, missing_ok=True)
+    assert (reply.status, reply.value) == (404, {})
+    assert heard.ended[0].outcome == "ok"
+
+
+@pytest.mark.parametrize("status", [400, 410, 500])
+async def test_only_404_means_missing(clock: Clock, heard: Heard, caller: Caller, status: int) -> None:
+    """`missing_ok` forgives nothing else."""
+    with pytest.raises(SourceError):
+        await attempt(answer(status), clock, heard, caller, missing_ok=True)
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 422])
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (
+            b'{"type":"about:blank","title":"Invalid","status":422,"detail":"2 faults","errors":'
+            b'[{"field":"items[0].productId","message":"no such product","more":1},{"message":"too many"}]}',
+            Problem(
+                "Invalid", "2 faults", (FieldProblem("items[0].productId", "no such product"), FieldProblem("", "too many"))
+            ),
+        ),
+        (b'{"title":"Not found"}', Problem("Not found")),
+        (b"{}", Problem()),
+        (b"", Problem()),
+        (b"<html>", Problem()),
+        (b"null", Problem()),
+        (b'{"title":7}', Problem()),
+        (b'{"errors":{"field":"a"}}', Problem()),
+        (DEEP, Problem()),
+    ],
+    ids=lambda value: repr(value)[:50],
+)
+async def test_a_rejection_tells_why(
+    clock: Clock, heard: Heard, caller: Caller, status: int, body: bytes, problem: Problem
+) -> None:
+    """A problem's title, detail and field errors are kept; one that can't be read is an empty one."""
+    with pytest.raises(Rejected) as caught:
+        await attempt(answer(status, body, content_type="application/problem+json"), clock, heard, caller)
+    assert caught.value.status == status
+    found = caught.value.problem
+    assert (found.title, found.detail, tuple(found.errors)) == (problem.title, problem.detail, problem.errors)
+
+
+# Retry-After
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("0", 0.0),
+        ("00000000000120", 120.0),
+        ("86400", 86400.0),
+        ("86401", 86400.0),
+        ("9" * 5000, 86400.0),
+        ("Thu, 01 Jan 2026 00:00:30 GMT", 30.0),
+        ("Thursday, 01-Jan-26 00:00:30 GMT", 30.0),
+        ("Thu Jan  1 00:00:30 2026", 30.0),
+        ("Thu, 01 Jan 2026 02:00:30 +0200", 30.0),
+        ("Wed, 31 Dec 2025 23:59:59 GMT", 0.0),
+        ("Fri, 01 Jan 2027 00:00:00 GMT", 86400.0),
+        ("Fri, 01 Jan 99999999999 00:00:00 GMT", None),  # it raised OverflowError once
+        ("Thu, 01 Jan 2026 00:00:30 +99999999999999999", None),
+        ("-5", None),
+        ("1.5", None),
+        ("5, 5", None),
+        ("soon", None),
+        ("²", None),
+        ("٣", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_retry_after_is_read_with_care(value: str | None, seconds: float | None) -> None:
+    """Seconds or a date, between 0 and a day; None where it is absent or says neither."""
+    headers = {} if value is None else {"retry-after": value}
+    assert retry_after(headers, NOW) == seconds
+
+
+@settings(derandomize=True, deadline=None)
+@given(
+    st.text()
+    | st.from_regex(r"(Thu, )?[0-9]{1,30} (Jan|Feb) [0-9]{1,30} [0-9]{1,3}:[0-9]{1,30}(:[0-9]+)? ([+-][0-9]+|GMT|)")
+)
+def test_no_retry_after_brings_it_down(value: str) -> None:
+    """Whatever a service writes there, it is a number within bounds or nothing."""
+    seconds = retry_after({"retry-after": value}, NOW)
+    assert seconds is None or 0 <= seconds <= 86400
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(("headers", "seconds"), [({"retry_after": "7"}, 7.0), ({}, None), ({"retry_after": "soon"}, None)])
+async def test_busy_says_when_to_come_back(
+    clock: Clock, heard: Heard, caller: Caller, status: int, headers: dict[str, str], seconds: float | None
+) -> None:
+    """429 and 503 carry `Retry-After` on, where it says something."""
+    with pytest.raises(Busy) as caught:
+        await attempt(answer(status, SECRET, **headers), clock, heard, caller)
+    assert caught.value.retry_after == seconds
+
+
+# time
+
+
+@pytest.mark.parametrize(
+    ("left_s", "after_s", "counts"),
+    [
+        (10.0, 2.0, True),  # the service had all its time
+        (2.0, 2.0, True),
+        (1.0, 1.0, True),  # half of it
+        (0.9, 0.9, False),  # less: the caller was late, not the service
+        (0.01, 0.01, False),
+    ],
+)
+async def test_an_attempt_is_bounded_by_its_own_time_and_by_the_deadline(
+    loop_clock: Clock, heard: Heard, left_s: float, after_s: float, counts: bool
+) -> None:
+    """Whichever is first. A timeout counts only where the service had at least half the time it may take."""
+    caller = make_caller(loop_clock, left_s=left_s)
+    task = asyncio.create_task(attempt(hang, loop_clock, heard, caller))
+    await loop_clock.advance(after_s - 0.001)
+    assert not task.done()
+    await loop_clock.advance(0.002)
+    with pytest.raises(TimedOut) as caught:
+        await ended(task)
+    assert (caught.value.counts, caught.value.asked, caught.value.answered) == (counts, True, False)
+    assert [event.outcome for event in heard.ended] == ["timeout"]
+    assert heard.ended[0].duration_s == pytest.approx(after_s + 0.001)
+    check_fit_for_a_client(caught.value)
+
+
+async def test_an_answer_in_time_is_an_answer(loop_clock: Clock, heard: Heard, caller: Caller) -> None:
+    """Just before the end is in time; nothing is left behind that could strike later."""
+    come = asyncio.get_running_loop().create_future()
+
+    async def slow(_: WireRequest) -> WireReply:
+        await come
+        return answer()
+
+    task = asyncio.create_task(attempt(slow, loop_clock, heard, caller))
+    await loop_clock.advance(1.999)
+    come.set_result(None)
+    assert (await ended(task)).value == {}
+    await loop_clock.advance(10)
+
+
+# what is told
+
+
+async def test_each_call_over_the_wire_is_told(clock: Clock, heard: Heard, caller: Caller) -> None:
+    """One event an attempt, with the template and never the target, and the time it took."""
+
+    async def slow(_: WireRequest) -> WireReply:
+        clock.now += 0.25
+        return answer()
+
+    await make_attempt(ScriptedWire(slow), clock, heard)(make_call(caller), make_instance())
+    assert heard == [CallEnded("users", "/users/{id}", "GET", 1, "ok", 0.25, "request-1", 200)]
+
+
+@pytest.mark.parametrize("instruction", [answer(), answer(500), NotConnected(), BrokenAnswer(), Unsendable()], ids=repr)
+async def test_each_attempt_is_counted(clock: Clock, heard: Heard, caller: Caller, instruction: Any) -> None:
+    """The caller's tally has every attempt, however it ended."""
+    for _ in range(3):
+        await asyncio.gather(attempt(instruction, clock, heard, caller), return_exceptions=True)
+    assert caller.calls == {"users": 3}
+    assert len(heard) == 3
+
+
+async def test_cancellation_is_told_and_not_swallowed(clock: Clock, heard: Heard, caller: Caller) -> None:
+    """Who gives up cancels the request; listeners hear of it, and the cancellation goes on."""
+    task = asyncio.create_task(attempt(hang, clock, heard, caller))
+    await settle()
+    assert caller.calls == {"users": 1}
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ended(task)
+    assert [event.outcome for event in heard.ended] == ["cancelled"]
+
+
+def busy(body: bytes, content_type: str = "application/problem+json") -> WireReply:
+    """A 503 that says why."""
+    return answer(503, body, content_type=content_type)
+
+
+@pytest.mark.parametrize(
+    ("reply", "problem"),
+    [
+        (busy(b'{"title":"Too many people","detail":"bob@example.com"}'), "Too many people"),
+        (busy(b'{"title":"' + b"x" * 300 + b'"}'), "x" * 200),
+        (busy(b'{"title":"Too many people"}', "application/json"), ""),
+        (busy(b"<html>"), ""),
+    ],
+)
+async def test_a_problem_is_told_by_its_title(
+    clock: Clock, heard: Heard, caller: Caller, reply: WireReply, problem: str
+) -> None:
+    """The title is the same for each of its kind; the detail may be about somebody, and is told to nobody."""
+    with pytest.raises(Busy):
+        await make_attempt(ScriptedWire(reply), clock, heard)(make_call(caller), make_instance())
+    (event,) = heard.ended
+    assert (event.status, event.problem) == (503, problem)
+
+
+async def test_not_modified_is_an_answer_to_a_validator_alone(clock: Clock, heard: Heard, caller: Caller) -> None:
+    """RFC 9110, section 15.4.5: without one, a 304 answers nothing that was asked."""
+    attempt = make_attempt(ScriptedWire(answer(304, b"")), clock, heard)
+    assert (await attempt(make_call(caller, validator='"v1"'), make_instance())).status == 304
+    with pytest.raises(BadAnswer):
+        await attempt(make_call(caller), make_instance())
+
+
+@pytest.mark.parametrize(("left_s", "sent"), [(10.0, "2000"), (0.5, "500"), (0.0001, "1")])
+async def test_what_is_left_goes_upstream(clock: Clock, heard: Heard, left_s: float, sent: str) -> None:
+    """In milliseconds: the attempt's time, or the operation's where that is less."""
+    wire = ScriptedWire()
+    caller = make_caller(clock, left_s=left_s)
+    await make_attempt(wire, clock, heard)(make_call(caller), make_instance())
+    assert dict(wire.sent[0].headers)["X-Request-Timeout-Ms"] == sent
+
+
+@pytest.mark.parametrize(
+    ("instruction", "retriable"),
+    [
+        (NotConnected(), True),
+        (ConnectionBroken(), True),
+        (BrokenAnswer(), True),
+        (AnswerTooLarge(), False),
+        (Unsendable(), False),
+        (answer(500), False),
+        (answer(501), False),
+        (answer(502), True),
+        (answer(503), True),
+        (answer(504), True),
+        (answer(429), True),
+        (answer(400), False),
+        (answer(401), False),
+        (answer(403), False),
+        (answer(409), False),
+        (answer(302), False),
+        (answer(200, b"{"), False),
+    ],
+    ids=repr,
+)
+async def test_what_a_second_try_may_mend(
+    clock: Clock, heard: Heard, caller: Caller, instruction: Any, retriable: bool
+) -> None:
+    """Faults of the connection, and what the service itself says will pass."""
+    with pytest.raises(SourceError) as caught:
+        await make_attempt(ScriptedWire(instruction), clock, heard)(make_call(caller), make_instance())
+    assert caught.value.retriable is retriable
+
+
+async def test_a_timeout_leaves_no_cancellation_behind(loop_clock: Clock, heard: Heard) -> None:
+    """Whoever looks whether its task was cancelled, as a timeout further out does, finds that it wasn't."""
+    attempt = make_attempt(ScriptedWire(hang), loop_clock, heard)
+
+    async def work() -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        with pytest.raises(TimedOut):
+            await attempt(make_call(make_caller(loop_clock)), make_instance())
+        return task.cancelling()
+
+    running = asyncio.create_task(work())
+    await loop_clock.advance(2.1)
+    assert await ended(running) == 0
+
+
+async def test_cancelled_as_its_time_is_over_it_is_cancelled(loop_clock: Clock, heard: Heard) -> None:
+    """Both in one moment: whoever cancelled is not to be told of a timeout."""
+    attempt = make_attempt(ScriptedWire(hang), loop_clock, heard)
+    running = asyncio.create_task(attempt(make_call(make_caller(loop_clock)), make_instance()))
+    await settle()
+    loop_clock.now += 2.1
+    asyncio.get_running_loop().call_soon(running.cancel)  # before the timer, and before the task can see either
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert [event.outcome for event in heard.ended] == ["cancelled"]

@@ -1,0 +1,114 @@
+"""Which keys stay apart, for how long, and how often a failed batch may be taken apart."""
+
+import pytest
+
+from bff.upstream.errors import (
+    BadAnswer,
+    BreakerOpen,
+    Busy,
+    Forbidden,
+    Mismatched,
+    Misshapen,
+    NotReached,
+    Problem,
+    QueueFull,
+    Rejected,
+    SourceError,
+    TimedOut,
+    Unauthenticated,
+)
+from bff.upstream.traffic.isolation import APART_S, Isolation, may_be_of_a_key
+from tests.support.fakes import Clock
+
+FAULT = BadAnswer("users", counts=True)
+
+
+@pytest.fixture
+def isolation(clock: Clock) -> Isolation:
+    """Where nothing has failed yet."""
+    return Isolation(clock)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (BadAnswer("users", counts=True), True),
+        (Misshapen("users"), True),
+        (Mismatched("users"), True),
+        (Rejected("users", 400, Problem()), True),
+        (Forbidden("users"), True),
+        (TimedOut("users", counts=True), True),
+        (NotReached("users", sent=True), True),
+        (SourceError("users", "It can't be asked this."), True),
+        (TimedOut("users", counts=False, asked=False), False),
+        (NotReached("users", sent=False), False),
+        (Busy("users", 503, None), False),
+        (Busy("users", 429, None), False),
+        (BreakerOpen("users", 3), False),
+        (QueueFull("users"), False),
+        (Unauthenticated("users"), False),
+    ],
+    ids=lambda it: type(it).__name__ if isinstance(it, Exception) else None,
+)
+def test_which_errors_may_be_of_a_key(error: SourceError, expected: bool) -> None:
+    """Those of a service that was asked and not too busy to look at the keys."""
+    assert may_be_of_a_key(error) is expected
+
+
+def test_a_key_that_failed_alone_stays_apart_for_a_while(isolation: Isolation, clock: Clock) -> None:
+    """By its family; and then it may be asked for with others again."""
+    assert isolation.is_on is False
+    isolation.suspect("id", [13], FAULT)
+    assert isolation.is_on is True
+    assert isolation.apart("id", [1, 13, 2]) == [13]
+    assert isolation.apart("user", [1, 13, 2]) == []
+    clock.now += APART_S
+    assert isolation.apart("id", [1, 13, 2]) == []
+    assert isolation.is_on is False
+
+
+def test_a_key_that_came_is_apart_no_longer(isolation: Isolation) -> None:
+    """Alone it was well."""
+    isolation.suspect("id", [13, 14], FAULT)
+    isolation.clear("id", [13])
+    assert isolation.apart("id", [13, 14]) == [14]
+
+
+@pytest.mark.parametrize("error", [Misshapen("users"), Mismatched("users"), Busy("users", 503, None)], ids=repr)
+def test_what_spoils_no_other_key_keeps_none_apart(isolation: Isolation, error: SourceError) -> None:
+    """One object that can't be read is one row that is lost; and a service that is busy is so for all."""
+    isolation.suspect("id", [13], error)
+    assert (isolation.is_on, isolation.apart("id", [13])) == (False, [])
+
+
+def test_keys_are_bounded(isolation: Isolation) -> None:
+    """Whatever clients ask for: the oldest are forgotten first."""
+    for key in range(20_000):
+        isolation.suspect("id", [key], FAULT)
+    assert isolation.apart("id", [0, 19_999]) == [19_999]
+    assert len(isolation._suspects) < 6000
+
+
+def test_taking_apart_is_bounded(isolation: Isolation, clock: Clock) -> None:
+    """A hundred that failed, or that run, and none more; then no key is put together with others' for a while."""
+    for _ in range(60):
+        assert isolation.take()
+        isolation.settle(ok=False)
+    assert all(isolation.take() for _ in range(40))
+    assert isolation.take() is False
+    assert isolation.apart("id", [1, 2]) == [1, 2]
+    for _ in range(40):
+        isolation.settle(ok=True)
+    clock.now += 11
+    assert isolation.apart("id", [1, 2]) == []
+    assert isolation.take() is True
+
+
+def test_what_goes_well_costs_nothing(isolation: Isolation) -> None:
+    """However many strangers a bad key meets: their asks succeed."""
+    for _ in range(1000):
+        assert isolation.take()
+        isolation.settle(ok=True)
+    for _ in range(500):
+        assert isolation.take()
+        isolation.settle(ok=False)
