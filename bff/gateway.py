@@ -23,7 +23,7 @@ from bff.gate.jwks import KeySet
 from bff.gate.manifests import ManifestError, TrustedDocuments, read_all
 from bff.gate.proxies import Proxies
 from bff.gate.rate import Counts, InMemory
-from bff.gate.response_cache import DropOnWrite, KeptAnswers
+from bff.gate.response_cache import DropOnWrite, ResponseCache
 from bff.graph.controls import Reloaded
 from bff.graph.variants import VARIANTS
 from bff.graphiql.examples import EXAMPLES
@@ -31,7 +31,7 @@ from bff.graphiql.page import ASSETS, page
 from bff.observe.listeners import log_event, to_all
 from bff.observe.loop_watch import LoopWatch
 from bff.observe.metrics import CONTENT_TYPE, Metrics
-from bff.operations.calls import Calls
+from bff.operations.calls import TrustedOperations
 from bff.reload import Reload
 from bff.request import pipeline
 from bff.request.endpoint import Endpoint
@@ -183,7 +183,7 @@ def _missing(settings: Settings) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Keyed:
+class _TokenChecks:
     """The authenticator, with the key sets that it looks into and the wires below them."""
 
     authenticator: Authenticator
@@ -205,7 +205,7 @@ class _Keyed:
             await asyncio.gather(*(wire.aclose() for wire in self.wires))
 
 
-def _authenticator(settings: Settings, resolver: Resolver) -> _Keyed:
+def _authenticator(settings: Settings, resolver: Resolver) -> _TokenChecks:
     sets: list[tuple[str, KeySet]] = []
     wires: list[Wire] = []
 
@@ -235,7 +235,7 @@ def _authenticator(settings: Settings, resolver: Resolver) -> _Keyed:
         own = (settings.jwt_secret, settings.jwks_url, settings.jwt_issuer, settings.jwt_audience)
         issuers.append(issuer("default", *own))
     authenticator = Authenticator(issuers, settings.auth.claims)
-    return _Keyed(authenticator, sets, wires)
+    return _TokenChecks(authenticator, sets, wires)
 
 
 def _consumers(settings: Settings) -> Consumers:
@@ -329,8 +329,8 @@ def _endpoints(settings: Settings, mode: Mode, shared: "Shared | None") -> dict[
             options.limits,
             options.rate,
             Documents(variant.name, options.documents, trusted, shared),
-            Calls(schemas[variant.name], trusted),
-            KeptAnswers(options.answers) if options.answers.enabled else None,
+            TrustedOperations(schemas[variant.name], trusted),
+            ResponseCache(options.answers) if options.answers.enabled else None,
             page(variant.name, names, EXAMPLES[variant.name], admin_only=variant.role is not None) if graphiql else None,
         )
     return endpoints

@@ -19,7 +19,7 @@ from bff.gate.consumers import is_digest
 from bff.gate.documents import Mode as DocumentsMode
 from bff.gate.limits import LimitOptions
 from bff.gate.rate import RateOptions
-from bff.gate.response_cache import AnswerCacheOptions
+from bff.gate.response_cache import ResponseCacheOptions
 from bff.observe.logs import LogFormat, LogLevel
 from bff.server.connection import ConnectionOptions
 from bff.server.supervisor import SupervisorOptions
@@ -228,7 +228,7 @@ class VariantSettings(_Options):
     rate: RateOptions = RateOptions()
     documents: DocumentsMode = "any"
     manifests: Annotated[tuple[str, ...], BeforeValidator(_list)] = ()
-    answers: AnswerCacheOptions = AnswerCacheOptions()
+    answers: ResponseCacheOptions = ResponseCacheOptions()
     cors: CorsSettings | None = None
 
 

@@ -9,8 +9,8 @@ import msgspec
 
 from bff.upstream.caller import Caller
 from bff.upstream.errors import SourceError
-from bff.upstream.source import MAX_IDS, Int32, Moment, Record, RestSource, Unreadable, joined
-from bff.upstream.traffic.call import Call, Keyed, Mismatch, Stale
+from bff.upstream.source import MAX_IDS, Int32, Record, RestSource, Timestamp, Unreadable, joined
+from bff.upstream.traffic.call import Call, Mismatch, RequestedKeys, Stale
 from datasources.money import amount
 
 
@@ -44,7 +44,7 @@ class Order(Record, frozen=True, kw_only=True, gc=False):
     status: OrderStatus
     currency: str
     total: float
-    created_at: Moment
+    created_at: Timestamp
     items: tuple[OrderItem, ...]
 
     def __post_init__(self) -> None:
@@ -72,7 +72,7 @@ class Orders(RestSource[Order]):
         return await self._load(caller, list(dict.fromkeys(user_ids)), partial(self._by_users, limit, status))
 
     def _by_users(self, limit: int, status: OrderStatus | None, caller: Caller, user_ids: Sequence[Any]) -> Call:
-        keyed = Keyed(("user", limit, status), tuple(user_ids), partial(self._by_users, limit, status), MAX_IDS)
+        keyed = RequestedKeys(("user", limit, status), tuple(user_ids), partial(self._by_users, limit, status), MAX_IDS)
         query = {"userIds": joined(user_ids), "limit": str(limit), "status": status and status.value}
         return self._read(caller, query, partial(self._of_users, keyed.keys, limit, status), keyed=keyed)
 

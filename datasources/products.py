@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from bff.upstream.caller import Caller
-from bff.upstream.source import Int32, Moment, Record, RestSource
+from bff.upstream.source import Int32, Record, RestSource, Timestamp
 from datasources.money import amount
 
 
@@ -20,7 +20,7 @@ class Product(Record, frozen=True, kw_only=True):
     stock: Int32
     category: str
     image_url: str
-    updated_at: Moment
+    updated_at: Timestamp
 
     def __post_init__(self) -> None:
         """Keep amounts to two decimals, whatever the service sends."""

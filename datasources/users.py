@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from bff.upstream.caller import Caller
-from bff.upstream.source import Moment, Record, RestSource
+from bff.upstream.source import Record, RestSource, Timestamp
 
 
 class Tier(StrEnum):
@@ -19,7 +19,7 @@ class User(Record, frozen=True, kw_only=True):
 
     email: str
     tier: Tier
-    created_at: Moment
+    created_at: Timestamp
     name: str | None = None
 
 

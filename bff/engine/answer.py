@@ -11,7 +11,7 @@ from graphql.execution import execute
 
 from bff import errors
 from bff.engine.arguments import InvalidVariables
-from bff.engine.compile import Refused
+from bff.engine.compile import NotPlannable
 from bff.engine.located import LocatingExecutor
 from bff.engine.operation import Operation
 from bff.engine.plan import ObjectPlan
@@ -23,7 +23,7 @@ _log = logging.getLogger("bff.engine")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class GraphQLResult:
     """A GraphQL response.
 
     Attributes:
@@ -44,7 +44,9 @@ class Answer:
         return errors.codes_of(self.payload.get("errors", ()))
 
 
-def begin(operation: Operation, variables: Mapping[str, Any] | None, context: Context) -> Answer | Awaitable[Answer]:
+def begin(
+    operation: Operation, variables: Mapping[str, Any] | None, context: Context
+) -> GraphQLResult | Awaitable[GraphQLResult]:
     """The answer, or where something has to be waited for, an awaitable of it.
 
     Never raises for what the operation, its variables or a service do.
@@ -55,7 +57,7 @@ def begin(operation: Operation, variables: Mapping[str, Any] | None, context: Co
     except InvalidVariables as invalid:
         return _refused(invalid.errors)
     planned = operation.planned(coerced, given)
-    if isinstance(planned, Refused):
+    if isinstance(planned, NotPlannable):
         return _by_core(operation, given, context, planned.reason)
     run = Run(planned.plan, planned.root, context, coerced, given)
     waiting = run.start()
@@ -65,12 +67,12 @@ def begin(operation: Operation, variables: Mapping[str, Any] | None, context: Co
     return _when_done(run, waiting, context, plan)
 
 
-async def _when_done(run: Run, waiting: Awaitable[None], context: Context, plan: ObjectPlan) -> Answer:
+async def _when_done(run: Run, waiting: Awaitable[None], context: Context, plan: ObjectPlan) -> GraphQLResult:
     await waiting
     return _answer(run.data, run.errors, context, plan=plan)
 
 
-async def _by_core(operation: Operation, given: Mapping[str, Any], context: Context, reason: str) -> Answer:
+async def _by_core(operation: Operation, given: Mapping[str, Any], context: Context, reason: str) -> GraphQLResult:
     _log.debug(
         "no plan",
         extra={"fields": {"variant": context.variant.name, "operation": operation.name, "reason": reason}},
@@ -90,9 +92,9 @@ async def _by_core(operation: Operation, given: Mapping[str, Any], context: Cont
     return _answer(found.data, found.errors or (), context, reason)
 
 
-def _refused(faults: Sequence[GraphQLError]) -> Answer:
+def _refused(faults: Sequence[GraphQLError]) -> GraphQLResult:
     """Of variables that could not be coerced: nothing was run (GraphQL specification, request errors)."""
-    return Answer({"errors": [errors.of_document(error, "BAD_USER_INPUT") for error in faults]}, executed=False)
+    return GraphQLResult({"errors": [errors.of_document(error, "BAD_USER_INPUT") for error in faults]}, executed=False)
 
 
 def _answer(
@@ -101,7 +103,7 @@ def _answer(
     context: Context,
     by: str = PLAN,
     plan: ObjectPlan | None = None,
-) -> Answer:
+) -> GraphQLResult:
     payload: dict[str, Any] = {}
     if faults or context.partial_errors:
         request_id = context.caller.request_id
@@ -113,7 +115,7 @@ def _answer(
     payload["data"] = data
     if context.degraded:
         payload["extensions"] = {"degraded": [_degraded(each) for each in context.degraded]}
-    return Answer(payload, by=by, plan=plan)
+    return GraphQLResult(payload, by=by, plan=plan)
 
 
 def _degraded(what: Degraded) -> dict[str, Any]:

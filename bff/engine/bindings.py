@@ -15,7 +15,7 @@ from strawberry.types.base import StrawberryOptional
 from strawberry.types.enum import StrawberryEnumDefinition
 from strawberry.types.field import StrawberryField
 
-from bff.engine.plan import Attribute, Convert, Keyed, Method, Resolver, Source
+from bff.engine.plan import Attribute, Convert, LoadByKey, Method, Resolver, Source
 from bff.graph.loaded import Loaded
 from bff.graph.rules import Access
 from bff.graph.tags import definition_of
@@ -50,7 +50,7 @@ class Bindings:
             return Attribute(definition.python_name)
         method = self._method(definition)
         loaded = [each for each in definition.extensions if isinstance(each, Loaded)]
-        return Keyed(method, loaded[0]) if method is not None and loaded else method
+        return LoadByKey(method, loaded[0]) if method is not None and loaded else method
 
     def _is_usual(self, config: StrawberryConfig) -> bool:
         handlers = self._strawberry.schema_converter.exception_handlers  # type: ignore[union-attr]

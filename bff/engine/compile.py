@@ -1,7 +1,7 @@
 """From an operation to its plan: which fields an object shows (graphql-core's own collecting), and what is known of each.
 
-A plan is for one operation and for one answer to its `@skip` and `@include`. What no plan can be made of is `Refused`, with
-the reason; graphql-core's executor takes it then.
+A plan is for one operation and for one answer to its `@skip` and `@include`. An operation that no plan can be made of raises
+`NotPlannable` with the reason; graphql-core's executor runs it then.
 
 Objects of the same type with the same selections are compiled once and shared: a fragment that is spread in many places
 doesn't make the plan larger. So a plan is an acyclic graph, and its size is proportional to the document's.
@@ -42,7 +42,7 @@ MOST_FIELDS = 2000
 _DEFERRING = frozenset({"defer", "stream", "experimental_disableErrorPropagation"})
 
 
-class Refused(Exception):
+class NotPlannable(Exception):
     """No plan can be made of the operation. `reason` is one of a few, fit for a metric's label."""
 
     def __init__(self, reason: str) -> None:
@@ -72,7 +72,7 @@ def compile_operation(
     arguments: dict[tuple[int, int], tuple[FieldNode, Arguments]] | None = None,
     most_fields: int = MOST_FIELDS,
 ) -> Plan:
-    """The operation's plan for the given values of its switches; it depends on no other of `values`. Raises `Refused`.
+    """The operation's plan for the given values of its switches; it depends on no other of `values`. Raises `NotPlannable`.
 
     `variables` (of the operation), `bindings` (of the schema) and `arguments` can be passed in to share them between plans.
     `arguments` maps a field's definition and node to its arguments. Those that are omitted are created.
@@ -91,10 +91,10 @@ def compile_operation(
         if variables is None:
             variables = Variables(schema, operation.variable_definitions or (), hide_suggestions=hide_suggestions)
     except RecursionError:
-        raise Refused("depth") from None
+        raise NotPlannable("depth") from None
     except GraphQLError:
         # Of a directive's argument: graphql-core has to tell it.
-        raise Refused("directive") from None
+        raise NotPlannable("directive") from None
     return Plan(schema, operation, fragments, variables, root, type_resolver, compiler.size)
 
 
@@ -121,14 +121,14 @@ class _Compiler:
 
     def root(self) -> ObjectPlan:
         if self._operation.operation is OperationType.SUBSCRIPTION:
-            raise Refused("subscription")
+            raise NotPlannable("subscription")
         if _defers([self._operation, *(each.definition for each in self._fragments.values())]):
-            raise Refused("directive")
+            raise NotPlannable("directive")
         if any(each.definition.variable_definitions for each in self._fragments.values()):
-            raise Refused("fragment variables")
+            raise NotPlannable("fragment variables")
         type_ = self._schema.get_root_type(self._operation.operation)
         if type_ is None:
-            raise Refused("no root type")
+            raise NotPlannable("no root type")
         collected = collect_fields(self._schema, self._fragments, self._values, type_, self._operation)
         return ObjectPlan(type_, self._fields(type_, collected.grouped_field_set))
 
@@ -143,7 +143,7 @@ class _Compiler:
             return None  # validation has not been asked; graphql-core leaves it out
         self.size += 1
         if self.size > self._most_fields:
-            raise Refused("size")
+            raise NotPlannable("size")
         name = node.name.value
         return FieldPlan(
             key,

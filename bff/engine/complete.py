@@ -12,11 +12,11 @@ from graphql.execution.collect_fields import FieldDetails
 from graphql.execution.executor import Executor, invalid_return_type_error
 from graphql.pyutils.is_awaitable import is_async_iterable, is_awaitable
 
-from bff.engine.links import PENDING, Complete, Execution, Kinds, Link, Root, Step
+from bff.engine.field_writers import FieldWriters
 from bff.engine.lists import Items
+from bff.engine.places import PENDING, AwaitableTypes, Complete, Execution, FieldWriter, Place, Root
 from bff.engine.plan import Abstract, FieldPlan, Leaf, ListOf, NonNull, ObjectPlan, Plan, Shape
 from bff.engine.rows import Memo, NoRows, Row, Rows
-from bff.engine.steps import Steps
 from bff.runtime.error_copies import again
 
 
@@ -58,15 +58,15 @@ class _Assembly:
         self._parts = parts
         self._plan = parts.plan
         self._rows = Rows(parts.memo or Memo()) if parts.rows else NoRows()
-        self._made: dict[int, tuple[Row | None, Sequence[Step]]] = {}
+        self._made: dict[int, tuple[Row | None, Sequence[FieldWriter]]] = {}
         self._objects: dict[int, Complete] = {}
         self._leaves: dict[int, Complete] = {}
         self._iterates = parts.iterates
-        self._kinds = Kinds(parts.awaits)
+        self._kinds = AwaitableTypes(parts.awaits)
 
-    def step(self, field: FieldPlan) -> Step:
+    def step(self, field: FieldPlan) -> FieldWriter:
         """What puts a field's value into the object that is being made."""
-        return Steps(self._kinds, self.shape, self._is_row).step(field)
+        return FieldWriters(self._kinds, self.shape, self._is_row).step(field)
 
     def slow_object(self, plan: ObjectPlan, field: FieldPlan) -> Complete:
         """What makes an object field by field."""
@@ -110,22 +110,22 @@ class _Assembly:
         parts = self._parts
         slow: list[Complete] = []
 
-        def slowly(value: Any, link: Link, run: Any) -> Any:
+        def slowly(value: Any, place: Place, run: Any) -> Any:
             if not slow:  # made when it is needed, which most never are
                 slow.append(_Assembly(parts).slow_object(plan, field))
-            return slow[0](value, link, run)
+            return slow[0](value, place, run)
 
-        def quickly(value: Any, link: Link, run: Any) -> Any:
+        def quickly(value: Any, place: Place, run: Any) -> Any:
             out = row(value)
             if out is None:
-                return slowly(value, link, run)
+                return slowly(value, place, run)
             for step in others:
-                step(value, link, out, run)
+                step(value, place, out, run)
             return out
 
         return quickly
 
-    def _begun(self, plan: ObjectPlan) -> tuple[Row | None, Sequence[Step]]:
+    def _begun(self, plan: ObjectPlan) -> tuple[Row | None, Sequence[FieldWriter]]:
         """An object's row, and the steps for what is not in it; each is made once."""
         begun = self._made.get(id(plan))
         if begun is None:
@@ -133,32 +133,32 @@ class _Assembly:
             begun = self._made[id(plan)] = (row, [self.step(each) for each in rest] if row is not None else ())
         return begun
 
-    def _by_steps(self, plan: ObjectPlan, field: FieldPlan, steps: Sequence[Step]) -> Complete:
+    def _by_steps(self, plan: ObjectPlan, field: FieldPlan, steps: Sequence[FieldWriter]) -> Complete:
         template: dict[str, Any] = {each.key: None for each in plan.fields}
         is_type_of, awaits = plan.type.is_type_of, self._kinds.is_awaitable
 
-        def fill(value: Any, link: Link, run: Any) -> Any:
+        def fill(value: Any, place: Place, run: Any) -> Any:
             out = template.copy()
             for step in steps:
-                step(value, link, out, run)
+                step(value, place, out, run)
             return out
 
-        def complete(value: Any, link: Link, run: Any) -> Any:
+        def complete(value: Any, place: Place, run: Any) -> Any:
             if value is None or value is Undefined:
                 return None
             if isinstance(value, Exception):
                 raise again(value)
             if is_type_of is None:
-                return fill(value, link, run)
+                return fill(value, place, run)
 
             def then(is_one: Any) -> Any:
                 if not is_one:
                     raise invalid_return_type_error(plan.type, value, _details(field))
-                return fill(value, link, run)
+                return fill(value, place, run)
 
-            found = is_type_of(value, run.info(link))
+            found = is_type_of(value, run.info(place))
             if awaits(found):
-                run.later(found, then, link)
+                run.later(found, then, place)
                 return PENDING
             return then(found)
 
@@ -171,22 +171,22 @@ class _Assembly:
         details = _details(field)
         checking, awaits = _Checking(self._plan.schema, field), self._kinds.is_awaitable
 
-        def complete(value: Any, link: Link, run: Execution) -> Any:
+        def complete(value: Any, place: Place, run: Execution) -> Any:
             if value is None or value is Undefined:
                 return None
             if isinstance(value, Exception):
                 raise again(value)
-            name = resolve_type(value, run.info(link), type_)
+            name = resolve_type(value, run.info(place), type_)
 
             def then(name: Any) -> Any:
                 if (known := objects.get(name) if type(name) is str else None) is None:
                     # Never a valid one, so this raises what is wrong with it.
                     Executor.ensure_valid_runtime_type(checking, name, type_, details, checking, value)  # type: ignore[arg-type]
                     raise AssertionError("a type that is possible has a plan")
-                return known(value, link, run)
+                return known(value, place, run)
 
             if awaits(name):
-                run.later(name, then, link)
+                run.later(name, then, place)
                 return PENDING
             return then(name)
 
@@ -221,7 +221,7 @@ class _Checking:
 def _leaf(type_: Any) -> Complete:
     complete_leaf = Executor.complete_leaf_value
 
-    def complete(value: Any, _: Link, __: Any) -> Any:
+    def complete(value: Any, _: Place, __: Any) -> Any:
         if value is None or value is Undefined:
             return None
         if isinstance(value, Exception):
@@ -232,8 +232,8 @@ def _leaf(type_: Any) -> Complete:
 
 
 def _non_null(field: FieldPlan, inner: Complete) -> Complete:
-    def complete(value: Any, link: Link, run: Any) -> Any:
-        completed = inner(value, link, run)
+    def complete(value: Any, place: Place, run: Any) -> Any:
+        completed = inner(value, place, run)
         if completed is None:
             raise TypeError(f"Cannot return null for non-nullable field {field.parent}.{field.name}.")
         return completed

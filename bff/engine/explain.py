@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bff.engine.operation import Operation
-from bff.engine.plan import FieldPlan, Keyed, Method, Plan, Resolver, access_of, objects_in
+from bff.engine.plan import FieldPlan, LoadByKey, Method, Plan, Resolver, checked_rule, objects_in
 from bff.gate.limits import ListLengths
 from bff.graph.loaders import LOADS, Load
 
@@ -159,16 +159,16 @@ class _Walk:
     ) -> None:
         path = (*above, each.key)
         source = each.source
-        rule = access_of(source)
+        rule = checked_rule(source)
         if rule is not None:
-            self.access.append((".".join(path), rule.told()))
+            self.access.append((".".join(path), rule.as_words()))
         loader = None
-        if isinstance(source, Keyed):
+        if isinstance(source, LoadByKey):
             loader = source.loaded.loader
-            ahead = source.loaded.ahead
-            is_ahead = ahead is not None and ahead.loader == parent
+            prefetch = source.loaded.prefetch
+            is_prefetched = prefetch is not None and prefetch.loader == parent
             # Its key is known as soon as its parent's is: then it goes out together with it.
-            wave = wave if is_ahead else wave + 1
+            wave = wave if is_prefetched else wave + 1
             load = LOADS[loader]
             group = (loader, each.arguments.text() if load.by_arguments else "")
             self._note(wave, group, load, load.request, times, path)

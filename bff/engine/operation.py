@@ -13,9 +13,9 @@ from graphql import DocumentNode, FieldNode, FragmentDefinitionNode, GraphQLSche
 
 from bff.engine.arguments import Arguments, Variables
 from bff.engine.bindings import Bindings
-from bff.engine.compile import MOST_FIELDS, Refused, compile_operation, switch_values
+from bff.engine.compile import MOST_FIELDS, NotPlannable, compile_operation, switch_values
 from bff.engine.complete import assemble
-from bff.engine.links import Root
+from bff.engine.places import Root
 from bff.engine.plan import Plan
 from bff.engine.prepare import switches_in
 from bff.engine.rows import Memo
@@ -91,13 +91,13 @@ class Operation:
         self._bindings = bindings
         self._on_compiled = on_compiled
         self._arguments: dict[tuple[int, int], tuple[FieldNode, Arguments]] = {}
-        self._plans: dict[tuple[Any, ...], Planned | Refused | _Seen] = {}
+        self._plans: dict[tuple[Any, ...], Planned | NotPlannable | _Seen] = {}
         self._fields_left = MOST_FIELDS
 
     def __repr__(self) -> str:
         return f"<Operation {self.kind.value} {self.name or '(unnamed)'}, {len(self._plans)} plans>"
 
-    def planned(self, coerced: Mapping[str, Any], given: Mapping[str, Any]) -> Planned | Refused:
+    def planned(self, coerced: Mapping[str, Any], given: Mapping[str, Any]) -> Planned | NotPlannable:
         """The plan for those variables, or why there is none."""
         decided = switch_values(self._switches, coerced) if self._switches else ()
         found = self._plans.get(decided)
@@ -118,7 +118,7 @@ class Operation:
         if not self._switches or len(self._plans) >= MOST_PLANS:
             self.is_settled = not any(isinstance(each, _Seen) for each in self._plans.values())
 
-    def _compile_again(self, given: Mapping[str, Any]) -> Planned | Refused:
+    def _compile_again(self, given: Mapping[str, Any]) -> Planned | NotPlannable:
         """Compile a plan to keep, within the limit of fields for all plans of the operation together."""
         made = self._compile(given, self._fields_left, rows=True)
         if not isinstance(made, Planned):
@@ -128,7 +128,7 @@ class Operation:
         self.weight += _PLAN_BYTES + _FIELD_BYTES * made.plan.size
         return made
 
-    def _compile(self, given: Mapping[str, Any], most: int, *, rows: bool) -> Planned | Refused:
+    def _compile(self, given: Mapping[str, Any], most: int, *, rows: bool) -> Planned | NotPlannable:
         try:
             plan = compile_operation(
                 self.schema,
@@ -141,11 +141,11 @@ class Operation:
                 most_fields=most,
             )
             return Planned(plan, assemble(plan, rows=rows, memo=self._memo), rows)
-        except Refused as refused:
+        except NotPlannable as refused:
             # A new one: the traceback of the one that was raised holds all frames that it passed.
-            return Refused(refused.reason)
+            return NotPlannable(refused.reason)
         except RecursionError:
-            return Refused("depth")
+            return NotPlannable("depth")
 
 
-_TOO_MANY = Refused("variants")
+_TOO_MANY = NotPlannable("variants")

@@ -68,7 +68,7 @@ class Method:
 
 
 @dataclass(frozen=True, slots=True)
-class Keyed:
+class LoadByKey:
     """A method that gives a key, and the extension that says by which loader, and what is shown of what was loaded."""
 
     key: Method
@@ -82,7 +82,7 @@ class Resolver:
     resolve: Callable[..., Any] = field(repr=False)
 
 
-Source = Typename | Attribute | Method | Keyed | Resolver
+Source = Typename | Attribute | Method | LoadByKey | Resolver
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +175,9 @@ def object_of(shape: Shape) -> ObjectPlan | Abstract | Leaf:
     return shape
 
 
-def access_of(source: Source) -> Access | None:
+def checked_rule(source: Source) -> Access | None:
     """Who may have a field, as far as it is the plan that checks it."""
-    if isinstance(source, Keyed):
+    if isinstance(source, LoadByKey):
         source = source.key
     return source.access if isinstance(source, Method) else None
 
@@ -194,8 +194,8 @@ def _lines(plan: ObjectPlan, depth: int) -> Iterator[str]:
     indent = "  " * depth
     for each in plan.fields:
         label = each.key if each.key == each.name else f"{each.key}: {each.name}"
-        rule = access_of(each.source)
-        who = f" for {rule.told()}" if rule is not None else ""
+        rule = checked_rule(each.source)
+        who = f" for {rule.as_words()}" if rule is not None else ""
         yield f"{indent}{label}{each.arguments.text()} {each.type} <- {_source(each.source)}{who}"
         inner = object_of(each.shape)
         if isinstance(inner, ObjectPlan):
@@ -216,9 +216,9 @@ def _source(source: Source) -> str:
             return f"{_name(source.call)}(self)"
         case Method():
             return f"{_name(source.call)}()"
-        case Keyed(key, loaded):
-            ahead = f", known with {loaded.ahead.loader}" if loaded.ahead else ""
-            return f"loader {loaded.loader} by {_name(key.call)}(){ahead}"
+        case LoadByKey(key, loaded):
+            prefetch = f", known with {loaded.prefetch.loader}" if loaded.prefetch else ""
+            return f"loader {loaded.loader} by {_name(key.call)}(){prefetch}"
         case Resolver():
             return "resolver"
 

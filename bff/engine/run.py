@@ -17,13 +17,13 @@ from graphql.pyutils.is_awaitable import is_awaitable
 from graphql.type import GraphQLResolveInfoHelpers
 
 from bff.engine.arguments import NO_VARIABLES
-from bff.engine.links import PENDING, Link, Root, Wants
 from bff.engine.located import located
+from bff.engine.places import PENDING, PendingLoads, Place, Root
 from bff.engine.plan import FieldPlan, Method, Plan
 from bff.graph.loaded import is_fresh
 from bff.runtime.loop import running_loop
 
-Later = tuple[Awaitable[Any], Callable[[Any], Any], Link]
+Later = tuple[Awaitable[Any], Callable[[Any], Any], Place]
 
 
 class Run:
@@ -45,12 +45,12 @@ class Run:
         self._given = given
         self._values: VariableValues | None = None
         self._arguments: dict[int, Any] = {}
-        self.wants: dict[str, Wants] = {}
+        self.pending: dict[str, PendingLoads] = {}
         self.is_asking = False
         self._later: list[Later] = []
-        self._lost: list[Link] = []
-        self._rising: list[tuple[GraphQLError, Link]] = []
-        self._tasks: dict[asyncio.Task[None], Link | None] = {}
+        self._lost: list[Place] = []
+        self._nulls_to_propagate: list[tuple[GraphQLError, Place]] = []
+        self._tasks: dict[asyncio.Task[None], Place | None] = {}
         self._settled: asyncio.Future[None] | None = None
         self._fault: BaseException | None = None
         self.context = context
@@ -74,11 +74,11 @@ class Run:
 
     def _drop(self) -> None:
         """Give up what would not be shown any more. What only a hint asked for stays."""
-        for wants in self.wants.values():
-            kept = {key: links for key, links in wants.asked.items() if not links or not all(map(self._is_lost, links))}
-            wants.asked = kept if self.data is not None else {}
-        self.is_asking = any(wants.asked for wants in self.wants.values())
-        self.abandon(awaitable for awaitable, _, link in self._later if self._is_lost(link))
+        for pending in self.pending.values():
+            kept = {key: links for key, links in pending.asked.items() if not links or not all(map(self._is_lost, links))}
+            pending.asked = kept if self.data is not None else {}
+        self.is_asking = any(pending.asked for pending in self.pending.values())
+        self.abandon(awaitable for awaitable, _, place in self._later if self._is_lost(place))
         self._later = [each for each in self._later if not self._is_lost(each[2])]
 
     def _walk(self, steps: Any) -> None:
@@ -86,7 +86,7 @@ class Run:
             for step in steps:
                 step(self._root_value, None, self.data, self)
         except GraphQLError as error:
-            self._nothing(error)
+            self._null_out_data(error)
 
     def _serially(self, steps: Any) -> Awaitable[None] | None:
         for step in steps:
@@ -117,7 +117,7 @@ class Run:
             for task in self._tasks:
                 task.cancel()
             self._tasks.clear()
-            self.wants.clear()
+            self.pending.clear()
             self.is_asking = False
             self.abandon(awaitable for awaitable, _, _ in self._later)
             self._later.clear()
@@ -131,140 +131,140 @@ class Run:
             jobs = self._jobs()
             if not jobs:
                 return
-            # What is for one place may be lost while it is waited for: then it is cancelled, and we must not be.
-            here = None if jobs[0].link is not None and (len(jobs) > 1 or self._tasks) else jobs.pop(0)
+            # What is for one at may be lost while it is waited for: then it is cancelled, and we must not be.
+            here = None if jobs[0].place is not None and (len(jobs) > 1 or self._tasks) else jobs.pop(0)
             for job in jobs:
                 self._beside(job)
             if here is None:
                 return
             await here.run()
-            if self._rising:
-                await self._rise()
+            if self._nulls_to_propagate:
+                await self._propagate_nulls()
 
     def _jobs(self) -> "list[_Job]":
         jobs: list[_Job] = []
         if self.is_asking:
             self.is_asking = False
-            for name, wants in self.wants.items():
-                if wants.asked:
-                    asked, wants.asked = wants.asked, {}
-                    wants.flying.update(asked)
-                    jobs.append(_Job(partial(self._load, name, wants, list(asked)), None))
+            for name, pending in self.pending.items():
+                if pending.asked:
+                    asked, pending.asked = pending.asked, {}
+                    pending.in_flight.update(asked)
+                    jobs.append(_Job(partial(self._load, name, pending, list(asked)), None))
         if self._later:
             later, self._later = self._later, []
-            jobs += [_Job(partial(self._come, *each), each[2]) for each in later]
+            jobs += [_Job(partial(self._resume, *each), each[2]) for each in later]
         return jobs
 
     def _beside(self, job: "_Job") -> None:
         task = running_loop().create_task(self._run(job))
-        self._tasks[task] = job.link
+        self._tasks[task] = job.place
         task.add_done_callback(self._done)
 
     async def _run(self, job: "_Job") -> None:
         await job.run()
-        if self._rising:
-            await self._rise()
+        if self._nulls_to_propagate:
+            await self._propagate_nulls()
         await self._follow()
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
         if not task.cancelled():
             self._fault = self._fault or task.exception()
-        settled = self._settled
-        if settled is not None and not settled.done() and (not self._tasks or self.data is None or self._fault):
-            settled.set_result(None)
+        loaded = self._settled
+        if loaded is not None and not loaded.done() and (not self._tasks or self.data is None or self._fault):
+            loaded.set_result(None)
 
-    async def _rise(self) -> None:
+    async def _propagate_nulls(self) -> None:
         """Let nulls go up, two turns after they came: what comes in the meantime has its say, as with graphql-core."""
         for _ in range(2):
             await asyncio.sleep(0)
-        rising, self._rising = self._rising, []
-        for error, link in rising:
-            if not self._lost or not self._is_lost(link):
-                place: Link | None = link
-                while place is not None and not place[3].nullable:
-                    place = place[0]
-                if place is None:
-                    self._nothing(error)
+        rising, self._nulls_to_propagate = self._nulls_to_propagate, []
+        for error, place in rising:
+            if not self._lost or not self._is_lost(place):
+                at: Place | None = place
+                while at is not None and not at[3].nullable:
+                    at = at[0]
+                if at is None:
+                    self._null_out_data(error)
                 else:
-                    place[2][place[1]] = None
-                    self._lose(error, place)
+                    at[2][at[1]] = None
+                    self._mark_lost(error, at)
         for task, awaited in tuple(self._tasks.items()):
             if awaited is not None and task is not asyncio.current_task() and self._is_lost(awaited):
                 task.cancel()
 
-    async def _load(self, name: str, wants: Wants, keys: list[Any]) -> None:
+    async def _load(self, name: str, pending: PendingLoads, keys: list[Any]) -> None:
         try:
             found = await getattr(self.context.loaders, name).load_batch(keys)
         except asyncio.CancelledError as error:
             if _is_cancelled():
                 raise
             found = dict.fromkeys(keys, _Cancelled(error))
-        flying = wants.flying
+        in_flight = pending.in_flight
         for key in keys:
             value = found[key]
-            spot, shown = None, None
-            for link in flying.pop(key):
-                if self._lost and self._is_lost(link):
+            slot, shown = None, None
+            for place in in_flight.pop(key):
+                if self._lost and self._is_lost(place):
                     continue
-                if shown is not None and link[3] is spot:
-                    link[2][link[1]] = shown
+                if shown is not None and place[3] is slot:
+                    place[2][place[1]] = shown
                     continue
-                spot = link[3]
-                spot.arrive(value, link, self)  # type: ignore[misc] # a spot that is wanted for takes it
-                shown = link[2][link[1]] if spot.shares and is_fresh(value) else None
+                slot = place[3]
+                slot.arrive(value, place, self)  # type: ignore[misc] # a spot that is wanted for takes it
+                shown = place[2][place[1]] if slot.shares and is_fresh(value) else None
 
-    async def _come(self, awaitable: Awaitable[Any], then: Callable[[Any], Any], link: Link) -> None:
+    async def _resume(self, awaitable: Awaitable[Any], then: Callable[[Any], Any], place: Place) -> None:
         try:
             value = await awaitable
-            if self._lost and self._is_lost(link):
+            if self._lost and self._is_lost(place):
                 return
             completed = then(value)
         except asyncio.CancelledError as error:
             if _is_cancelled():
                 raise
-            self.failed_late(_Cancelled(error), link)
+            self.failed_late(_Cancelled(error), place)
             return
         except Exception as error:  # noqa: BLE001 - whatever a resolver raises is its field's error
-            if not self._lost or not self._is_lost(link):
-                self.failed_late(error, link)
+            if not self._lost or not self._is_lost(place):
+                self.failed_late(error, place)
             return
         if completed is not PENDING:
-            link[2][link[1]] = completed
+            place[2][place[1]] = completed
 
     # What the closures ask of it
 
-    def wants_of(self, loader: str) -> Wants:
+    def pending_for(self, loader: str) -> PendingLoads:
         """What is known and wanted of a loader that was not looked at so far."""
-        wants = self.wants[loader] = Wants(getattr(self.context.loaders, loader).settled)
-        return wants
+        pending = self.pending[loader] = PendingLoads(getattr(self.context.loaders, loader).loaded)
+        return pending
 
     def hint(self, loader: str, key: Any) -> None:
         """Ask for a key that will be wanted: nobody waits for it yet."""
-        wants = self.wants.get(loader) or self.wants_of(loader)
-        if key not in wants.flying and key not in wants.settled and key not in wants.asked:
-            wants.asked[key] = []
+        pending = self.pending.get(loader) or self.pending_for(loader)
+        if key not in pending.in_flight and key not in pending.loaded and key not in pending.asked:
+            pending.asked[key] = []
             self.is_asking = True
 
-    def later(self, awaitable: Awaitable[Any], then: Callable[[Any], Any], link: Link) -> None:
-        """When the awaitable has come, `then` makes of it what stands at `link`."""
-        self._later.append((awaitable, then, link))
+    def later(self, awaitable: Awaitable[Any], then: Callable[[Any], Any], place: Place) -> None:
+        """When the awaitable has come, `then` makes of it what stands at `place`."""
+        self._later.append((awaitable, then, place))
 
-    def failed(self, error: Exception, link: Link) -> None:
-        """A field's error: noted, where null may stand at `link`. Raises it, located, where it may not."""
-        located = self._located(error, link)
-        if not link[3].nullable:
+    def failed(self, error: Exception, place: Place) -> None:
+        """A field's error: noted, where null may stand at `place`. Raises it, located, where it may not."""
+        located = self._located(error, place)
+        if not place[3].nullable:
             raise located
-        self._lose(located, link)
+        self._mark_lost(located, place)
 
-    def failed_late(self, error: Exception, link: Link) -> None:
+    def failed_late(self, error: Exception, place: Place) -> None:
         """The same, once all around it is made: the null goes up to where it may stand."""
-        located = self._located(error, link)
-        if link[3].nullable:
-            link[2][link[1]] = None
-            self._lose(located, link)
+        located = self._located(error, place)
+        if place[3].nullable:
+            place[2][place[1]] = None
+            self._mark_lost(located, place)
         else:
-            self._rising.append((located, link))
+            self._nulls_to_propagate.append((located, place))
 
     def abandon(self, awaitables: Iterable[Awaitable[Any]]) -> None:
         """Nobody waits for these any more; they come to their end by themselves."""
@@ -302,19 +302,19 @@ class Run:
             self._values = self._plan.variables.values(self._given) if self._coerced or self._given else NO_VARIABLES
         return self._values
 
-    def path_of(self, link: Link) -> Callable[[], list[str | int]]:
-        """What gives the path of a place."""
-        return partial(path_of, link)
+    def path_of(self, place: Place) -> Callable[[], list[str | int]]:
+        """What gives the path of a at."""
+        return partial(path_of, place)
 
-    def info(self, link: Link) -> GraphQLResolveInfo[Any]:
+    def info(self, place: Place) -> GraphQLResolveInfo[Any]:
         """graphql-core's word for where a resolver is."""
-        field = self._field_at(link)
+        field = self._field_at(place)
         return GraphQLResolveInfo(
             field.name,
             list(field.nodes),
             field.type,
             field.parent,
-            _path(link),
+            _path(place),
             self._plan.schema,
             dict(self._plan.fragments),
             self._root_value,
@@ -326,46 +326,46 @@ class Run:
             GraphQLResolveInfoHelpers(gather=_gather, track=_track),
         )
 
-    def strawberry_info(self, link: Link, definition: Any) -> "Info":
+    def strawberry_info(self, place: Place, definition: Any) -> "Info":
         """Strawberry's, of which most resolvers want the context alone."""
-        return Info(self, link, definition)
+        return Info(self, place, definition)
 
     @staticmethod
-    def _field_at(link: Link) -> FieldPlan:
-        return link[3].field
+    def _field_at(place: Place) -> FieldPlan:
+        return place[3].field
 
     # Nulls and errors
 
     @staticmethod
-    def _located(error: Exception, link: Link) -> GraphQLError:
-        return located(error, link[3].nodes, path_of(link))
+    def _located(error: Exception, place: Place) -> GraphQLError:
+        return located(error, place[3].nodes, path_of(place))
 
-    def _lose(self, error: GraphQLError, link: Link) -> None:
+    def _mark_lost(self, error: GraphQLError, place: Place) -> None:
         self.errors.append(error)
-        self._lost.append(link)
+        self._lost.append(place)
 
-    def _nothing(self, error: GraphQLError) -> None:
+    def _null_out_data(self, error: GraphQLError) -> None:
         self.errors.append(error)
         self.data = None
 
-    def _is_lost(self, link: Link) -> bool:
-        """Whether null stands at the place or somewhere above it."""
+    def _is_lost(self, place: Place) -> bool:
+        """Whether null stands at the at or somewhere above it."""
         if self.data is None:
             return True
         lost = {id(each) for each in self._lost}
-        place: Link | None = link
-        while place is not None:
-            if id(place) in lost:
+        at: Place | None = place
+        while at is not None:
+            if id(at) in lost:
                 return True
-            place = place[0]
+            at = at[0]
         return False
 
 
 class _Job(NamedTuple):
-    """Something to wait for. `link`: the one place that it is for, where there is just one."""
+    """Something to wait for. `place`: the one at that it is for, where there is just one."""
 
     run: Callable[[], Awaitable[None]]
-    link: Link | None
+    place: Place | None
 
 
 class _Cancelled(Exception):
@@ -381,9 +381,9 @@ def _is_cancelled() -> bool:
 class Info(strawberry.Info[Any, Any]):
     """Strawberry's `Info`, of which all but the context is made when it is asked for."""
 
-    def __init__(self, run: Run, link: Link, definition: Any) -> None:
+    def __init__(self, run: Run, place: Place, definition: Any) -> None:
         self._run = run
-        self._link = link
+        self._link = place
         self._field = definition
         self._made: GraphQLResolveInfo[Any] | None = None
 
@@ -399,19 +399,19 @@ class Info(strawberry.Info[Any, Any]):
         return self._run.context
 
 
-def path_of(link: Link | None) -> list[str | int]:
-    """A place's path in the answer."""
+def path_of(place: Place | None) -> list[str | int]:
+    """A at's path in the answer."""
     path: list[str | int] = []
-    while link is not None:
-        path.append(link[1])
-        link = link[0]
+    while place is not None:
+        path.append(place[1])
+        place = place[0]
     path.reverse()
     return path
 
 
-def _path(link: Link) -> Path:
-    above = link[0]
-    return Path(None if above is None else _path(above), link[1], link[3].typename)
+def _path(place: Place) -> Path:
+    above = place[0]
+    return Path(None if above is None else _path(above), place[1], place[3].typename)
 
 
 def _gather(values: Any) -> Awaitable[list[Any]]:

@@ -17,7 +17,7 @@ import msgspec
 from bff.errors import BadRequest, OperationNotAllowed, PersistedQueryNotFound, PersistedQueryNotSupported
 from bff.gate.manifests import SHA256, TrustedDocuments, hash_of
 from bff.gate.rate import Bucket, Charge, InMemory, Period, Quota
-from bff.gate.shared_state import Away, Patience
+from bff.gate.shared_state import SharedStateBudget, SharedStateUnavailable
 from bff.runtime.bounded_cache import ENTRY_BYTES, BoundedCache
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Documents:
         query: str | None,
         document_id: str | None,
         extensions: Mapping[str, Any] | None,
-        patience: Patience | None = None,
+        wait_budget: SharedStateBudget | None = None,
     ) -> tuple[str, str | None]:
         """The text that is meant, and the hash under which to register it once it has been found good.
 
@@ -107,7 +107,7 @@ class Documents:
                 raise BadRequest("The persisted query's sha256Hash is not that of the query.")
             self._check(query)
             return query, (digest if self._mode == "any" and not self._is_registered(digest) else None)
-        found = self._trusted.get(digest) or await self._find(digest, patience or Patience())
+        found = self._trusted.get(digest) or await self._find(digest, wait_budget or SharedStateBudget())
         if found is None:
             raise OperationNotAllowed if self._mode == "trusted" else PersistedQueryNotFound
         return found, None
@@ -143,15 +143,15 @@ class Documents:
         self._keep_used(digest, unused.text)
         return unused.text
 
-    async def _find(self, digest: str, patience: Patience) -> str | None:
+    async def _find(self, digest: str, wait_budget: SharedStateBudget) -> str | None:
         if self._mode == "trusted":
             return None
         text = self._known(digest)
         if text is not None or self._shared is None:
             return text
         try:
-            found = await self._shared.get("document", f"{self._variant}:{digest}", patience)
-        except Away:
+            found = await self._shared.get("document", f"{self._variant}:{digest}", wait_budget)
+        except SharedStateUnavailable:
             return None
         # Whoever else may write to Redis shall not choose what a hash stands for.
         came = None if found is None else found.decode("utf-8", "replace")

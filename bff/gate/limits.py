@@ -38,7 +38,7 @@ from bff.graph.tags import size_of, weight_of
 INTROSPECTION_DEPTH = 20
 """How deep `__schema` and `__type` may be asked: tools ask deeper there than any screen asks of the data."""
 
-UNTOLD_SIZE = 3
+DEFAULT_LIST_SIZE = 3
 """How many items a list is taken to have where neither an argument nor a tag says so."""
 
 
@@ -247,7 +247,7 @@ class ListLengths:
     """Estimated lengths of an operation's lists, for its cost and for `explain`.
 
     The length of a list is the first of these that is given: the field's own `first`; the `first` of the connection that it
-    is part of; its tag; `UNTOLD_SIZE`. A `first` is limited to the range from 0 to the most that a resolver grants.
+    is part of; its tag; `DEFAULT_LIST_SIZE`. A `first` is limited to the range from 0 to the most that a resolver grants.
     """
 
     def __init__(self, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> None:
@@ -263,7 +263,7 @@ class ListLengths:
         if not isinstance(type_, GraphQLList):
             return 1, first
         length = first if first is not None else listed
-        return (size_of(field.extensions) or UNTOLD_SIZE) if length is None else length, None
+        return (size_of(field.extensions) or DEFAULT_LIST_SIZE) if length is None else length, None
 
     def _first(self, node: FieldNode, field: GraphQLField) -> int | None:
         """The `first` of a field that takes one, between 0 and the most that any resolver grants."""

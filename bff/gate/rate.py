@@ -19,7 +19,7 @@ import msgspec
 from annotated_types import Ge, Le
 
 from bff.errors import Headers, RateLimited
-from bff.gate.shared_state import Patience
+from bff.gate.shared_state import SharedStateBudget
 from bff.runtime.bounded_cache import ENTRY_BYTES, BoundedCache
 
 _MOST = 1_000_000_000
@@ -129,7 +129,7 @@ class Count(msgspec.Struct, frozen=True, gc=False):
 class Counts(Protocol):
     """Where counts are kept."""
 
-    async def take(self, charges: Sequence[Charge], patience: Patience | None = None) -> Sequence[Count]:
+    async def take(self, charges: Sequence[Charge], wait_budget: SharedStateBudget | None = None) -> Sequence[Count]:
         """Take all, or where one doesn't suffice none. `patience` limits the wait for Redis."""
         ...
 
@@ -161,7 +161,7 @@ class InMemory:
     def __repr__(self) -> str:
         return f"<InMemory: {len(self._levels)} counts>"
 
-    async def take(self, charges: Sequence[Charge], _: Patience | None = None) -> Sequence[Count]:
+    async def take(self, charges: Sequence[Charge], _: SharedStateBudget | None = None) -> Sequence[Count]:
         """See `Counts`."""
         if len(charges) == 1:
             return (self._take_one(charges[0]),)
@@ -307,9 +307,11 @@ class Ledger:
 
     __slots__ = ("_counts", "_patience", "_shown", "_subjects", "_variant")
 
-    def __init__(self, counts: Counts, variant: str, subjects: Sequence[Subject], patience: Patience | None = None) -> None:
+    def __init__(
+        self, counts: Counts, variant: str, subjects: Sequence[Subject], wait_budget: SharedStateBudget | None = None
+    ) -> None:
         self._counts = counts
-        self._patience = patience
+        self._patience = wait_budget
         self._variant = variant
         self._subjects = [(each, _limits(each.options, "consumer-" if each.kind == "consumer" else "")) for each in subjects]
         self._shown: dict[str, Count] = {}

@@ -23,7 +23,7 @@ _UNSETTLED_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerCacheOptions:
+class ResponseCacheOptions:
     """Whether whole answers are kept, and how many."""
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
@@ -33,7 +33,7 @@ class AnswerCacheOptions:
     max_bytes: Annotated[int, Ge(1024), Le(2**34)] = 16 * 1024 * 1024
 
 
-def answer_key(operation: bytes, variables: Mapping[str, Any] | None) -> Hashable:
+def response_key(operation: bytes, variables: Mapping[str, Any] | None) -> Hashable:
     """The cache key of an answer; None if it can't be cached because its variables have no canonical form.
 
     `operation` is the operation's digest. All keys have the same size, whatever the client sent.
@@ -45,10 +45,10 @@ def answer_key(operation: bytes, variables: Mapping[str, Any] | None) -> Hashabl
     return (operation, blake2b(canonical, digest_size=32).digest())
 
 
-class KeptAnswers:
+class ResponseCache:
     """The answers of one variant."""
 
-    def __init__(self, options: AnswerCacheOptions, clock: Clock = time.monotonic) -> None:
+    def __init__(self, options: ResponseCacheOptions, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._kept: BoundedCache[Hashable, tuple[float, bytes]] = BoundedCache(
             max_weight=options.max_bytes, max_entries=options.max_entries
@@ -91,7 +91,7 @@ class DropOnWrite:
     still does.
     """
 
-    def __init__(self, kept: Iterable[KeptAnswers]) -> None:
+    def __init__(self, kept: Iterable[ResponseCache]) -> None:
         self._kept = tuple(kept)
 
     def __call__(self, event: Event) -> None:

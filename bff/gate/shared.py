@@ -2,7 +2,7 @@
 
 Commands of concurrent requests go out in one round trip, in order; those that come during it go with the next.
 An answer in time matters more than shared state, so the wait is limited:
-1. A request waits for Redis at most `wait_s` in all (`Patience`), and never past its deadline.
+1. A request waits for Redis at most `wait_s` in all (`SharedStateBudget`), and never past its deadline.
 2. After a round trip that takes `wait_s`, or several slow ones in a row, Redis counts as away and isn't used for `AWAY_S`.
 3. Commands that need no answer (corrections of cost, registrations) are queued, and no request waits for them.
 """
@@ -24,7 +24,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from bff.gate.rate import Bucket, Charge, Count, Counts, Period
 from bff.gate.script import COUNT
-from bff.gate.shared_state import Away, Patience
+from bff.gate.shared_state import SharedStateBudget, SharedStateUnavailable
 
 WAIT_S = 0.25
 AWAY_S = 1.0
@@ -47,14 +47,18 @@ _log = logging.getLogger("bff.shared")
 class _Question:
     """A command for Redis. `answer` is None if no request waits for it; `most` is the limit of `patience.waited`."""
 
-    __slots__ = ("answer", "command", "most", "patience")
+    __slots__ = ("answer", "command", "most", "wait_budget")
 
     def __init__(
-        self, command: tuple[Any, ...], answer: "asyncio.Future[Any] | None", patience: Patience, most: int
+        self,
+        command: tuple[Any, ...],
+        answer: "asyncio.Future[Any] | None",
+        wait_budget: SharedStateBudget,
+        most: int,
     ) -> None:
         self.command = command
         self.answer = answer
-        self.patience = patience
+        self.wait_budget = wait_budget
         self.most = most
 
     @property
@@ -65,10 +69,10 @@ class _Question:
     def lose(self) -> None:
         """There will be no answer."""
         if self.answer is not None and not self.answer.done():
-            self.answer.set_exception(Away())
+            self.answer.set_exception(SharedStateUnavailable())
 
 
-_UNAWAITED = Patience()
+_UNAWAITED = SharedStateBudget()
 """The patience of commands that no request waits for. Never counted."""
 
 
@@ -113,37 +117,37 @@ class Shared:
 
     async def begin(self) -> None:
         """Connect now, so that no request has to wait for it. If Redis is away, keep trying."""
-        with suppress(Away):
-            await self._ask(Patience(), "PING")
+        with suppress(SharedStateUnavailable):
+            await self._ask(SharedStateBudget(), "PING")
 
-    async def counted(self, charges: Sequence[Charge], patience: Patience) -> list[Count]:
-        """The counts after the charges: all of them are made or none. Raises `Away`."""
-        figures = await self._ask(patience, _SCRIPTED, *_arguments(charges, take=True))
+    async def counted(self, charges: Sequence[Charge], wait_budget: SharedStateBudget) -> list[Count]:
+        """The counts after the charges: all of them are made or none. Raises `SharedStateUnavailable`."""
+        figures = await self._ask(wait_budget, _SCRIPTED, *_arguments(charges, take=True))
         return _counts(figures, len(charges))
 
     def settle_later(self, charges: Sequence[Charge]) -> bool:
         """Take, or give back where amounts are below zero, without waiting. False if that can't be queued."""
         return self._ask_later(_SCRIPTED, *_arguments(charges, take=False))
 
-    async def get(self, kind: str, name: str, patience: Patience) -> bytes | None:
-        """What was put under that name. Raises `Away`."""
-        found = await self._ask(patience, "GET", _key(kind, name))
+    async def get(self, kind: str, name: str, wait_budget: SharedStateBudget) -> bytes | None:
+        """What was put under that name. Raises `SharedStateUnavailable`."""
+        found = await self._ask(wait_budget, "GET", _key(kind, name))
         if found is not None and not isinstance(found, bytes):
-            raise Away
+            raise SharedStateUnavailable
         return found
 
     def put_later(self, kind: str, name: str, value: bytes, *, for_s: int) -> None:
         """Store `value` for `for_s` seconds, without waiting. It is lost if Redis is away."""
         self._ask_later("SET", _key(kind, name), value, "EX", for_s)
 
-    async def _ask(self, patience: Patience, *command: Any) -> Any:
+    async def _ask(self, wait_budget: SharedStateBudget, *command: Any) -> Any:
         most = self._most_ticks
-        if patience.deadline is not None:
-            most = min(most, patience.waited + ceil(patience.deadline.left() / TICK_S))
-        if self._looking is not None or len(self._waiting) >= _MOST_WAITING or patience.waited >= most:
-            raise Away
+        if wait_budget.deadline is not None:
+            most = min(most, wait_budget.waited + ceil(wait_budget.deadline.left() / TICK_S))
+        if self._looking is not None or len(self._waiting) >= _MOST_WAITING or wait_budget.waited >= most:
+            raise SharedStateUnavailable
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._begin(_Question(command, answer, patience, most))
+        self._begin(_Question(command, answer, wait_budget, most))
         return await answer
 
     def _ask_later(self, *command: Any) -> bool:
@@ -163,10 +167,10 @@ class Shared:
     def _tick(self) -> None:
         """Count a tick for each waiting request and for the round trip. Requests past their limit stop waiting."""
         waiting = [each for each in chain(self._asked, self._waiting) if each.answer is not None and not each.answer.done()]
-        for patience in {each.patience for each in waiting}:
-            patience.waited += 1
+        for wait_budget in {each.wait_budget for each in waiting}:
+            wait_budget.waited += 1
         for question in waiting:
-            if question.patience.waited >= question.most:
+            if question.wait_budget.waited >= question.most:
                 question.lose()
         self._ticks += 1
         loop = asyncio.get_running_loop()
@@ -306,13 +310,13 @@ def _arguments(charges: Sequence[Charge], *, take: bool) -> list[Any]:
 
 
 def _counts(answer: Any, number: int) -> list[Count]:
-    """The script's answer: three figures for each charge. Raises `Away` if it is anything else."""
+    """The script's answer: three figures for each charge. Raises `SharedStateUnavailable` if it is anything else."""
     try:
         figures = [float(each) for each in answer]
     except (TypeError, ValueError):
-        raise Away from None
+        raise SharedStateUnavailable from None
     if len(figures) != 3 * number or not all(map(isfinite, figures)):
-        raise Away
+        raise SharedStateUnavailable
     return [Count(*figures[start : start + 3]) for start in range(0, len(figures), 3)]
 
 
@@ -332,11 +336,11 @@ class SharedCounts:
         self._shared = shared
         self._own = own
 
-    async def take(self, charges: Sequence[Charge], patience: Patience | None = None) -> Sequence[Count]:
+    async def take(self, charges: Sequence[Charge], wait_budget: SharedStateBudget | None = None) -> Sequence[Count]:
         """See `rate.Counts`."""
         try:
-            return await self._shared.counted(charges, patience or Patience())
-        except Away:
+            return await self._shared.counted(charges, wait_budget or SharedStateBudget())
+        except SharedStateUnavailable:
             return await self._own.take(charges)
 
     async def settle(self, charges: Sequence[Charge]) -> None:

@@ -6,11 +6,11 @@ A module of its own, so that code that only handles the error doesn't load the R
 from bff.upstream.caller import Deadline
 
 
-class Away(Exception):
+class SharedStateUnavailable(Exception):
     """The shared state is unavailable: the caller goes on with the state of its own process."""
 
 
-class Patience:
+class SharedStateBudget:
     """How long one request has waited for shared state in all. Commands that wait at the same time count once.
 
     Attributes:

@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar
 
 import strawberry
 
-from bff.graph.pages import Entry, PageKey, Stretch
+from bff.graph.pages import Entry, PageKey, PageSlice
 from bff.graph.scalars import filter_of, first_of
 from bff.graph.tags import EVERYONE, computed, on
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @strawberry.type(description="Where a connection's stretch lies in the whole.")
 class PageInfo:
-    """Resolved from `bff.graph.pages.Stretch`."""
+    """Resolved from `bff.graph.pages.PageSlice`."""
 
     entries: strawberry.Private[Sequence[Entry[Any]]]
     has_next: strawberry.Private[bool]
@@ -51,7 +51,7 @@ class Edge(Generic[T]):
 
 @strawberry.type(description="A stretch of a longer list.")
 class Connection(Generic[T]):
-    """Resolved from `bff.graph.pages.Stretch`."""
+    """Resolved from `bff.graph.pages.PageSlice`."""
 
     entries: strawberry.Private[Sequence[Entry[Any]]]
     total: strawberry.Private[int]
@@ -82,6 +82,6 @@ def page_key(first: int | None, after: str | None, **filters: str | None) -> Pag
     return PageKey(first_of(first), after, tuple((name, filter_of(name, text)) for name, text in filters.items()))
 
 
-def nodes_of(stretch: Stretch[Any], _: Any) -> list[Any]:
+def nodes_of(found: PageSlice[Any], _: Any) -> list[Any]:
     """A connection's items as a plain list."""
-    return [entry.node for entry in stretch.entries]
+    return [entry.node for entry in found.entries]

@@ -24,7 +24,7 @@ _FALLS_BACK_FROM = (Unavailable, TimedOut, BadAnswer)
 
 
 @dataclass(frozen=True, slots=True)
-class Ahead:
+class Prefetch:
     """Says that a field's key needs of its parent but `member`, where the loader `loader` loads the parent by just that.
 
     So the field's load can start together with its parent's.
@@ -45,7 +45,7 @@ class Loaded(FieldExtension):
         loader: the name of one of `Loaders`.
         show: makes the field's value of what was loaded; a pure function of it and the context. What is None stays so.
         fallback: makes the value to show where the source failed and nothing old is at hand; without it, that is an error.
-        ahead: where the key can be known before the parent has come.
+        prefetch: where the key can be known before the parent has come.
     """
 
     def __init__(
@@ -53,12 +53,12 @@ class Loaded(FieldExtension):
         loader: str,
         show: Callable[[Any, Context], Any] | None = None,
         fallback: Callable[[Context], Any] | None = None,
-        ahead: Ahead | None = None,
+        prefetch: Prefetch | None = None,
     ) -> None:
         self.loader = loader
         self.show = show
         self.fallback = fallback
-        self.ahead = ahead
+        self.prefetch = prefetch
 
     def resolve(self, next_: Callable[..., Any], source: Any, info: Info, **kwargs: Any) -> Any:
         """A coroutine of the field's value; None where there is no key."""

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from aiodataloader import DataLoader
 
 from bff.graph.errors import BadUserInput
-from bff.graph.pages import PageKey, Stretch, stretch_of
+from bff.graph.pages import PageKey, PageSlice, load_slice
 from bff.runtime.error_copies import again, detached
 from bff.upstream.caller import Caller
 from bff.upstream.errors import SourceError
@@ -87,10 +87,10 @@ class Loader(Generic[K, V]):
         self._work = work or Work()
         self._cleared = 0
         self._singly: DataLoader[K, V | Stale | None] | None = None
-        self.settled: dict[K, V | Stale | Exception | None] = {}
+        self.loaded: dict[K, V | Stale | Exception | None] = {}
 
     def __repr__(self) -> str:
-        return f"<Loader {len(self.settled.keys() | self._loading)} keys>"
+        return f"<Loader {len(self.loaded.keys() | self._loading)} keys>"
 
     @property
     def _loading(self) -> "MutableMapping[Any, asyncio.Future[V | Stale | None]]":
@@ -112,7 +112,7 @@ class Loader(Generic[K, V]):
         except Exception as error:  # noqa: BLE001 - told to whoever asks for one of the keys
             found = dict.fromkeys(keys, detached(error) if isinstance(error, SourceError) else error)
         if self._cleared == cleared:  # else a write came in between, and what was read before it is for its waiters alone
-            self.settled.update(found)
+            self.loaded.update(found)
         return found
 
     async def _load_singles(self, keys: list[K]) -> list[V | Stale | None]:
@@ -136,13 +136,13 @@ class Loader(Generic[K, V]):
             self._work.tasks.discard(task)
         for key in keys:
             if key in self._loading:
-                self.settled.setdefault(key, found.get(key))
+                self.loaded.setdefault(key, found.get(key))
         return [found.get(key) for key in keys]  # type: ignore[misc] # aiodataloader takes an exception for a failed key
 
     def load(self, key: K) -> "asyncio.Future[V | Stale | None]":
         """A future of one's own: to cancel it cancels neither the load nor the others that wait for it."""
-        if key in self.settled:
-            return _done(self.settled[key])
+        if key in self.loaded:
+            return _done(self.loaded[key])
         if self._singly is None:
             self._singly = DataLoader(self._load_singles)
         shared = self._singly.load(key)
@@ -153,20 +153,20 @@ class Loader(Generic[K, V]):
     def prime(self, key: K, value: V | Stale | Exception | None) -> "Loader[K, V]":
         """What is known from elsewhere; it does not replace what was loaded."""
         if self._singly is None or key not in self._loading:
-            self.settled.setdefault(key, value)
+            self.loaded.setdefault(key, value)
         return self
 
     def clear(self, key: K) -> "Loader[K, V]":
         """Forget a key: it is asked for anew."""
         self._cleared += 1
-        self.settled.pop(key, None)
+        self.loaded.pop(key, None)
         self._loading.pop(key, None)
         return self
 
     def clear_all(self) -> "Loader[K, V]":
         """Forget everything."""
         self._cleared += 1
-        self.settled.clear()
+        self.loaded.clear()
         self._loading.clear()
         return self
 
@@ -232,17 +232,17 @@ class Loaders:
         return Loader(self._load_user_orders, self._work)
 
     @cached_property
-    def users_page(self) -> Loader[PageKey, Stretch[User]]:
+    def users_page(self) -> Loader[PageKey, PageSlice[User]]:
         """Stretches of all users."""
         return Loader(self._pages(self._sources.users, "user"), self._work)
 
     @cached_property
-    def orders_page(self) -> Loader[PageKey, Stretch[Order]]:
+    def orders_page(self) -> Loader[PageKey, PageSlice[Order]]:
         """Stretches of all orders."""
         return Loader(self._pages(self._sources.orders, "order"), self._work)
 
     @cached_property
-    def products_page(self) -> Loader[PageKey, Stretch[Product]]:
+    def products_page(self) -> Loader[PageKey, PageSlice[Product]]:
         """Stretches of the catalogue."""
         return Loader(self._pages(self._sources.products, "product"), self._work)
 
@@ -274,18 +274,18 @@ class Loaders:
             await asyncio.gather(*loads)
         return found
 
-    def _pages(self, source: RestSource[R], by_id: str) -> Batch[PageKey, Stretch[R]]:
-        async def load(key: PageKey) -> Stretch[R] | Stale | Exception:
+    def _pages(self, source: RestSource[R], by_id: str) -> Batch[PageKey, PageSlice[R]]:
+        async def load(key: PageKey) -> PageSlice[R] | Stale | Exception:
             try:
-                stretch = await stretch_of(source, self._caller, key)
+                found = await load_slice(source, self._caller, key)
             except (SourceError, BadUserInput) as error:
                 return detached(error)
-            if stretch.stale_s is not None:
-                return Stale(stretch, stretch.stale_s, source.name)
-            self._came(by_id, [entry.node for entry in stretch.entries])
-            return stretch
+            if found.stale_s is not None:
+                return Stale(found, found.stale_s, source.name)
+            self._came(by_id, [entry.node for entry in found.entries])
+            return found
 
-        async def batch(keys: Sequence[PageKey]) -> Mapping[PageKey, Stretch[R] | Stale | Exception]:
+        async def batch(keys: Sequence[PageKey]) -> Mapping[PageKey, PageSlice[R] | Stale | Exception]:
             if len(keys) == 1:
                 return {keys[0]: await load(keys[0])}
             return dict(zip(keys, await asyncio.gather(*map(load, keys)), strict=True))

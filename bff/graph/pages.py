@@ -36,7 +36,7 @@ class Entry(msgspec.Struct, Generic[R], frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch(Generic[R]):
+class PageSlice(Generic[R]):
     """What a connection shows: `first` items or fewer, and whether there are more. `stale_s` as `Page` has it."""
 
     entries: Sequence[Entry[R]]
@@ -46,7 +46,7 @@ class Stretch(Generic[R]):
     stale_s: float | None = None
 
 
-async def stretch_of(source: RestSource[R], caller: Caller, key: PageKey) -> Stretch[R]:
+async def load_slice(source: RestSource[R], caller: Caller, key: PageKey) -> PageSlice[R]:
     """`key.first` items behind `key.after`, in one call, or in two where the cursor lies far inside a page.
 
     Raises `BadUserInput` for a cursor that is none, `SourceError`.
@@ -67,7 +67,7 @@ async def stretch_of(source: RestSource[R], caller: Caller, key: PageKey) -> Str
         raise BadUserInput("after: this is no cursor of this connection.") from error
     ages = [each.stale_s for each in (page, following) if each.stale_s is not None]
     stale_s = max(ages, default=None)
-    return Stretch(entries, following.next_cursor is not None, key.after is not None, page.total, stale_s)
+    return PageSlice(entries, following.next_cursor is not None, key.after is not None, page.total, stale_s)
 
 
 def _entries(page: Page[R], start: Position) -> list[Entry[R]]:

@@ -56,7 +56,7 @@ class Access(FieldExtension):
         self.check(info.context, kwargs)
         return await next_(source, info, **kwargs)
 
-    def told(self) -> str:
+    def as_words(self) -> str:
         """The rule in words."""
         words = ["signed in"]
         words += [f"role {self.role}"] if self.role is not None else []
@@ -65,7 +65,7 @@ class Access(FieldExtension):
         return ", ".join(words)
 
 
-def access_of(extensions: Mapping[str, Any]) -> Access | None:
+def access_rule(extensions: Mapping[str, Any]) -> Access | None:
     """The rule of a field of a GraphQL schema, from its `extensions`; None where everybody may have it."""
     definition = definition_of(dict(extensions))
     found = getattr(definition, "extensions", None) or ()

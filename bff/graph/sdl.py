@@ -15,7 +15,7 @@ from graphql import (
     print_schema,
 )
 
-from bff.graph.rules import access_of
+from bff.graph.rules import access_rule
 from bff.graph.tags import size_of, weight_of
 
 ACCESS = GraphQLDirective(
@@ -66,7 +66,7 @@ def _directives(parent: GraphQLObjectType, line: str) -> str:
         raise AssertionError("graphql-core prints the arguments of a field in lines of their own only to describe them")
     extensions = parent.fields[name].extensions
     told = ""
-    if (access := access_of(extensions)) is not None:
+    if (access := access_rule(extensions)) is not None:
         arguments = {"role": access.role, "scopes": list(access.scopes) or None, "owner": access.owner}
         given = ", ".join(f"{each}: {json.dumps(value)}" for each, value in arguments.items() if value is not None)
         told += " @access" + (f"({given})" if given else "")

@@ -6,7 +6,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from bff.observe import logs
-from bff.observe.tally import ReadCounter, Spread, Tally
+from bff.observe.counters import Counter, Histogram, ReadCounter
 from bff.upstream.events import (
     BreakerChanged,
     BreakerState,
@@ -32,50 +32,50 @@ class Metrics:
 
     def __init__(self, sources: tuple[str, ...]) -> None:
         self.registry = CollectorRegistry()
-        self._requests = Tally(
+        self._requests = Counter(
             "bff_requests", "Requests to a variant, by how they ended.", ["variant", "outcome"], registry=self.registry
         )
-        self._detached = Tally(
+        self._detached = Counter(
             "bff_detached_mutations",
             "Requests whose client disconnected and whose mutations ran to their end, by how these ended.",
             ["variant", "outcome"],
             registry=self.registry,
         )
-        self._request_seconds = Spread(
+        self._request_seconds = Histogram(
             "bff_request_seconds", "From head to answer.", ["variant"], _BUCKETS, registry=self.registry
         )
-        self._documents = Tally(
+        self._documents = Counter(
             "bff_documents", "Documents asked for, known or new.", ["variant", "result"], registry=self.registry
         )
-        self._operations = Tally(
+        self._operations = Counter(
             "bff_operations",
             "Operations run, by what ran them: plan, or why there was none and graphql-core did.",
             ["variant", "by"],
             registry=self.registry,
         )
-        self._answers = Tally("bff_answers", "Whole answers looked up.", ["variant", "result"], registry=self.registry)
+        self._answers = Counter("bff_answers", "Whole answers looked up.", ["variant", "result"], registry=self.registry)
         self._shared_state = Gauge(
             "bff_shared_state_up", "1 while Redis answers; 0 without one, or while it is away.", registry=self.registry
         )
-        self._calls = Tally(
+        self._calls = Counter(
             "bff_upstream_calls", "Calls to a source, by how they ended.", ["source", "outcome"], registry=self.registry
         )
-        self._call_seconds = Spread(
+        self._call_seconds = Histogram(
             "bff_upstream_call_seconds", "Calls that went out.", ["source"], _BUCKETS, registry=self.registry
         )
-        self._retries = Tally(
+        self._retries = Counter(
             "bff_upstream_retries",
             "Calls made again, by why; hedge: while the first was under way.",
             ["source", "outcome"],
             registry=self.registry,
         )
-        self._cached = Tally(
+        self._cached = Counter(
             "bff_upstream_cache",
             "Reads that passed the cache, by what it had.",
             ["source", "result"],
             registry=self.registry,
         )
-        self._shared = Tally(
+        self._shared = Counter(
             "bff_upstream_shared", "Reads that waited for another one's call.", ["source"], registry=self.registry
         )
         self._breaker = Gauge(
@@ -102,13 +102,13 @@ class Metrics:
             logs.dropped_lines,
             registry=self.registry,
         )
-        self._background_deaths = Tally(
+        self._background_deaths = Counter(
             "bff_background_deaths",
             "Background tasks that ended unexpectedly; each is restarted.",
             ["task"],
             registry=self.registry,
         )
-        self._loop_held = Spread(
+        self._loop_held = Histogram(
             "bff_loop_held_seconds",
             "How late the event loop was, measured 20 times a second: how long it was blocked.",
             [],

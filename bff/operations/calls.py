@@ -33,7 +33,7 @@ _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?\Z")
 _json = msgspec.json.Decoder()
 
 
-class Call:
+class TrustedOperation:
     """One operation by its name.
 
     Attributes:
@@ -111,26 +111,26 @@ class Call:
             raise InvalidParameter(f"There is no parameter {unknown[0][:100]}; there are: {known}.")
 
 
-class Calls:
+class TrustedOperations:
     """A variant's operations by name. Of several documents with the same name the last one counts."""
 
     def __init__(self, schema: GraphQLSchema, documents: Iterable[TrustedDocument]) -> None:
-        self._by_name: dict[str, Call] = {}
+        self._by_name: dict[str, TrustedOperation] = {}
         for document in documents:
             kinds = {name: kind for kind, name in _BEGINS.findall(document.text)}
             for name in [document.name] if document.name else kinds:
-                self._by_name[name] = Call(schema, name, document.text, kinds)
+                self._by_name[name] = TrustedOperation(schema, name, document.text, kinds)
 
     def __len__(self) -> int:
         return len(self._by_name)
 
-    def __iter__(self) -> Iterator[Call]:
+    def __iter__(self) -> Iterator[TrustedOperation]:
         return iter(self._by_name.values())
 
     def __repr__(self) -> str:
         return f"<Calls {len(self)}>"
 
-    def get(self, name: str) -> Call | None:
+    def get(self, name: str) -> TrustedOperation | None:
         """The one of that name."""
         return self._by_name.get(name)
 

@@ -59,7 +59,7 @@ GATE = gate()
 
 
 async def run(exchange: Exchange, services: Services) -> Response:
-    """Answer a call. Raises `http.ClientGone` where nobody is left to answer, and nothing else."""
+    """Answer a call. Raises `http.ClientDisconnected` where nobody is left to answer, and nothing else."""
     return with_status(await pipeline.run(exchange, services, GATE))
 
 

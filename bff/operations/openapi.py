@@ -18,7 +18,7 @@ from graphql import (
 
 from bff import __version__
 from bff.graph.variants import Variant
-from bff.operations.calls import Call, Calls, is_listed, is_plain
+from bff.operations.calls import TrustedOperation, TrustedOperations, is_listed, is_plain
 from bff.operations.shapes import Schema, Shapes
 
 _ERRORS: Schema = {
@@ -43,7 +43,7 @@ _SCHEMES: Mapping[str, Any] = {
 }
 
 
-def document(variants: Iterable[tuple[Variant, GraphQLSchema, Calls]]) -> dict[str, Any]:
+def document(variants: Iterable[tuple[Variant, GraphQLSchema, TrustedOperations]]) -> dict[str, Any]:
     """All operations of those variants. One whose document doesn't fit the graph is left out: it can't be called."""
     paths: dict[str, Any] = {}
     components: dict[str, Schema] = {"Errors": _ERRORS}
@@ -61,7 +61,7 @@ def document(variants: Iterable[tuple[Variant, GraphQLSchema, Calls]]) -> dict[s
     return {**told, "paths": paths, "components": {"schemas": components, "securitySchemes": dict(_SCHEMES)}}
 
 
-def _operations(variant: Variant, schema: GraphQLSchema, call: Call, components: dict[str, Schema]) -> Any:
+def _operations(variant: Variant, schema: GraphQLSchema, call: TrustedOperation, components: dict[str, Schema]) -> Any:
     try:
         parsed = parse(call.text)
         faults = validate(schema, parsed, max_errors=1)
@@ -100,7 +100,7 @@ def _defaults(node: OperationDefinitionNode) -> dict[str, Any]:
     }
 
 
-def _schemas(call: Call, node: OperationDefinitionNode, shapes: Shapes) -> Iterator[tuple[str, Schema, bool]]:
+def _schemas(call: TrustedOperation, node: OperationDefinitionNode, shapes: Shapes) -> Iterator[tuple[str, Schema, bool]]:
     """Each parameter's schema, and whether it is required."""
     defaults = _defaults(node)
     for name, type_ in call.types.items():
@@ -110,7 +110,7 @@ def _schemas(call: Call, node: OperationDefinitionNode, shapes: Shapes) -> Itera
         yield name, schema, isinstance(type_, GraphQLNonNull) and name not in defaults
 
 
-def _parameters(call: Call, node: OperationDefinitionNode, shapes: Shapes) -> Iterator[dict[str, Any]]:
+def _parameters(call: TrustedOperation, node: OperationDefinitionNode, shapes: Shapes) -> Iterator[dict[str, Any]]:
     for name, schema, is_required in _schemas(call, node, shapes):
         type_ = call.types[name]
         as_text = is_plain(type_) or is_listed(type_)
@@ -118,7 +118,7 @@ def _parameters(call: Call, node: OperationDefinitionNode, shapes: Shapes) -> It
         yield {"name": name, "in": "query", "required": is_required, **form}
 
 
-def _body(call: Call, node: OperationDefinitionNode, shapes: Shapes) -> dict[str, Any]:
+def _body(call: TrustedOperation, node: OperationDefinitionNode, shapes: Shapes) -> dict[str, Any]:
     schemas = list(_schemas(call, node, shapes))
     required = [name for name, _, is_required in schemas if is_required]
     schema = {

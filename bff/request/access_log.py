@@ -12,7 +12,7 @@ _LONGEST_NAME = 100
 _LONGEST_PATH = 200
 
 
-def of_graphql(exchange: Exchange, response: Response, duration_s: float, **more: Any) -> None:
+def log_request(exchange: Exchange, response: Response, duration_s: float, **more: Any) -> None:
     """A request to a variant."""
     if not _log.isEnabledFor(logging.INFO):
         return
@@ -35,21 +35,21 @@ def of_graphql(exchange: Exchange, response: Response, duration_s: float, **more
     logs.write(_log, logging.INFO, "request", fields)
 
 
-def of_gone(exchange: Exchange, duration_s: float, outcome: str | None = None, codes: Sequence[str] = ()) -> None:
+def log_disconnect(exchange: Exchange, duration_s: float, outcome: str | None = None, codes: Sequence[str] = ()) -> None:
     """A request whose client disconnected before it was answered.
 
     `outcome` and `codes` are those of its mutations, which ran to their end; None and empty if it had none.
     """
     more = {} if outcome is None else {"completed": outcome}
-    of_graphql(exchange, Response(499, (), b"", ("CLIENT_GONE", *codes)), duration_s, **more)
+    log_request(exchange, Response(499, (), b"", ("CLIENT_GONE", *codes)), duration_s, **more)
 
 
-def of_none(status: int, code: str) -> None:
+def log_refused(status: int, code: str) -> None:
     """What was refused before it was a request."""
     logs.write(_log, logging.INFO, "request", {"status": int(status), "errors": [code]})
 
 
-def of_other(method: str, path: str, status: int, duration_s: float, request_id: str) -> None:
+def log_other(method: str, path: str, status: int, duration_s: float, request_id: str) -> None:
     """Any other request."""
     if not _log.isEnabledFor(logging.INFO):
         return

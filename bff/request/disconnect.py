@@ -10,17 +10,18 @@ from typing import Self
 
 from starlette.types import Receive
 
-from bff.request.http import ClientGone
+from bff.request.http import ClientDisconnected
 from bff.runtime.loop import running_loop, running_task
 
 _PATIENCE_S = 0.01
 
 
-class UntilGone:
+class CancelOnDisconnect:
     """Notices inside `async with` when the client disconnects, and stops the work there.
 
-    By default the task itself is cancelled, and `ClientGone` raised. If `stop` is given it is called instead, and decides
-    what to cancel; everything else goes on without a client. Afterwards `is_gone` says whether the client has disconnected.
+    By default the task itself is cancelled, and `ClientDisconnected` raised. If `stop` is given it is called instead, and
+    decides what to cancel; everything else goes on without a client. Afterwards `is_gone`
+    says whether the client has disconnected.
 
     Only for after the request was read: what else the client might send is dropped.
     """
@@ -48,7 +49,7 @@ class UntilGone:
             return
         # Somebody else may have cancelled as well (the server, as it stops): then that goes on.
         if self._task.uncancel() <= self._cancelled_before and kind is asyncio.CancelledError:
-            raise ClientGone from error
+            raise ClientDisconnected from error
 
     def _begin(self) -> None:
         self._watching = self._task.get_loop().create_task(self._watch())
@@ -63,5 +64,5 @@ class UntilGone:
             self._stop()
 
 
-def stop_nothing() -> None:
+def cancel_nothing() -> None:
     """The `stop` for work that must not be cancelled."""

@@ -8,10 +8,10 @@ from bff.engine.plans import Plans
 from bff.gate.documents import Documents
 from bff.gate.limits import LimitOptions
 from bff.gate.rate import RateOptions
-from bff.gate.response_cache import KeptAnswers
+from bff.gate.response_cache import ResponseCache
 from bff.graph.variants import Variant
 from bff.graphiql.page import GraphiQLPage
-from bff.operations.calls import Calls
+from bff.operations.calls import TrustedOperations
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,6 @@ class Endpoint:
     limits: LimitOptions
     rate: RateOptions
     documents: Documents
-    calls: Calls
-    answers: KeptAnswers | None
+    calls: TrustedOperations
+    answers: ResponseCache | None
     page: GraphiQLPage | None = field(repr=False)

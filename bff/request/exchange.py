@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from bff.gate.auth import SignedIn
     from bff.gate.consumers import Consumer
     from bff.gate.rate import Ledger
-    from bff.gate.shared_state import Patience
-    from bff.operations.calls import Call
+    from bff.gate.shared_state import SharedStateBudget
+    from bff.operations.calls import TrustedOperation
     from bff.request.endpoint import Endpoint
     from bff.request.http import GraphQLRequest, MediaType
 
@@ -85,19 +85,19 @@ class Exchange:
     traceparent: str
     deadline: Deadline
     address: str = ""
-    called: "Call | None" = None
+    called: "TrustedOperation | None" = None
     media: "MediaType | None" = None
     signed_in: "SignedIn | None" = None
     consumer: "Consumer | None" = None
-    patience: "Patience | None" = None
+    wait_budget: "SharedStateBudget | None" = None
     ledger: "Ledger | None" = None
     request: "GraphQLRequest | None" = None
     batch: "Sequence[GraphQLRequest] | None" = None
     is_part: bool = False
     operation: "Operation | None" = None
     cost: int = 0
-    answer_key: Hashable = None
-    answer_generation: int = 0
+    response_key: Hashable = None
+    response_generation: int = 0
     calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def header(self, name: bytes) -> bytes | None:

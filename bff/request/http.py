@@ -131,7 +131,7 @@ def check_content(content_type: bytes | None, encoding: bytes | None) -> None:
 
 
 async def read_body(receive: Receive, declared: bytes | None, limit: int) -> bytes:
-    """The whole body, at most `limit` bytes. Raises `BadRequest` (413), `ClientGone`."""
+    """The whole body, at most `limit` bytes. Raises `BadRequest` (413), `ClientDisconnected`."""
     if declared is not None and declared.isdigit() and int(declared[:20]) > limit:
         raise _too_large(limit)
     chunks: list[bytes] = []
@@ -139,7 +139,7 @@ async def read_body(receive: Receive, declared: bytes | None, limit: int) -> byt
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ClientGone
+            raise ClientDisconnected
         chunk: bytes = message.get("body", b"")
         size += len(chunk)
         if size > limit:
@@ -149,7 +149,7 @@ async def read_body(receive: Receive, declared: bytes | None, limit: int) -> byt
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-class ClientGone(Exception):
+class ClientDisconnected(Exception):
     """The client has disconnected, so there is no one to answer.
 
     `outcome` and `codes` are those of its mutations, which ran to their end; None and empty if it had none.

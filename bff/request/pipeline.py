@@ -12,11 +12,11 @@ from typing import Any
 from graphql import OperationType
 
 from bff import errors
-from bff.engine.answer import Answer, begin
+from bff.engine.actual_cost import actual_cost
+from bff.engine.answer import GraphQLResult, begin
 from bff.engine.arguments import InvalidVariables
 from bff.engine.operation import Operation
 from bff.engine.plans import Prepared
-from bff.engine.weigh import weigh
 from bff.errors import (
     BadRequest,
     DocumentError,
@@ -32,14 +32,14 @@ from bff.gate.consumers import HEADER as API_KEY
 from bff.gate.consumers import Consumers, granted
 from bff.gate.limits import check_variables
 from bff.gate.rate import Counts, Ledger, Subject, counted_name
-from bff.gate.response_cache import answer_key
-from bff.gate.shared_state import Patience
+from bff.gate.response_cache import response_key
+from bff.gate.shared_state import SharedStateBudget
 from bff.graph.context import Context
 from bff.graph.controls import Controls
 from bff.graph.loaders import Loaders
 from bff.observe.metrics import Metrics
 from bff.request import http
-from bff.request.disconnect import UntilGone, stop_nothing
+from bff.request.disconnect import CancelOnDisconnect, cancel_nothing
 from bff.request.exchange import Exchange, Response
 from bff.request.http import GraphQLRequest, MediaType
 from bff.runtime.loop import TimeLimit, running_loop
@@ -128,8 +128,8 @@ _CHARGED_REFUSALS = frozenset({401, 403})
 async def charge(exchange: Exchange, services: Services) -> Response | None:
     """A request is taken from the counts of whoever asks."""
     if services.counts is not None:
-        patience = exchange.patience = Patience(exchange.deadline)
-        exchange.ledger = Ledger(services.counts, exchange.endpoint.variant.name, _subjects(exchange), patience)
+        wait_budget = exchange.wait_budget = SharedStateBudget(exchange.deadline)
+        exchange.ledger = Ledger(services.counts, exchange.endpoint.variant.name, _subjects(exchange), wait_budget)
         await exchange.ledger.charge_requests()
     return None
 
@@ -168,7 +168,7 @@ async def decode(exchange: Exchange, _: Services) -> Response | None:
 
 
 async def read_body(exchange: Exchange) -> bytes:
-    """The body, whole and in time. Raises `BadRequest`, `http.ClientGone`."""
+    """The body, whole and in time. Raises `BadRequest`, `http.ClientDisconnected`."""
     limit = exchange.endpoint.limits.body_bytes
     timer = TimeLimit(exchange.deadline.left())
     try:
@@ -185,9 +185,11 @@ async def prepare(exchange: Exchange, services: Services) -> Response | None:
     """The operation that is meant: known, or parsed, measured and validated now."""
     endpoint, request = exchange.endpoint, _decoded(exchange)
     check_variables(request.variables, endpoint.limits)
-    if exchange.patience is None:
-        exchange.patience = Patience(exchange.deadline)
-    text, digest = await endpoint.documents.text(request.query, request.document_id, request.extensions, exchange.patience)
+    if exchange.wait_budget is None:
+        exchange.wait_budget = SharedStateBudget(exchange.deadline)
+    text, digest = await endpoint.documents.text(
+        request.query, request.document_id, request.extensions, exchange.wait_budget
+    )
     prepared, known = endpoint.plans.known(text), True
     if prepared is None:
         prepared, known = await _prepared_in_time(exchange, text)
@@ -212,7 +214,7 @@ async def _prepared_in_time(exchange: Exchange, text: str) -> tuple[Prepared, bo
     try:
         if exchange.is_part:  # whoever waits for all parts watches the client
             return await exchange.endpoint.plans.prepare(text)
-        async with UntilGone(exchange.receive):
+        async with CancelOnDisconnect(exchange.receive):
             return await exchange.endpoint.plans.prepare(text)
     except asyncio.CancelledError:
         if not timer.has_cut_off():
@@ -222,17 +224,17 @@ async def _prepared_in_time(exchange: Exchange, text: str) -> tuple[Prepared, bo
         timer.lift()
 
 
-async def recall(exchange: Exchange, services: Services) -> Response | None:
+async def lookup_response(exchange: Exchange, services: Services) -> Response | None:
     """The answer as it is kept, where the same was asked and everybody may have it."""
     answers, operation = exchange.endpoint.answers, _prepared(exchange)
     anonymous = exchange.signed_in is None and exchange.consumer is None
     if answers is None or not anonymous or operation.kind is not OperationType.QUERY:
         return None
-    exchange.answer_key = answer_key(operation.digest, _decoded(exchange).variables)
-    if exchange.answer_key is None:
+    exchange.response_key = response_key(operation.digest, _decoded(exchange).variables)
+    if exchange.response_key is None:
         return None
-    exchange.answer_generation = answers.generation
-    found = answers.get(exchange.answer_key)
+    exchange.response_generation = answers.generation
+    found = answers.get(exchange.response_key)
     services.metrics.answer(exchange.endpoint.variant.name, kept=found is not None)
     if found is None:
         return None
@@ -271,15 +273,15 @@ async def execute(exchange: Exchange, services: Services) -> Response | None:
         if not operation.is_settled:  # it may have to be compiled
             await exchange.endpoint.plans.pace.turn()
         answer = begin(operation, _decoded(exchange).variables, context)
-        if isinstance(answer, Answer):
+        if isinstance(answer, GraphQLResult):
             pass
         elif exchange.is_part:  # whoever waits for all parts watches the client
             answer = await answer
         elif is_write:  # runs to its end once begun: if it were cancelled, its effect would be unknown
-            async with UntilGone(exchange.receive, stop_nothing) as client:
+            async with CancelOnDisconnect(exchange.receive, cancel_nothing) as client:
                 answer = await answer
         else:
-            async with UntilGone(exchange.receive):
+            async with CancelOnDisconnect(exchange.receive):
                 answer = await answer
     finally:
         context.loaders.close()
@@ -290,15 +292,15 @@ async def execute(exchange: Exchange, services: Services) -> Response | None:
         caller.freshness.forbid()
     response = _of_answer(exchange, answer, caller.freshness)
     if client is not None and client.is_gone:
-        raise http.ClientGone(response.outcome, response.codes)
+        raise http.ClientDisconnected(response.outcome, response.codes)
     return response
 
 
-def _difference(exchange: Exchange, answer: Answer) -> int:
+def _difference(exchange: Exchange, answer: GraphQLResult) -> int:
     """How much more the answer came to than was charged; what was never run costs nothing."""
     if not answer.executed:
         return -exchange.cost
-    return 0 if answer.plan is None else weigh(answer.plan, answer.payload["data"]) - exchange.cost
+    return 0 if answer.plan is None else actual_cost(answer.plan, answer.payload["data"]) - exchange.cost
 
 
 GATE: Sequence[Step] = (
@@ -312,7 +314,7 @@ GATE: Sequence[Step] = (
 
 OPERATION: Sequence[Step] = (
     prepare,  # after the token: what a variant knows is not told to those it is not for
-    recall,  # before its cost is charged: what is at hand costs next to nothing
+    lookup_response,  # before its cost is charged: what is at hand costs next to nothing
     charge_cost,
     execute,
 )
@@ -334,7 +336,7 @@ METHODS = b"GET, HEAD, POST, OPTIONS"
 async def run(
     exchange: Exchange, services: Services, gate: Sequence[Step] = GATE, operation: Sequence[Step] = OPERATION
 ) -> Response:
-    """Answer a request. Raises `http.ClientGone` where nobody is left to answer, and nothing else."""
+    """Answer a request. Raises `http.ClientDisconnected` where nobody is left to answer, and nothing else."""
     response = await _answered(exchange, services, (gate, operation))
     if exchange.ledger is not None:
         response = replace(response, headers=response.headers + exchange.ledger.headers())
@@ -352,7 +354,7 @@ async def _answered(exchange: Exchange, services: Services, lists: Sequence[Sequ
                 response = await step(exchange, services)
                 if response is not None:
                     return response
-    except http.ClientGone:  # nobody to answer
+    except http.ClientDisconnected:  # nobody to answer
         raise
     except GatewayError as error:
         return _refusal(exchange, [errors.of_gateway(error)], error.status, error.headers)
@@ -379,14 +381,14 @@ async def _batched(exchange: Exchange, services: Services, steps: Sequence[Step]
                 task.cancel()
 
     try:
-        async with UntilGone(exchange.receive, stop) as client:
+        async with CancelOnDisconnect(exchange.receive, stop) as client:
             await asyncio.wait(running)
     finally:
         for task in running:  # some still run if this task itself was cancelled, as when the server stops
             task.cancel()
     if client.is_gone:
         writes = [each.result() for part, each in zip(parts, running, strict=True) if _is_write(part)]
-        raise http.ClientGone(_outcome_of(writes), _codes_of(writes)) if writes else http.ClientGone
+        raise http.ClientDisconnected(_outcome_of(writes), _codes_of(writes)) if writes else http.ClientDisconnected
     responses = [task.result() for task in running]
     body = http.joined([response.body for response in responses])
     headers = http.content_headers(exchange.media or MediaType.JSON, body)
@@ -416,7 +418,7 @@ def _explained(exchange: Exchange, operation: Operation, variables: Mapping[str,
     return Response(200, http.content_headers(exchange.media or MediaType.JSON, body), body, outcome="explained")
 
 
-def _of_answer(exchange: Exchange, answer: Answer, freshness: Freshness) -> Response:
+def _of_answer(exchange: Exchange, answer: GraphQLResult, freshness: Freshness) -> Response:
     if not answer.executed:
         return _refusal(exchange, answer.payload["errors"], None)
     media = exchange.media or MediaType.JSON
@@ -427,8 +429,12 @@ def _of_answer(exchange: Exchange, answer: Answer, freshness: Freshness) -> Resp
         return Response(200, http.content_headers(media, body), body, codes, outcome)
     is_private = exchange.signed_in is not None or exchange.consumer is not None
     control = http.cache_control_of(freshness, is_private=is_private)
-    if exchange.answer_key is not None and exchange.endpoint.answers is not None and control.startswith(b"public, max-age"):
-        exchange.endpoint.answers.put(exchange.answer_key, body, freshness.left_s, exchange.answer_generation)
+    if (
+        exchange.response_key is not None
+        and exchange.endpoint.answers is not None
+        and control.startswith(b"public, max-age")
+    ):
+        exchange.endpoint.answers.put(exchange.response_key, body, freshness.left_s, exchange.response_generation)
     return _cacheable(exchange, body, control)
 
 

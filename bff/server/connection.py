@@ -65,13 +65,13 @@ class ServerConfig(uvicorn.Config):
     """
 
     def __init__(self, app: Any, connections: ConnectionOptions, **options: Any) -> None:
-        super().__init__(app, http=Connection, **options)
+        super().__init__(app, http=ClientConnection, **options)
         self.connections = connections
         self.is_closing = False
 
 
 class _Stop(Exception):
-    """Raised in the parser's callbacks to stop it. `Connection._refusal` has the reason."""
+    """Raised in the parser's callbacks to stop it. `ClientConnection._refusal` has the reason."""
 
 
 class _Flow(FlowControl):
@@ -85,7 +85,7 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
-class Connection(HttpToolsProtocol):
+class ClientConnection(HttpToolsProtocol):
     """One client's connection."""
 
     config: ServerConfig
@@ -285,7 +285,7 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         status = HTTPStatus(error.status or 400)
-        access_log.of_none(status, error.code)
+        access_log.log_refused(status, error.code)
         if self._may_answer:  # else the client would take it for the answer to what it asked before
             body = http.encode({"errors": [errors.of_gateway(error)]})
             headers = (*http.content_headers(http.MediaType.JSON, body), *error.headers, (b"connection", b"close"))

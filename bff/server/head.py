@@ -9,7 +9,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 _VERSIONS = frozenset({"1.0", "1.1"})
 _UPGRADE_FIELDS = frozenset({b"upgrade", b"http2-settings"})
-"""Fields that offer an upgrade, and their names as options of `Connection`."""
+"""Fields that offer an upgrade, and their names as options of `ClientConnection`."""
 
 
 def refusal_of(method: bytes, version: str, headers: Headers) -> GatewayError | None:

@@ -11,7 +11,7 @@ from bff import __version__
 from bff.gate.proxies import Proxies
 from bff.graph.controls import Reloaded
 from bff.operations import gate as rest
-from bff.operations.calls import Call
+from bff.operations.calls import TrustedOperation
 from bff.request import access_log, http, pipeline
 from bff.request.endpoint import Endpoint
 from bff.request.exchange import Exchange, Response, headers_of, request_id_of, traceparent_of
@@ -93,7 +93,7 @@ class Gateway(FastAPI):
             self.in_flight -= 1
 
     async def _answer(
-        self, endpoint: Endpoint, called: Call | None, run: Run, scope: Scope, receive: Receive, send: Send
+        self, endpoint: Endpoint, called: TrustedOperation | None, run: Run, scope: Scope, receive: Receive, send: Send
     ) -> None:
         began = time.monotonic()
         headers = headers_of(scope)
@@ -110,14 +110,14 @@ class Gateway(FastAPI):
         )
         try:
             response = await run(exchange, self.services)
-        except http.ClientGone as gone:
+        except http.ClientDisconnected as gone:
             self.services.metrics.gone(endpoint.variant.name, gone.outcome)
-            access_log.of_gone(exchange, time.monotonic() - began, gone.outcome, gone.codes)
+            access_log.log_disconnect(exchange, time.monotonic() - began, gone.outcome, gone.codes)
             return
         await _send(response, exchange.request_id, send)
         duration_s = time.monotonic() - began
         self.services.metrics.request(endpoint.variant.name, response.outcome, duration_s)
-        access_log.of_graphql(exchange, response, duration_s)
+        access_log.log_request(exchange, response, duration_s)
 
     async def _host(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.monotonic()
@@ -134,7 +134,7 @@ class Gateway(FastAPI):
         try:
             await super().__call__(scope, receive, send_on)
         finally:
-            access_log.of_other(scope["method"], scope["path"], status, time.monotonic() - began, request_id)
+            access_log.log_other(scope["method"], scope["path"], status, time.monotonic() - began, request_id)
 
 
 async def _send(response: Response, request_id: str, send: Send) -> None:

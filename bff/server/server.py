@@ -21,7 +21,7 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
-from bff.server.connection import Connection, ServerConfig
+from bff.server.connection import ClientConnection, ServerConfig
 from bff.server.host import Gateway
 from bff.server.sockets import listening, refuse_new
 from bff.settings import Settings
@@ -120,8 +120,8 @@ class Server(uvicorn.Server):
         finally:
             self.should_exit = True
 
-    def _connections(self) -> list[Connection]:
-        return [each for each in self.server_state.connections if isinstance(each, Connection)]
+    def _connections(self) -> list[ClientConnection]:
+        return [each for each in self.server_state.connections if isinstance(each, ClientConnection)]
 
     async def _close_listeners(self) -> None:
         is_last = self._is_last()
@@ -145,8 +145,8 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         listener.setblocking(False)
 
-        def connection() -> Connection:
-            return Connection(self.config, self.server_state, self.lifespan.state)
+        def connection() -> ClientConnection:
+            return ClientConnection(self.config, self.server_state, self.lifespan.state)
 
         while True:
             try:
@@ -162,7 +162,7 @@ class Server(uvicorn.Server):
     async def _close_idle_connections(self, last: float) -> None:
         """Close each connection once it has been idle for a second, until none is left or `last` has passed."""
         loop = asyncio.get_running_loop()
-        idle_since: dict[Connection, float] = {}
+        idle_since: dict[ClientConnection, float] = {}
         while (connections := self._connections()) and (now := loop.time()) < last:
             for connection in connections:
                 if not connection.is_idle:

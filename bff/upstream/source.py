@@ -18,7 +18,7 @@ from bff.runtime.error_copies import again, detached
 from bff.upstream.caller import Caller
 from bff.upstream.errors import BadAnswer, Mismatched, Rejected, SourceError
 from bff.upstream.events import BreakerState
-from bff.upstream.traffic.call import ID, Call, Keyed, Mismatch, Reply, Stale
+from bff.upstream.traffic.call import ID, Call, Mismatch, Reply, RequestedKeys, Stale
 from bff.upstream.traffic.freshness import for_clients, usable
 from bff.upstream.traffic.stack import SourceStatus
 
@@ -38,7 +38,7 @@ class Record(msgspec.Struct, frozen=True, rename="camel", gc=False):
     id: int
 
 
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
 """A time with its offset, as RFC 3339 has it. One without could be any of two dozen."""
 
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
@@ -74,7 +74,7 @@ class _PageEnvelope(msgspec.Struct, Generic[T], rename="camel"):
     total: Int32
 
 
-class Conduct(Protocol):
+class Transport(Protocol):
     """The way to a service under all its policies: `traffic.stack.Stack`."""
 
     async def __call__(self, call: Call) -> Reply:
@@ -103,8 +103,8 @@ class RestSource(Generic[R]):
     exact: ClassVar[frozenset[str]] = frozenset()
     """Filters of a page by a member of the record: each row must have exactly the filter's value."""
 
-    def __init__(self, conduct: Conduct, *, forward_identity: bool) -> None:
-        self._conduct = conduct
+    def __init__(self, transport: Transport, *, forward_identity: bool) -> None:
+        self._transport = transport
         self._forward_identity = forward_identity
         self._route_of_one = f"{self.path}/{{id}}"
         self._decode_one: Callable[[bytes], R] = msgspec.json.Decoder(self.record).decode
@@ -112,19 +112,19 @@ class RestSource(Generic[R]):
         self._decode_page = self._tolerant(_PageEnvelope)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._conduct!r}>"
+        return f"<{type(self).__name__} {self._transport!r}>"
 
     def status(self) -> SourceStatus:
         """The source's breaker and instances."""
-        return self._conduct.status()
+        return self._transport.status()
 
     def force_breaker(self, state: BreakerState | None) -> None:
         """Hold the breaker open or closed; None lets it be."""
-        self._conduct.force_breaker(state)
+        self._transport.force_breaker(state)
 
     def drop_cache(self) -> None:
         """Forget what is kept of the service's answers."""
-        self._conduct.drop_cache()
+        self._transport.drop_cache()
 
     async def get_many(self, caller: Caller, ids: Sequence[int]) -> dict[int, R | Stale | SourceError]:
         """The objects with those ids, each once. What does not exist is left out; what failed is its error.
@@ -134,7 +134,7 @@ class RestSource(Generic[R]):
         return await self._load(caller, list(dict.fromkeys(ids)), self._by_ids)
 
     def _by_ids(self, caller: Caller, ids: Sequence[Any]) -> Call:
-        keyed = Keyed(ID, tuple(ids), self._by_ids, MAX_IDS)
+        keyed = RequestedKeys(ID, tuple(ids), self._by_ids, MAX_IDS)
         if len(ids) > 1:
             return self._read(caller, {"ids": joined(ids)}, partial(self._many, keyed.keys), keyed=keyed)
         return Call(
@@ -200,7 +200,7 @@ class RestSource(Generic[R]):
 
     async def _asked(self, call: Call) -> Reply:
         """The reply to a read; how long what came from the service may be used goes into the request's account of it."""
-        reply = await self._conduct(call)
+        reply = await self._transport(call)
         if not reply.is_kept:
             life = reply.lifetimes
             with_identity = call.viewer is not None
@@ -252,7 +252,7 @@ class RestSource(Generic[R]):
             touches=id,
         )
         caller.freshness.forbid()
-        written: R = (await self._conduct(call)).value
+        written: R = (await self._transport(call)).value
         return written
 
     def _written(self, id: int | None, is_it: Callable[[R], bool] | None, body: bytes) -> R:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import strawberry
 
-from bff.graph.loaded import Ahead, LoadedList
+from bff.graph.loaded import LoadedList, Prefetch
 from bff.graph.loaders import UserOrdersKey
 from bff.graph.scalars import DEFAULT_FIRST, first_of
 from bff.graph.tags import ADMIN, EVERYONE, WEB, computed, enum_for, on
@@ -28,7 +28,7 @@ class User:
     @computed(
         *EVERYONE,
         type=list[Order] | None,
-        extensions=[LoadedList("user_orders", ahead=Ahead("user"))],
+        extensions=[LoadedList("user_orders", prefetch=Prefetch("user"))],
         description="The newest first.",
     )
     def orders(self, first: int | None = DEFAULT_FIRST, status: OrderStatus | None = None) -> UserOrdersKey:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bff.upstream.wire.connection import FREE_PIECES, Connection
+from bff.upstream.wire.connection import FREE_PIECES, ServiceConnection
 from tests.conftest import StartGateway
 from tests.support.fakes import a_product
 from tests.support.services import Tapped
@@ -30,20 +30,20 @@ def test_an_answer_that_is_spun_out_is_refused(
 ) -> None:
     """After a few thousand calls of the parser's: each of these took the loop a quarter of a second or more."""
     calls = 0
-    on_body, on_header = Connection.on_body, Connection.on_header
+    on_body, on_header = ServiceConnection.on_body, ServiceConnection.on_header
 
-    def count_body(self: Connection, body: bytes) -> None:
+    def count_body(self: ServiceConnection, body: bytes) -> None:
         nonlocal calls
         calls += 1
         on_body(self, body)
 
-    def count_header(self: Connection, name: bytes, value: bytes) -> None:
+    def count_header(self: ServiceConnection, name: bytes, value: bytes) -> None:
         nonlocal calls
         calls += 1
         on_header(self, name, value)
 
-    monkeypatch.setattr(Connection, "on_body", count_body)
-    monkeypatch.setattr(Connection, "on_header", count_header)
+    monkeypatch.setattr(ServiceConnection, "on_body", count_body)
+    monkeypatch.setattr(ServiceConnection, "on_header", count_header)
     gateway = start_gateway(BFF_SOURCES__PRODUCTS__BREAKER__MINIMUM_CALLS="1000", BFF_SOURCES__PRODUCTS__RETRY__ATTEMPTS="1")
     for name, answer in SPUN_OUT.items():
         services.ports["products"].custom = lambda _, answer=answer: answer

@@ -46,7 +46,7 @@ def measured(rounds: int) -> float:
         while left > 0:
             began = time.thread_time()
             for _ in range(_BATCH):
-                access_log.of_graphql(exchange, _RESPONSE, 0.0123)
+                access_log.log_request(exchange, _RESPONSE, 0.0123)
             spent += time.thread_time() - began
             left -= _BATCH
             time.sleep(_REST_S)

@@ -15,7 +15,7 @@ import uvloop
 
 from bff.upstream.caller import Caller, Deadline, Identity
 from bff.upstream.traffic.balance import InstanceOptions
-from bff.upstream.traffic.call import ID, Call, Keyed, request_headers
+from bff.upstream.traffic.call import ID, Call, RequestedKeys, request_headers
 from bff.upstream.traffic.stack import Stack, TrafficOptions
 from bff.upstream.wire import WireReply, WireRequest
 
@@ -64,7 +64,7 @@ def read(caller: Caller, *ids: int, identity: bool) -> Call:
     def decoded(body: bytes) -> dict[int, object]:
         return dict.fromkeys(ids, decode(body))
 
-    keyed = Keyed(ID, ids, narrow, 200)
+    keyed = RequestedKeys(ID, ids, narrow, 200)
     return Call("GET", "/users/{id}", f"/users/{ids[0]}", caller, decoded, identity=identity, keyed=keyed)
 
 

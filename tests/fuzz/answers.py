@@ -1,6 +1,6 @@
 """Answers for the wire's fuzzer: made by a grammar and then damaged, and what a strict reader makes of them.
 
-The reader shares no code with the wire. It reads RFC 9112 to the letter: whatever the RFC doesn't allow is `Refused`.
+The reader shares no code with the wire. It reads RFC 9112 to the letter: whatever the RFC doesn't allow is `NotPlannable`.
 """
 
 import re
@@ -34,7 +34,7 @@ class Answer:
     """Whether there is more around its body than the wire has to take: headers, trailers, extensions, interim answers."""
 
 
-class Refused(Exception):
+class NotPlannable(Exception):
     """The bytes are no answer."""
 
 
@@ -54,7 +54,7 @@ def read_strictly(data: bytes, *, closed: bool) -> Answer:
         status, is_old, headers, data = _head(data)
         headers_seen += len(headers)
         if status == 101:
-            raise Refused
+            raise NotPlannable
         if status >= 200:
             break
         interim += 1
@@ -79,12 +79,12 @@ def _head(data: bytes) -> tuple[int, bool, list[tuple[str, str]], bytes]:
     first, *lines = head.split(b"\r\n")
     match = _STATUS_LINE.match(first)
     if match is None:
-        raise Refused
+        raise NotPlannable
     headers = []
     for line in lines:
         header = _HEADER.match(line)
         if header is None:
-            raise Refused
+            raise NotPlannable
         headers.append((header[1].decode("latin-1").lower(), header[2].decode("latin-1")))
     return int(match[2]), match[1] == b"0", headers, rest
 
@@ -95,9 +95,9 @@ def _body(
     """The body, what follows it, whether the connection's end is its end, and how many trailers it had."""
     coding, length = headers.get("transfer-encoding"), headers.get("content-length")
     if coding is not None and (length is not None or (coding.lower() != "chunked" and status not in {204, 304})):
-        raise Refused
+        raise NotPlannable
     if length is not None and (re.fullmatch("[0-9]+", length) is None or int(length) >= 2**64):
-        raise Refused
+        raise NotPlannable
     if status in {204, 304}:
         # Neither has a body (RFC 9110, section 6.4.1). One that announces one may send it, as if it followed.
         return b"", data, coding is not None or (status == 204 and int(length or "0") > 0), 0
@@ -124,7 +124,7 @@ def _chunked(data: bytes) -> tuple[bytes, bytes, int]:
             raise Incomplete
         match = _CHUNK.match(line) or _ODD_CHUNK.match(line)
         if match is None:
-            raise Refused
+            raise NotPlannable
         if match.re is _ODD_CHUNK:
             trailers += 1000
         size = int(match[1], 16)
@@ -135,7 +135,7 @@ def _chunked(data: bytes) -> tuple[bytes, bytes, int]:
         if len(data) < size + 2:
             raise Incomplete
         if data[size : size + 2] != b"\r\n":
-            raise Refused
+            raise NotPlannable
         parts.append(data[:size])
         data = data[size + 2 :]
     after, data = _trailers(data)
@@ -153,7 +153,7 @@ def _trailers(data: bytes) -> tuple[int, bytes]:
             return count, data
         header = _HEADER.match(line)
         if header is None:
-            raise Refused
+            raise NotPlannable
         # A trailer that speaks of framing may be dropped or refused (RFC 9110, section 6.5.1).
         framing = header[1].lower() in {b"content-length", b"transfer-encoding", b"connection", b"upgrade"}
         count += 1000 if framing else 1

@@ -1,7 +1,7 @@
 """Fuzzes clients' connections: streams of requests by a grammar, mutated, in random segments; read by us and by h11.
 
-`python -m tests.fuzz.connection --seconds 60` runs `bff.server.connection.Connection` over a transport that only notes what
-is written, in front of an application that notes what it is asked. What it must be asked is decided by another
+`python -m tests.fuzz.connection --seconds 60` runs `bff.server.connection.ClientConnection` over a transport that only
+notes what is written, in front of an application that notes what it is asked. What it must be asked is decided by another
 implementation of HTTP/1.1: the requests that both read must be the same, byte by byte, and a body, a trailer or what
 follows an offer to upgrade must never be a request of its own.
 """
@@ -19,7 +19,7 @@ from typing import Any
 import h11
 from uvicorn.server import ServerState
 
-from bff.server.connection import Connection, ConnectionOptions, ServerConfig
+from bff.server.connection import ClientConnection, ConnectionOptions, ServerConfig
 
 _OPTIONS = ConnectionOptions(head_bytes=4096, headers=30)
 _LARGEST_BODY = 64 * 1024
@@ -105,7 +105,7 @@ async def read_by_us(segments: list[bytes]) -> Read:
     config.loaded_app = app
     state = ServerState()
     transport = _Transport()
-    connection = Connection(config, state, {}, asyncio.get_running_loop())
+    connection = ClientConnection(config, state, {}, asyncio.get_running_loop())
     connection.connection_made(transport)
     for segment in segments:
         for _ in range(1000):
@@ -134,7 +134,7 @@ async def read_by_us(segments: list[bytes]) -> Read:
 def read_by_h11(stream: bytes) -> Read:
     """The stream as another implementation reads it."""
     read = Read()
-    reader = h11.Connection(h11.SERVER, max_incomplete_event_size=_OPTIONS.head_bytes)
+    reader = h11.ClientConnection(h11.SERVER, max_incomplete_event_size=_OPTIONS.head_bytes)
     reader.receive_data(stream)
     method = target = body = b""
     headers: list[tuple[bytes, bytes]] = []

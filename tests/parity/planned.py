@@ -11,7 +11,7 @@ from typing import Any
 from graphql import ExecutionResult
 from graphql.execution.incremental.incremental_executor import IncrementalExecutor
 
-from bff.engine.compile import Refused, compile_operation
+from bff.engine.compile import NotPlannable, compile_operation
 from bff.engine.complete import assemble
 from bff.engine.run import Run
 
@@ -36,7 +36,7 @@ class PlannedExecutor(IncrementalExecutor):  # type: ignore[type-arg]
                     field_resolver=self.field_resolver,
                     type_resolver=self.type_resolver,
                 )
-            except Refused as refused:
+            except NotPlannable as refused:
                 reason = refused.reason
         if reason is not None:
             taken[reason] += 1

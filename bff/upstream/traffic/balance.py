@@ -95,7 +95,7 @@ class Instance:
         return not self.suspect and self.state is InstanceState.IN
 
 
-Attempt = Callable[[Call, Instance], Awaitable[Reply]]
+AttemptOn = Callable[[Call, Instance], Awaitable[Reply]]
 
 
 class Pool:
@@ -138,7 +138,7 @@ class Balance:
         self,
         source: str,
         instances: Sequence[InstanceOptions],
-        attempt: Attempt,
+        attempt: AttemptOn,
         emit: Listener,
         options: BalanceOptions = BalanceOptions(),
         clock: Clock = time.monotonic,

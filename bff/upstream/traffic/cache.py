@@ -37,7 +37,7 @@ from bff.upstream.errors import (
     Unavailable,
 )
 from bff.upstream.events import CacheResult, CallCached, CallRefused, Listener
-from bff.upstream.traffic.call import ID, Call, Handler, Keyed, Reply, Stale, request_headers
+from bff.upstream.traffic.call import ID, Call, Handler, Reply, RequestedKeys, Stale, request_headers
 from bff.upstream.traffic.freshness import Lifetimes, is_same_tag, judge, kept, merged
 from bff.upstream.traffic.store import Entry, Key, Store
 
@@ -464,7 +464,7 @@ def _is_settled(call: Call, error: SourceError) -> bool:
 
 def _own_key(call: Call, viewer: str | None) -> Key:
     """Where the answer to this very call is kept: by its one key, or by its target."""
-    keyed: Keyed | None = call.keyed
+    keyed: RequestedKeys | None = call.keyed
     if keyed is not None and len(keyed.keys) == 1:
         return (viewer, keyed.family, keyed.keys[0])
     return (viewer, _ANSWER, call.target)

@@ -12,7 +12,7 @@ from bff.upstream.traffic.freshness import Lifetimes
 _VISIBLE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 
 
-class Keyed(msgspec.Struct, frozen=True):
+class RequestedKeys(msgspec.Struct, frozen=True):
     """What a call asks for by key. The value of its reply is a mapping of those keys that exist.
 
     Attributes:
@@ -60,7 +60,7 @@ class Call(msgspec.Struct, frozen=True):
     body: bytes | None = None
     idempotency_key: str | None = None
     missing_ok: bool = False
-    keyed: Keyed | None = None
+    keyed: RequestedKeys | None = None
     objects: Callable[[Any], Mapping[Hashable, Any]] | None = None
     touches: Hashable | None = None
     has_fallback: bool = False

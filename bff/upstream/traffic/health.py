@@ -60,7 +60,7 @@ class Checked(Protocol):
 I = TypeVar("I", bound=Checked)  # noqa: E741 - an instance
 
 
-class Patients(Protocol[I]):
+class HealthTargets(Protocol[I]):
     """What is needed of a balance: its present instances, and an ear for what the checks find."""
 
     @property
@@ -84,7 +84,7 @@ class HealthChecks(Generic[I]):
     def __init__(
         self,
         source: str,
-        balance: Patients[I],
+        balance: HealthTargets[I],
         wire: Wire,
         options: HealthOptions,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,

@@ -23,7 +23,7 @@ from bff.runtime.loop import TimeLimit, running_loop
 from bff.upstream.caller import Clock
 from bff.upstream.errors import SourceError, TimedOut
 from bff.upstream.events import CallRetried, CallShared, Listener
-from bff.upstream.traffic.call import Call, Handler, Keyed, Reply
+from bff.upstream.traffic.call import Call, Handler, Reply, RequestedKeys
 from bff.upstream.traffic.freshness import usable
 from bff.upstream.traffic.isolation import Isolation, may_be_of_a_key
 
@@ -145,7 +145,7 @@ class SingleFlight:
         finally:
             limit.lift()
 
-    async def _by_keys(self, call: Call, keyed: Keyed, next: Handler) -> Reply:
+    async def _by_keys(self, call: Call, keyed: RequestedKeys, next: Handler) -> Reply:
         """Join what is under way, board what is about to start, and make one call for the rest.
 
         Repeated if the maker of a joined call has left it, which may happen any number of times.
@@ -161,7 +161,7 @@ class SingleFlight:
             if reply is not None:
                 return reply
 
-    def _joined(self, keyed: Keyed) -> tuple[_Flight | None, list[Any], dict[_Flight, list[Any]]]:
+    def _joined(self, keyed: RequestedKeys) -> tuple[_Flight | None, list[Any], dict[_Flight, list[Any]]]:
         """The request's own flight, if it needs one, with its keys; the flights that it joins, with the keys of each."""
         joined: dict[_Flight, list[Any]] = {}
         rest: list[Any] = []
@@ -182,7 +182,7 @@ class SingleFlight:
             self._by_key.update(dict.fromkeys([(keyed.family, key) for key in rest], flight))
         return own, rest, joined
 
-    async def _lead(self, flight: _Flight, call: Call, keyed: Keyed, keys: list[Any], next: Handler) -> Reply:
+    async def _lead(self, flight: _Flight, call: Call, keyed: RequestedKeys, keys: list[Any], next: Handler) -> Reply:
         """Give others one turn to board, then ask for all."""
         outcome: Outcome = None
         try:
@@ -213,12 +213,14 @@ class SingleFlight:
             raise AssertionError("a call that was left has raised")
         return await self._once_more(call, keyed, keys, outcome, next)
 
-    def _depart(self, flight: _Flight, keyed: Keyed) -> None:
+    def _depart(self, flight: _Flight, keyed: RequestedKeys) -> None:
         """From now on nobody boards it."""
         if self._boarding.get(keyed.family) is flight:
             del self._boarding[keyed.family]
 
-    async def _share(self, call: Call, keyed: Keyed, flight: _Flight, keys: list[Any], next: Handler) -> Reply | None:
+    async def _share(
+        self, call: Call, keyed: RequestedKeys, flight: _Flight, keys: list[Any], next: Handler
+    ) -> Reply | None:
         """The reply of a joined call for these keys; None if its maker has left it."""
         outcome = await self._wait(flight, call)
         if isinstance(outcome, Reply):
@@ -232,7 +234,9 @@ class SingleFlight:
             return await self._once_more(call, keyed, keys, outcome, next)
         raise again(outcome)
 
-    async def _once_more(self, call: Call, keyed: Keyed, keys: list[Any], failure: SourceError, next: Handler) -> Reply:
+    async def _once_more(
+        self, call: Call, keyed: RequestedKeys, keys: list[Any], failure: SourceError, next: Handler
+    ) -> Reply:
         """Repeat a failed shared call for one request's keys alone."""
         if call.caller.deadline.left() <= 0 or not self._isolation.take():
             raise again(failure)
@@ -250,7 +254,7 @@ class SingleFlight:
             self._isolation.settle(ok=is_ok)
         return reply
 
-    async def _alone(self, call: Call, keyed: Keyed, keys: list[Any], next: Handler) -> Reply:
+    async def _alone(self, call: Call, keyed: RequestedKeys, keys: list[Any], next: Handler) -> Reply:
         """Ask for these keys in a call without other requests' keys."""
         try:
             reply = await self._equal(keyed.narrow(call.caller, keys), next)
@@ -260,7 +264,7 @@ class SingleFlight:
         self._isolation.clear(keyed.family, keys)
         return reply
 
-    async def _apart(self, call: Call, keyed: Keyed, apart: list[Any], next: Handler) -> Reply:
+    async def _apart(self, call: Call, keyed: RequestedKeys, apart: list[Any], next: Handler) -> Reply:
         """Ask for the isolated keys alone and for the others as usual. At the same time, since isolated keys may be slow."""
         alone_keys = set(apart)
         rest = [key for key in keyed.keys if key not in alone_keys]
@@ -279,7 +283,7 @@ class SingleFlight:
     async def _gather(
         self,
         call: Call,
-        keyed: Keyed,
+        keyed: RequestedKeys,
         own: _Flight | None,
         rest: list[Any],
         joined: dict[_Flight, list[Any]],
@@ -296,7 +300,7 @@ class SingleFlight:
             found |= await self._or_error(self._shared(call, keyed, flight, keys, next), keys, headers)
         return _merged(found, headers)
 
-    async def _shared(self, call: Call, keyed: Keyed, flight: _Flight, keys: list[Any], next: Handler) -> Reply:
+    async def _shared(self, call: Call, keyed: RequestedKeys, flight: _Flight, keys: list[Any], next: Handler) -> Reply:
         reply = await self._share(call, keyed, flight, keys, next)
         if reply is None:
             narrowed = keyed.narrow(call.caller, keys)

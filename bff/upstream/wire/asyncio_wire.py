@@ -11,7 +11,7 @@ from functools import lru_cache
 from ssl import SSLContext
 
 from bff.runtime.loop import running_loop
-from bff.upstream.wire.connection import HEAD_MOST_BYTES, Connection
+from bff.upstream.wire.connection import HEAD_MOST_BYTES, ServiceConnection
 from bff.upstream.wire.protocol import NotAttempted, NotConnected, Unsendable, WireOptions, WireReply, WireRequest
 from bff.upstream.wire.resolver import Resolver, ResolverFull
 from bff.upstream.wire.tls import http1_context
@@ -28,11 +28,11 @@ class AsyncioWire:
         self._options = options
         self._resolver = resolver or Resolver()
         self._tls: SSLContext = http1_context(options.tls)
-        self._idle: deque[Connection] = deque()
-        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+        self._idle: deque[ServiceConnection] = deque()
+        self._waiting: deque[asyncio.Future[ServiceConnection | None]] = deque()
         self._open = 0
         self._sweeping: asyncio.TimerHandle | None = None
-        self._busy: set[Connection] = set()
+        self._busy: set[ServiceConnection] = set()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -57,7 +57,7 @@ class AsyncioWire:
         self._open -= len(self._idle)
         self._idle.clear()
 
-    async def _take(self, origin: tuple[str, str]) -> Connection:
+    async def _take(self, origin: tuple[str, str]) -> ServiceConnection:
         if self._closed:
             raise NotConnected
         connection = self._pick(origin)
@@ -76,7 +76,7 @@ class AsyncioWire:
         self._busy.add(connection)
         return connection
 
-    def _pick(self, origin: tuple[str, str]) -> Connection | None:
+    def _pick(self, origin: tuple[str, str]) -> ServiceConnection | None:
         """The idle connection that was used last. Those that have ended, or are idle for too long, are cleared away."""
         idle = self._idle
         if not idle:
@@ -93,9 +93,9 @@ class AsyncioWire:
                 return connection
         return None
 
-    async def _wait(self) -> Connection | None:
+    async def _wait(self) -> ServiceConnection | None:
         """A connection that came free, or None for a free place."""
-        place: asyncio.Future[Connection | None] = running_loop().create_future()
+        place: asyncio.Future[ServiceConnection | None] = running_loop().create_future()
         self._waiting.append(place)
         try:
             return await place
@@ -106,7 +106,7 @@ class AsyncioWire:
                 self._waiting.remove(place)
             raise
 
-    async def _connect(self, origin: tuple[str, str]) -> Connection:
+    async def _connect(self, origin: tuple[str, str]) -> ServiceConnection:
         if self._closed:
             self._pass_on(None)
             raise NotConnected
@@ -123,20 +123,22 @@ class AsyncioWire:
             self._pass_on(None)
             raise
 
-    async def _open_connection(self, origin: tuple[str, str]) -> Connection:
+    async def _open_connection(self, origin: tuple[str, str]) -> ServiceConnection:
         scheme, authority = origin
         host, port = _place(scheme, authority)
         loop = running_loop()
         # The connection goes to an address, but the certificate must be for the name.
         tls, name = (self._tls, host) if scheme == "https" else (None, None)
 
-        async def connect(address: str) -> Connection:
-            made = await loop.create_connection(lambda: Connection(origin), address, port, ssl=tls, server_hostname=name)
+        async def connect(address: str) -> ServiceConnection:
+            made = await loop.create_connection(
+                lambda: ServiceConnection(origin), address, port, ssl=tls, server_hostname=name
+            )
             return made[1]
 
-        return await self._resolver.connect(host, connect, Connection.close, self._options.connect_timeout_s / 2)
+        return await self._resolver.connect(host, connect, ServiceConnection.close, self._options.connect_timeout_s / 2)
 
-    def _give_back(self, connection: Connection) -> None:
+    def _give_back(self, connection: ServiceConnection) -> None:
         self._busy.discard(connection)
         if not connection.is_usable:
             connection.close()
@@ -145,7 +147,7 @@ class AsyncioWire:
         connection.idle_since = time.monotonic()
         self._pass_on(connection)
 
-    def _pass_on(self, connection: Connection | None) -> None:
+    def _pass_on(self, connection: ServiceConnection | None) -> None:
         """A connection, or None for the place of one that is gone, to whoever has waited longest."""
         while self._waiting:
             place = self._waiting.popleft()

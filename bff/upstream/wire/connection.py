@@ -41,7 +41,7 @@ _PIECES_AT_ONCE = 256
 _NO_BODY = frozenset({204, 304})
 
 
-class Connection(asyncio.Protocol):
+class ServiceConnection(asyncio.Protocol):
     """One connection. `exchange` is called once at a time; `is_usable` says whether it may be called again."""
 
     def __init__(self, origin: "tuple[str, str]") -> None:

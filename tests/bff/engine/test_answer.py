@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bff.engine.answer import Answer, begin
+from bff.engine.answer import GraphQLResult, begin
 from bff.engine.plans import Plans
 from bff.gate.limits import LimitOptions
 from bff.graph.context import Context
@@ -40,13 +40,13 @@ async def ask(
     sub: str | None = "1",
     introspection: bool = True,
     context: Context | None = None,
-) -> Answer:
+) -> GraphQLResult:
     """The answer to a document."""
     plans = Plans(schemas()[variant], LimitOptions(), introspection=introspection)
     operation = plans.get(document)[0].operation(None)
     context = context or shop.context(variant, sub)
     answer = begin(operation, variables, context)
-    return answer if isinstance(answer, Answer) else await answer
+    return answer if isinstance(answer, GraphQLResult) else await answer
 
 
 # Answers

@@ -12,7 +12,7 @@ from graphql import GraphQLError, parse
 import bff
 import datasources
 import schema
-from bff.engine.answer import Answer, begin
+from bff.engine.answer import GraphQLResult, begin
 from bff.engine.located import located, locations_of
 from bff.engine.operation import Operation
 from bff.engine.prepare import Text
@@ -95,7 +95,7 @@ async def test_an_error_of_any_library_is_where_its_field_is(way: str, monkeypat
     graph = strawberry.Schema(Query)._schema
     operation = Operation(graph, document, document.definitions[0], {})
     answer = begin(operation, {"s": False}, Shop().context("web", None))
-    answer = answer if isinstance(answer, Answer) else await answer
+    answer = answer if isinstance(answer, GraphQLResult) else await answer
     assert answer.by == ("plan" if way == "plan" else "variants")
     assert answer.payload["data"] == {"__typename": "Query", "a": None, "b": None}
     told = {error["path"][0]: (error["locations"], error["extensions"]) for error in answer.payload["errors"]}

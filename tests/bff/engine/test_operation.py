@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from graphql import build_schema, parse
 
-from bff.engine.answer import Answer, begin
-from bff.engine.compile import MOST_FIELDS, Refused
+from bff.engine.answer import GraphQLResult, begin
+from bff.engine.compile import MOST_FIELDS, NotPlannable
 from bff.engine.operation import MOST_PLANS, Operation, Planned
 from tests.support.shop import Shop, schemas
 
@@ -56,7 +56,7 @@ async def test_the_number_of_plans_is_bounded() -> None:
     for number in range(2 ** len(names)):
         values = {name: bool(number >> at & 1) for at, name in enumerate(names)}
         answer = begin(operation, values, Shop().context("web", "1"))
-        answer = answer if isinstance(answer, Answer) else await answer
+        answer = answer if isinstance(answer, GraphQLResult) else await answer
         assert set(answer.payload["data"]["me"]) == {name for name, shown in values.items() if shown}
         reasons.append(answer.by)
     assert reasons == ["plan"] * MOST_PLANS + ["variants"] * (len(reasons) - MOST_PLANS)
@@ -76,7 +76,7 @@ async def test_the_number_of_plans_is_bounded() -> None:
 def test_what_no_plan_takes_says_why(document: str, reason: str) -> None:
     """One of a few words, which the metric counts."""
     refused = of(document).planned({}, {})
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, NotPlannable)
     assert refused.reason == reason
 
 
@@ -98,4 +98,4 @@ def test_what_is_kept_of_an_operation_is_bounded_over_all_of_its_plans() -> None
         values = {"a": bool(number & 1), "b": bool(number & 2)}
         assert isinstance(operation.planned(values, values), Planned)
         kept.append(operation.planned(values, values))
-    assert [each.reason for each in kept if isinstance(each, Refused)] == ["variants"] * 2
+    assert [each.reason for each in kept if isinstance(each, NotPlannable)] == ["variants"] * 2

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bff.engine.answer import Answer, begin
+from bff.engine.answer import GraphQLResult, begin
 from bff.engine.operation import Operation
 from bff.engine.plans import Plans
 from bff.gate.limits import LimitOptions
@@ -23,10 +23,10 @@ def operation(document: str, variant: str = "web") -> Operation:
     return Plans(schemas()[variant], LimitOptions(), introspection=True).get(document)[0].operation(None)
 
 
-async def answered(document: str, context: Context, variables: dict[str, Any] | None = None) -> Answer:
+async def answered(document: str, context: Context, variables: dict[str, Any] | None = None) -> GraphQLResult:
     """The answer, by a plan."""
     answer = begin(operation(document, context.variant.name), variables, context)
-    answer = answer if isinstance(answer, Answer) else await answer
+    answer = answer if isinstance(answer, GraphQLResult) else await answer
     assert answer.by == "plan"
     return answer
 
@@ -158,7 +158,7 @@ async def test_a_plan_holds_on_to_no_request() -> None:
     for _ in range(3):
         context = shop.context("web", "1")
         waiting = begin(known, {"id": "1"}, context)
-        assert not isinstance(waiting, Answer)
+        assert not isinstance(waiting, GraphQLResult)
         await waiting
         loaders = weakref.ref(context.loaders)
         del context, waiting

@@ -2,16 +2,16 @@
 
 import pytest
 
-from bff.gate.response_cache import AnswerCacheOptions, DropOnWrite, KeptAnswers, answer_key
+from bff.gate.response_cache import DropOnWrite, ResponseCache, ResponseCacheOptions, response_key
 from bff.upstream.events import CallEnded, CallShared
 
 
-class Kept(KeptAnswers):
+class Kept(ResponseCache):
     """With a clock to turn."""
 
     def __init__(self, **options: int) -> None:
         self.now = 100.0
-        super().__init__(AnswerCacheOptions(enabled=True, **options), lambda: self.now)
+        super().__init__(ResponseCacheOptions(enabled=True, **options), lambda: self.now)
 
 
 def test_an_answer_is_kept_as_long_as_it_may() -> None:
@@ -59,12 +59,12 @@ def test_they_are_bounded_in_number_and_size() -> None:
 def test_a_key_does_not_hold_what_was_sent() -> None:
     """So that it weighs the same whatever that is; equal variables have equal keys, in any order."""
     operation, other = b"one", b"other"
-    key = answer_key(operation, {"a": 1, "b": "x" * 100_000})
-    assert key == answer_key(operation, {"b": "x" * 100_000, "a": 1})
-    assert answer_key(operation, None) == answer_key(operation, {})
+    key = response_key(operation, {"a": 1, "b": "x" * 100_000})
+    assert key == response_key(operation, {"b": "x" * 100_000, "a": 1})
+    assert response_key(operation, None) == response_key(operation, {})
     different = [{"a": 1}, {"a": 1.0}, {"a": True}, {"a": "1"}, {"a": None}, {"a": [1]}, {}]
-    assert len({answer_key(operation, each) for each in different}) == len(different)
-    assert answer_key(other, {"a": 1}) != answer_key(operation, {"a": 1})
+    assert len({response_key(operation, each) for each in different}) == len(different)
+    assert response_key(other, {"a": 1}) != response_key(operation, {"a": 1})
     assert isinstance(key, tuple)
     assert len(key[1]) == 32
 
@@ -72,7 +72,7 @@ def test_a_key_does_not_hold_what_was_sent() -> None:
 @pytest.mark.parametrize("value", [2**64, -(2**63) - 1, "\ud800", {"\udfff": 1}])
 def test_variables_without_a_canonical_form_have_no_key(value: object) -> None:
     """Two of them could look the same."""
-    assert answer_key(b"one", {"a": value}) is None
+    assert response_key(b"one", {"a": value}) is None
 
 
 def ended(method: str = "PATCH", status: int | None = 200) -> CallEnded:

@@ -14,7 +14,7 @@ from bff.gate.manifests import TrustedDocuments, hash_of
 from bff.gate.rate import Bucket, Charge, Count, InMemory, Period, Quota, period_end
 from bff.gate.script import CLOCK, COUNT
 from bff.gate.shared import TICK_S, WAIT_S, Shared, SharedCounts
-from bff.gate.shared_state import Away, Patience
+from bff.gate.shared_state import SharedStateBudget, SharedStateUnavailable
 from bff.upstream.caller import Deadline
 from tests.support.redis import RunningRedis
 
@@ -32,12 +32,12 @@ def patient(redis: RunningRedis) -> Shared:
 
 async def taken(shared: Shared, charges: list[Charge]) -> list[Count]:
     """The counts after they were charged."""
-    return await shared.counted(charges, Patience())
+    return await shared.counted(charges, SharedStateBudget())
 
 
 async def found(shared: Shared, name: str) -> bytes | None:
     """The document of that name."""
-    return await shared.get("document", name, Patience())
+    return await shared.get("document", name, SharedStateBudget())
 
 
 async def test_counts_are_those_of_memory(redis: RunningRedis) -> None:
@@ -185,13 +185,13 @@ async def test_a_redis_that_hangs_holds_nobody_up() -> None:
     """All waiting requests give up together, after the ticks that they may wait; later ones don't wait."""
     async with Silent() as url:
         shared = Shared(url)
-        patiences = [Patience() for _ in range(20)]
+        patiences = [SharedStateBudget() for _ in range(20)]
         asked = (shared.get("document", str(number), each) for number, each in enumerate(patiences))
         came = await asyncio.gather(*asked, return_exceptions=True)
-        assert [type(each) for each in came] == [Away] * 20
+        assert [type(each) for each in came] == [SharedStateUnavailable] * 20
         assert [each.waited for each in patiences] == [round(WAIT_S / TICK_S)] * 20
-        late = Patience()
-        with pytest.raises(Away):
+        late = SharedStateBudget()
+        with pytest.raises(SharedStateUnavailable):
             await shared.get("document", "a", late)
         assert late.waited == 0, "it is known to be away"
         await shared.aclose()
@@ -201,22 +201,22 @@ async def test_a_request_waits_once_for_all_that_it_asks() -> None:
     """Its waits add up, those at the same time count once, and its deadline ends them sooner."""
     async with Silent() as url:
         shared = Shared(url, wait_s=1.0)
-        one, other = Patience(), Patience()
+        one, other = SharedStateBudget(), SharedStateBudget()
         one.waited = round(1.0 / TICK_S) - 2
-        late = Patience(Deadline.after(TICK_S * 1.5, asyncio.get_running_loop().time))
+        late = SharedStateBudget(Deadline.after(TICK_S * 1.5, asyncio.get_running_loop().time))
         stays = asyncio.create_task(shared.get("document", "x", other))
         asked = (shared.get("document", str(number), each) for number, each in enumerate([one, one, one, late]))
         came = await asyncio.gather(*asked, return_exceptions=True)
-        assert [type(each) for each in came] == [Away] * 4
+        assert [type(each) for each in came] == [SharedStateUnavailable] * 4
         assert one.waited == round(1.0 / TICK_S)
         assert late.waited == 2
         assert not stays.done()
         before = shared._waiting.copy()
-        with pytest.raises(Away):
+        with pytest.raises(SharedStateUnavailable):
             await shared.get("document", "z", one)
         assert shared._waiting == before, "whoever may not wait doesn't ask"
         await shared.aclose()
-        with pytest.raises(Away):
+        with pytest.raises(SharedStateUnavailable):
             await stays
 
 
@@ -239,7 +239,7 @@ async def test_slow_round_trips_in_a_row_are_redis_being_away(redis: RunningRedi
     slow[0] = True
     await found(shared, "a")
     assert not shared.is_there
-    with pytest.raises(Away):
+    with pytest.raises(SharedStateUnavailable):
         await found(shared, "a")
     await shared.aclose()
 
@@ -272,7 +272,7 @@ async def test_an_odd_reply_is_redis_being_away(reply: Any) -> None:
     (count,) = await SharedCounts(shared, InMemory()).take([Charge(("a",), BUCKET, 1)])
     assert count.remaining == 19
     if not isinstance(reply, bytes | None):
-        with pytest.raises(Away):
+        with pytest.raises(SharedStateUnavailable):
             await found(shared, "a")
     await shared.aclose()
 
@@ -287,7 +287,7 @@ async def test_whatever_the_client_raises_nobody_waits_for_ever() -> None:
 
     shared._piped = piped  # type: ignore[method-assign]
     came = await asyncio.gather(*(found(shared, str(number)) for number in range(300)), return_exceptions=True)
-    assert {type(each) for each in came} == {Away}
+    assert {type(each) for each in came} == {SharedStateUnavailable}
     assert len({id(each) for each in came}) == 300, "each has an exception of its own"
     await shared.aclose()
 
@@ -338,6 +338,6 @@ async def test_a_document_that_one_gateway_knows_all_know(redis: RunningRedis) -
     assert await second.text(None, None, persisted) == (text, None)
     one.put_later("document", f"web:{hash_of('{ a }')}", b"{ evil }", for_s=60)
     assert await found(one, f"web:{hash_of('{ a }')}") == b"{ evil }"
-    assert await second._find(hash_of("{ a }"), Patience()) is None
+    assert await second._find(hash_of("{ a }"), SharedStateBudget()) is None
     await one.aclose()
     await other.aclose()

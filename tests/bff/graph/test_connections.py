@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bff.graph.cursors import Position
 from bff.graph.errors import BadUserInput
-from bff.graph.pages import PageKey, Stretch, stretch_of
+from bff.graph.pages import PageKey, PageSlice, load_slice
 from bff.upstream.caller import Caller
 from bff.upstream.errors import SourceError, TimedOut
 from bff.upstream.source import MAX_LIMIT, BadCursor, Page
@@ -47,12 +47,12 @@ class Pages:
         return Page(self.items[start:end], next_cursor, len(self.items))
 
 
-async def _stretch(pages: Pages, first: int, after: str | None = None) -> Stretch[User]:
+async def _stretch(pages: Pages, first: int, after: str | None = None) -> PageSlice[User]:
     calls = pages.calls
     caller: Caller = None  # type: ignore[assignment] # the fake asks for nobody
-    stretch = await stretch_of(pages, caller, PageKey(first, after))  # type: ignore[arg-type]
+    found = await load_slice(pages, caller, PageKey(first, after))  # type: ignore[arg-type]
     assert pages.calls - calls <= 2
-    return stretch
+    return found
 
 
 @settings(deadline=None)
@@ -68,15 +68,15 @@ async def test_a_walk_from_end_to_end_meets_every_item_once(length: int, firsts:
     after, step = None, 0
     while True:
         first = firsts[step % len(firsts)]
-        stretch = await _stretch(pages, first, after)
-        seen += [entry.node for entry in stretch.entries]
-        assert len(stretch.entries) == min(first, length - len(seen) + len(stretch.entries))
-        assert stretch.has_next == (len(seen) < length)
-        assert stretch.has_previous == (after is not None)
-        assert stretch.total == length
-        if not stretch.has_next:
+        found = await _stretch(pages, first, after)
+        seen += [entry.node for entry in found.entries]
+        assert len(found.entries) == min(first, length - len(seen) + len(found.entries))
+        assert found.has_next == (len(seen) < length)
+        assert found.has_previous == (after is not None)
+        assert found.total == length
+        if not found.has_next:
             break
-        after, step = stretch.entries[-1].cursor, step + 1
+        after, step = found.entries[-1].cursor, step + 1
     assert seen == pages.items
 
 
@@ -87,13 +87,13 @@ async def test_every_edge_s_cursor_works_as_after(length: int, firsts: list[int]
     pages = Pages(length)
     start, after = 0, None
     for first in firsts:
-        stretch = await _stretch(pages, first, after)
-        assert [entry.node for entry in stretch.entries] == pages.items[start : start + first]
-        assert stretch.has_next == (start + first < length)
-        if not stretch.entries:
+        found = await _stretch(pages, first, after)
+        assert [entry.node for entry in found.entries] == pages.items[start : start + first]
+        assert found.has_next == (start + first < length)
+        if not found.entries:
             break
-        edge = data.draw(st.integers(0, len(stretch.entries) - 1))
-        start, after = start + edge + 1, stretch.entries[edge].cursor
+        edge = data.draw(st.integers(0, len(found.entries) - 1))
+        start, after = start + edge + 1, found.entries[edge].cursor
 
 
 @settings(deadline=None)
@@ -108,40 +108,40 @@ async def test_a_service_that_cuts_its_pages_short_costs_no_item(length: int, cu
     pages = Pages(length, cuts=cut())
     start, after = 0, None
     for _ in range(200):
-        stretch = await _stretch(pages, data.draw(st.integers(1, 20)), after)
-        shown = [entry.node for entry in stretch.entries]
+        found = await _stretch(pages, data.draw(st.integers(1, 20)), after)
+        shown = [entry.node for entry in found.entries]
         assert shown == pages.items[start : start + len(shown)]
-        assert stretch.has_next == (start + len(shown) < length) or not shown
-        if not stretch.entries:
+        assert found.has_next == (start + len(shown) < length) or not shown
+        if not found.entries:
             break
         edge = data.draw(st.integers(0, len(shown) - 1))
-        start, after = start + edge + 1, stretch.entries[edge].cursor
+        start, after = start + edge + 1, found.entries[edge].cursor
 
 
 async def test_one_call_from_a_page_s_end() -> None:
     """To walk on from the last edge costs one call a step: its cursor is the service's own."""
     pages = Pages(100)
-    stretch = await _stretch(pages, 30)
-    stretch = await _stretch(pages, 30, stretch.entries[-1].cursor)
+    found = await _stretch(pages, 30)
+    found = await _stretch(pages, 30, found.entries[-1].cursor)
     assert pages.calls == 2
-    assert [entry.node for entry in stretch.entries] == pages.items[30:60]
+    assert [entry.node for entry in found.entries] == pages.items[30:60]
 
 
 @pytest.mark.parametrize(("edge", "calls"), [(0, 1), (50, 1), (98, 1), (99, 1)])
 async def test_one_call_from_the_middle_of_a_page(edge: int, calls: int) -> None:
     """From the middle too, as long as what is skipped and what is wanted fit a service's page."""
     pages = Pages(1000)
-    stretch = await _stretch(pages, 100)
+    found = await _stretch(pages, 100)
     pages.calls = 0
-    await _stretch(pages, 100, stretch.entries[edge].cursor)
+    await _stretch(pages, 100, found.entries[edge].cursor)
     assert pages.calls == calls
 
 
 async def test_a_cursor_that_the_service_does_not_know_is_bad_user_input() -> None:
     """A cursor of the right form from another connection, or of another day, is the client's mistake."""
-    stretch = await _stretch(Pages(50), 10)
+    found = await _stretch(Pages(50), 10)
     with pytest.raises(BadUserInput, match="after"):
-        await _stretch(Pages(50), 10, stretch.entries[-1].cursor)
+        await _stretch(Pages(50), 10, found.entries[-1].cursor)
 
 
 async def test_behind_the_last_edge_there_is_nothing() -> None:
@@ -154,8 +154,13 @@ async def test_behind_the_last_edge_there_is_nothing() -> None:
 
 async def test_an_empty_list_is_an_empty_stretch() -> None:
     """Nothing before, nothing after."""
-    stretch = await _stretch(Pages(0), 5)
-    assert (list(stretch.entries), stretch.has_next, stretch.has_previous, stretch.total) == ([], False, False, 0)
+    found = await _stretch(Pages(0), 5)
+    assert (list(found.entries), found.has_next, found.has_previous, found.total) == (
+        [],
+        False,
+        False,
+        0,
+    )
 
 
 async def test_filters_go_along_to_both_calls(shop: Shop) -> None:

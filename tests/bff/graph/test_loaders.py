@@ -9,7 +9,7 @@ import pytest
 
 from bff.graph.errors import BadUserInput
 from bff.graph.loaders import Loader, UserOrdersKey
-from bff.graph.pages import PageKey, Stretch
+from bff.graph.pages import PageKey, PageSlice
 from bff.upstream.errors import BadAnswer, BreakerOpen
 from tests.support.shop import Shop, order, user
 
@@ -319,4 +319,4 @@ async def test_pages_fail_apart(shop: Shop) -> None:
     keys = (PageKey(2, "junk"), PageKey(2))
     bad, good = await asyncio.gather(*map(loaders.users_page.load, keys), return_exceptions=True)
     assert isinstance(bad, BadUserInput)
-    assert isinstance(good, Stretch)
+    assert isinstance(good, PageSlice)

@@ -7,7 +7,7 @@ import pytest
 import strawberry
 from graphql import GraphQLSchema, parse
 
-from bff.engine.answer import Answer, begin
+from bff.engine.answer import GraphQLResult, begin
 from bff.engine.plans import Plans
 from bff.gate.limits import LimitOptions
 from bff.graph.context import Context, Viewer
@@ -66,7 +66,7 @@ async def ask(query: str, viewer: Viewer | None, scopes: frozenset[str] = frozen
     operation = Plans(own, LimitOptions(), introspection=True).get(query)[0].operation(None)
     ASKED.clear()
     begun = begin(operation, {}, context(viewer, scopes))
-    answer = begun if isinstance(begun, Answer) else await begun
+    answer = begun if isinstance(begun, GraphQLResult) else await begun
     assert answer.by == "plan"
     asked = list(ASKED)
     from graphql import ExecutionResult, execute  # noqa: PLC0415 - the other way, for this comparison alone

@@ -7,7 +7,7 @@ from graphql import build_schema
 
 from bff.errors import InvalidParameter
 from bff.gate.manifests import TrustedDocument
-from bff.operations.calls import Call, Calls
+from bff.operations.calls import TrustedOperation, TrustedOperations
 
 SCHEMA = build_schema(
     """
@@ -32,13 +32,13 @@ query All(
 """
 
 
-def calls(*texts: str, name: str | None = None) -> Calls:
+def calls(*texts: str, name: str | None = None) -> TrustedOperations:
     """The operations of a manifest with those documents."""
-    return Calls(SCHEMA, [TrustedDocument(text, (str(n),), name, "a.json") for n, text in enumerate(texts)])
+    return TrustedOperations(SCHEMA, [TrustedDocument(text, (str(n),), name, "a.json") for n, text in enumerate(texts)])
 
 
 @pytest.fixture
-def call() -> Call:
+def call() -> TrustedOperation:
     """One with a parameter of each kind."""
     found = calls(ALL).get("All")
     assert found is not None
@@ -68,7 +68,7 @@ def call() -> Call:
         (b"range=null", {"range": None}),
     ],
 )
-def test_a_query_string_becomes_variables(call: Call, query_string: bytes, expected: dict[str, Any]) -> None:
+def test_a_query_string_becomes_variables(call: TrustedOperation, query_string: bytes, expected: dict[str, Any]) -> None:
     """Each by its type; whether it is a good value is GraphQL's to say."""
     assert call.of_query(query_string) == expected
 
@@ -96,14 +96,14 @@ def test_a_query_string_becomes_variables(call: Call, query_string: bytes, expec
         ),
     ],
 )
-def test_what_can_not_be_read_is_named(call: Call, query_string: bytes, message: str) -> None:
+def test_what_can_not_be_read_is_named(call: TrustedOperation, query_string: bytes, message: str) -> None:
     """With what was expected."""
     with pytest.raises(InvalidParameter) as caught:
         call.of_query(query_string)
     assert caught.value.message == message
 
 
-def test_a_body_is_an_object(call: Call) -> None:
+def test_a_body_is_an_object(call: TrustedOperation) -> None:
     """Or nothing at all."""
     assert call.of_body(b" ") == {}
     assert call.of_body(b'{"int": 1, "ids": ["a"]}') == {"int": 1, "ids": ["a"]}

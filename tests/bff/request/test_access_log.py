@@ -13,7 +13,7 @@ from bff.gate.limits import LimitOptions
 from bff.gate.manifests import TrustedDocuments
 from bff.gate.rate import RateOptions
 from bff.graph.variants import VARIANTS
-from bff.operations.calls import Calls
+from bff.operations.calls import TrustedOperations
 from bff.request import access_log
 from bff.request.endpoint import Endpoint
 from bff.request.exchange import Exchange, Response
@@ -47,7 +47,7 @@ def exchange(document: str | None = DOCUMENT) -> Exchange:
         LimitOptions(),
         RateOptions(),
         documents,
-        Calls(schemas()["web"], []),
+        TrustedOperations(schemas()["web"], []),
         None,
         None,
     )
@@ -77,7 +77,7 @@ def line(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
 
 def test_a_request_to_a_variant_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
     """What was run, how it ended and what it cost; no variables, no query string, no header, nothing of the document."""
-    access_log.of_graphql(exchange(), Response(200, (), SECRET.encode(), ("FORBIDDEN",), "partial"), 0.0123456)
+    access_log.log_request(exchange(), Response(200, (), SECRET.encode(), ("FORBIDDEN",), "partial"), 0.0123456)
     assert line(caplog) == {
         "method": "POST",
         "path": "/web/graphql",
@@ -95,34 +95,34 @@ def test_a_request_to_a_variant_is_a_line(caplog: pytest.LogCaptureFixture) -> N
 
 def test_a_request_that_was_refused_is_a_line_too(caplog: pytest.LogCaptureFixture) -> None:
     """Before there was any operation."""
-    access_log.of_graphql(exchange(None), Response(401, (), b"", ("UNAUTHENTICATED",), "refused"), 0.001)
+    access_log.log_request(exchange(None), Response(401, (), b"", ("UNAUTHENTICATED",), "refused"), 0.001)
     fields = line(caplog)
     assert (fields["operation"], fields["type"], fields["status"]) == (None, None, 401)
 
 
 def test_an_operation_without_a_name_has_none(caplog: pytest.LogCaptureFixture) -> None:
     """Its text does not take the name's place."""
-    access_log.of_graphql(exchange("{ me { id } }"), Response(200, (), b""), 0.001)
+    access_log.log_request(exchange("{ me { id } }"), Response(200, (), b""), 0.001)
     fields = line(caplog)
     assert (fields["operation"], fields["type"]) == (None, "query")
 
 
 def test_a_long_name_is_cut_off(caplog: pytest.LogCaptureFixture) -> None:
     """A client chooses it."""
-    access_log.of_graphql(exchange(f"query {'A' * 5000} {{ me {{ id }} }}"), Response(200, (), b""), 0.001)
+    access_log.log_request(exchange(f"query {'A' * 5000} {{ me {{ id }} }}"), Response(200, (), b""), 0.001)
     assert line(caplog)["operation"] == "A" * 100
 
 
 def test_a_client_that_hung_up_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
     """With the status that servers use for it among themselves."""
-    access_log.of_gone(exchange(None), 0.5)
+    access_log.log_disconnect(exchange(None), 0.5)
     fields = line(caplog)
     assert (fields["status"], fields["errors"]) == (499, ["CLIENT_GONE"])
 
 
 def test_any_other_request_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
     """Method and path are what a client sent, and are cut off."""
-    access_log.of_other("M" * 100, "/" + "p" * 5000, 404, 0.001, "request-1")
+    access_log.log_other("M" * 100, "/" + "p" * 5000, 404, 0.001, "request-1")
     fields = line(caplog)
     assert fields == {"method": "M" * 20, "path": "/" + "p" * 199, "status": 404, "ms": 1.0, "request_id": "request-1"}
 
@@ -130,6 +130,6 @@ def test_any_other_request_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
 def test_where_nobody_reads_it_nothing_is_made(caplog: pytest.LogCaptureFixture) -> None:
     """Above the level of information the log costs nothing."""
     caplog.set_level(logging.WARNING, "bff.access")
-    access_log.of_graphql(None, None, 0.0)  # type: ignore[arg-type]
-    access_log.of_other("GET", "/", 200, 0.0, "r")
+    access_log.log_request(None, None, 0.0)  # type: ignore[arg-type]
+    access_log.log_other("GET", "/", 200, 0.0, "r")
     assert caplog.records == []

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bff.errors import BadRequest, CsrfPrevented
 from bff.request.http import (
     NO_STORE,
-    ClientGone,
+    ClientDisconnected,
     GraphQLRequest,
     MediaType,
     cache_control_of,
@@ -261,7 +261,7 @@ async def test_a_client_that_hangs_up_is_gone() -> None:
     """Before the body, or in the middle of it."""
     gone = {"type": "http.disconnect"}
     for messages in ([gone], [chunk(b"abc", more=True), gone]):
-        with pytest.raises(ClientGone):
+        with pytest.raises(ClientDisconnected):
             await read_body(receiver(*messages), None, 6)
 
 

@@ -28,7 +28,7 @@ from bff.upstream.errors import (
 )
 from bff.upstream.events import CacheResult, CallCached
 from bff.upstream.traffic.cache import Cache, CacheOptions
-from bff.upstream.traffic.call import ID, Call, Keyed, Reply, Stale
+from bff.upstream.traffic.call import ID, Call, Reply, RequestedKeys, Stale
 from tests.support.fakes import Clock, Heard, ended, make_call, make_caller, settle
 
 WALL = 1_800_000_000.0
@@ -100,7 +100,7 @@ def by_id(caller: Caller, *keys: Any, family: Any = ID, **changes: Any) -> Call:
         return by_id(caller, *some, family=family, **changes)
 
     target = f"/users/{keys[0]}" if len(keys) == 1 else f"/users?ids={','.join(map(str, keys))}"
-    return make_call(caller, target=target, keyed=Keyed(family, keys, narrow, 200), **changes)
+    return make_call(caller, target=target, keyed=RequestedKeys(family, keys, narrow, 200), **changes)
 
 
 def page(caller: Caller, target: str = "/users?limit=2", objects: Sequence[Any] = (), **changes: Any) -> Call:

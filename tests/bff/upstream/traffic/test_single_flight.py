@@ -11,7 +11,7 @@ from bff.runtime.error_copies import again
 from bff.upstream.caller import Caller
 from bff.upstream.errors import BadAnswer, BreakerOpen, Busy, SourceError, TimedOut
 from bff.upstream.events import CallRetried, CallShared
-from bff.upstream.traffic.call import Call, Keyed, Reply
+from bff.upstream.traffic.call import Call, Reply, RequestedKeys
 from bff.upstream.traffic.single_flight import SingleFlight
 from tests.support.fakes import Clock, Heard, ended, make_call, make_caller, settle
 
@@ -66,7 +66,7 @@ def keyed(caller: Caller, keys: Sequence[Any], *, family: str = "id", most: int 
         return keyed(caller, some, family=family, most=most, **changes)
 
     target = f"/users?{family}s={','.join(map(str, keys))}"
-    return make_call(caller, target=target, keyed=Keyed(family, tuple(keys), narrow, most), **changes)
+    return make_call(caller, target=target, keyed=RequestedKeys(family, tuple(keys), narrow, most), **changes)
 
 
 def start(flight: SingleFlight, below: Below, *calls: Call) -> list[asyncio.Task[Reply]]:

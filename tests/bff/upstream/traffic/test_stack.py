@@ -15,7 +15,7 @@ from bff.upstream.traffic.balance import BalanceOptions, InstanceOptions
 from bff.upstream.traffic.breaker import BreakerOptions
 from bff.upstream.traffic.bulkhead import BulkheadOptions
 from bff.upstream.traffic.cache import CacheOptions
-from bff.upstream.traffic.call import ID, Call, Keyed, Reply, Stale
+from bff.upstream.traffic.call import ID, Call, Reply, RequestedKeys, Stale
 from bff.upstream.traffic.hedge import HedgeOptions
 from bff.upstream.traffic.retry import RetryOptions
 from bff.upstream.traffic.stack import InstanceStatus, SourceStatus, TrafficOptions
@@ -454,7 +454,7 @@ async def test_an_answer_is_kept_once_for_all_who_waited(clock: Clock) -> None:
     def by_id(caller: Caller, keys: Sequence[Any]) -> Call:
         target = f"/users?ids={','.join(map(str, keys))}"
         decode = lambda _: {key: {"id": key} for key in keys}  # noqa: E731 - a call's decoder, in one word
-        return make_call(caller, target=target, decode=decode, keyed=Keyed(ID, tuple(keys), by_id, 200))
+        return make_call(caller, target=target, decode=decode, keyed=RequestedKeys(ID, tuple(keys), by_id, 200))
 
     wanted = [[1, 2], [2, 3], [4]]
     await asyncio.gather(*(rig.stack(by_id(make_caller(clock), keys)) for keys in wanted))

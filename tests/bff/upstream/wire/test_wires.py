@@ -31,7 +31,7 @@ from bff.upstream.wire import (
 )
 from bff.upstream.wire.asyncio_wire import AsyncioWire
 from bff.upstream.wire.choice import wire_for
-from bff.upstream.wire.connection import FREE_PIECES, MAX_HEADERS, MAX_INTERIM, Connection
+from bff.upstream.wire.connection import FREE_PIECES, MAX_HEADERS, MAX_INTERIM, ServiceConnection
 from bff.upstream.wire.httpx_wire import HttpxWire
 from bff.upstream.wire.resolver import Resolver
 from tests.bff.upstream.wire.peer import (
@@ -736,7 +736,7 @@ async def test_what_surrounds_a_body_is_bounded_too(wire: Wire, peer: Peer, floo
     await check_usable(wire, peer)
 
 
-class Counting(Connection):
+class Counting(ServiceConnection):
     """A connection that counts the parser's calls, and the most of them while it got bytes once."""
 
     calls = most = 0
@@ -762,7 +762,7 @@ class Counting(Connection):
 @pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
 async def test_no_answer_costs_many_calls(peer: Peer, flood: Flood, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop is held for as long as the parser's calls take: thousands of them, where 256 KiB had 50,000."""
-    monkeypatch.setattr("bff.upstream.wire.asyncio_wire.Connection", Counting)
+    monkeypatch.setattr("bff.upstream.wire.asyncio_wire.ServiceConnection", Counting)
     monkeypatch.setattr(Counting, "calls", 0)
     monkeypatch.setattr(Counting, "most", 0)
     wire = AsyncioWire(WireOptions())
@@ -776,7 +776,7 @@ async def test_no_answer_costs_many_calls(peer: Peer, flood: Flood, monkeypatch:
 
 async def test_a_long_answer_in_small_pieces_leaves_the_loop_to_others(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes at once is parsed a part at a time, and other work is done between two parts; the body is whole."""
-    monkeypatch.setattr("bff.upstream.wire.asyncio_wire.Connection", Counting)
+    monkeypatch.setattr("bff.upstream.wire.asyncio_wire.ServiceConnection", Counting)
     monkeypatch.setattr(Counting, "calls", 0)
     monkeypatch.setattr(Counting, "most", 0)
     wire = AsyncioWire(WireOptions())

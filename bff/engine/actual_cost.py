@@ -9,7 +9,7 @@ from bff.engine.plan import Abstract, FieldPlan, ListOf, NonNull, ObjectPlan, Sh
 from bff.graph.tags import weight_of
 
 
-def weigh(plan: ObjectPlan, data: Mapping[str, Any] | None) -> int:
+def actual_cost(plan: ObjectPlan, data: Mapping[str, Any] | None) -> int:
     """The cost of what is in the answer."""
     return 0 if data is None else sum(_field(each, data.get(each.key)) for each in plan.fields)
 
@@ -27,10 +27,10 @@ def _value(shape: Shape, value: Any) -> int:
         case ListOf(of):
             return sum(_value(of, item) for item in value)
         case ObjectPlan(type):
-            return _own(type) + weigh(shape, value)
+            return _own(type) + actual_cost(shape, value)
         case Abstract(_, objects):
             # Which of them it was, the answer need not say: the dearest.
-            return max((_own(each.type) + weigh(each, value) for each in objects.values()), default=0)
+            return max((_own(each.type) + actual_cost(each, value) for each in objects.values()), default=0)
         case _:
             return 0
 

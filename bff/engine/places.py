@@ -1,7 +1,7 @@
 """What the functions of a plan work with: places in the answer, and the run as they see it.
 
-A link is where a value stands: (the link of its container, its key there, the container, its `Spot`). The container of a
-root field has no link. Links make paths for errors, and the way that a null goes up.
+A place is where a value stands in the answer: (the container's place, the key there, the container, its `ResponseSlot`).
+The container of a root field has no place. Places make paths for errors, and the way that a null is propagated.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from graphql import FieldNode
 
 from bff.engine.plan import FieldPlan, Method
 
-Link = tuple[Any, str | int, Any, "Spot"]
+Place = tuple[Any, str | int, Any, "ResponseSlot"]
 
 
 class _Pending:
@@ -30,11 +30,11 @@ class Execution(Protocol):
 
     context: Any
 
-    def info(self, link: Link) -> Any:
+    def info(self, place: Place) -> Any:
         """graphql-core's `GraphQLResolveInfo` for the field at `link`."""
         ...
 
-    def strawberry_info(self, link: Link, definition: Any) -> Any:
+    def strawberry_info(self, place: Place, definition: Any) -> Any:
         """Strawberry's `Info` for it."""
         ...
 
@@ -46,11 +46,11 @@ class Execution(Protocol):
         """The same as a method takes them that needs no more than their names in Python."""
         ...
 
-    def failed(self, error: Exception, link: Link) -> None:
+    def failed(self, error: Exception, place: Place) -> None:
         """A field's error: noted, where null may stand at `link`. Raises it, located, where it may not."""
         ...
 
-    def later(self, awaitable: Any, then: "Callable[[Any], Any]", link: Link) -> None:
+    def later(self, awaitable: Any, then: "Callable[[Any], Any]", place: Place) -> None:
         """When the awaitable has come, `then` makes of it what stands at `link`."""
         ...
 
@@ -58,10 +58,10 @@ class Execution(Protocol):
         """Nobody waits for these any more; they come to their end by themselves."""
         ...
 
-    wants: "dict[str, Wants]"
+    pending: "dict[str, PendingLoads]"
     is_asking: bool
 
-    def wants_of(self, loader: str) -> "Wants":
+    def pending_for(self, loader: str) -> "PendingLoads":
         """What is known and wanted of a loader that was not looked at so far."""
         ...
 
@@ -70,11 +70,11 @@ class Execution(Protocol):
         ...
 
 
-Complete = Callable[[Any, Link, Any], Any]
-Step = Callable[[Any, Any, dict[str, Any], Any], None]
+Complete = Callable[[Any, Place, Any], Any]
+FieldWriter = Callable[[Any, Any, dict[str, Any], Any], None]
 
 
-class Wants:
+class PendingLoads:
     """What one run knows and wants of one loader: links that wait, by key; a spot's `arrive` is called with what has come.
 
     Attributes:
@@ -83,15 +83,15 @@ class Wants:
         asked: what goes out with the next batch.
     """
 
-    __slots__ = ("asked", "flying", "settled")
+    __slots__ = ("asked", "in_flight", "loaded")
 
-    def __init__(self, settled: Mapping[Any, Any]) -> None:
-        self.settled = settled
-        self.flying: dict[Any, list[Link]] = {}
-        self.asked: dict[Any, list[Link]] = {}
+    def __init__(self, loaded: Mapping[Any, Any]) -> None:
+        self.loaded = loaded
+        self.in_flight: dict[Any, list[Place]] = {}
+        self.asked: dict[Any, list[Place]] = {}
 
 
-class Kinds:
+class AwaitableTypes:
     """Tells awaitables from plain values: by asking once for each type.
 
     Attributes:
@@ -116,7 +116,7 @@ class Kinds:
         return False
 
 
-class Spot:
+class ResponseSlot:
     """What is known of a place in the answer: a field, or the items of a list of it.
 
     Attributes:
@@ -135,7 +135,7 @@ class Spot:
         self.nodes: list[FieldNode] = list(field.nodes)
         self.nullable = nullable
         self.typename = typename
-        self.arrive: Callable[[Any, Link, Any], None] | None = None
+        self.arrive: Callable[[Any, Place, Any], None] | None = None
         self.shares = False
 
 
@@ -144,6 +144,6 @@ class Root:
 
     __slots__ = ("steps", "template")
 
-    def __init__(self, template: dict[str, Any], steps: Sequence[Step]) -> None:
+    def __init__(self, template: dict[str, Any], steps: Sequence[FieldWriter]) -> None:
         self.template = template
         self.steps = steps

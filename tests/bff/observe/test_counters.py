@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bff.observe.tally import Spread, Tally
+from bff.observe.counters import Counter, Histogram
 
 
 def samples(registry: CollectorRegistry) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -19,7 +19,7 @@ def samples(registry: CollectorRegistry) -> dict[tuple[str, tuple[str, ...]], fl
 def test_a_tally_counts_by_labels() -> None:
     """Each combination by itself; what never came is not there."""
     registry = CollectorRegistry()
-    tally = Tally("things", "Things.", ["kind", "how"], registry)
+    tally = Counter("things", "Things.", ["kind", "how"], registry)
     for labels in (("a", "x"), ("a", "x"), ("b", "x")):
         tally.count(*labels)
     assert samples(registry) == {("things_total", ("a", "x")): 2, ("things_total", ("b", "x")): 1}
@@ -28,7 +28,7 @@ def test_a_tally_counts_by_labels() -> None:
 def test_a_spread_has_buckets_that_add_up() -> None:
     """A value on a bucket's bound is in it; the last bucket has all; sum and count are right."""
     registry = CollectorRegistry()
-    spread = Spread("took_seconds", "How long.", ["what"], (0.1, 1.0), registry)
+    spread = Histogram("took_seconds", "How long.", ["what"], (0.1, 1.0), registry)
     for seconds in (0.05, 0.1, 0.5, 7.0):
         spread.observe(seconds, "a")
     assert samples(registry) == {

@@ -45,7 +45,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
 
 def watches() -> int:
     """How many clients are being watched, in this process."""
-    return sum("UntilGone._watch" in repr(task.get_coro()) for task in asyncio.all_tasks())
+    return sum("CancelOnDisconnect._watch" in repr(task.get_coro()) for task in asyncio.all_tasks())
 
 
 async def hung_up(gateway: RunningGateway, client: asyncio.StreamWriter) -> None:

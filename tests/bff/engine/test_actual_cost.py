@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from bff.engine.actual_cost import actual_cost
 from bff.engine.plans import Plans
-from bff.engine.weigh import weigh
 from bff.gate.limits import LimitOptions
 from schema.graph import variant_schemas
 
@@ -17,7 +17,7 @@ def weighed(query: str, data: Any) -> tuple[int, int]:
     plans = Plans(WEB, LimitOptions(), introspection=False)
     operation = plans.get(query)[0].operation(None)
     planned: Any = operation.planned({}, {})
-    return plans.check_cost(operation, {}), weigh(planned.plan.root, data)
+    return plans.check_cost(operation, {}), actual_cost(planned.plan.root, data)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector, CollectorRegistry
 
 
-class Tally(Collector):
+class Counter(Collector):
     """A counter with labels."""
 
     def __init__(self, name: str, documentation: str, labels: Sequence[str], registry: CollectorRegistry) -> None:
@@ -54,7 +54,7 @@ class ReadCounter(Collector):
         yield CounterMetricFamily(self._name, self._documentation)
 
 
-class Spread(Collector):
+class Histogram(Collector):
     """A histogram with labels, of seconds."""
 
     def __init__(
