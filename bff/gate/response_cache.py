@@ -58,7 +58,7 @@ class ResponseCache:
         """Incremented by `clear`: an answer that was begun before must not be cached after it."""
 
     def __repr__(self) -> str:
-        return f"<KeptAnswers: {len(self._kept)}, {self._kept.weight} bytes>"
+        return f"<ResponseCache: {len(self._kept)}, {self._kept.weight} bytes>"
 
     def get(self, key: Hashable) -> tuple[bytes, float] | None:
         """The answer, and for how many seconds it may still be used."""

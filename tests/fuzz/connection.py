@@ -134,7 +134,7 @@ async def read_by_us(segments: list[bytes]) -> Read:
 def read_by_h11(stream: bytes) -> Read:
     """The stream as another implementation reads it."""
     read = Read()
-    reader = h11.ClientConnection(h11.SERVER, max_incomplete_event_size=_OPTIONS.head_bytes)
+    reader = h11.Connection(h11.SERVER, max_incomplete_event_size=_OPTIONS.head_bytes)
     reader.receive_data(stream)
     method = target = body = b""
     headers: list[tuple[bytes, bytes]] = []

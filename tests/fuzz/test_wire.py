@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from bff.upstream.wire.connection import Connection
+from bff.upstream.wire.connection import ServiceConnection
 from tests.fuzz.answers import Answer, Incomplete, NotPlannable, OutOfBounds, read_strictly
 from tests.fuzz.wire import Difference, fuzz, in_memory
 
@@ -25,21 +25,21 @@ def test_the_fuzzer_finds_a_mistake(part: str, monkeypatch: pytest.MonkeyPatch) 
     """A wire with a mistake made on purpose doesn't pass."""
     if part == "trailers":  # taken for headers
 
-        def on_header(self: Connection, name: bytes, value: bytes) -> None:
+        def on_header(self: ServiceConnection, name: bytes, value: bytes) -> None:
             self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
-        monkeypatch.setattr(Connection, "on_header", on_header)
+        monkeypatch.setattr(ServiceConnection, "on_header", on_header)
     elif part == "length":  # a body larger than allowed
-        monkeypatch.setattr(Connection, "on_body", lambda self, body: self._chunks.append(body))
+        monkeypatch.setattr(ServiceConnection, "on_body", lambda self, body: self._chunks.append(body))
     elif part == "unasked":  # a second answer is not noticed
-        monkeypatch.setattr(Connection, "on_message_begin", lambda _: None)
+        monkeypatch.setattr(ServiceConnection, "on_message_begin", lambda _: None)
     else:  # the end of a connection is taken for the end of any answer
 
-        def eof_received(self: Connection) -> None:
+        def eof_received(self: ServiceConnection) -> None:
             if self._in_body and self._waiter is not None and not self._waiter.done():
                 self._answer()
 
-        monkeypatch.setattr(Connection, "eof_received", eof_received)
+        monkeypatch.setattr(ServiceConnection, "eof_received", eof_received)
     with pytest.raises(Difference):
         asyncio.run(in_memory(Random(3), until=time.monotonic() + 600, most=2000))
 

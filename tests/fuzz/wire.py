@@ -30,7 +30,7 @@ import uvloop
 
 from bff.upstream.wire import WireError, WireOptions, WireReply, WireRequest
 from bff.upstream.wire.asyncio_wire import AsyncioWire
-from bff.upstream.wire.connection import Connection
+from bff.upstream.wire.connection import ServiceConnection
 from tests.fuzz.answers import LIMIT_BYTES, Answer, Incomplete, NotPlannable, OutOfBounds, make_answer, read_strictly
 from tests.support.background import Background
 
@@ -292,7 +292,7 @@ class _Transport:
 
 async def read_in_segments(case: Case, segments: tuple[bytes, ...]) -> "tuple[WireReply | WireError | TimeoutError, bool]":
     """What a connection makes of those segments, and whether it may be used again."""
-    connection = Connection(("http", "test"))
+    connection = ServiceConnection(("http", "test"))
     transport = _Transport()
     connection.connection_made(cast("Any", transport))
     exchange = asyncio.ensure_future(connection.exchange(b"", LIMIT_BYTES))
