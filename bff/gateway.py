@@ -1,11 +1,11 @@
-"""The composition root: the one place that wires settings, sources, schemas and steps into an application."""
+"""The composition root: makes an ASGI application of an `App` and its settings. The only place that wires."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastapi import FastAPI
 from pydantic import SecretStr
@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, RedirectResponse
 from starlette.responses import Response as HTTPResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from bff.app import App
 from bff.engine.pace import Pace
 from bff.engine.plans import Plans
 from bff.gate.auth import SHORTEST_SAFE_SECRET, Authenticator, Confinement, Issuer
@@ -25,9 +26,10 @@ from bff.gate.proxies import Proxies
 from bff.gate.rate import Counts, InMemory
 from bff.gate.response_cache import DropOnWrite, ResponseCache
 from bff.graph.controls import Reloaded
-from bff.graph.variants import VARIANTS
+from bff.graph.sources import Sources
+from bff.graph.variants import Variant
 from bff.graphiql.examples import EXAMPLES
-from bff.graphiql.page import ASSETS, page
+from bff.graphiql.page import ASSETS, GraphiQLPage, page
 from bff.observe.listeners import log_event, to_all
 from bff.observe.loop_watch import LoopWatch
 from bff.observe.metrics import CONTENT_TYPE, Metrics
@@ -38,24 +40,18 @@ from bff.request.endpoint import Endpoint
 from bff.runtime.background import Background
 from bff.server.host import Gateway
 from bff.server.static import Assets
-from bff.settings import SOURCES, Settings, SettingsError, VariantSettings
+from bff.settings import Settings, SettingsError, VariantSettings
 from bff.upstream.events import Listener
-from bff.upstream.source import RestSource
+from bff.upstream.source import Source
 from bff.upstream.traffic.stack import Stack
 from bff.upstream.wire import Wire, WireOptions
 from bff.upstream.wire.choice import wire_for
 from bff.upstream.wire.resolver import Resolver
-from datasources.orders import Orders
-from datasources.products import Products
-from datasources.users import Users
-from schema.graph import variant_schemas
-from schema.sources import Sources
 
 Mode = Literal["serve", "dev"]
 if TYPE_CHECKING:
     from bff.gate.shared import Shared
 
-S = TypeVar("S", bound=RestSource[Any])
 _log = logging.getLogger("bff.app")
 
 
@@ -81,22 +77,22 @@ class _Sourced:
             await asyncio.gather(*(wire.aclose() for wire in self.wires))
 
 
-def create(settings: Settings, mode: Mode = "serve", load_again: Callable[[], Settings] | None = None) -> Gateway:
-    """Wire the gateway. Raises `SettingsError` where something that it can't do without is missing.
+def create(app: App, settings: Settings, mode: Mode = "serve", load_again: Callable[[], Settings] | None = None) -> Gateway:
+    """Wire the gateway of an application. Raises `SettingsError` if something that it needs is missing, `AppError`.
 
     `load_again` reads the settings anew when the gateway is told to reload; without it there is nothing to read.
     """
-    if missing := _missing(settings):
+    if missing := _missing(app, settings):
         raise SettingsError("\n".join(missing))
-    metrics = Metrics(SOURCES)
+    metrics = Metrics(app.source_names)
     background = Background(metrics.background_death)
     resolver = Resolver()
     keyed = _authenticator(settings, resolver)
     shared = _shared(settings, metrics)
-    endpoints = _endpoints(settings, mode, shared)
+    endpoints = _endpoints(app, settings, mode, shared)
     kept = [endpoint.answers for endpoint in endpoints.values() if endpoint.answers is not None]
     listeners: list[Listener] = [metrics.on_event, log_event, *([DropOnWrite(kept)] if kept else [])]
-    sourced = _sources(settings, to_all(listeners), resolver)
+    sourced = _sources(app, settings, to_all(listeners), resolver)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -121,6 +117,7 @@ def create(settings: Settings, mode: Mode = "serve", load_again: Callable[[], Se
         _consumers(settings),
         _counts(settings, shared),
         sourced.sources,
+        app.rules,
         metrics,
         _Controls(endpoints, reload),
         lambda: gateway.draining,
@@ -131,18 +128,18 @@ def create(settings: Settings, mode: Mode = "serve", load_again: Callable[[], Se
     gateway.mount(ASSETS.prefix, Assets(ASSETS), name="graphiql")
     _add_openapi(gateway, settings, mode, endpoints)
     if mode == "dev":
-        gateway.add_route("/", lambda _: RedirectResponse(VARIANTS[0].path), include_in_schema=False)
+        gateway.add_route("/", lambda _: RedirectResponse(app.variants[0].path), include_in_schema=False)
     return gateway
 
 
 def with_cors(gateway: Gateway, settings: Settings) -> ASGIApp:
     """The gateway as browsers on other origins may ask it, each variant by its own list; itself where none may."""
     by_variant: dict[str, ASGIApp] = {}
-    for variant in VARIANTS:
-        own = getattr(settings.variants, variant.name).cors
+    for name in gateway.endpoints:
+        own = settings.variant(name).cors
         origins = (settings.cors if own is None else own).origins
         if origins:
-            by_variant[variant.name] = CORSMiddleware(
+            by_variant[name] = CORSMiddleware(
                 gateway,
                 allow_origins=list(origins),
                 allow_methods=["GET", "POST"],
@@ -153,16 +150,17 @@ def with_cors(gateway: Gateway, settings: Settings) -> ASGIApp:
     if not by_variant:
         return gateway
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         first = scope["path"][1:].partition("/")[0] if scope["type"] == "http" else ""
         await by_variant.get(first, gateway)(scope, receive, send)
 
-    return app
+    return answer
 
 
-def _missing(settings: Settings) -> list[str]:
+def _missing(app: App, settings: Settings) -> list[str]:
     """What has to be set and is not, a line each: all of it at once."""
-    lines = [f"{name}_service_url ({name.upper()}_SERVICE_URL): missing" for name in SOURCES if not settings.instances(name)]
+    unplaced = [name for name in app.source_names if not settings.instances(name)]
+    lines = [f"{name}_service_url ({name.upper()}_SERVICE_URL): missing" for name in unplaced]
     if settings.jwt_secret is None and settings.jwks_url is None and not settings.auth.issuers:
         lines.append("jwt_secret (JWT_SECRET) or jwks_url (JWKS_URL): missing, and without one no token can be checked")
     names = [settings.jwt_issuer, *(each.issuer for each in settings.auth.issuers.values())]
@@ -285,12 +283,12 @@ class _Controls:
         return self.reload_()
 
 
-def _sources(settings: Settings, emit: Listener, resolver: Resolver) -> _Sourced:
+def _sources(app: App, settings: Settings, emit: Listener, resolver: Resolver) -> _Sourced:
     stacks: dict[str, Stack] = {}
     wires: list[Wire] = []
 
-    def bound(source: type[S]) -> S:
-        options = getattr(settings.sources, source.name)
+    def bound(source: type[Source[Any]]) -> Source[Any]:
+        options = settings.source(source.name)
         try:
             wires.append(wire_for(options.wire(), resolver))
         except OSError as error:
@@ -299,18 +297,17 @@ def _sources(settings: Settings, emit: Listener, resolver: Resolver) -> _Sourced
         stack = stacks[source.name] = Stack(source.name, instances, options.traffic(), wires[-1], emit)
         return source(stack, forward_identity=options.forward_identity)
 
-    return _Sourced(Sources(bound(Users), bound(Orders), bound(Products)), stacks, wires)
+    return _Sourced(Sources(bound(source) for source in app.sources), stacks, wires)
 
 
-def _endpoints(settings: Settings, mode: Mode, shared: "Shared | None") -> dict[str, Endpoint]:
-    schemas = variant_schemas()
-    names = [variant.name for variant in VARIANTS]
+def _endpoints(app: App, settings: Settings, mode: Mode, shared: "Shared | None") -> dict[str, Endpoint]:
+    schemas = app.schemas
     # What is asked for nobody in particular is the same for everybody.
-    public = [each.record for each in (Users, Orders, Products) if not getattr(settings.sources, each.name).forward_identity]
+    public = [each.record for each in app.sources if not settings.source(each.name).forward_identity]
     endpoints = {}
     pace = Pace()  # a single one, since all variants share the event loop
-    for variant in VARIANTS:
-        options = getattr(settings.variants, variant.name)
+    for variant in app.variants:
+        options = settings.variant(variant.name)
         trusted = _trusted(variant.name, options)
         in_dev = mode == "dev"
         introspection = in_dev if options.introspection is None else options.introspection
@@ -331,9 +328,13 @@ def _endpoints(settings: Settings, mode: Mode, shared: "Shared | None") -> dict[
             Documents(variant.name, options.documents, trusted, shared),
             TrustedOperations(schemas[variant.name], trusted),
             ResponseCache(options.answers) if options.answers.enabled else None,
-            page(variant.name, names, EXAMPLES[variant.name], admin_only=variant.role is not None) if graphiql else None,
+            _page(app, variant) if graphiql else None,
         )
     return endpoints
+
+
+def _page(app: App, variant: Variant) -> GraphiQLPage:
+    return page(variant.name, app.variant_names, EXAMPLES[variant.name], admin_only=variant.role is not None)
 
 
 def _trusted(variant: str, options: VariantSettings) -> TrustedDocuments:
@@ -354,7 +355,7 @@ def _add_operations(gateway: Gateway, sources: Sources, metrics: Metrics) -> Non
 
     async def ready(_: Any) -> HTTPResponse:
         status = "draining" if gateway.leaving else "ready" if gateway.started else "starting"
-        states = {source.name: {"breaker": source.status().breaker.value} for source in sources.all()}
+        states = {source.name: {"breaker": source.status().breaker.value} for source in sources}
         return JSONResponse({"status": status, "sources": states}, status_code=200 if status == "ready" else 503)
 
     async def metrics_(_: Any) -> HTTPResponse:
@@ -370,7 +371,7 @@ def _add_openapi(gateway: Gateway, settings: Settings, mode: Mode, endpoints: Ma
     shown = [
         endpoint
         for name, endpoint in endpoints.items()
-        if (mode == "dev" if (is_on := getattr(settings.variants, name).openapi) is None else is_on)
+        if (mode == "dev" if (is_on := settings.variant(name).openapi) is None else is_on)
     ]
     if not shown:
         return

@@ -1,19 +1,32 @@
 """Settings: command line, environment, `bff.toml`, defaults, the stronger first. Read once, at start-up.
 
-Each feature's options stand beside the feature; here they are composed and given their names. An unknown key or a value
-out of range stops the start with a message that names it; a secret's value is never in one.
+Each feature's options stand beside the feature; here they are composed and given their names. The settings of sources and
+variants follow from the application: their names, and their defaults. An unknown key or a value out of range stops the start
+with a message that names it; the value of a secret is never in a message.
 """
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+    create_model,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from bff.app import DEFAULT_APP, App
 from bff.gate.auth import ClaimOptions, Confinement
 from bff.gate.consumers import is_digest
 from bff.gate.documents import Mode as DocumentsMode
@@ -34,13 +47,13 @@ from bff.upstream.traffic.stack import TrafficOptions
 from bff.upstream.wire import TlsOptions, WireOptions
 
 DEFAULT_FILE = "bff.toml"
-STAFF_COST = 20_000
 _MOST_INSTANCES = 100
 _MOST_WEIGHT = 1000
 _SPARE_CONNECTIONS = 4
 _WEIGHT = re.compile(r"[0-9]{1,6}\Z")
 _PREFIX = "BFF_"
 _FILE_VARIABLE = "BFF_CONFIG"
+_APP_VARIABLE = "BFF_APP"
 _PLAIN_NAMES = frozenset(
     {
         "HOST",
@@ -135,9 +148,10 @@ def _digest(value: str) -> str:
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Digest = Annotated[str, AfterValidator(_digest)]
-VariantName = Literal["web", "mobile", "admin"]
 NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 """As it stands in logs and in the names of environment variables."""
+
+Name = Annotated[str, Field(pattern=NAME)]
 
 ServiceUrl = Annotated[
     tuple[InstanceOptions, ...],
@@ -146,6 +160,7 @@ ServiceUrl = Annotated[
     AfterValidator(_some_weight),
 ]
 Origin = Annotated[str, AfterValidator(_origin)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_list), Field(min_length=1)]
 
 
 class _Options(BaseModel):
@@ -193,21 +208,6 @@ class SourceSettings(_Options):
         )
 
 
-class _ProductsSettings(SourceSettings):
-    forward_identity: bool = False
-
-
-class SourcesSettings(_Options):
-    """`sources.NAME`."""
-
-    users: SourceSettings = SourceSettings()
-    orders: SourceSettings = SourceSettings()
-    products: _ProductsSettings = _ProductsSettings()
-
-
-SOURCES = tuple(SourcesSettings.model_fields)
-
-
 class CorsSettings(_Options):
     """Which foreign pages may ask."""
 
@@ -232,25 +232,6 @@ class VariantSettings(_Options):
     cors: CorsSettings | None = None
 
 
-def _staff_limits(value: Any) -> Any:
-    """Staff may ask for more; naming another limit leaves that as it is."""
-    return {"cost": STAFF_COST, **value} if isinstance(value, dict) else value
-
-
-class _AdminSettings(VariantSettings):
-    introspection: bool | None = True
-    graphiql: bool | None = True
-    limits: Annotated[LimitOptions, BeforeValidator(_staff_limits)] = LimitOptions(cost=STAFF_COST)
-
-
-class VariantsSettings(_Options):
-    """`variants.NAME`."""
-
-    web: VariantSettings = VariantSettings()
-    mobile: VariantSettings = VariantSettings()
-    admin: _AdminSettings = _AdminSettings()
-
-
 class RequestSettings(_Options):
     """Each request to a variant."""
 
@@ -273,7 +254,7 @@ class IssuerSettings(_Options):
     audience: str | None = None
     secret: SecretStr | None = Field(default=None, min_length=1)
     jwks_url: HttpUrl | None = None
-    variants: Annotated[tuple[VariantName, ...], BeforeValidator(_list), Field(min_length=1)] | None = None
+    variants: Names | None = None
     roles: Annotated[tuple[str, ...], BeforeValidator(_list)] | None = None
     scopes: Annotated[tuple[str, ...], BeforeValidator(_list)] | None = None
     subject_prefix: str | None = Field(default=None, min_length=1, max_length=128)
@@ -304,7 +285,7 @@ class RedisSettings(_Options):
 class AuthSettings(_Options):
     """Who issues tokens, and what stands in them."""
 
-    issuers: dict[Annotated[str, Field(pattern=NAME)], IssuerSettings] = Field(default={}, max_length=50)
+    issuers: dict[Name, IssuerSettings] = Field(default={}, max_length=50)
     claims: ClaimOptions = ClaimOptions()
 
 
@@ -312,7 +293,7 @@ class ConsumerSettings(_Options):
     """A program with an API key. `rate` is its own; a `tier` is one of `tiers`; it may not have both."""
 
     key_sha256: Annotated[tuple[Digest, ...], BeforeValidator(_list), Field(min_length=1, max_length=10)]
-    variants: Annotated[tuple[VariantName, ...], BeforeValidator(_list), Field(min_length=1)]
+    variants: Names
     scopes: Annotated[tuple[str, ...], BeforeValidator(_list)] = ()
     tier: str | None = None
     rate: RateOptions | None = None
@@ -332,18 +313,16 @@ class DrainSettings(_Options):
 
 
 class Settings(BaseSettings):
-    """All of it. Frozen: what is read at the start holds until the end."""
+    """The settings of every application; `settings_class` adds those of its sources and variants. They never change."""
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
+    app: str = DEFAULT_APP
     host: str | None = None
     port: int = Field(default=8000, ge=0, le=65_535)
     workers: int = Field(default=1, ge=1, le=256)
     log_level: Annotated[LogLevel, BeforeValidator(_lower)] = "info"
     log_format: LogFormat | None = None
-    users_service_url: ServiceUrl | None = None
-    orders_service_url: ServiceUrl | None = None
-    products_service_url: ServiceUrl | None = None
     jwt_secret: SecretStr | None = Field(default=None, min_length=1)
     jwks_url: HttpUrl | None = None
     jwt_issuer: str | None = None
@@ -351,90 +330,183 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = None
     redis: RedisSettings = RedisSettings()
     connections: ConnectionOptions = ConnectionOptions()
-    sources: SourcesSettings = SourcesSettings()
     request: RequestSettings = RequestSettings()
-    variants: VariantsSettings = VariantsSettings()
     rate: RateSwitch = RateSwitch()
     cors: CorsSettings = CorsSettings()
     auth: AuthSettings = AuthSettings()
-    consumers: dict[Annotated[str, Field(pattern=NAME)], ConsumerSettings] = Field(default={}, max_length=10_000)
-    tiers: dict[Annotated[str, Field(pattern=NAME)], RateOptions] = Field(default={}, max_length=100)
+    consumers: dict[Name, ConsumerSettings] = Field(default={}, max_length=10_000)
+    tiers: dict[Name, RateOptions] = Field(default={}, max_length=100)
     proxies: ProxySettings = ProxySettings()
     drain: DrainSettings = DrainSettings()
     supervisor: SupervisorOptions = SupervisorOptions()
 
     def instances(self, source: str) -> tuple[InstanceOptions, ...] | None:
-        """Where a source is; None where nobody said."""
-        found: tuple[InstanceOptions, ...] | None = getattr(self, f"{source}_service_url")
+        """Where a source is; None if nothing says it."""
+        found: tuple[InstanceOptions, ...] | None = getattr(self, url_name(source))
         return found
 
+    def source(self, name: str) -> SourceSettings:
+        """The settings of a source: `sources.NAME`."""
+        found: SourceSettings = getattr(self.sources, name)  # type: ignore[attr-defined] # see `settings_class`
+        return found
 
-class _Environment(PydanticBaseSettingsSource):
-    """`BFF_` and the path joined by `__`; the names of `_PLAIN_NAMES` also by themselves. An empty value is none."""
+    def variant(self, name: str) -> VariantSettings:
+        """The settings of a variant: `variants.NAME`."""
+        found: VariantSettings = getattr(self.variants, name)  # type: ignore[attr-defined] # see `settings_class`
+        return found
 
-    def __init__(self, settings_cls: type[BaseSettings], environment: Mapping[str, str]) -> None:
+    def with_instances(self, places: Mapping[str, tuple[InstanceOptions, ...]]) -> "Settings":
+        """The same settings, with other instances for the sources that `places` names."""
+        return self.model_copy(update={url_name(name): instances for name, instances in places.items()})
+
+
+def url_name(source: str) -> str:
+    """The setting that says where a source is."""
+    return f"{source}{_SERVICE_URL.lower()}"
+
+
+@lru_cache(maxsize=16)
+def settings_class(app: App) -> type[Settings]:
+    """The settings of an application: `sources.NAME`, `NAME_service_url`, `variants.NAME` as it has them."""
+    literal: Any = Literal
+    mapping: Any = dict
+    variant_name: Any = literal[app.variant_names]
+    names: Any = Annotated[tuple[variant_name, ...], BeforeValidator(_list), Field(min_length=1)]
+    issuer = create_model("IssuerSettings", __base__=IssuerSettings, variants=(names | None, None))
+    issuers: Any = (mapping[Name, issuer], Field(default={}, max_length=50))
+    auth = create_model("AuthSettings", __base__=AuthSettings, issuers=issuers)
+    consumer = create_model("ConsumerSettings", __base__=ConsumerSettings, variants=(names, ...))
+    consumers: Any = (mapping[Name, consumer], Field(default={}, max_length=10_000))
+    sources: Any = {name: (SourceSettings, SourceSettings()) for name in app.source_names}
+    variants: Any = {name: (VariantSettings, VariantSettings()) for name in app.variant_names}
+    sources_model = create_model("SourcesSettings", __base__=_Options, **sources)
+    variants_model = create_model("VariantsSettings", __base__=_Options, **variants)
+    urls: Any = {url_name(name): (ServiceUrl | None, None) for name in app.source_names}
+    return create_model(
+        "AppSettings",
+        __base__=Settings,
+        sources=(sources_model, sources_model()),
+        variants=(variants_model, variants_model()),
+        auth=(auth, auth()),
+        consumers=consumers,
+        **urls,
+    )
+
+
+def defaults_of(app: App) -> dict[str, Any]:
+    """What an application's sources and variants set by default."""
+    return {
+        "sources": {source.name: dict(source.defaults) for source in app.sources},
+        "variants": {variant.name: dict(variant.defaults) for variant in app.variants},
+    }
+
+
+class _Constant(PydanticBaseSettingsSource):
+    """Settings that are known already."""
+
+    def __init__(self, settings_cls: type[BaseSettings], values: dict[str, Any]) -> None:
         super().__init__(settings_cls)
-        self._environment = environment
+        self._values = values
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        """Not asked: `__call__` answers for all fields at once."""
+        """Not used: `__call__` answers for all fields at once."""
         raise NotImplementedError
 
     def __call__(self) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for name in sorted(self._environment):
-            value = self._environment[name]
-            if not value or name == _FILE_VARIABLE:
-                continue
-            if _is_plain(name):
-                found.setdefault(name.lower(), value)
-            elif name.startswith(_PREFIX):
-                *path, last = name.removeprefix(_PREFIX).lower().split("__")
-                inner = found
-                for part in path:
-                    inner = inner.setdefault(part, {})
-                    if not isinstance(inner, dict):
-                        raise SettingsError(f"{name}: {part} is set by itself and has nothing inside")
-                inner[last] = value
-        return found
+        return self._values
 
 
-def _is_plain(name: str) -> bool:
-    return name in _PLAIN_NAMES or (name.endswith(_SERVICE_URL) and name.removesuffix(_SERVICE_URL).lower() in SOURCES)
+def _from_environment(environment: Mapping[str, str], sources: Sequence[str]) -> dict[str, Any]:
+    """`BFF_` and the path joined by `__`; the names of `_PLAIN_NAMES` and of services also by themselves.
+
+    An empty value counts as none.
+    """
+    found: dict[str, Any] = {}
+    for name in sorted(environment):
+        value = environment[name]
+        if not value or name == _FILE_VARIABLE:
+            continue
+        if _is_plain(name, sources):
+            found.setdefault(name.lower(), value)
+        elif name.startswith(_PREFIX):
+            *path, last = name.removeprefix(_PREFIX).lower().split("__")
+            inner = found
+            for part in path:
+                inner = inner.setdefault(part, {})
+                if not isinstance(inner, dict):
+                    raise SettingsError(f"{name}: {part} is set by itself and has nothing inside")
+            inner[last] = value
+    return found
+
+
+def _is_plain(name: str, sources: Sequence[str]) -> bool:
+    return name in _PLAIN_NAMES or (name.endswith(_SERVICE_URL) and name.removesuffix(_SERVICE_URL).lower() in sources)
+
+
+def file_of(environment: Mapping[str, str], file: Path | None = None) -> Path | None:
+    """The settings file that is named on the command line or in the environment. Raises `SettingsError` if it is missing."""
+    path = file or (Path(environment[_FILE_VARIABLE]) if environment.get(_FILE_VARIABLE) else None)
+    if path is not None and not path.is_file():
+        raise SettingsError(f"{path}: there is no such file")
+    return path
+
+
+def app_named(environment: Mapping[str, str], *, file: Path | None = None, given: str | None = None) -> str:
+    """The application's `module:name`: from the command line, the environment, the file, or the default.
+
+    Raises `SettingsError`.
+    """
+    if given or environment.get(_APP_VARIABLE):
+        return given or environment[_APP_VARIABLE]
+    path = file_of(environment, file) or Path(DEFAULT_FILE)
+    if not path.is_file():
+        return DEFAULT_APP
+    try:
+        name = tomllib.loads(path.read_text(encoding="utf-8")).get("app", DEFAULT_APP)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise SettingsError(f"{path}: {error}") from None
+    if not isinstance(name, str):
+        raise SettingsError(f"app ({_APP_VARIABLE}): expected module:name")
+    return name
 
 
 def load(
+    app: App,
     environment: Mapping[str, str],
     *,
     file: Path | None = None,
     command_line: Mapping[str, Any] | None = None,
 ) -> Settings:
-    """All settings. `file` is the one named on the command line, if one was. Raises `SettingsError`."""
-    path = file or (Path(environment[_FILE_VARIABLE]) if environment.get(_FILE_VARIABLE) else None)
-    if path is not None and not path.is_file():
-        raise SettingsError(f"{path}: there is no such file")
+    """All settings of an application. `file` is the one named on the command line, if any. Raises `SettingsError`."""
+    path = file_of(environment, file)
+    in_environment = _from_environment(environment, app.source_names)
 
-    class FromAllPlaces(Settings):
+    class FromAllPlaces(settings_class(app)):  # type: ignore[misc] # made for the application
         @classmethod
         def settings_customise_sources(
             cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             in_file = TomlConfigSettingsSource(settings_cls, toml_file=path or Path(DEFAULT_FILE))
-            return init_settings, _Environment(settings_cls, environment), in_file
+            places = (_Constant(settings_cls, in_environment), in_file, _Constant(settings_cls, defaults_of(app)))
+            return init_settings, *places
 
     try:
-        return FromAllPlaces(**{name: value for name, value in (command_line or {}).items() if value is not None})
+        settings: Settings = FromAllPlaces(
+            **{name: value for name, value in (command_line or {}).items() if value is not None}
+        )
     except ValidationError as error:
-        raise SettingsError("\n".join(_line(fault) for fault in error.errors(include_input=False))) from None
+        lines = (_line(fault, app.source_names) for fault in error.errors(include_input=False))
+        raise SettingsError("\n".join(lines)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise SettingsError(f"{path or DEFAULT_FILE}: {error}") from None
+    return settings
 
 
-def _line(fault: Any) -> str:
+def _line(fault: Any, sources: Sequence[str]) -> str:
     path = [str(part) for part in fault["loc"] if not str(part).startswith(("function-", "tuple["))]
     # A list is one variable, whichever of its entries is meant.
     name, variable = ".".join(path), "__".join(part for part in path if not part.isdigit()).upper()
-    if not _is_plain(variable):
+    if not _is_plain(variable, sources):
         variable = _PREFIX + variable
     message = "unknown setting" if fault["type"] in {"extra_forbidden", "unexpected_keyword_argument"} else fault["msg"]
     return f"{name} ({variable}): {message}"

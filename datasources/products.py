@@ -5,13 +5,16 @@ from typing import Any
 import msgspec
 
 from bff.upstream.caller import Caller
-from bff.upstream.source import Int32, Record, RestSource, Timestamp
+from bff.upstream.reads import ById, CursorPages
+from bff.upstream.records import Int32, Record, Timestamp
+from bff.upstream.source import Source
 from datasources.money import amount
 
 
 class Product(Record, frozen=True, kw_only=True):
     """A product. `price` is an amount in `currency`."""
 
+    id: int
     sku: str
     name: str
     description: str
@@ -28,14 +31,13 @@ class Product(Record, frozen=True, kw_only=True):
             msgspec.structs.force_setattr(self, "price", amount(self.price))
 
 
-class Products(RestSource[Product]):
-    """`/products`: one, many, pages, and a change of one."""
+class Products(Source[Product], forward_identity=False):
+    """`/products`: one, many, pages, and a change of one. The catalogue is the same for everybody."""
 
-    name = "products"
     path = "/products"
-    record = Product
-    exact = frozenset({"category"})
+    by_id = ById()
+    page = CursorPages(exact=("category",), filters=("search",))
 
     async def update(self, caller: Caller, id: int, changes: dict[str, Any], *, key: str) -> Product:
         """Change any of `price`, `stock`, `name`. Raises `Rejected` (404, 422), `SourceError`."""
-        return await self._write(caller, "PATCH", "/products/{id}", changes, key=key, id=id)
+        return await self.write(caller, "PATCH", "/products/{id}", changes, key=key, id=id)

@@ -3,7 +3,9 @@
 from enum import StrEnum
 
 from bff.upstream.caller import Caller
-from bff.upstream.source import Record, RestSource, Timestamp
+from bff.upstream.reads import ById, CursorPages
+from bff.upstream.records import Record, Timestamp
+from bff.upstream.source import Source
 
 
 class Tier(StrEnum):
@@ -17,19 +19,20 @@ class Tier(StrEnum):
 class User(Record, frozen=True, kw_only=True):
     """A user."""
 
+    id: int
     email: str
     tier: Tier
     created_at: Timestamp
     name: str | None = None
 
 
-class Users(RestSource[User]):
+class Users(Source[User]):
     """`/users`: one, many, pages, and a change of one's profile."""
 
-    name = "users"
     path = "/users"
-    record = User
+    by_id = ById()
+    page = CursorPages()
 
     async def update(self, caller: Caller, id: int, changes: dict[str, str | None], *, key: str) -> User:
         """Change any of `name`, `email`. Raises `Rejected` (404, 422), `SourceError`."""
-        return await self._write(caller, "PATCH", "/users/{id}", changes, key=key, id=id)
+        return await self.write(caller, "PATCH", "/users/{id}", changes, key=key, id=id)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from datasources.demo.serve import ANY_PORTS, running
 from tests.support.background import Background
+from tests.support.demo import ANY_PORTS, running
 from tests.support.gateways import RunningGateway, free_port, running_gateway
 from tests.support.redis import RunningRedis
 from tests.support.services import Tapped, tapped_services

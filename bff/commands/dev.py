@@ -7,63 +7,68 @@ from contextlib import AsyncExitStack
 
 import click
 
-from bff.commands import token as tokens
+from bff.app import App, DemoOptions
+from bff.commands import token
+from bff.commands.demo import ports_from, running
 from bff.gateway import create, with_cors
-from bff.graph.variants import VARIANTS
 from bff.server.server import Server, listen
 from bff.server.sockets import url_of
-from bff.settings import SOURCES, Settings
+from bff.settings import Settings
 from bff.upstream.traffic.balance import InstanceOptions
-from datasources.demo.options import DemoOptions
-from datasources.demo.serve import DEFAULT_PORTS, running
 
 _DAYS_30_S = 30 * 86_400
 
 
-async def run(settings: Settings, load_again: Callable[[], Settings]) -> None:
-    """The demo services for those sources that the settings don't place elsewhere, and the gateway. Until a signal."""
+async def run(app: App, settings: Settings, load_again: Callable[[], Settings]) -> None:
+    """The gateway, and demo services for the sources that the settings don't place elsewhere. Until a signal.
+
+    A source that has neither a place nor a demo service stops the start: `SettingsError`.
+    """
     places: dict[str, tuple[InstanceOptions, ...]] = {}
     async with AsyncExitStack() as stack:
         listener = listen(settings.host or "127.0.0.1", settings.port)
         stack.callback(listener.close)
-        missing = [name for name in SOURCES if settings.instances(name) is None]
-        if missing:
-            urls = await stack.enter_async_context(running(fall_back=True))
-            places = {f"{name}_service_url": (InstanceOptions(urls[name]),) for name in missing}
-            settings = settings.model_copy(update=places)
+        missing = [name for name in app.source_names if settings.instances(name) is None]
+        if missing and app.demo is not None:
+            services = {name: each for name, each in app.demo_services(DemoOptions()).items() if name in missing}
+            urls = await stack.enter_async_context(running(services, ports_from(app.source_names), fall_back=True))
+            places = {name: (InstanceOptions(url),) for name, url in urls.items()}
+            settings = settings.with_instances(places)
 
         def again() -> Settings:
             found = load_again()
-            unplaced = {name: place for name, place in places.items() if getattr(found, name) is None}
-            return found.model_copy(update=unplaced)
+            return found.with_instances({name: at for name, at in places.items() if found.instances(name) is None})
 
-        gateway = create(settings, "dev", again)
-        _greet(settings, url_of(listener))
+        gateway = create(app, settings, "dev", again)
+        _greet(app, settings, url_of(listener))
         await Server(with_cors(gateway, settings), gateway, settings).serve(sockets=[listener])
 
 
-async def run_services(host: str, first_port: int, *, latency_s: float, no_store: bool) -> None:
-    """The three demo services on ports that follow one another. Until a signal."""
-    ports = {name: first_port and first_port + number for number, name in enumerate(DEFAULT_PORTS)}
-    options = DemoOptions(latency_s=latency_s, no_store=no_store)
+async def run_services(app: App, host: str, first_port: int, options: DemoOptions) -> None:
+    """The demo services on ports that follow one another. Until a signal. Raises `AppError` if there are none."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with running(options, ports=ports, host=host) as urls:
+    services = app.demo_services(options)
+    async with running(services, ports_from(services, first_port), host=host) as urls:
         for name, url in urls.items():
             click.echo(f"{name.upper()}_SERVICE_URL={url}")
         await stop.wait()
 
 
-def _greet(settings: Settings, gateway_url: str) -> None:
+def _greet(app: App, settings: Settings, gateway_url: str) -> None:
+    width = max(map(len, (*app.variant_names, *app.source_names, *app.demo_viewers)))
     click.echo("\nThe gateway runs. Open one of these in a browser, or POST to it:\n")
-    for variant in VARIANTS:
-        click.echo(f"  {variant.name:8} {gateway_url}{variant.path}")
+    for variant in app.variants:
+        click.echo(f"  {variant.name:{width}} {gateway_url}{variant.path}")
     click.echo("\nin front of\n")
-    for name in SOURCES:
+    for name in app.source_names:
         instances = settings.instances(name) or ()
-        click.echo(f"  {name:8} {', '.join(instance.url for instance in instances)}")
-    click.echo("\nTokens for 30 days, for the header  Authorization: Bearer …\n")
-    click.echo(f"  user 1   {tokens.make(settings, sub='1', ttl_s=_DAYS_30_S)}")
-    click.echo(f"  admin    {tokens.make(settings, sub='1', role='admin', ttl_s=_DAYS_30_S)}\n")
+        click.echo(f"  {name:{width}} {', '.join(instance.url for instance in instances)}")
+    if app.demo_viewers:
+        click.echo("\nTokens for 30 days, for the header  Authorization: Bearer …\n")
+    for name, viewer in app.demo_viewers.items():
+        text = token.make(settings, sub=viewer.sub, roles=sorted(viewer.roles), ttl_s=_DAYS_30_S)
+        click.echo(f"  {name:{width}} {text}")
+    click.echo()

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
+from bff.app import App
 from bff.engine.plans import Plans
 from bff.errors import DocumentError, GatewayError
 from bff.gate.manifests import ManifestError, TrustedDocument, read_all
-from bff.graph.variants import VARIANTS
 from bff.settings import Settings, SettingsError
-from schema.graph import variant_schemas
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,26 +18,23 @@ class Report:
     faults: tuple[str, ...]
 
 
-def check(settings: Settings) -> Report:
+def check(app: App, settings: Settings) -> Report:
     """Check the documents of all variants' manifests. Raises `SettingsError` where a manifest can't be read."""
-    schemas = variant_schemas()
     checked = broken = 0
     faults: list[str] = []
-    for variant in VARIANTS:
-        options = getattr(settings.variants, variant.name)
+    for variant in app.variant_names:
+        options = settings.variant(variant)
         try:
             documents = read_all(options.manifests)
         except ManifestError as error:
-            raise SettingsError(f"variants.{variant.name}.manifests: {error}") from None
+            raise SettingsError(f"variants.{variant}.manifests: {error}") from None
         # Suggestions are for whoever mends the document; introspection may be what a trusted document is there for.
-        plans = Plans(schemas[variant.name], options.limits, introspection=True)
+        plans = Plans(app.schemas[variant], options.limits, introspection=True)
         for document in documents:
             checked += 1
             found = _faults(plans, document)
             broken += bool(found)
-            faults += [
-                f"{variant.name}: {document.manifest}: {document.name or document.ids[0]}: {fault}" for fault in found
-            ]
+            faults += [f"{variant}: {document.manifest}: {document.name or document.ids[0]}: {fault}" for fault in found]
     return Report(checked, broken, tuple(faults))
 
 

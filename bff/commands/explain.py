@@ -2,12 +2,12 @@
 
 import msgspec
 
+from bff.app import App
 from bff.engine.arguments import InvalidVariables
 from bff.engine.explain import Explanation
 from bff.engine.plans import Plans
 from bff.errors import DocumentError, GatewayError
 from bff.settings import Settings
-from schema.graph import variant_schemas
 
 _members = msgspec.json.Decoder(dict[str, object])
 
@@ -20,13 +20,13 @@ class NotExplained(Exception):
         self.lines = lines
 
 
-def explained(settings: Settings, variant: str, text: str, name: str | None, variables: str) -> Explanation:
+def explained(app: App, settings: Settings, variant: str, text: str, name: str | None, variables: str) -> Explanation:
     """What the document's operation of that name will ask for. Raises `NotExplained`."""
     try:
         given = _members.decode(variables)
     except msgspec.DecodeError as error:
         raise NotExplained(["variables: expected a JSON object"]) from error
-    plans = Plans(variant_schemas()[variant], getattr(settings.variants, variant).limits, introspection=True)
+    plans = Plans(app.schemas[variant], settings.variant(variant).limits, introspection=True)
     try:
         prepared, _ = plans.get(text)
         operation = prepared.operation(name)

@@ -1,4 +1,4 @@
-"""The command line. No logic of its own: it reads settings, calls, prints, and turns errors into exit codes.
+"""The command line. It reads settings, calls, prints, and turns errors into exit codes; it has no logic of its own.
 
 Exit codes: 0 done, 1 a check found something, 2 it could not begin.
 """
@@ -8,7 +8,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial, wraps
 from pathlib import Path
 from socket import socket
@@ -18,53 +19,90 @@ import click
 import uvloop
 
 from bff import __version__
+from bff.app import App, AppError, DemoOptions, find_app
 from bff.commands import dev
 from bff.commands import documents as checking
 from bff.commands import explain as explaining
 from bff.commands import schema as sdl
 from bff.commands import token as tokens
+from bff.commands.demo import FIRST_PORT
 from bff.gate import consumers
 from bff.gateway import create, with_cors
-from bff.graph.variants import VARIANTS
 from bff.observe import logs
 from bff.server import worker
 from bff.server.host import Gateway
 from bff.server.server import Server, listen
 from bff.server.sockets import allow_many
 from bff.server.supervisor import Supervisor, Ties
-from bff.settings import NAME, Settings, SettingsError, load
+from bff.settings import NAME, Settings, SettingsError, app_named, load
 
+_PORTS = 65_536
 _GC_THRESHOLDS = (100_000, 50, 100)
 """A request makes thousands of objects and next to no cycles (tests/bench/README.md has the figures)."""
 
 _STOP_GRACE_S = 3.0
 """Seconds that workers have after the drain time to close their connections."""
 
-_VARIANT_NAMES = [variant.name for variant in VARIANTS]
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an application and its settings are: what `--app` and `--config` name, else the environment, else defaults."""
+
+    app_name: str | None = None
+    config: Path | None = None
+
+    def app(self) -> App:
+        """The application. Raises `SettingsError`, `AppError`."""
+        name = app_named(os.environ, file=self.config, given=self.app_name)
+        return find_app(name, Path.cwd())
+
+    def load(self, app: App, **given: Any) -> Settings:
+        """Its settings; `given` has those of the command line. Raises `SettingsError`."""
+        return load(app, os.environ, file=self.config, command_line={"app": self.app_name, **given})
 
 
-def _common(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that several commands take, and errors as one line each."""
+def _with_place(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds `--app` and `--config`, gives the command a `place`, and makes one line of each error."""
 
-    @click.option("--host", help="The address to listen on.")
-    @click.option("--port", type=int, help="The port to listen on; 0 is any free one.")
+    @click.option("--app", "app_name", help="The application, as module:name; schema.app:app by default.")
     @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The settings file (bff.toml).")
     @wraps(command)
-    def run(**options: Any) -> Any:
-        return _told(lambda: command(**options))
+    def run(app_name: str | None, config: Path | None, **options: Any) -> Any:
+        return _with_errors(lambda: command(place=Place(app_name, config), **options))
 
     return run
 
 
-def _told(call: Callable[[], Any]) -> Any:
+def _with_address(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds `--host` and `--port`."""
+
+    @click.option("--host", help="The address to listen on.")
+    @click.option("--port", type=int, help="The port to listen on; 0 is any free one.")
+    @wraps(command)
+    def run(**options: Any) -> Any:
+        return command(**options)
+
+    return run
+
+
+def _with_errors(call: Callable[[], Any]) -> Any:
     try:
         return call()
-    except SettingsError as error:
+    except (SettingsError, AppError) as error:
         for line in str(error).splitlines():
             click.echo(f"bff: {line}", err=True)
     except OSError as error:
         click.echo(f"bff: {error.strerror or error}", err=True)
     sys.exit(2)
+
+
+def _variants(app: App, names: Sequence[str]) -> Sequence[str]:
+    """The names, each of which must be a variant; all variants if there are none. Exits with 2."""
+    for name in names:
+        if name not in app.variant_names:
+            click.echo(f"bff: VARIANT: expected {', '.join(app.variant_names)}, got {name}", err=True)
+            sys.exit(2)
+    return names or app.variant_names
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -74,15 +112,16 @@ def main() -> None:
 
 
 @main.command()
-@_common
+@_with_address
+@_with_place
 @click.option("--workers", type=int, help="How many processes serve.")
-def serve(host: str | None, port: int | None, config: Path | None, workers: int | None) -> None:
+def serve(place: Place, host: str | None, port: int | None, workers: int | None) -> None:
     """The gateway alone, in production mode, in front of the services that the settings name."""
-    given = {"host": host, "port": port, "workers": workers}
-    read = partial(load, os.environ, file=config, command_line=given)
+    app = place.app()
+    read = partial(place.load, app, host=host, port=port, workers=workers)
     settings = read()
     logs.configure(settings.log_level, settings.log_format or "json")
-    gateway = create(settings, load_again=read)
+    gateway = create(app, settings, load_again=read)
     allow_many()
     with listen(settings.host or "0.0.0.0", settings.port) as listener:  # noqa: S104 - a server's default, by contract
         # What is made at start-up lives as long as the process: the collector need not look at it again, and several
@@ -109,57 +148,65 @@ def _supervise(gateway: Gateway, settings: Settings, listener: socket) -> None:
 
 
 @main.command(name="dev")
-@_common
-def dev_(host: str | None, port: int | None, config: Path | None) -> None:
-    """The whole thing on one machine: three demo services, and the gateway in front of them."""
-    read = partial(load, os.environ, file=config, command_line={"host": host, "port": port})
+@_with_address
+@_with_place
+def dev_(place: Place, host: str | None, port: int | None) -> None:
+    """The whole thing on one machine: the demo services, and the gateway in front of them."""
+    app = place.app()
+    read = partial(place.load, app, host=host, port=port)
     settings = read()
     logs.configure(settings.log_level, settings.log_format or "console")
-    uvloop.run(dev.run(tokens.with_secret(settings), lambda: tokens.with_secret(read())))
+    uvloop.run(dev.run(app, tokens.with_secret(settings), lambda: tokens.with_secret(read())))
 
 
 @main.command(name="demo-services")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port",
-    type=click.IntRange(0, 65_535 - 2),
-    default=8101,
+    type=click.IntRange(0, 65_535),
+    default=FIRST_PORT,
     show_default=True,
-    help="The first of three ports; 0 is any free ones.",
+    help="The first of the services' ports, which follow one another; 0 is any free ones.",
 )
 @click.option("--latency-ms", type=click.FloatRange(0, 60_000), default=0, help="How long each answer takes.")
 @click.option("--no-store", is_flag=True, help="Say of every answer that it must not be cached.")
-def demo_services(host: str, port: int, latency_ms: float, no_store: bool) -> None:
-    """The three demo services alone."""
-    _told(lambda: uvloop.run(dev.run_services(host, port, latency_s=latency_ms / 1000, no_store=no_store)))
+@_with_place
+def demo_services(place: Place, host: str, port: int, latency_ms: float, no_store: bool) -> None:
+    """The demo services alone."""
+    app = place.app()
+    if port + len(app.sources) > _PORTS:
+        click.echo(f"bff: --port: expected at most {_PORTS - len(app.sources)}, got {port}", err=True)
+        sys.exit(2)
+    uvloop.run(dev.run_services(app, host, port, DemoOptions(latency_ms / 1000, no_store)))
 
 
 @main.command()
-@click.option("--sub", required=True, help="Whose token it is: a user's id.")
+@click.option("--sub", required=True, help="Whose token it is: the id of a user.")
 @click.option("--role", help="A role, as admin.")
 @click.option("--ttl-s", type=click.IntRange(1, 10 * 365 * 86_400), default=86_400, show_default=True)
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The settings file (bff.toml).")
-def token(sub: str, role: str | None, ttl_s: int, config: Path | None) -> None:
-    """A development token, signed with JWT_SECRET, or with the secret of `bff dev` where there is none."""
-    settings = tokens.with_secret(_told(lambda: load(os.environ, file=config)))
+@_with_place
+def token(place: Place, sub: str, role: str | None, ttl_s: int) -> None:
+    """A development token, signed with JWT_SECRET, or with the secret of `bff dev` if there is none."""
+    settings = tokens.with_secret(place.load(place.app()))
     click.echo(tokens.make(settings, sub=sub, role=role, ttl_s=ttl_s))
 
 
 @main.command()
-@click.argument("variant", type=click.Choice(_VARIANT_NAMES))
+@click.argument("variant")
 @click.argument("file", type=click.File(encoding="utf-8"))
-@click.option("--operation", help="Which operation, where the document has several.")
+@click.option("--operation", help="Which operation, if the document has several.")
 @click.option("--variables", default="{}", help="The variables as a JSON object.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 @click.option("--plan", is_flag=True, help="The plan as well: each field and where its value comes from.")
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The settings file (bff.toml).")
+@_with_place
 def explain(
-    variant: str, file: IO[str], operation: str | None, variables: str, as_json: bool, plan: bool, config: Path | None
+    place: Place, variant: str, file: IO[str], operation: str | None, variables: str, as_json: bool, plan: bool
 ) -> None:
     """The upstream calls that the operation in FILE will make on VARIANT, wave by wave. FILE - is standard input."""
-    settings = _told(lambda: load(os.environ, file=config))
+    app = place.app()
+    _variants(app, [variant])
     try:
-        told = explaining.explained(settings, variant, file.read(), operation, variables)
+        told = explaining.explained(app, place.load(app), variant, file.read(), operation, variables)
     except explaining.NotExplained as error:
         for line in error.lines:
             click.echo(f"bff: {line}", err=True)
@@ -175,22 +222,24 @@ def keys() -> None:
     """API keys of consumers."""
 
 
-@keys.command()
+@keys.command(name="new")
 @click.argument("name")
-@click.option("--variant", "variants", multiple=True, type=click.Choice(_VARIANT_NAMES), help="Where it may come in; all.")
-@click.option("--scope", "scopes", multiple=True, help="What it may ask for beyond what needs none.")
-def new(name: str, variants: tuple[str, ...], scopes: tuple[str, ...]) -> None:
+@click.option("--variant", "variants", multiple=True, help="A variant that it may use; by default all.")
+@click.option("--scope", "scopes", multiple=True, help="A scope that it has.")
+@_with_place
+def new_key(place: Place, name: str, variants: tuple[str, ...], scopes: tuple[str, ...]) -> None:
     """Make a key for the consumer NAME. It is shown this once; the settings file holds its hash."""
     if not re.match(NAME, name):
         click.echo("bff: NAME: expected lower-case letters, digits, - and _, 63 at most", err=True)
         sys.exit(2)
+    chosen = _variants(place.app(), variants)
     key = consumers.new_key()
     click.echo(f"The key of {name}, for the header X-API-Key. It is not shown again:\n", err=True)
     click.echo(key)
     click.echo("\nFor the settings file:\n", err=True)
     click.echo(f"[consumers.{name}]", err=True)
     click.echo(f"key_sha256 = {json.dumps([consumers.digest_of(key)])}", err=True)
-    click.echo(f"variants = {json.dumps(list(variants or _VARIANT_NAMES))}", err=True)
+    click.echo(f"variants = {json.dumps(list(chosen))}", err=True)
     click.echo(f"scopes = {json.dumps(list(scopes))}", err=True)
 
 
@@ -200,11 +249,11 @@ def documents() -> None:
 
 
 @documents.command(name="check")
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The settings file (bff.toml).")
-def check_documents(config: Path | None) -> None:
-    """Validate the documents of all manifests against the graph; exit with 1 where one would break."""
-    settings = _told(lambda: load(os.environ, file=config))
-    report = _told(lambda: checking.check(settings))
+@_with_place
+def check_documents(place: Place) -> None:
+    """Validate the documents of all manifests against the graph; exit with 1 if one would break."""
+    app = place.app()
+    report = checking.check(app, place.load(app))
     for line in report.faults:
         click.echo(line, err=True)
     if report.faults:
@@ -219,23 +268,30 @@ def schema() -> None:
 
 
 @schema.command()
-@click.argument("variant", type=click.Choice(_VARIANT_NAMES), required=False)
-def export(variant: str | None) -> None:
+@click.argument("variant", required=False)
+@click.option("--write", is_flag=True, help="Write the application's sdl folder instead of printing.")
+@_with_place
+def export(place: Place, variant: str | None, write: bool) -> None:
     """Print the SDL of VARIANT, or of all."""
-    for name in [variant] if variant else _VARIANT_NAMES:
-        click.echo(sdl.current(name), nl=False)
+    app = place.app()
+    for name in _variants(app, [variant] if variant else []):
+        if write:
+            click.echo(f"wrote {sdl.write(app, name)}")
+        else:
+            click.echo(sdl.current(app, name), nl=False)
 
 
 @schema.command()
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The settings file (bff.toml).")
-def check(config: Path | None) -> None:
-    """Compare the graph with the committed SDL and the trusted documents; exit with 1 where they don't fit."""
-    drifts = sdl.check()
+@_with_place
+def check(place: Place) -> None:
+    """Compare the graph with the committed SDL and the trusted documents; exit with 1 if they don't fit."""
+    app = place.app()
+    drifts = sdl.check(app)
     for drift in drifts:
         click.echo(drift, err=True)
     if drifts:
-        click.echo("The committed SDL has drifted. Where the change is meant: make sdl, and commit.", err=True)
-    report = _told(lambda: checking.check(load(os.environ, file=config)))
+        click.echo("The committed SDL has drifted. If the change is meant: bff schema export --write, and commit.", err=True)
+    report = checking.check(app, place.load(app))
     for line in report.faults:
         click.echo(line, err=True)
     if drifts or report.faults:

@@ -1,36 +1,49 @@
 """The committed SDL of each variant, and how the graph differs from it."""
 
-from importlib.resources import files
+from pathlib import Path
 
 from graphql import build_schema
 from graphql.utilities import find_breaking_changes, find_dangerous_changes
 
+from bff.app import App, AppError
 from bff.graph.sdl import sdl
-from bff.graph.variants import VARIANTS
-from schema.graph import variant_schemas
 
 
-def current(variant: str) -> str:
+def current(app: App, variant: str) -> str:
     """The SDL of the variant as the types are now."""
-    return sdl(variant_schemas()[variant])
+    return sdl(app.schemas[variant])
 
 
-def committed(variant: str) -> str | None:
-    """The SDL of the variant as it was committed; None where it never was."""
-    file = files("schema").joinpath("sdl", f"{variant}.graphql")
-    return file.read_text(encoding="utf-8") if file.is_file() else None
+def path_of(app: App, variant: str) -> Path | None:
+    """The file with the committed SDL of a variant; None if the application has no folder."""
+    return None if app.folder is None else app.folder / "sdl" / f"{variant}.graphql"
 
 
-def check() -> list[str]:
-    """What differs, a line each: breaking changes first, as such; an empty list where nothing does."""
+def write(app: App, variant: str) -> Path:
+    """Write the SDL of the variant as the types are now, and say where. Raises `AppError` without a folder."""
+    file = path_of(app, variant)
+    if file is None:
+        raise AppError("the application has no folder for its SDL (App.folder)")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(current(app, variant), encoding="utf-8")
+    return file
+
+
+def committed(app: App, variant: str) -> str | None:
+    """The SDL of the variant as it was committed; None if it never was."""
+    file = path_of(app, variant)
+    return file.read_text(encoding="utf-8") if file is not None and file.is_file() else None
+
+
+def check(app: App) -> list[str]:
+    """What differs, a line each: breaking changes first; an empty list if nothing does."""
     lines: list[str] = []
-    schemas = variant_schemas()
-    for variant in VARIANTS:
-        now, before = sdl(schemas[variant.name]), committed(variant.name)
+    for variant in app.variant_names:
+        now, before = current(app, variant), committed(app, variant)
         if before is None:
-            lines.append(f"{variant.name}: no SDL is committed")
+            lines.append(f"{variant}: no SDL is committed")
         elif now != before:
-            lines += _differences(variant.name, before, now)
+            lines += _differences(variant, before, now)
     return lines
 
 

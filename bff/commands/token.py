@@ -1,6 +1,7 @@
 """Development tokens. `bff dev` and `bff token` share a secret that everybody knows; `bff serve` has no such default."""
 
 import time
+from collections.abc import Sequence
 
 import jwt
 from pydantic import SecretStr
@@ -17,14 +18,14 @@ def with_secret(settings: Settings) -> Settings:
     return settings.model_copy(update={"jwt_secret": SecretStr(DEV_SECRET)})
 
 
-def make(settings: Settings, *, sub: str, role: str | None = None, ttl_s: int = 86_400) -> str:
+def make(settings: Settings, *, sub: str, role: str | None = None, roles: Sequence[str] = (), ttl_s: int = 86_400) -> str:
     """A token for `sub` that the gateway with those settings takes, for `ttl_s` seconds."""
     if settings.jwt_secret is None:
         raise ValueError("no secret to sign with")
     now = int(time.time())
     claims: dict[str, object] = {"sub": sub, "iat": now, "exp": now + ttl_s}
-    if role is not None:
-        claims["roles"] = [role]
+    if role is not None or roles:
+        claims["roles"] = [*roles, *([] if role is None else [role])]
     if settings.jwt_issuer is not None:
         claims["iss"] = settings.jwt_issuer
     if settings.jwt_audience is not None:

@@ -11,7 +11,7 @@ from typing import Any
 from bff.engine.operation import Operation
 from bff.engine.plan import FieldPlan, LoadByKey, Method, Plan, Resolver, checked_rule, objects_in
 from bff.gate.limits import ListLengths
-from bff.graph.loaders import LOADS, Load
+from bff.upstream.reads import Read
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def explain(
 
 @dataclass(slots=True)
 class _Group:
-    load: Load | None
+    load: Read | None
     request: str
     keys: int | None = 0
     fields: list[str] = field(default_factory=list)
@@ -155,7 +155,7 @@ class _Walk:
         wave: int,
         times: int,
         listed: int | None,
-        parent: str | None,
+        parent: Read | None,
     ) -> None:
         path = (*above, each.key)
         source = each.source
@@ -164,12 +164,12 @@ class _Walk:
             self.access.append((".".join(path), rule.as_words()))
         loader = None
         if isinstance(source, LoadByKey):
-            loader = source.loaded.loader
+            loader = source.loaded.read
             prefetch = source.loaded.prefetch
-            is_prefetched = prefetch is not None and prefetch.loader == parent
+            is_prefetched = prefetch is not None and parent is not None and parent.is_by_id
             # Its key is known as soon as its parent's is: then it goes out together with it.
             wave = wave if is_prefetched else wave + 1
-            load = LOADS[loader]
+            load = loader
             group = (loader, each.arguments.text() if load.by_arguments else "")
             self._note(wave, group, load, load.request, times, path)
         elif self._waits(source):
@@ -188,7 +188,7 @@ class _Walk:
             return bool(source.definition.is_async)
         return isinstance(source, Resolver) and getattr(source.resolve, "__name__", "") == "_async_resolver"
 
-    def _note(self, wave: int, key: Any, load: Load | None, request: str, keys: int | None, path: tuple[str, ...]) -> None:
+    def _note(self, wave: int, key: Any, load: Read | None, request: str, keys: int | None, path: tuple[str, ...]) -> None:
         while len(self._groups) < wave:
             self._groups.append({})
         group = self._groups[wave - 1].setdefault(key, _Group(load, request))
@@ -199,7 +199,7 @@ class _Walk:
 def _asked(group: _Group) -> Asked:
     load, keys = group.load, group.keys
     calls = None if load is None or keys is None else -(-keys // load.keys_a_call)
-    return Asked(None if load is None else load.source, group.request, keys, calls, tuple(group.fields))
+    return Asked(None if load is None else load.source.name, group.request, keys, calls, tuple(group.fields))
 
 
 def _number(number: int, thing: str) -> str:

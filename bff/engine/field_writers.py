@@ -107,7 +107,7 @@ class FieldWriters:
 
     def _keyed(self, field: FieldPlan, method: Method, loaded: Loaded) -> FieldWriter:  # noqa: C901 - three closures' branches
         key, slot, complete = field.key, self._slot(field), self._complete(field, field.shape)
-        key_of, name, finish = self._call(field, method), loaded.loader, loaded.finish
+        key_of, name, finish = self._call(field, method), loaded.read, loaded.finish
         is_bare = type(loaded).finish is Loaded.finish and loaded.show is None
         awaits, plain = self._kinds.is_awaitable, self._kinds.plain
         hints = self._hints(field, loaded)
@@ -180,12 +180,12 @@ class FieldWriters:
             for child in objects[0].fields
             if isinstance(child.source, LoadByKey)
             and child.source.loaded.prefetch is not None
-            and child.source.loaded.prefetch.loader == loaded.loader
+            and loaded.read.is_by_id
             and child.source.key.info is None
         ]
 
     def _hint(self, field: FieldPlan, source: LoadByKey) -> Callable[[Any, Any], None]:
-        key_of, name, prefetch = self._call(field, source.key), source.loaded.loader, source.loaded.prefetch
+        key_of, name, prefetch = self._call(field, source.key), source.loaded.read, source.loaded.prefetch
         if prefetch is None:
             raise AssertionError("only what can be known ahead is hinted at")
         nowhere: Any = None

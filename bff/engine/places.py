@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from graphql import FieldNode
 
 from bff.engine.plan import FieldPlan, Method
+from bff.upstream.reads import Read
 
 Place = tuple[Any, str | int, Any, "ResponseSlot"]
 
@@ -58,14 +59,14 @@ class Execution(Protocol):
         """Nobody waits for these any more; they come to their end by themselves."""
         ...
 
-    pending: "dict[str, PendingLoads]"
+    pending: "dict[Read, PendingLoads]"
     is_asking: bool
 
-    def pending_for(self, loader: str) -> "PendingLoads":
+    def pending_for(self, loader: Read) -> "PendingLoads":
         """What is known and wanted of a loader that was not looked at so far."""
         ...
 
-    def hint(self, loader: str, key: Any) -> None:
+    def hint(self, loader: Read, key: Any) -> None:
         """Ask for a key that will be wanted."""
         ...
 

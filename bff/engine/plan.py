@@ -217,8 +217,8 @@ def _source(source: Source) -> str:
         case Method():
             return f"{_name(source.call)}()"
         case LoadByKey(key, loaded):
-            prefetch = f", known with {loaded.prefetch.loader}" if loaded.prefetch else ""
-            return f"loader {loaded.loader} by {_name(key.call)}(){prefetch}"
+            prefetch = ", known with its parent" if loaded.prefetch else ""
+            return f"{loaded.read.name} by {_name(key.call)}(){prefetch}"
         case Resolver():
             return "resolver"
 

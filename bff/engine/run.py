@@ -22,6 +22,7 @@ from bff.engine.places import PENDING, PendingLoads, Place, Root
 from bff.engine.plan import FieldPlan, Method, Plan
 from bff.graph.loaded import is_fresh
 from bff.runtime.loop import running_loop
+from bff.upstream.reads import Read
 
 Later = tuple[Awaitable[Any], Callable[[Any], Any], Place]
 
@@ -45,7 +46,7 @@ class Run:
         self._given = given
         self._values: VariableValues | None = None
         self._arguments: dict[int, Any] = {}
-        self.pending: dict[str, PendingLoads] = {}
+        self.pending: dict[Read, PendingLoads] = {}
         self.is_asking = False
         self._later: list[Later] = []
         self._lost: list[Place] = []
@@ -193,9 +194,9 @@ class Run:
             if awaited is not None and task is not asyncio.current_task() and self._is_lost(awaited):
                 task.cancel()
 
-    async def _load(self, name: str, pending: PendingLoads, keys: list[Any]) -> None:
+    async def _load(self, name: Read, pending: PendingLoads, keys: list[Any]) -> None:
         try:
-            found = await getattr(self.context.loaders, name).load_batch(keys)
+            found = await self.context.loaders[name].load_batch(keys)
         except asyncio.CancelledError as error:
             if _is_cancelled():
                 raise
@@ -234,12 +235,12 @@ class Run:
 
     # What the closures ask of it
 
-    def pending_for(self, loader: str) -> PendingLoads:
+    def pending_for(self, loader: Read) -> PendingLoads:
         """What is known and wanted of a loader that was not looked at so far."""
-        pending = self.pending[loader] = PendingLoads(getattr(self.context.loaders, loader).loaded)
+        pending = self.pending[loader] = PendingLoads(self.context.loaders[loader].loaded)
         return pending
 
-    def hint(self, loader: str, key: Any) -> None:
+    def hint(self, loader: Read, key: Any) -> None:
         """Ask for a key that will be wanted: nobody waits for it yet."""
         pending = self.pending.get(loader) or self.pending_for(loader)
         if key not in pending.in_flight and key not in pending.loaded and key not in pending.asked:

@@ -32,7 +32,7 @@ from graphql import (
 )
 
 from bff.errors import TooComplex
-from bff.graph.scalars import DEFAULT_FIRST, MOST_FIRST
+from bff.graph.arguments import DEFAULT_FIRST, MOST_FIRST
 from bff.graph.tags import size_of, weight_of
 
 INTROSPECTION_DEPTH = 20

@@ -5,9 +5,8 @@ from typing import Any, Generic, TypeVar
 
 import strawberry
 
-from bff.graph.pages import Entry, PageKey, PageSlice
-from bff.graph.scalars import filter_of, first_of
-from bff.graph.tags import EVERYONE, computed, on
+from bff.graph.pages import Entry, PageSlice
+from bff.graph.tags import EVERY, computed, field
 
 T = TypeVar("T")
 
@@ -20,22 +19,22 @@ class PageInfo:
     has_next: strawberry.Private[bool]
     has_previous: strawberry.Private[bool]
 
-    @computed(*EVERYONE)
+    @computed(EVERY)
     def has_next_page(self) -> bool:
         """Whether anything follows."""
         return self.has_next
 
-    @computed(*EVERYONE)
+    @computed(EVERY)
     def has_previous_page(self) -> bool:
         """Whether anything comes before."""
         return self.has_previous
 
-    @computed(*EVERYONE)
+    @computed(EVERY)
     def start_cursor(self) -> str | None:
         """The first edge's cursor."""
         return self.entries[0].cursor if self.entries else None
 
-    @computed(*EVERYONE)
+    @computed(EVERY)
     def end_cursor(self) -> str | None:
         """The last edge's cursor: what `after` takes to go on."""
         return self.entries[-1].cursor if self.entries else None
@@ -45,8 +44,8 @@ class PageInfo:
 class Edge(Generic[T]):
     """Resolved from `bff.graph.pages.Entry`."""
 
-    cursor: str = on(*EVERYONE, description="Works as `after`.")
-    node: T | None = on(*EVERYONE)
+    cursor: str = field(EVERY, description="Works as `after`.")
+    node: T | None = field(EVERY)
 
 
 @strawberry.type(description="A stretch of a longer list.")
@@ -56,30 +55,25 @@ class Connection(Generic[T]):
     entries: strawberry.Private[Sequence[Entry[Any]]]
     total: strawberry.Private[int]
 
-    @computed(*EVERYONE, type=list[Edge[T]])
+    @computed(EVERY, type=list[Edge[T]])
     def edges(self) -> Any:
         """The items with their cursors."""
         return self.entries
 
-    @computed(*EVERYONE, type=list[T | None], description="The edges' nodes, for those who need no cursors.")
+    @computed(EVERY, type=list[T | None], description="The edges' nodes, for those who need no cursors.")
     def nodes(self) -> Any:
         """The items alone."""
         return [entry.node for entry in self.entries]
 
-    @computed(*EVERYONE, type=PageInfo)
+    @computed(EVERY, type=PageInfo)
     def page_info(self) -> Any:
         """Where this stretch lies."""
         return self
 
-    @computed(*EVERYONE, description="How many there are in all.")
+    @computed(EVERY, description="How many there are in all.")
     def total_count(self) -> int:
         """The length of the whole list."""
         return self.total
-
-
-def page_key(first: int | None, after: str | None, **filters: str | None) -> PageKey:
-    """The key by which a connection is loaded. Raises `BadUserInput`."""
-    return PageKey(first_of(first), after, tuple((name, filter_of(name, text)) for name, text in filters.items()))
 
 
 def nodes_of(found: PageSlice[Any], _: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""All that a resolver may touch. One a request; it dies with it."""
+"""What resolvers use: who asks, in which variant, and the loaders. One for each operation."""
 
 import logging
 from dataclasses import dataclass, field
@@ -9,25 +9,26 @@ import strawberry
 from bff.graph.controls import Controls
 from bff.graph.errors import SignInNeeded
 from bff.graph.loaders import Loaders
+from bff.graph.sources import Sources
 from bff.graph.variants import Variant
 from bff.upstream.caller import Caller
-from schema.sources import Sources
 
 _audit = logging.getLogger("bff.audit")
 
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who is signed in: the token's `sub`, roles, and scopes, None where it speaks of none."""
+    """Who is signed in.
+
+    Attributes:
+        sub: the token's subject.
+        roles: that the token carries.
+        scopes: that the token grants; None if it does not mention scopes.
+    """
 
     sub: str
     roles: frozenset[str] = frozenset()
     scopes: frozenset[str] | None = None
-
-    @property
-    def user_id(self) -> int | None:
-        """The user's id; None for a viewer who is no user."""
-        return as_id(self.sub)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +79,5 @@ class Context:
             raise SignInNeeded
         return self.viewer
 
-    @property
-    def user_id(self) -> int | None:
-        """The viewer's id as a user; None where nobody, or no user, is signed in."""
-        return None if self.viewer is None else self.viewer.user_id
-
-    def may_see_user(self, user_id: int) -> bool:
-        """Staff variants see everybody, the others oneself alone."""
-        return self.variant.staff or self.user_id == user_id
-
 
 Info = strawberry.Info[Context, Any]
-
-
-def as_id(value: str) -> int | None:
-    """The integer that a service knows an `ID` by; None where no service could have given it (so nothing has that id)."""
-    if value.isascii() and value.isdigit() and len(value) <= 18 and (number := int(value)) > 0 and str(number) == value:
-        return number
-    return None

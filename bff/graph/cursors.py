@@ -11,7 +11,7 @@ from functools import lru_cache
 import msgspec
 
 from bff.graph.errors import BadUserInput
-from bff.upstream.source import MAX_LIMIT
+from bff.upstream.reads import MOST_ITEMS
 
 _LONGEST = 8192
 _LONGEST_KEPT = 128
@@ -36,7 +36,7 @@ class Position:
             return cls()
         position = cls._read(cursor)
         if position is None:
-            raise BadUserInput("after: this is no cursor of this connection.")
+            raise BadUserInput("after: this is not a cursor of this connection.")
         return position
 
     @classmethod
@@ -47,7 +47,7 @@ class Position:
             page, skip = _decoder.decode(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
         except ValueError:  # of which both base64's and msgspec's errors are
             return None
-        return cls(page, skip) if 0 <= skip <= MAX_LIMIT else None
+        return cls(page, skip) if 0 <= skip <= MOST_ITEMS else None
 
 
 def cursor_of(page: str | None, skip: int) -> str:

@@ -17,6 +17,7 @@ from strawberry.extensions import FieldExtension
 from bff.graph.context import Context, Degraded, Info, PartialError
 from bff.runtime.error_copies import again
 from bff.upstream.errors import BadAnswer, TimedOut, Unavailable
+from bff.upstream.reads import Read
 from bff.upstream.traffic.call import Stale
 
 _FALLS_BACK_FROM = (Unavailable, TimedOut, BadAnswer)
@@ -25,37 +26,34 @@ _FALLS_BACK_FROM = (Unavailable, TimedOut, BadAnswer)
 
 @dataclass(frozen=True, slots=True)
 class Prefetch:
-    """Says that a field's key needs of its parent but `member`, where the loader `loader` loads the parent by just that.
+    """Says that a field's key needs only the id of its parent.
 
-    So the field's load can start together with its parent's.
+    So wherever the parent is loaded by its id, the field's load can start together with its parent's.
     """
 
-    loader: str
-    member: str = "id"
-
-    def stand_in(self, key: Any) -> Any:
+    def stand_in(self, id: Any) -> Any:
         """An object to call the resolver on before the parent is there."""
-        return SimpleNamespace(**{self.member: key})
+        return SimpleNamespace(id=id)
 
 
 class Loaded(FieldExtension):
-    """The field's resolver returns a key, or None; its value is what the loader of that name has for it.
+    """The field's resolver returns a key, or None; its value is what is loaded by that key.
 
     Attributes:
-        loader: the name of one of `Loaders`.
+        read: how it is loaded: a member of a source's class, as `Orders.by_id`.
         show: makes the field's value of what was loaded; a pure function of it and the context. What is None stays so.
         fallback: makes the value to show where the source failed and nothing old is at hand; without it, that is an error.
-        prefetch: where the key can be known before the parent has come.
+        prefetch: given if the key can be known before the parent is there.
     """
 
     def __init__(
         self,
-        loader: str,
+        read: Read,
         show: Callable[[Any, Context], Any] | None = None,
         fallback: Callable[[Context], Any] | None = None,
         prefetch: Prefetch | None = None,
     ) -> None:
-        self.loader = loader
+        self.read = read
         self.show = show
         self.fallback = fallback
         self.prefetch = prefetch
@@ -65,7 +63,7 @@ class Loaded(FieldExtension):
         key = next_(source, info, **kwargs)
         if key is None:
             return None
-        return self._wait(getattr(info.context.loaders, self.loader).load(key), info)
+        return self._wait(info.context.loaders[self.read].load(key), info)
 
     async def _wait(self, loading: Awaitable[Any], info: Info) -> Any:
         try:

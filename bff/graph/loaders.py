@@ -1,63 +1,36 @@
-"""The request's DataLoaders.
+"""The loaders of one operation: one for each read of a source, made when it is first used.
 
-What a loader promises: keys asked for in one turn of the event loop are one batch; a key is asked for once a request; a
-missing key is None; a failed key fails alone; a waiter that is cancelled takes nobody with it; nothing is left hanging.
-In place of a value there may be a `Stale` one; what is primed from another answer is never stale.
+A loader promises: keys asked for in one turn of the event loop make one batch. A key is asked for once an operation. A
+missing key is None. A failed key fails alone. Cancelling one waiter affects no other. No waiter is left hanging. In place of
+a value there may be a `Stale` one; what is primed from another answer is never stale.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from aiodataloader import DataLoader
 
 from bff.graph.errors import BadUserInput
-from bff.graph.pages import PageKey, PageSlice, load_slice
+from bff.graph.pages import Entry, PageSlice, load_slice
+from bff.graph.sources import Sources
 from bff.runtime.error_copies import again, detached
 from bff.upstream.caller import Caller
 from bff.upstream.errors import SourceError
-from bff.upstream.source import MAX_IDS, R, Record, RestSource
+from bff.upstream.reads import ById, CursorPages, ListBy, ListKey, PageKey, Read
+from bff.upstream.records import Record
+from bff.upstream.source import Source
 from bff.upstream.traffic.call import Stale
-from datasources.orders import Order, OrderStatus
-from datasources.products import Product
-from datasources.users import User
-from schema.sources import Sources
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 Batch = Callable[[Sequence[K]], Awaitable[Mapping[K, V | Stale | Exception]]]
 
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """How a loader asks.
-
-    Attributes:
-        source: which one.
-        request: the request in general.
-        keys_a_call: for how many keys at most one call asks.
-        by_arguments: whether fields with other arguments are another question, and so calls of their own.
-    """
-
-    source: str
-    request: str
-    keys_a_call: int
-    by_arguments: bool = False
-
-
-LOADS: Mapping[str, Load] = {
-    "user": Load("users", "GET /users?ids=", MAX_IDS),
-    "order": Load("orders", "GET /orders?ids=", MAX_IDS),
-    "product": Load("products", "GET /products?ids=", MAX_IDS),
-    "user_orders": Load("orders", "GET /orders?userIds=&limit=", MAX_IDS, by_arguments=True),
-    "users_page": Load("users", "GET /users?limit=", 1, by_arguments=True),
-    "orders_page": Load("orders", "GET /orders?limit=", 1, by_arguments=True),
-    "products_page": Load("products", "GET /products?limit=", 1, by_arguments=True),
-}
-"""The loaders' ways of asking, by name."""
+Visible = Callable[[Any], bool]
+"""Whether the viewer may see a record."""
 
 
 @dataclass(slots=True)
@@ -193,121 +166,157 @@ def _pass_on(own: "asyncio.Future[Any]", shared: "asyncio.Future[Any]") -> None:
         own.set_result(shared.result())
 
 
-@dataclass(frozen=True, slots=True)
-class UserOrdersKey:
-    """A user's newest orders."""
+class Loaders(dict[Read, Loader[Any, Any]]):
+    """All loaders of one operation: `loaders[Orders.by_id]`. They share nothing with those of another operation.
 
-    user_id: int
-    first: int
-    status: OrderStatus | None = None
+    `visible` has, for records that not everybody may see, whether this viewer may. What the viewer may not see is as if it
+    did not exist: None by its id, left out of lists, null in a connection.
+    """
 
-
-class Loaders:
-    """All loaders of one request, each made when it is first needed. They share nothing with those of another."""
-
-    def __init__(self, sources: Sources, caller: Caller) -> None:
+    def __init__(self, sources: Sources, caller: Caller, visible: Mapping[type[Record], Visible] | None = None) -> None:
+        super().__init__()
         self._sources = sources
         self._caller = caller
+        self._visible = visible or {}
         self._work = Work()
-        self._lists: dict[str, list[Sequence[Record | SourceError]]] = {}
+        self._primed: dict[ById, list[Sequence[Record | SourceError]]] = {}
 
-    @cached_property
-    def user(self) -> Loader[int, User]:
-        """Users by id."""
-        return self._by_id("user", self._sources.users)
+    def __missing__(self, read: Read) -> Loader[Any, Any]:
+        source = self._sources[read.source]
+        visible = self._visible.get(read.record)
+        make_batch = next(BATCHES[kind] for kind in type(read).__mro__ if kind in BATCHES)
+        batch = make_batch(self, source, source.reads[read.attribute], visible)
+        loader: Loader[Any, Any] = Loader(batch, self._work)
+        self[read] = loader
+        if isinstance(read, ById):
+            for records in self._primed.pop(read, ()):
+                prime_all(loader, records)
+        return loader
 
-    @cached_property
-    def order(self) -> Loader[int, Order]:
-        """Orders by id."""
-        return self._by_id("order", self._sources.orders)
-
-    @cached_property
-    def product(self) -> Loader[int, Product]:
-        """Products by id."""
-        return self._by_id("product", self._sources.products)
-
-    @cached_property
-    def user_orders(self) -> Loader[UserOrdersKey, Sequence[Order | SourceError]]:
-        """Users' newest orders."""
-        return Loader(self._load_user_orders, self._work)
-
-    @cached_property
-    def users_page(self) -> Loader[PageKey, PageSlice[User]]:
-        """Stretches of all users."""
-        return Loader(self._pages(self._sources.users, "user"), self._work)
-
-    @cached_property
-    def orders_page(self) -> Loader[PageKey, PageSlice[Order]]:
-        """Stretches of all orders."""
-        return Loader(self._pages(self._sources.orders, "order"), self._work)
-
-    @cached_property
-    def products_page(self) -> Loader[PageKey, PageSlice[Product]]:
-        """Stretches of the catalogue."""
-        return Loader(self._pages(self._sources.products, "product"), self._work)
+    @property
+    def caller(self) -> Caller:
+        """For whom they load."""
+        return self._caller
 
     def close(self) -> None:
-        """Stop what is still under way: the operation it was for has ended. What was loaded is let go of."""
+        """Stop what is still under way: the operation has ended. What was loaded is let go of."""
         self._work.end()
-        for name in LOADS:
-            # Loaders lead back to this object: left alone, each request would wait for the garbage collector.
-            self.__dict__.pop(name, None)
+        # Loaders lead back to this object: left alone, each operation would wait for the garbage collector.
+        self.clear()
 
-    async def _load_user_orders(self, keys: Sequence[UserOrdersKey]) -> Mapping[UserOrdersKey, Any]:
-        groups: dict[tuple[int, OrderStatus | None], list[UserOrdersKey]] = {}
+    def forget(self, source: type[Source[Any]], id: Any = None) -> None:
+        """Forget what was loaded from a source, because a write has changed it.
+
+        With an `id`, of the objects only that one is forgotten; lists and pages are forgotten in any case.
+        """
+        for read in source.declared:
+            loader = self.get(read)
+            if loader is not None:
+                if id is not None and isinstance(read, ById):
+                    loader.clear(id)
+                else:
+                    loader.clear_all()
+
+    def came_with_list(self, source: Source[Any], records: Sequence[Record | SourceError]) -> None:
+        """Objects that came with a list need not be loaded again by their id."""
+        read = type(source).by_id_read  # at the class, where it is the declaration
+        if read is None:
+            return
+        loader = self.get(read)
+        if loader is None:
+            self._primed.setdefault(read, []).append(records)
+        else:
+            prime_all(loader, records)
+
+
+def prime_all(loader: Loader[Any, Any], records: Iterable[Record | SourceError]) -> None:
+    """Put records into a loader by their ids."""
+    for record in records:
+        if not isinstance(record, SourceError):
+            loader.prime(record.id, record)
+
+
+def by_id_batch(loaders: Loaders, _: Source[Any], reads: Any, visible: Visible | None) -> Batch[Any, Any]:
+    """Loads objects by id."""
+    load: Batch[Any, Any] = partial(reads.load, loaders.caller)
+    if visible is None:
+        return load
+
+    async def load_visible(ids: Sequence[Any]) -> Mapping[Any, Any]:
+        return {key: found for key, found in (await load(ids)).items() if may_show(found, visible)}
+
+    return load_visible
+
+
+def list_batch(loaders: Loaders, source: Source[Any], reads: Any, visible: Visible | None) -> Batch[ListKey, Any]:
+    """Loads lists by their owner: one call for all owners of the same length and filters."""
+
+    async def load(first: int, filters: Any, keys: Sequence[ListKey], found: dict[ListKey, Any]) -> None:
+        lists = await reads.load_filtered(loaders.caller, [key.owner for key in keys], first, filters)
         for key in keys:
-            groups.setdefault((key.first, key.status), []).append(key)
-        found: dict[UserOrdersKey, Any] = {}
+            value = lists[key.owner]
+            if isinstance(value, SourceError):
+                found[key] = value
+                continue
+            is_stale = type(value) is Stale
+            items = value.value if is_stale else value
+            if visible is not None:
+                items = [item for item in items if may_show(item, visible)]
+            if is_stale:
+                found[key] = value if visible is None else Stale(items, value.age_s, value.source)
+            else:
+                found[key] = items
+                loaders.came_with_list(source, items)
 
-        async def load(first: int, status: OrderStatus | None, group: Sequence[UserOrdersKey]) -> None:
-            user_ids = [key.user_id for key in group]
-            orders = await self._sources.orders.of_users(self._caller, user_ids, limit=first, status=status)
-            for key in group:
-                value = found[key] = orders[key.user_id]
-                if not isinstance(value, SourceError | Stale):
-                    self._came("order", value)
-
-        loads = [load(first, status, group) for (first, status), group in groups.items()]
+    async def batch(keys: Sequence[ListKey]) -> Mapping[ListKey, Any]:
+        groups: dict[Any, list[ListKey]] = {}
+        for key in keys:
+            groups.setdefault((key.first, key.filters), []).append(key)
+        found: dict[ListKey, Any] = {}
+        loads = [load(first, filters, group, found) for (first, filters), group in groups.items()]
         if len(loads) == 1:
             await loads[0]
         else:
             await asyncio.gather(*loads)
         return found
 
-    def _pages(self, source: RestSource[R], by_id: str) -> Batch[PageKey, PageSlice[R]]:
-        async def load(key: PageKey) -> PageSlice[R] | Stale | Exception:
-            try:
-                found = await load_slice(source, self._caller, key)
-            except (SourceError, BadUserInput) as error:
-                return detached(error)
-            if found.stale_s is not None:
-                return Stale(found, found.stale_s, source.name)
-            self._came(by_id, [entry.node for entry in found.entries])
-            return found
-
-        async def batch(keys: Sequence[PageKey]) -> Mapping[PageKey, PageSlice[R] | Stale | Exception]:
-            if len(keys) == 1:
-                return {keys[0]: await load(keys[0])}
-            return dict(zip(keys, await asyncio.gather(*map(load, keys)), strict=True))
-
-        return batch
-
-    def _by_id(self, name: str, source: RestSource[R]) -> Loader[int, R]:
-        loader: Loader[int, R] = Loader(partial(source.get_many, self._caller), self._work)
-        for records in self._lists.pop(name, ()):
-            _prime(loader, records)
-        return loader
-
-    def _came(self, name: str, records: Sequence[Record | SourceError]) -> None:
-        """What came with a list need not be asked for again by id, should anybody ask for one by id."""
-        loader = self.__dict__.get(name)
-        if loader is None:
-            self._lists.setdefault(name, []).append(records)
-        else:
-            _prime(loader, records)
+    return batch
 
 
-def _prime(loader: Loader[int, Any], records: Sequence[Record | SourceError]) -> None:
-    for record in records:
-        if not isinstance(record, SourceError):
-            loader.prime(record.id, record)
+def page_batch(loaders: Loaders, source: Source[Any], reads: Any, visible: Visible | None) -> Batch[PageKey, Any]:
+    """Loads slices of a connection: each is a call of its own."""
+
+    async def load(key: PageKey) -> PageSlice[Any] | Stale | Exception:
+        try:
+            found = await load_slice(reads, loaders.caller, key)
+        except (SourceError, BadUserInput) as error:
+            return detached(error)
+        if visible is not None:
+            entries = [each if may_show(each.node, visible) else Entry(each.page, each.skip, None) for each in found.entries]
+            found = PageSlice(entries, found.has_next, found.has_previous, found.total, found.stale_s)
+        if found.stale_s is not None:
+            return Stale(found, found.stale_s, source.name)
+        loaders.came_with_list(source, [entry.node for entry in found.entries if entry.node is not None])
+        return found
+
+    async def batch(keys: Sequence[PageKey]) -> Mapping[PageKey, PageSlice[Any] | Stale | Exception]:
+        if len(keys) == 1:
+            return {keys[0]: await load(keys[0])}
+        return dict(zip(keys, await asyncio.gather(*map(load, keys)), strict=True))
+
+    return batch
+
+
+def may_show(value: Any, visible: Visible) -> bool:
+    """Whether the viewer may see a record, which may be stale. An error stands for itself."""
+    if isinstance(value, Exception):
+        return True
+    return visible(value.value if type(value) is Stale else value)
+
+
+BATCHES: Mapping[type[Read], Callable[[Loaders, Source[Any], Any, Visible | None], Batch[Any, Any]]] = {
+    ById: by_id_batch,
+    ListBy: list_batch,
+    CursorPages: page_batch,
+}
+"""How the keys of each kind of read are loaded."""

@@ -1,7 +1,8 @@
-"""Who may have a field: a rule that stands at the field, is checked before anything is asked for it, and shows in the SDL.
+"""Who may see what. An `Access` rule stands at a field, a `RecordRule` holds for a kind of record wherever it is shown.
 
-What a rule needs is known before any service is called: the viewer, the roles, the scopes, the field's own arguments. What
-has to be looked at first (is the order the viewer's own?) is not a rule, but what a field shows of it (`Loaded.show`).
+An access rule is checked before anything is loaded, and shows in the SDL: it needs only the viewer, the roles, the scopes
+and the field's arguments. A record rule looks at the record (is the order the viewer's own?): what the viewer may not see is
+as if it did not exist.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,9 +10,22 @@ from typing import Any
 
 from strawberry.extensions import FieldExtension
 
-from bff.graph.context import Context, Info
+from bff.graph.context import Context, Info, Viewer
 from bff.graph.errors import NotAllowed
+from bff.graph.loaders import Visible
 from bff.graph.tags import definition_of
+from bff.graph.variants import Variant
+from bff.upstream.records import Record
+
+RecordRule = Callable[[Variant, Viewer | None], Visible | None]
+"""For a variant and a viewer: whether a record may be seen; None if every record may. Called once for each operation."""
+
+
+def visible_records(
+    rules: Mapping[type[Record], RecordRule], variant: Variant, viewer: Viewer | None
+) -> dict[type[Record], Visible]:
+    """What the rules come to for one viewer."""
+    return {record: visible for record, rule in rules.items() if (visible := rule(variant, viewer)) is not None}
 
 
 class Access(FieldExtension):

@@ -1,15 +1,9 @@
-"""Scalars, and arguments that are checked alike everywhere."""
+"""Scalars of the graph."""
 
 from datetime import UTC, datetime
 
 import strawberry
 from graphql import GraphQLError
-
-from bff.graph.errors import BadUserInput
-
-DEFAULT_FIRST = 20
-MOST_FIRST = 100
-LONGEST_FILTER = 500
 
 
 def _serialize(moment: datetime) -> str:
@@ -35,19 +29,3 @@ DATE_TIME = strawberry.scalar(
     serialize=_serialize,
     parse_value=_parse,
 )
-
-
-def filter_of(name: str, text: str | None) -> str | None:
-    """A filter's text, short enough to stand in a URL. Raises `BadUserInput`."""
-    if text is not None and len(text) > LONGEST_FILTER:
-        raise BadUserInput(f"{name}: expected at most {LONGEST_FILTER} characters, got {len(text)}.")
-    return text
-
-
-def first_of(first: int | None) -> int:
-    """How many items are wanted: 1 to 100, 20 when left out or null. Raises `BadUserInput`."""
-    if first is None:
-        return DEFAULT_FIRST
-    if not 1 <= first <= MOST_FIRST:
-        raise BadUserInput(f"first: expected 1 to {MOST_FIRST}, got {first}.")
-    return first

@@ -1,11 +1,11 @@
 """Tags on the graph: in which variants a field, an argument, an input field or an enum value is.
 
-A field without a tag is a mistake that stops the start. An argument, an input field or an enum value without one is
-wherever its field, its input or its enum is.
+A field without a tag is a mistake that stops the start. An argument, an input field or an enum value without a tag is in
+every variant in which its field, input type or enum is.
 """
 
-from collections.abc import Callable, Sequence
-from enum import Enum, StrEnum
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from typing import Any, TypeVar
 
 import strawberry
@@ -14,7 +14,9 @@ from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.enum import EnumValue, StrawberryEnumDefinition
 from strawberry.types.field import StrawberryField
 
-AUDIENCE = "audience"
+from bff.graph.variants import Variant
+
+VARIANTS = "variants"
 """The key of a tag in Strawberry's `metadata`."""
 
 SIZE = "size"
@@ -26,61 +28,64 @@ WEIGHT = "weight"
 _BACKREF = "strawberry-definition"
 
 
-class Audience(StrEnum):
-    """Those for whom a variant is made."""
-
-    WEB = "web"
-    MOBILE = "mobile"
-    ADMIN = "admin"
-
-
-WEB, MOBILE, ADMIN = Audience.WEB, Audience.MOBILE, Audience.ADMIN
-EVERYONE = (WEB, MOBILE, ADMIN)
+EVERY = Variant("every")
+"""The tag of what is in every variant of an application, whatever they are called."""
 
 _E = TypeVar("_E", bound=type[Enum])
 
 
-def on(*audiences: Audience, **options: Any) -> Any:
-    """A member that is a field of the variants named: resolved from the record's member of the same name."""
-    return strawberry.field(metadata=tagged(*audiences), **options)
+def field(*variants: Variant, **options: Any) -> Any:
+    """A field of the named variants, resolved from the record's member of the same name. `options` are Strawberry's."""
+    return strawberry.field(metadata=tagged(*variants), **options)
 
 
 def computed(
-    *audiences: Audience,
+    *variants: Variant,
     type: Any = None,
     extensions: Sequence[FieldExtension] = (),
     size: int | None = None,
     weight: int | None = None,
     **options: Any,
 ) -> Callable[[Callable[..., Any]], Any]:
-    """Makes a method the resolver of a field of the variants named.
+    """Makes a method the resolver of a field of the named variants.
 
-    `type` is the field's type in the graph, where the resolver returns something else: the key of what is loaded.
-    `size` is how long a list is taken to be when an operation's cost is counted, where no `first` says it.
-    `weight` is what the field costs by itself, on top of the objects that it brings.
+    Args:
+        variants: in which the field is.
+        type: the field's type in the graph, where the resolver returns something else: the key of what is loaded.
+        extensions: an `Access` rule, a `Loaded` or `LoadedList`.
+        size: the assumed length of a list when an operation's cost is computed, if no argument `first` gives it.
+        weight: the field's own cost, on top of the objects that it returns.
+        options: Strawberry's, as `description`.
     """
     if type is not None:
         options["graphql_type"] = type
-    field: Callable[[Callable[..., Any]], Any] = strawberry.field(
-        metadata={**tagged(*audiences), SIZE: size, WEIGHT: weight}, extensions=list(extensions), **options
+    made: Callable[[Callable[..., Any]], Any] = strawberry.field(
+        metadata={**tagged(*variants), SIZE: size, WEIGHT: weight}, extensions=list(extensions), **options
     )
-    return field
+    return made
 
 
-def tagged(*audiences: Audience) -> dict[str, frozenset[Audience]]:
+def tagged(*variants: Variant) -> dict[str, frozenset[str]]:
     """The tag itself, for `metadata=` of an argument or an input field."""
-    return {AUDIENCE: frozenset(audiences)}
+    return {VARIANTS: _EveryName() if EVERY in variants else frozenset(variant.name for variant in variants)}
 
 
-def enum_for(hidden: dict[str, Sequence[Audience]] | None = None, **options: Any) -> Callable[[_E], _E]:
-    """Makes a Python enum one of the graph. `hidden` names members that only some audiences have."""
+class _EveryName(frozenset[str]):
+    """The names of all variants, whatever they are."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+def enum(hidden: Mapping[str, Sequence[Variant]] | None = None, **options: Any) -> Callable[[_E], _E]:
+    """Makes a Python enum one of the graph. `hidden` names members that only some variants have."""
 
     def make(cls: _E) -> _E:
         made = strawberry.enum(cls, **options)
         definition: StrawberryEnumDefinition = made.__strawberry_definition__  # type: ignore[attr-defined]
         for value in definition.values:
             if value.name in (hidden or {}):
-                value.directives = [_Only(frozenset((hidden or {})[value.name]))]
+                value.directives = [_Only(frozenset(variant.name for variant in (hidden or {})[value.name]))]
         return made
 
     return make
@@ -89,8 +94,8 @@ def enum_for(hidden: dict[str, Sequence[Audience]] | None = None, **options: Any
 class _Only:
     """An enum value's tag. Strawberry has no metadata there; it keeps directives that nothing prints."""
 
-    def __init__(self, audiences: frozenset[Audience]) -> None:
-        self.audiences = audiences
+    def __init__(self, variants: frozenset[str]) -> None:
+        self.variants = variants
 
 
 def definition_of(extensions: dict[str, Any]) -> Any:
@@ -98,14 +103,14 @@ def definition_of(extensions: dict[str, Any]) -> Any:
     return extensions.get(_BACKREF)
 
 
-def audiences_of(extensions: dict[str, Any]) -> frozenset[Audience] | None:
-    """The tag of an element of a GraphQL schema that Strawberry built, from its `extensions`; None where it has none."""
+def variants_of(extensions: dict[str, Any]) -> frozenset[str] | None:
+    """The names of the variants that an element is in, from its `extensions`; None if it has no tag."""
     definition = definition_of(extensions)
     if isinstance(definition, StrawberryField | StrawberryArgument):
-        tag: frozenset[Audience] | None = definition.metadata.get(AUDIENCE)
+        tag: frozenset[str] | None = definition.metadata.get(VARIANTS)
         return tag
     if isinstance(definition, EnumValue):
-        return next((tag.audiences for tag in definition.directives if isinstance(tag, _Only)), None)
+        return next((tag.variants for tag in definition.directives if isinstance(tag, _Only)), None)
     return None
 
 

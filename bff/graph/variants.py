@@ -1,187 +1,38 @@
-"""One tagged graph → its variants: for each audience a schema of its own that has just what is tagged for it.
+"""Variants: the views of one graph that are mounted as endpoints of their own."""
 
-What a variant lacks does not exist there: fields, arguments, input fields, enum values, and every type that nothing
-leads to any more. The variants are listed here and nowhere else.
-"""
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
-
-from graphql import (
-    GraphQLArgument,
-    GraphQLDirective,
-    GraphQLEnumType,
-    GraphQLField,
-    GraphQLInputField,
-    GraphQLInputObjectType,
-    GraphQLInterfaceType,
-    GraphQLList,
-    GraphQLNamedType,
-    GraphQLNonNull,
-    GraphQLObjectType,
-    GraphQLScalarType,
-    GraphQLSchema,
-    GraphQLUnionType,
-    Undefined,
-    is_introspection_type,
-    is_specified_scalar_type,
-    specified_directives,
-    validate_schema,
-)
-from strawberry.schema.schema_converter import CustomGraphQLEnumType
-
-from bff.graph.tags import ADMIN, MOBILE, WEB, Audience, audiences_of, definition_of
-
-_T = TypeVar("_T")
+_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*\Z", re.ASCII)
+_LONGEST_NAME = 63
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One endpoint's view of the graph, and what differs there besides the fields.
+    """One endpoint's view of the graph, and what differs there besides the fields. Also the tag of what is in it.
 
     Attributes:
-        audience: whose tags make the variant; its value is the variant's name and the first part of its path.
-        staff: whether viewers see everybody's data. Such a variant asks for `role` before anything else.
-        role: the role that a token must carry, None where anyone may come in.
-        image_width: the width of images where the client names none, None for as they are.
+        name: `web`. The first part of the endpoint's path, and in settings, metrics and logs.
+        role: the role that a token must carry; None if anyone may use the variant.
+        staff: whether its viewers see everybody's data: rules about owners do not apply. Needs a `role`.
+        defaults: of the variant's settings, where they differ from those of all: `{"limits": {"cost": 20_000}}`.
     """
 
-    audience: Audience
-    staff: bool = False
+    name: str
     role: str | None = None
-    image_width: int | None = None
+    staff: bool = False
+    defaults: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
-    @property
-    def name(self) -> str:
-        """`web`, `mobile`, `admin`."""
-        return self.audience.value
+    def __post_init__(self) -> None:
+        """Check the name. Raises `ValueError`."""
+        if not _NAME.match(self.name) or len(self.name) > _LONGEST_NAME:
+            raise ValueError(f"variant: expected lower-case letters, digits and single _ between them, got {self.name!r}")
+        if self.staff and self.role is None:
+            raise ValueError(f"variant {self.name}: staff sees everybody's data, so it needs a role")
 
     @property
     def path(self) -> str:
         """Where the variant is mounted."""
         return f"/{self.name}/graphql"
-
-
-VARIANTS = (
-    Variant(WEB),
-    Variant(MOBILE, image_width=320),
-    Variant(ADMIN, staff=True, role="admin"),
-)
-
-
-class UntaggedError(TypeError):
-    """A field has no audience: it would be in no variant, which nobody means."""
-
-
-def derive(
-    graph: GraphQLSchema, audience: Audience, directives: Sequence[GraphQLDirective] = specified_directives
-) -> GraphQLSchema:
-    """The audience's part of a tagged graph, a valid schema that shares nothing mutable with it."""
-    return _Derivation(audience, directives).schema(graph)
-
-
-class _Derivation:
-    """One run over the graph, from the root types down, so that what nothing leads to is never made."""
-
-    def __init__(self, audience: Audience, directives: Sequence[GraphQLDirective]) -> None:
-        self._audience = audience
-        self._directives = tuple(directives)
-        self._made: dict[str, GraphQLNamedType] = {}
-
-    def schema(self, graph: GraphQLSchema) -> GraphQLSchema:
-        options = graph.to_kwargs()
-        for root in ("query", "mutation", "subscription"):
-            type_ = options[root]
-            options[root] = self._type(type_) if type_ is not None and self._fields(type_) else None
-        options["types"] = ()
-        options["directives"] = self._directives
-        options["assume_valid"] = False
-        derived = GraphQLSchema(**options)
-        while len(types := self._implementing(graph, derived)) > len(options["types"] or ()):
-            options["types"] = types
-            derived = GraphQLSchema(**options)
-        if faults := validate_schema(derived):
-            raise TypeError(f"variant {self._audience}: " + "; ".join(fault.message for fault in faults))
-        # Strawberry's resolvers find their schema this way.
-        derived._strawberry_schema = graph._strawberry_schema  # type: ignore[attr-defined] # noqa: SLF001
-        return derived
-
-    def _implementing(self, graph: GraphQLSchema, derived: GraphQLSchema) -> tuple[Any, ...]:
-        """What the interfaces so far lead to: the types behind them, which no field need name."""
-        interfaces = [type_ for type_ in derived.type_map.values() if isinstance(type_, GraphQLInterfaceType)]
-        found = [
-            type_
-            for interface in interfaces
-            for type_ in graph.get_implementations(graph.type_map[interface.name]).objects  # type: ignore[arg-type]
-        ]
-        return tuple(self._type(type_) for type_ in dict.fromkeys(found) if self._has_fields(type_))
-
-    def _type(self, type_: Any) -> Any:
-        if isinstance(type_, GraphQLNonNull):
-            return GraphQLNonNull(self._type(type_.of_type))
-        if isinstance(type_, GraphQLList):
-            return GraphQLList(self._type(type_.of_type))
-        if is_specified_scalar_type(type_) or is_introspection_type(type_) or isinstance(type_, GraphQLScalarType):
-            return type_
-        if type_.name not in self._made:
-            self._made[type_.name] = self._make(type_)
-        return self._made[type_.name]
-
-    def _make(self, type_: GraphQLNamedType) -> GraphQLNamedType:
-        """A copy of the type. What it leads to is looked up later, by a function: types may lead back to themselves."""
-        options: dict[str, Any] = dict(type_.to_kwargs())
-        if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType):
-            options["fields"] = lambda: self._fields(type_)
-            options["interfaces"] = lambda: [self._type(each) for each in type_.interfaces if self._has_fields(each)]
-        elif isinstance(type_, GraphQLUnionType):
-            options["types"] = lambda: [self._type(member) for member in type_.types if self._has_fields(member)]
-            if (resolve := type_.resolve_type) is not None:
-                # Strawberry's looks for the member among those of the union that it is given: the graph's own.
-                options["resolve_type"] = lambda root, info, _: resolve(root, info, type_)
-        elif isinstance(type_, GraphQLInputObjectType):
-            options["fields"] = lambda: self._input_fields(type_)
-        elif isinstance(type_, GraphQLEnumType):
-            options["values"] = {name: value for name, value in type_.values.items() if self._has(value.extensions)}
-            if isinstance(type_, CustomGraphQLEnumType):  # Strawberry's own kind, which also takes the Python enum
-                options["enum"] = definition_of(type_.extensions)
-        else:
-            raise TypeError(f"{type_.name}: a kind of type that no variant can be made of")
-        return type(type_)(**options)
-
-    def _fields(self, type_: GraphQLObjectType | GraphQLInterfaceType) -> dict[str, GraphQLField]:
-        fields = {}
-        for name, field in type_.fields.items():
-            audiences = audiences_of(field.extensions)
-            if audiences is None:
-                raise UntaggedError(f"{type_.name}.{name} has no audience")
-            if self._audience in audiences:
-                options = field.to_kwargs()
-                options["type_"] = self._type(field.type)
-                options["args"] = self._arguments(field.args)
-                fields[name] = GraphQLField(**options)
-        return fields
-
-    def _arguments(self, arguments: Mapping[str, GraphQLArgument]) -> dict[str, GraphQLArgument]:
-        return {name: self._with_type(argument) for name, argument in arguments.items() if self._has(argument.extensions)}
-
-    def _input_fields(self, type_: GraphQLInputObjectType) -> dict[str, GraphQLInputField]:
-        return {name: self._with_type(field) for name, field in type_.fields.items() if self._has(field.extensions)}
-
-    def _with_type(self, element: _T) -> _T:
-        options = element.to_kwargs()  # type: ignore[attr-defined]
-        options["type_"] = self._type(element.type)  # type: ignore[attr-defined]
-        if options["default_value"] is None:
-            # Python needs a default where GraphQL needs none: to leave it out and to say null are the same to us.
-            options["default_value"] = Undefined
-        make: Callable[..., _T] = type(element)
-        return make(**options)
-
-    def _has_fields(self, type_: GraphQLObjectType | GraphQLInterfaceType) -> bool:
-        """Whether anything of a type is in the variant: of an interface or a union only what has fields is left."""
-        return any(self._audience in (audiences_of(field.extensions) or ()) for field in type_.fields.values())
-
-    def _has(self, extensions: dict[str, Any]) -> bool:
-        """Whether an element whose tag may be left out is in the variant."""
-        audiences = audiences_of(extensions)
-        return audiences is None or self._audience in audiences

@@ -37,6 +37,8 @@ from bff.gate.shared_state import SharedStateBudget
 from bff.graph.context import Context
 from bff.graph.controls import Controls
 from bff.graph.loaders import Loaders
+from bff.graph.rules import RecordRule, visible_records
+from bff.graph.sources import Sources
 from bff.observe.metrics import Metrics
 from bff.request import http
 from bff.request.disconnect import CancelOnDisconnect, cancel_nothing
@@ -44,7 +46,7 @@ from bff.request.exchange import Exchange, Response
 from bff.request.http import GraphQLRequest, MediaType
 from bff.runtime.loop import TimeLimit, running_loop
 from bff.upstream.caller import Caller, Freshness
-from schema.sources import Sources
+from bff.upstream.records import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Services:
     consumers: Consumers
     counts: Counts | None
     sources: Sources
+    rules: Mapping[type[Record], RecordRule]
     metrics: Metrics
     controls: Controls
     is_draining: Callable[[], bool]
@@ -260,12 +263,13 @@ async def execute(exchange: Exchange, services: Services) -> Response | None:
         signed_in.identity if signed_in else None,
         exchange.calls,
     )
+    variant, viewer = exchange.endpoint.variant, signed_in.viewer if signed_in else None
     context = Context(
-        exchange.endpoint.variant,
-        signed_in.viewer if signed_in else None,
+        variant,
+        viewer,
         caller,
         services.sources,
-        Loaders(services.sources, caller),
+        Loaders(services.sources, caller, visible_records(services.rules, variant, viewer)),
         granted(signed_in.viewer.scopes if signed_in else None, exchange.consumer),
         services.controls,
     )

@@ -1,16 +1,16 @@
-"""The three services as ASGI apps on one set of data."""
+"""The three services as ASGI applications on one set of data."""
 
 from starlette.types import ASGIApp
 
+from bff.app import DemoOptions
 from datasources.demo.data import DemoData
-from datasources.demo.options import DEFAULT_OPTIONS, DemoOptions
 from datasources.demo.orders import orders_app
 from datasources.demo.products import products_app
 from datasources.demo.users import users_app
 
 
-def demo_apps(data: DemoData | None = None, options: DemoOptions = DEFAULT_OPTIONS) -> dict[str, ASGIApp]:
-    """The apps by name: `users`, `orders`, `products`. They see each other's writes."""
+def services(options: DemoOptions, data: DemoData | None = None) -> dict[str, ASGIApp]:
+    """The applications by source: `users`, `orders`, `products`. They see each other's writes."""
     shared = data or DemoData()
     return {
         "users": users_app(shared, options),

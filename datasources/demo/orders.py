@@ -11,8 +11,8 @@ from typing import Any, Final
 from starlette.applications import Starlette
 from starlette.responses import Response
 
+from bff.app import DemoOptions
 from datasources.demo.data import DemoData, Order, OrderItem, Status
-from datasources.demo.options import DEFAULT_OPTIONS, DemoOptions
 from datasources.demo.pages import found, one, page, parse_ids, parse_limit, several
 from datasources.demo.problems import Faults, Problem, checked_changes, is_integer
 from datasources.demo.rest import PRIVATE, Call, Methods, answer, service
@@ -30,7 +30,7 @@ NEXT: Final = {
 }
 
 
-def orders_app(data: DemoData, options: DemoOptions = DEFAULT_OPTIONS) -> Starlette:
+def orders_app(data: DemoData, options: DemoOptions) -> Starlette:
     """The app that serves the data's orders."""
     orders = _Orders(data)
     return service(

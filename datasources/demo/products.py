@@ -8,8 +8,8 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.responses import Response
 
+from bff.app import DemoOptions
 from datasources.demo.data import DemoData, money
-from datasources.demo.options import DEFAULT_OPTIONS, DemoOptions
 from datasources.demo.pages import found, one, page, parse_ids, several
 from datasources.demo.problems import checked_changes, checked_name, is_integer
 from datasources.demo.rest import Call, Methods, answer, service
@@ -21,7 +21,7 @@ MAX_PRICE: Final = 10**8
 MAX_STOCK: Final = 2**31 - 1
 
 
-def products_app(data: DemoData, options: DemoOptions = DEFAULT_OPTIONS) -> Starlette:
+def products_app(data: DemoData, options: DemoOptions) -> Starlette:
     """The app that serves the data's products."""
     products = _Products(data)
     return service(

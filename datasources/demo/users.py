@@ -7,8 +7,8 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.responses import Response
 
+from bff.app import DemoOptions
 from datasources.demo.data import DemoData
-from datasources.demo.options import DEFAULT_OPTIONS, DemoOptions
 from datasources.demo.pages import found, one, page, parse_ids, several
 from datasources.demo.problems import checked_changes, checked_name
 from datasources.demo.rest import PRIVATE, Call, Methods, answer, service
@@ -17,7 +17,7 @@ from datasources.demo.rest import PRIVATE, Call, Methods, answer, service
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+")
 
 
-def users_app(data: DemoData, options: DemoOptions = DEFAULT_OPTIONS) -> Starlette:
+def users_app(data: DemoData, options: DemoOptions) -> Starlette:
     """The app that serves the data's users."""
     users = _Users(data)
     return service(

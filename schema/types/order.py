@@ -5,16 +5,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from bff.graph.loaded import Loaded
-from bff.graph.tags import ADMIN, EVERYONE, MOBILE, WEB, computed, enum_for, on
+from bff.graph.relations import one
+from bff.graph.tags import computed, enum, field
 from datasources import money, orders
 from datasources.orders import OrderStatus
+from datasources.products import Products
+from datasources.users import Users
 from schema.types.product import Product
+from schema.variants import ADMIN, EVERYONE, MOBILE, WEB
 
 if TYPE_CHECKING:
     from schema.types.user import User
 
-enum_for(description="How far an order has come.")(OrderStatus)
+enum(description="How far an order has come.")(OrderStatus)
 
 LazyUser = Annotated["User", strawberry.lazy("schema.types.user")]
 
@@ -24,18 +27,15 @@ class OrderItem:
     """Resolved from `datasources.orders.OrderItem`."""
 
     product_id: strawberry.Private[int]
-    quantity: int = on(*EVERYONE)
-    unit_price: float = on(*EVERYONE)
+    quantity: int = field(*EVERYONE)
+    unit_price: float = field(*EVERYONE)
 
     @computed(*EVERYONE, description="quantity by unitPrice, rounded half up to two decimals.")
     def line_total(self) -> float:
         """What the line costs."""
         return money.times(self.quantity, self.unit_price)
 
-    @computed(*EVERYONE, type=Product | None, extensions=[Loaded("product")])
-    def product(self) -> int:
-        """The product's id."""
-        return self.product_id
+    product: Product | None = one(*EVERYONE, read=Products.by_id, key="product_id")
 
 
 @strawberry.type(description="What a user has ordered at one time.")
@@ -43,19 +43,16 @@ class Order:
     """Resolved from `datasources.orders.Order`."""
 
     user_id: strawberry.Private[int]
-    id: strawberry.ID = on(*EVERYONE)
-    total: float = on(*EVERYONE)
-    currency: str = on(*EVERYONE)
-    status: OrderStatus = on(*EVERYONE)
-    created_at: datetime = on(*EVERYONE)
-    items: list[OrderItem] = on(*EVERYONE)
+    id: strawberry.ID = field(*EVERYONE)
+    total: float = field(*EVERYONE)
+    currency: str = field(*EVERYONE)
+    status: OrderStatus = field(*EVERYONE)
+    created_at: datetime = field(*EVERYONE)
+    items: list[OrderItem] = field(*EVERYONE)
 
     @computed(MOBILE, description="The quantities of all items added up.")
     def item_count(self: orders.Order) -> int:
         """How many things are in the parcel."""
         return sum(item.quantity for item in self.items)
 
-    @computed(WEB, ADMIN, type=LazyUser | None, extensions=[Loaded("user")])
-    def user(self) -> int:
-        """The user's id."""
-        return self.user_id
+    user: LazyUser | None = one(WEB, ADMIN, read=Users.by_id, key="user_id")

@@ -2,85 +2,78 @@
 
 import strawberry
 
-from bff.graph.tags import ADMIN, EVERYONE, MOBILE, WEB, on
+from bff.graph.tags import field
+from bff.graph.writes import UserError
 from schema.types.order import Order
 from schema.types.product import Product
 from schema.types.source import Source
 from schema.types.user import User
-
-
-@strawberry.type(description="Something that the person who asked can mend.")
-class UserError:
-    """One mistake."""
-
-    field: list[str] | None = on(*EVERYONE, description="The path in the input, as [items, 0, productId].")
-    message: str = on(*EVERYONE)
-    code: str = on(*EVERYONE, description="INVALID, CONFLICT, NOT_FOUND or IDEMPOTENCY_KEY_REUSED.")
+from schema.variants import ADMIN, EVERYONE, MOBILE, WEB
 
 
 @strawberry.type
 class PlaceOrderPayload:
     """The order that was placed."""
 
-    order: Order | None = on(WEB, MOBILE)
-    user_errors: list[UserError] = on(WEB, MOBILE)
+    order: Order | None = field(WEB, MOBILE)
+    user_errors: list[UserError] = field(WEB, MOBILE)
 
 
 @strawberry.type
 class CancelOrderPayload:
     """The order that was cancelled."""
 
-    order: Order | None = on(*EVERYONE)
-    user_errors: list[UserError] = on(*EVERYONE)
+    order: Order | None = field(*EVERYONE)
+    user_errors: list[UserError] = field(*EVERYONE)
 
 
 @strawberry.type
 class UpdateProfilePayload:
     """The user as changed."""
 
-    user: User | None = on(WEB, MOBILE)
-    user_errors: list[UserError] = on(WEB, MOBILE)
+    user: User | None = field(WEB, MOBILE)
+    user_errors: list[UserError] = field(WEB, MOBILE)
 
 
 @strawberry.type
 class UpdateOrderStatusPayload:
     """The order as changed."""
 
-    order: Order | None = on(ADMIN)
-    user_errors: list[UserError] = on(ADMIN)
+    order: Order | None = field(ADMIN)
+    user_errors: list[UserError] = field(ADMIN)
 
 
 @strawberry.type
 class UpdateProductPayload:
     """The product as changed."""
 
-    product: Product | None = on(ADMIN)
-    user_errors: list[UserError] = on(ADMIN)
+    product: Product | None = field(ADMIN)
+    user_errors: list[UserError] = field(ADMIN)
 
 
 @strawberry.type
 class ForceBreakerPayload:
     """The source as it is from now on."""
 
-    source: Source | None = on(ADMIN)
-    user_errors: list[UserError] = on(ADMIN)
+    source: Source | None = field(ADMIN)
+    user_errors: list[UserError] = field(ADMIN)
 
 
 @strawberry.type
 class DropCachePayload:
     """The sources of which nothing is kept any more."""
 
-    sources: list[Source] = on(ADMIN)
-    user_errors: list[UserError] = on(ADMIN)
+    sources: list[Source] = field(ADMIN)
+    user_errors: list[UserError] = field(ADMIN)
 
 
 @strawberry.type
 class ReloadSettingsPayload:
     """What came of reading the settings again."""
 
-    moved: list[str] = on(ADMIN, description="The sources whose instances were taken over.")
-    needs_restart: list[str] = on(ADMIN, description="What has changed and waits for a restart.")
-    user_errors: list[UserError] = on(ADMIN)
+    moved: list[str] = field(ADMIN, description="The sources whose instances were taken over.")
+    needs_restart: list[str] = field(ADMIN, description="What has changed and waits for a restart.")
+    user_errors: list[UserError] = field(ADMIN)
 
 
 @strawberry.input

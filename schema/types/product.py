@@ -6,25 +6,29 @@ import strawberry
 
 from bff.graph.context import Info
 from bff.graph.errors import BadUserInput
-from bff.graph.tags import ADMIN, EVERYONE, WEB, computed, on
+from bff.graph.tags import computed, field
+from bff.graph.variants import Variant
 from datasources import products
+from schema.variants import ADMIN, EVERYONE, MOBILE, WEB
 
 MOST_WIDTH = 8192
+IMAGE_WIDTHS: dict[Variant, int] = {MOBILE: 320}
+"""The width of images where the client names none. Elsewhere they are as they are."""
 
 
 @strawberry.type(description="Something that can be ordered.")
 class Product:
     """Resolved from `datasources.products.Product`."""
 
-    id: strawberry.ID = on(*EVERYONE)
-    name: str = on(*EVERYONE)
-    price: float = on(*EVERYONE)
-    currency: str = on(*EVERYONE)
-    description: str = on(WEB, ADMIN)
-    category: str = on(WEB, ADMIN)
-    sku: str = on(ADMIN)
-    stock: int = on(ADMIN)
-    updated_at: datetime = on(ADMIN)
+    id: strawberry.ID = field(*EVERYONE)
+    name: str = field(*EVERYONE)
+    price: float = field(*EVERYONE)
+    currency: str = field(*EVERYONE)
+    description: str = field(WEB, ADMIN)
+    category: str = field(WEB, ADMIN)
+    sku: str = field(ADMIN)
+    stock: int = field(ADMIN)
+    updated_at: datetime = field(ADMIN)
 
     @computed(*EVERYONE, description="Whether at least one is in stock.")
     def in_stock(self) -> bool:
@@ -34,7 +38,7 @@ class Product:
     @computed(*EVERYONE, description="The picture, scaled to so many pixels where a width is given.")
     def image_url(self: products.Product, info: Info, width: int | None = None) -> str:
         """The picture's URL with `?w=` added."""
-        width = info.context.variant.image_width if width is None else width
+        width = IMAGE_WIDTHS.get(info.context.variant) if width is None else width
         return self.image_url if width is None else scaled(self.image_url, width)
 
 

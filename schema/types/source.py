@@ -2,30 +2,31 @@
 
 import strawberry
 
-from bff.graph.tags import ADMIN, enum_for, on
+from bff.graph.tags import enum, field
 from bff.upstream.events import BreakerState, InstanceState
+from schema.variants import ADMIN
 
-enum_for(description="IN: it gets calls. EJECTED: none for a while, after faults. UNHEALTHY: none until its check passes.")(
+enum(description="IN: it gets calls. EJECTED: none for a while, after faults. UNHEALTHY: none until its check passes.")(
     InstanceState
 )
-enum_for(description="CLOSED: calls pass. OPEN: none does. HALF_OPEN: a few are let through to see.")(BreakerState)
+enum(description="CLOSED: calls pass. OPEN: none does. HALF_OPEN: a few are let through to see.")(BreakerState)
 
 
 @strawberry.type(description="One instance of a service, by its place in the settings.")
 class SourceInstance:
     """Resolved from `bff.upstream.traffic.stack.InstanceStatus`."""
 
-    number: int = on(ADMIN)
-    healthy: bool = on(ADMIN, description="Whether its last call came to an answer that speaks for it.")
-    weight: int = on(ADMIN, description="Its share of the calls.")
-    state: InstanceState = on(ADMIN)
+    number: int = field(ADMIN)
+    healthy: bool = field(ADMIN, description="Whether its last call came to an answer that speaks for it.")
+    weight: int = field(ADMIN, description="Its share of the calls.")
+    state: InstanceState = field(ADMIN)
 
 
 @strawberry.type(description="A REST service behind the graph.")
 class Source:
     """Resolved from `bff.upstream.traffic.stack.SourceStatus`."""
 
-    name: str = on(ADMIN)
-    breaker: BreakerState = on(ADMIN)
-    forced: bool = on(ADMIN, description="Whether an administrator holds the breaker as it is.")
-    instances: list[SourceInstance] = on(ADMIN)
+    name: str = field(ADMIN)
+    breaker: BreakerState = field(ADMIN)
+    forced: bool = field(ADMIN, description="Whether an administrator holds the breaker as it is.")
+    instances: list[SourceInstance] = field(ADMIN)

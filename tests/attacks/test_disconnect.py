@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from datasources.demo.serve import ANY_PORTS, running
 from tests.bff.upstream.wire.peer import PATIENCE_S, Act, listening, response, wait_for_ever
+from tests.support.demo import ANY_PORTS, running
 from tests.support.fakes import an_order
 from tests.support.gateways import RunningGateway, post, running_gateway
 

@@ -12,9 +12,9 @@ import pytest
 from bff.upstream.wire import Wire, WireOptions, WireRequest
 from bff.upstream.wire.asyncio_wire import AsyncioWire
 from bff.upstream.wire.httpx_wire import HttpxWire
-from datasources.demo.serve import ANY_PORTS, running
 from tests.bff.upstream.wire.peer import listening, response, say
 from tests.conftest import StartGateway
+from tests.support.demo import ANY_PORTS, running
 from tests.support.fakes import a_product, a_user, an_order
 from tests.support.faults import json_answer
 from tests.support.gateways import RunningGateway, running_gateway

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from datasources.demo.serve import ANY_PORTS, running
 from tests.bff.upstream.wire.peer import listening, response, say
+from tests.support.demo import ANY_PORTS, running
 from tests.support.fakes import an_order
 from tests.support.gateways import running_gateway
 

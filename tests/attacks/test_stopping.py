@@ -14,6 +14,7 @@ import pytest
 
 from bff.commands import token as tokens
 from bff.settings import load
+from schema.app import app as shop_app
 from tests.support.gateways import SECRET, free_port
 from tests.support.processes import Command, bff
 from tests.support.proxies import nginx
@@ -167,4 +168,4 @@ def test_rolling_behind_nginx_loses_and_doubles_nothing(tmp_path: Path, services
 
 def token() -> str:
     """One for user 1."""
-    return tokens.make(load({"JWT_SECRET": SECRET}), sub="1")
+    return tokens.make(load(shop_app, {"JWT_SECRET": SECRET}), sub="1")

@@ -19,6 +19,7 @@ from bff.request.pipeline import Services, Step
 from bff.server.host import Gateway
 from bff.settings import load
 from bff.upstream.caller import Deadline
+from schema.app import app as shop_app
 from tests.support.gateways import SECRET
 
 BODY = b'{"query":"query Account($id: ID!) { product(id: $id) { name } me { name } }","variables":{"id":"1"}}'
@@ -84,8 +85,8 @@ def main() -> None:
     # So much that nothing is refused.
     rates = {"BURST": "1000000", "PER_MINUTE": "10000000"} | ({"COST_PER_MINUTE": "1000000000"} if given.cost else {})
     limits = {f"BFF_VARIANTS__WEB__RATE__{name}": value for name, value in rates.items()}
-    settings = load({"JWT_SECRET": SECRET, "LOG_LEVEL": "warning", **nowhere, **limits})
-    gateway = create(settings)
+    settings = load(shop_app, {"JWT_SECRET": SECRET, "LOG_LEVEL": "warning", **nowhere, **limits})
+    gateway = create(shop_app, settings)
     token = tokens.make(settings, sub="1", role=None, ttl_s=3600)
     listed = [*pipeline.GATE, pipeline.prepare, pipeline.charge_cost]
     before = base = measured(gateway, token, [ends], given.rounds)

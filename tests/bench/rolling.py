@@ -16,6 +16,7 @@ import httpx
 
 from bff.commands import token as tokens
 from bff.settings import load
+from schema.app import app as shop_app
 from tests.support.gateways import SECRET, free_port
 from tests.support.processes import Command, bff
 from tests.support.proxies import nginx
@@ -46,7 +47,7 @@ def main() -> None:
 
         running = [serving(port) for port in ports]
         url = stack.enter_context(nginx(folder, [f"http://127.0.0.1:{port}" for port in ports], options="max_fails=0"))
-        token = tokens.make(load({"JWT_SECRET": SECRET}), sub="1")
+        token = tokens.make(load(shop_app, {"JWT_SECRET": SECRET}), sub="1")
         traffic = Traffic(url, {"authorization": f"Bearer {token}"})
         before = _orders(places)
 

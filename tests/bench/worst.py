@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from bff.commands import token as tokens
 from bff.settings import Settings, load
+from schema.app import app as shop_app
 from tests.bench.processes import rss_mib, tree
 from tests.support.gateways import SECRET, free_port
 from tests.support.processes import bff
@@ -207,7 +208,7 @@ def main() -> None:
         url = f"http://127.0.0.1:{port}"
         gateway.wait_until_ready(url)
         sys.stdout.write(f"at the start: {rss_mib(tree(gateway.process.pid)):.1f} MiB\n")
-        asyncio.run(_run(url, load({"JWT_SECRET": SECRET}), options.seconds, gateway.process.pid, options.only))
+        asyncio.run(_run(url, load(shop_app, {"JWT_SECRET": SECRET}), options.seconds, gateway.process.pid, options.only))
 
 
 if __name__ == "__main__":

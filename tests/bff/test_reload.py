@@ -8,6 +8,7 @@ import pytest
 from bff.reload import Reload
 from bff.settings import Settings, SettingsError, load
 from bff.upstream.traffic.balance import InstanceOptions
+from schema.app import app as shop_app
 
 PLACES = {f"{name.upper()}_SERVICE_URL": f"http://{name}:1" for name in ("users", "orders", "products")}
 
@@ -30,7 +31,7 @@ def stacks() -> dict[str, Any]:
 
 def settings(**changes: str) -> Settings:
     """Settings that name all services."""
-    return load(PLACES | changes)
+    return load(shop_app, PLACES | changes)
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, dict[str, Any]]]:
@@ -80,7 +81,7 @@ def test_settings_that_can_t_be_used_change_nothing(stacks: dict[str, Any], capl
 
 def test_a_source_that_is_no_longer_named_stays_where_it_is(stacks: dict[str, Any]) -> None:
     """No gateway goes without one."""
-    Reload(settings(), lambda: load({}), stacks)()
+    Reload(settings(), lambda: load(shop_app, {}), stacks)()
     assert [stack.to for stack in stacks.values()] == [[], [], []]
 
 

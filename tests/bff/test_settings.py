@@ -10,6 +10,7 @@ import pytest
 
 from bff.settings import Settings, SettingsError, load
 from bff.upstream.traffic.balance import InstanceOptions
+from schema.app import app as shop_app
 
 EVERY_SOURCE = ("users", "orders", "products")
 EVERY_VARIANT = ("web", "mobile", "admin")
@@ -117,7 +118,7 @@ def toml(name: str, value: Any) -> str:
 def refusal(environment: dict[str, str], **options: Any) -> str:
     """Why settings are refused."""
     with pytest.raises(SettingsError) as caught:
-        load(environment, **options)
+        load(shop_app, environment, **options)
     return str(caught.value)
 
 
@@ -134,13 +135,13 @@ def empty_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(("name", "default"), [row[:2] for row in ROWS], ids=[row[0] for row in ROWS])
 def test_the_default_is_that_of_the_contract(name: str, default: Any) -> None:
     """Where nothing is set. `introspection`, `graphiql`, host and log format go by the command where they are None."""
-    assert value_of(load({}), name) == default
+    assert value_of(load(shop_app, {}), name) == default
 
 
 @pytest.mark.parametrize(("name", "_", "text", "value"), ROWS, ids=[row[0] for row in ROWS])
 def test_the_environment_sets_it(name: str, _: Any, text: str, value: Any) -> None:
     """By the name without a prefix, where the contract has one, else by `BFF_` and the path."""
-    settings = load({variable(name): text})
+    settings = load(shop_app, {variable(name): text})
     assert value_of(settings, name) == value
     changed = {row[0] for row in ROWS if value_of(settings, row[0]) != row[1]}
     assert changed == {name}
@@ -149,7 +150,7 @@ def test_the_environment_sets_it(name: str, _: Any, text: str, value: Any) -> No
 @pytest.mark.parametrize(("name", "_", "text", "value"), PLAIN, ids=[row[0] for row in PLAIN])
 def test_a_plain_name_may_bear_the_prefix_too(name: str, _: Any, text: str, value: Any) -> None:
     """Any setting of the file has an environment name with `BFF_`, these as well."""
-    assert value_of(load({f"BFF_{name.upper()}": text}), name) == value
+    assert value_of(load(shop_app, {f"BFF_{name.upper()}": text}), name) == value
 
 
 @pytest.mark.parametrize(("name", "_", "text", "value"), ROWS, ids=[row[0] for row in ROWS])
@@ -157,15 +158,15 @@ def test_the_file_sets_it(empty_place: Path, name: str, _: Any, text: str, value
     """`bff.toml` in the working directory."""
     literal = text if name.endswith("service_url") else value
     (empty_place / "bff.toml").write_text(toml(name, literal))
-    assert value_of(load({}), name) == value
+    assert value_of(load(shop_app, {}), name) == value
 
 
 @pytest.mark.parametrize("name", ["jwt_secret", "redis_url"])
 def test_secrets_are_set_alike(empty_place: Path, name: str) -> None:
     """By the environment, over the file."""
     (empty_place / "bff.toml").write_text(f'{name} = "redis://of-the-file"')
-    assert value_of(load({}), name).get_secret_value() == "redis://of-the-file"
-    assert value_of(load({name.upper(): "redis://of-the-env"}), name).get_secret_value() == "redis://of-the-env"
+    assert value_of(load(shop_app, {}), name).get_secret_value() == "redis://of-the-file"
+    assert value_of(load(shop_app, {name.upper(): "redis://of-the-env"}), name).get_secret_value() == "redis://of-the-env"
 
 
 # The order of strength
@@ -176,7 +177,7 @@ def test_command_line_over_environment_over_file_over_default(empty_place: Path)
     file = "host = 'of-file'\nport = 1\nworkers = 2\nlog_level = 'error'\n[request]\ndeadline_s = 1"
     (empty_place / "bff.toml").write_text(file)
     environment = {"HOST": "of-env", "PORT": "3", "LOG_LEVEL": "debug"}
-    settings = load(environment, command_line={"host": "of-cli", "port": None, "workers": None})
+    settings = load(shop_app, environment, command_line={"host": "of-cli", "port": None, "workers": None})
     assert (settings.host, settings.port, settings.workers, settings.log_level) == ("of-cli", 3, 2, "debug")
     assert (settings.request.deadline_s, settings.drain.timeout_s) == (1, 15)
 
@@ -186,7 +187,7 @@ def test_strength_counts_for_each_setting_by_itself(empty_place: Path) -> None:
     (empty_place / "bff.toml").write_text(
         "[sources.orders.breaker]\nopen_s = 7\nwindow_s = 8\n[sources.orders]\ntimeout_s = 9"
     )
-    orders = load({"BFF_SOURCES__ORDERS__BREAKER__OPEN_S": "1"}).sources.orders
+    orders = load(shop_app, {"BFF_SOURCES__ORDERS__BREAKER__OPEN_S": "1"}).sources.orders
     assert (orders.breaker.open_s, orders.breaker.window_s, orders.timeout_s) == (1, 8, 9)
 
 
@@ -194,7 +195,7 @@ def test_bff_config_names_the_file(empty_place: Path) -> None:
     """Instead of `bff.toml`, which is then not read."""
     (empty_place / "bff.toml").write_text("port = 1\nworkers = 9")
     (empty_place / "other.toml").write_text("port = 2")
-    settings = load({"BFF_CONFIG": str(empty_place / "other.toml")})
+    settings = load(shop_app, {"BFF_CONFIG": str(empty_place / "other.toml")})
     assert (settings.port, settings.workers) == (2, 1)
 
 
@@ -202,7 +203,7 @@ def test_the_command_line_s_file_is_stronger_than_bff_config(empty_place: Path) 
     """`--config` over `BFF_CONFIG`."""
     for number in (1, 2):
         (empty_place / f"{number}.toml").write_text(f"port = {number}")
-    assert load({"BFF_CONFIG": str(empty_place / "1.toml")}, file=empty_place / "2.toml").port == 2
+    assert load(shop_app, {"BFF_CONFIG": str(empty_place / "1.toml")}, file=empty_place / "2.toml").port == 2
 
 
 def test_a_named_file_that_is_not_there_stops_the_start(empty_place: Path) -> None:
@@ -211,7 +212,7 @@ def test_a_named_file_that_is_not_there_stops_the_start(empty_place: Path) -> No
     assert refusal({"BFF_CONFIG": str(missing)}) == f"{missing}: there is no such file"
     assert refusal({}, file=missing) == f"{missing}: there is no such file"
     assert "no such file" in refusal({}, file=empty_place)
-    assert load({}).port == 8000
+    assert load(shop_app, {}).port == 8000
 
 
 @pytest.mark.parametrize("content", [b"port = ", b"port = 1\nport = 2", b"= 1", b"\xff\xfe\x00", b"a = '\xe9'"])
@@ -226,16 +227,16 @@ def test_a_file_that_cannot_be_read_stops_the_start(empty_place: Path, content: 
 @pytest.mark.parametrize("name", [row[0] for row in ROWS])
 def test_an_empty_value_of_the_environment_is_none(name: str) -> None:
     """As compose files and CI leave them: the default holds."""
-    assert value_of(load({variable(name): ""}), name) == value_of(load({}), name)
-    assert load({"BFF_CONFIG": "", "JWT_SECRET": "", "REDIS_URL": ""}).jwt_secret is None
+    assert value_of(load(shop_app, {variable(name): ""}), name) == value_of(load(shop_app, {}), name)
+    assert load(shop_app, {"BFF_CONFIG": "", "JWT_SECRET": "", "REDIS_URL": ""}).jwt_secret is None
 
 
 def test_foreign_variables_are_nobody_s_business() -> None:
     """What neither is one of ours nor bears the prefix is left alone, whatever its case."""
     settings = load(
-        {"PATH": "/bin", "SOURCES__USERS__TIMEOUT_S": "9", "port": "9", "bff_port": "9", "CACHE_SERVICE_URL": "x"}
+        shop_app, {"PATH": "/bin", "SOURCES__USERS__TIMEOUT_S": "9", "port": "9", "bff_port": "9", "CACHE_SERVICE_URL": "x"}
     )
-    assert settings.model_dump() == load({}).model_dump()
+    assert settings.model_dump() == load(shop_app, {}).model_dump()
 
 
 # What is refused
@@ -362,7 +363,7 @@ SECRET = "correct-horse-battery-staple"
 @pytest.mark.parametrize("name", ["JWT_SECRET", "REDIS_URL"])
 def test_a_secret_is_never_in_a_repr(name: str) -> None:
     """Nor in the text of the settings, whoever prints them."""
-    settings = load({name: SECRET})
+    settings = load(shop_app, {name: SECRET})
     assert SECRET not in repr(settings) + str(settings) + repr(settings.model_dump()) + settings.model_dump_json()
 
 
@@ -407,14 +408,16 @@ def test_a_secret_in_a_broken_file_is_not_told(empty_place: Path) -> None:
 )
 def test_a_service_may_have_several_instances(text: str, instances: list[tuple[str, int]]) -> None:
     """Comma-separated, each with an optional weight."""
-    assert load({"ORDERS_SERVICE_URL": text}).instances("orders") == tuple(InstanceOptions(*each) for each in instances)
+    assert load(shop_app, {"ORDERS_SERVICE_URL": text}).instances("orders") == tuple(
+        InstanceOptions(*each) for each in instances
+    )
 
 
 def test_the_file_may_list_instances(empty_place: Path) -> None:
     """One of them an entry; what is no URL in it is named by the setting."""
     file = empty_place / "bff.toml"
     file.write_text('orders_service_url = ["http://a;weight=2", "http://b"]')
-    assert load({}).instances("orders") == (InstanceOptions("http://a", 2), InstanceOptions("http://b"))
+    assert load(shop_app, {}).instances("orders") == (InstanceOptions("http://a", 2), InstanceOptions("http://b"))
     for wrong in ("1", "[1]", '["http://a", 1]', "[]", '{ url = "http://a" }'):
         file.write_text(f"orders_service_url = {wrong}")
         assert refusal({}).startswith("orders_service_url (ORDERS_SERVICE_URL): ")
@@ -463,14 +466,14 @@ def test_what_is_no_origin_is_named(text: str) -> None:
 def test_one_limit_of_staff_leaves_the_others(empty_place: Path) -> None:
     """To name another limit of admin does not take its cost back to that of clients."""
     (empty_place / "bff.toml").write_text("[variants.admin.limits]\naliases = 5")
-    limits = load({"BFF_VARIANTS__ADMIN__LIMITS__DEPTH": "15"}).variants.admin.limits
+    limits = load(shop_app, {"BFF_VARIANTS__ADMIN__LIMITS__DEPTH": "15"}).variants.admin.limits
     assert (limits.depth, limits.aliases, limits.cost) == (15, 5, 20_000)
 
 
 @pytest.mark.parametrize("name", ["GRAPHIQL", "RATE__BURST", "LIMITS__DEPTH"])
 def test_one_setting_of_staff_leaves_the_others(name: str) -> None:
     """Introspection stays on for staff whatever else is set."""
-    admin = load({f"BFF_VARIANTS__ADMIN__{name}": "1"}).variants.admin
+    admin = load(shop_app, {f"BFF_VARIANTS__ADMIN__{name}": "1"}).variants.admin
     assert (admin.introspection, admin.graphiql) == (True, True)
 
 
@@ -478,7 +481,7 @@ def test_one_setting_of_staff_leaves_the_others(name: str) -> None:
 def test_products_go_without_identity_whatever_else_is_set(empty_place: Path, name: str) -> None:
     """To set another key of the source does not make it send tokens."""
     (empty_place / "bff.toml").write_text("[sources.products.bulkhead]\nmax_waiting = 1")
-    sources = load({f"BFF_SOURCES__PRODUCTS__{name}": "1", f"BFF_SOURCES__USERS__{name}": "1"}).sources
+    sources = load(shop_app, {f"BFF_SOURCES__PRODUCTS__{name}": "1", f"BFF_SOURCES__USERS__{name}": "1"}).sources
     assert (sources.products.forward_identity, sources.users.forward_identity) == (False, True)
 
 
@@ -487,7 +490,7 @@ def test_products_go_without_identity_whatever_else_is_set(empty_place: Path, na
 
 def test_settings_are_frozen() -> None:
     """What is read at the start holds until the end."""
-    settings = load({})
+    settings = load(shop_app, {})
     with pytest.raises(ValueError, match="frozen"):
         settings.port = 1  # type: ignore[misc]
     with pytest.raises(ValueError, match="frozen"):
@@ -498,7 +501,7 @@ def test_a_source_s_traffic_is_as_set() -> None:
     """The stack gets what the settings say."""
     name = "BFF_SOURCES__ORDERS__"
     traffic = load(
-        {f"{name}TIMEOUT_S": "1", f"{name}MAX_RESPONSE_BYTES": "2048", f"{name}BREAKER__OPEN_S": "3"}
+        shop_app, {f"{name}TIMEOUT_S": "1", f"{name}MAX_RESPONSE_BYTES": "2048", f"{name}BREAKER__OPEN_S": "3"}
     ).sources.orders.traffic()
     assert (traffic.timeout_s, traffic.max_response_bytes, traffic.breaker.open_s, traffic.bulkhead.max_concurrent) == (
         1,

@@ -74,7 +74,7 @@ async def test_an_order_with_a_broken_part_is_broken(
 ) -> None:
     """An item that can't be read makes its order one that can't be: never an order with a line missing."""
     service.answers = {"/orders?ids=1,2": {"items": [an_order(1, **changes), an_order(2)]}}
-    found = await orders.get_many(caller, [1, 2])
+    found = await orders.by_id.load(caller, [1, 2])
     assert isinstance(found[1], BadAnswer)
     assert isinstance(found[2], Order)
 
@@ -93,25 +93,25 @@ async def test_the_orders_of_users(
     of = status or OrderStatus.PAID
     sent = [an_order(number, userId=user, status=of.value) for number, user in ((9, 3), (8, 1), (7, 3))]
     service.answers = {f"/orders?{query}": {"items": sent}}
-    assert shown(await orders.of_users(caller, [3, 1, 3], limit=20, status=status)) == {3: [9, 7], 1: [8]}
+    assert shown(await orders.of_user.load(caller, [3, 1, 3], limit=20, status=status)) == {3: [9, 7], 1: [8]}
     service.answers = {f"/orders?{query}": {"items": []}}
-    assert shown(await orders.of_users(caller, [3, 1], limit=20, status=status)) == {3: [], 1: []}
+    assert shown(await orders.of_user.load(caller, [3, 1], limit=20, status=status)) == {3: [], 1: []}
     assert service.asked == [f"GET /orders?{query}"] * 2
 
 
 async def test_nobody_is_asked_for_no_users(orders: Orders, service: Service, caller: Caller) -> None:
     """Without users there is no call; one user is asked for like many."""
-    assert await orders.of_users(caller, [], limit=20) == {}
+    assert await orders.of_user.load(caller, [], limit=20) == {}
     assert service.asked == []
     service.answers = {"/orders?userIds=3&limit=1": {"items": [an_order(9, userId=3)]}}
-    assert shown(await orders.of_users(caller, [3], limit=1)) == {3: [9]}
+    assert shown(await orders.of_user.load(caller, [3], limit=1)) == {3: [9]}
 
 
 async def test_no_user_gets_more_than_asked(orders: Orders, service: Service, caller: Caller) -> None:
     """The limit holds for each user, though the service send more."""
     sent = [an_order(number, userId=number % 2 + 1) for number in range(9, 0, -1)]
     service.answers = {"/orders?userIds=1,2&limit=2": {"items": sent}}
-    assert shown(await orders.of_users(caller, [1, 2], limit=2)) == {1: [8, 6], 2: [9, 7]}
+    assert shown(await orders.of_user.load(caller, [1, 2], limit=2)) == {1: [8, 6], 2: [9, 7]}
 
 
 @pytest.mark.parametrize("broken", [{"total": "x"}, {"id": None}, {"items": None}, {"status": 5}], ids=repr)
@@ -119,9 +119,9 @@ async def test_a_broken_order_is_its_users(orders: Orders, service: Service, cal
     """It stands as its error in its place among its user's orders, and the other users have no part in it."""
     sent = [an_order(9, userId=1), an_order(8, userId=2), an_order(7, **{"userId": 1, **broken}), an_order(6, userId=1)]
     service.answers = {"/orders?userIds=1,2&limit=20": {"items": sent}}
-    assert shown(await orders.of_users(caller, [1, 2], limit=20)) == {1: [9, LOST, 6], 2: [8]}
+    assert shown(await orders.of_user.load(caller, [1, 2], limit=20)) == {1: [9, LOST, 6], 2: [8]}
     service.answers = {"/orders?userIds=1,2&limit=2": {"items": sent}}
-    assert shown(await orders.of_users(caller, [1, 2], limit=2)) == {1: [9, LOST], 2: [8]}
+    assert shown(await orders.of_user.load(caller, [1, 2], limit=2)) == {1: [9, LOST], 2: [8]}
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ async def test_an_order_that_is_nobodys_may_be_anybodys(
     """Whose it is can't be read: each of the users has the error, rather than a list that may be short."""
     sent = [an_order(9, userId=1), nobodys, an_order(6, userId=2)]
     service.answers = {"/orders?userIds=1,2,3&limit=20": {"items": sent}}
-    assert shown(await orders.of_users(caller, [1, 2, 3], limit=20)) == {1: [9, LOST], 2: [LOST, 6], 3: [LOST]}
+    assert shown(await orders.of_user.load(caller, [1, 2, 3], limit=20)) == {1: [9, LOST], 2: [LOST, 6], 3: [LOST]}
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ async def test_an_order_that_was_not_asked_for_spoils_the_answer(
 ) -> None:
     """The answer may belong to another request: nothing in it is shown, and no user appears to have no orders."""
     service.every = lambda _: {"items": [an_order(9, **other), an_order(8, userId=1)]}
-    found = await orders.of_users(caller, [1, 2], limit=20, status=status)
+    found = await orders.of_user.load(caller, [1, 2], limit=20, status=status)
     assert shown(found) == dict.fromkeys([1, 2], (Mismatched, False))
 
 
@@ -166,7 +166,7 @@ async def test_at_most_200_users_a_call_and_all_at_once(orders: Orders, service:
         return problem(503) if len(users) == 200 else {"items": [an_order(1, userId=int(user)) for user in users]}
 
     service.every = answer
-    found = shown(await asyncio.wait_for(orders.of_users(caller, range(1, 202), limit=3), 30))
+    found = shown(await asyncio.wait_for(orders.of_user.load(caller, range(1, 202), limit=3), 30))
     assert found == dict.fromkeys(range(1, 201), (Busy, True)) | {201: [1]}
     assert sorted(len(request.url.params["userIds"].split(",")) for request in service.requests) == [1, 200]
 

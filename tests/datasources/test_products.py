@@ -38,7 +38,7 @@ async def test_a_price_has_two_decimals(
         "/products?ids=1,2": {"items": [a_product(1, price=sent), a_product(2)]},
     }
     one = await get(products, caller, 1)
-    many = await products.get_many(caller, [1, 2])
+    many = await products.by_id.load(caller, [1, 2])
     assert isinstance(one, Product)
     assert (one.price, many[1]) == (price, one)
 
@@ -47,7 +47,7 @@ async def test_a_price_has_two_decimals(
 async def test_a_price_is_a_number(products: Products, service: Service, caller: Caller, price: Any) -> None:
     """Money is a JSON number: anything else costs that product."""
     service.answers = {"/products?ids=1,2": {"items": [a_product(1, price=price), a_product(2)]}}
-    found = await products.get_many(caller, [1, 2])
+    found = await products.by_id.load(caller, [1, 2])
     assert not isinstance(found[1], Product)
     assert isinstance(found[2], Product)
 
@@ -56,9 +56,9 @@ async def test_reads_carry_no_identity(products: Products, service: Service, clo
     """What anyone may read is asked for nobody in particular, though somebody is signed in; a write is somebody's."""
     signed_in = make_caller(clock, sub=SUB)
     await get(products, signed_in, 1)
-    await products.get_many(signed_in, [1, 2])
+    await products.by_id.load(signed_in, [1, 2])
     with pytest.raises(Rejected):
-        await products.page(signed_in, limit=20, cursor=None, search="x")
+        await products.page.load(signed_in, limit=20, cursor=None, search="x")
     assert len(service.requests) == 3
     for request in service.requests:
         assert not {"x-user-id", "authorization", "cookie"} & set(request.headers)

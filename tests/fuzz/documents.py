@@ -21,7 +21,7 @@ from bff.engine.arguments import InvalidVariables
 from bff.engine.plans import Plans
 from bff.errors import DocumentError, GatewayError
 from bff.gate.limits import LimitOptions
-from schema.graph import variant_schemas
+from schema.app import app as shop_app
 from tests.bff.engine.documents import Documents
 
 BOUND_MS = 50.0
@@ -55,7 +55,7 @@ class Fuzzer:
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
-        self._valid = {name: Documents(schema, self._random) for name, schema in variant_schemas().items()}
+        self._valid = {name: Documents(schema, self._random) for name, schema in shop_app.schemas.items()}
         self._kinds: dict[str, Callable[[str], str]] = {
             "valid": lambda variant: self._valid[variant].make().text,
             "mutated": self._mutated,
@@ -218,7 +218,7 @@ class Probe:
 
     def take(self, kind: str, variant: str, text: str) -> Took:
         """What it takes. Raises whatever is raised that no client is meant to see."""
-        plans = Plans(variant_schemas()[variant], self._limits[variant], introspection=True)
+        plans = Plans(shop_app.schemas[variant], self._limits[variant], introspection=True)
         before = _traced() if self._traced else 0
         longest, outcome = 0.0, "ok"
         began = time.process_time()

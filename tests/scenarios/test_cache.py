@@ -10,8 +10,8 @@ import pytest
 
 from bff.upstream.wire import WireOptions, WireRequest
 from bff.upstream.wire.asyncio_wire import AsyncioWire
-from datasources.demo.serve import ANY_PORTS, running
 from tests.bff.upstream.wire.peer import Peer, listening, moments, response, say
+from tests.support.demo import ANY_PORTS, running
 from tests.support.fakes import a_product
 from tests.support.gateways import RunningGateway, running_gateway
 from tests.support.services import Tapped

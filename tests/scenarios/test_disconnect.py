@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from datasources.demo.serve import ANY_PORTS, running
 from tests.bff.upstream.wire.peer import PATIENCE_S, Peer, listening, wait_for_ever
+from tests.support.demo import ANY_PORTS, running
 from tests.support.gateways import post, running_gateway
 
 QUERY = '{ product(id: "1") { name } }'

@@ -12,6 +12,7 @@ import pytest
 from bff.gate.consumers import digest_of, new_key
 from bff.gate.manifests import hash_of
 from bff.settings import Settings, SettingsError, load
+from schema.app import app as shop_app
 from tests.conftest import StartGateway
 from tests.support.background import Background
 from tests.support.gateways import SETTINGS, RunningGateway, running_gateway
@@ -359,7 +360,9 @@ def test_an_administrator_reloads_the_settings(
         if broken:
             raise SettingsError(broken[0])
         environment = {**SETTINGS, **{f"{name.upper()}_SERVICE_URL": url for name, url in {**services.urls, **now}.items()}}
-        return load({**environment, "LOG_LEVEL": "debug" if now["products"] == services.urls["products"] else "info"})
+        return load(
+            shop_app, {**environment, "LOG_LEVEL": "debug" if now["products"] == services.urls["products"] else "info"}
+        )
 
     gateway = own_background.enter(running_gateway({**services.urls, **now}, load_again=load_again))
     reload = "mutation { reloadSettings { moved needsRestart userErrors { message code } } }"

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bff.graph.writes import own_key, path_of
 from bff.upstream.errors import BadAnswer, BreakerOpen, Busy, SourceError, TimedOut
 from bff.upstream.events import BreakerState
-from schema.mutation import own_key, path_of
+from datasources.orders import Orders
 from tests.support.shop import NO_IDS, Answer, Shop, order, product, rejected
 
 FOR_CLIENTS = ("web", "mobile")
@@ -528,7 +529,7 @@ async def test_a_product_is_read_anew_behind_a_change(shop: Shop) -> None:
 async def test_a_refused_write_is_followed_by_fresh_reads_too(shop: Shop) -> None:
     """A 409 says that the order is not as it was known: who looks behind it sees it as it is."""
     context = shop.context("web", "1")
-    stale = await context.loaders.order.load(1)
+    stale = await context.loaders[Orders.by_id].load(1)
     assert stale is not None
     shop.orders.refusal = rejected(409)
     query = 'mutation { a: cancelOrder(id: "1") { userErrors { code } } b: cancelOrder(id: "1") { userErrors { code } } }'

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from bff.graph.context import as_id
 from bff.upstream.errors import NotReached
+from bff.upstream.ids import read_integer
 from tests.support.shop import NO_IDS, Shop, order, product
 
 EVERYWHERE = ("web", "mobile", "admin")
@@ -93,15 +93,15 @@ async def test_what_is_no_id_is_null_and_goes_nowhere(shop: Shop, field: str, id
 
 
 @pytest.mark.parametrize("id", NO_IDS)
-def test_as_id_takes_only_what_a_service_gives(id: str) -> None:
+def test_an_id_takes_only_what_a_service_gives(id: str) -> None:
     """One way to write each id: else two strings would be one key here and two elsewhere."""
-    assert as_id(id) is None
+    assert read_integer(id) is None
 
 
 @pytest.mark.parametrize(("text", "number"), [("1", 1), ("10", 10), ("9" * 18, 10**18 - 1)])
-def test_as_id_takes_plain_numbers(text: str, number: int) -> None:
+def test_an_id_takes_plain_numbers(text: str, number: int) -> None:
     """Of up to eighteen digits, which any service's integers hold."""
-    assert as_id(text) == number
+    assert read_integer(text) == number
 
 
 # order
@@ -276,7 +276,7 @@ async def test_home_is_the_first_screen(shop: Shop) -> None:
     assert shop.calls == [
         ("get_many", (1,)),
         ("of_users", (1,), 3, None),
-        ("page", 10, None, {}),
+        ("page", 10, None, {"search": None, "category": None}),
     ]
 
 

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from bff.upstream.caller import Caller, Deadline, Identity
 from bff.upstream.errors import SourceError
 from bff.upstream.events import BreakerChanged, CallEnded, CallRefused, Event
-from bff.upstream.source import R, RestSource
+from bff.upstream.records import R
+from bff.upstream.source import Source
 from bff.upstream.traffic.attempt import Attempt
 from bff.upstream.traffic.balance import Instance, InstanceOptions
 from bff.upstream.traffic.cache import CacheOptions
@@ -198,9 +199,9 @@ class Service:
         return json.loads(self.last.content)
 
 
-async def get(source: RestSource[R], caller: Caller, id: int) -> R | None:
+async def get(source: Source[R], caller: Caller, id: int) -> R | None:
     """One object, or None where there is none. Raises `SourceError`."""
-    found = (await source.get_many(caller, [id])).get(id)
+    found = (await source.by_id.load(caller, [id])).get(id)
     if isinstance(found, SourceError):
         raise found
     return found

@@ -19,6 +19,7 @@ from bff.server.host import Gateway
 from bff.server.server import listen
 from bff.server.sockets import url_of
 from bff.settings import Settings, load
+from schema.app import app as shop_app
 
 SECRET = "a secret that only the tests know, and long enough"
 SETTINGS = {"JWT_SECRET": SECRET, "LOG_LEVEL": "info", "BFF_RATE__ENABLED": "false"}
@@ -79,8 +80,8 @@ async def running_gateway(
 ) -> AsyncIterator[RunningGateway]:
     """A gateway in front of `services` (name → URL), set by `environment`."""
     places = {f"{name.upper()}_SERVICE_URL": url for name, url in services.items()}
-    settings = load({**SETTINGS, **places, **(environment or {})})
-    gateway = create(settings, mode, load_again)
+    settings = load(shop_app, {**SETTINGS, **places, **(environment or {})})
+    gateway = create(shop_app, settings, mode, load_again)
     listener = listen("127.0.0.1", 0)
     config = ServerConfig(
         with_cors(gateway, settings),

@@ -10,7 +10,8 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from datasources.demo.apps import demo_apps
+from bff.app import DemoOptions
+from datasources.demo.apps import services as demo_services
 from datasources.demo.data import DemoData
 from tests.support.faults import Fault, FaultyPort
 
@@ -67,7 +68,7 @@ async def tapped_services(data: DemoData | None = None) -> AsyncIterator[Tapped]
     """The demo services on real ports, each behind a port that can be made to fail."""
     data = data or DemoData()
     tapped = Tapped(data, {})
-    apps = demo_apps(data)
+    apps = demo_services(DemoOptions(), data)
     servers, tasks = [], []
     for name, app in apps.items():
         config = uvicorn.Config(

@@ -6,29 +6,31 @@ The fakes do what rest.md promises of a service and nothing else; they note each
 import asyncio
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import msgspec
 from graphql import ExecutionResult, GraphQLSchema, execute, parse, validate
 
 from bff.graph.context import Context, Viewer
 from bff.graph.loaders import Loaders
-from bff.graph.variants import VARIANTS
+from bff.graph.rules import visible_records
 from bff.upstream.caller import Caller, Deadline, Identity
 from bff.upstream.errors import FieldProblem, Problem, Rejected, SourceError
 from bff.upstream.events import BreakerState, InstanceState
-from bff.upstream.source import BadCursor, Page
+from bff.upstream.reads import BadCursor, ById, Filters, Page
 from bff.upstream.traffic.call import Stale
 from bff.upstream.traffic.stack import InstanceStatus, SourceStatus
-from datasources.orders import Order, OrderItem, OrderStatus
-from datasources.products import Product
-from datasources.users import Tier, User
-from schema.graph import variant_schemas
-from schema.sources import Sources
+from datasources.orders import Order, OrderItem, Orders, OrderStatus
+from datasources.products import Product, Products
+from datasources.users import Tier, User, Users
+from schema.app import app as shop_app
+from schema.rules import RULES
+from schema.variants import EVERYONE as VARIANTS
 
 BORN = datetime(2026, 1, 1, tzinfo=UTC)
 NO_IDS = [
@@ -107,8 +109,13 @@ class FakeSource:
     """
 
     turns = 0
+    by_id_read: ClassVar[ById | None] = None
 
     def __init__(self, name: str, records: Sequence[Any]) -> None:
+        self.reads: dict[str, Any] = {
+            "by_id": SimpleNamespace(load=self.get_many),
+            "page": SimpleNamespace(load=self.page),
+        }
         self.name = name
         self.records = {record.id: record for record in records}
         self.calls: list[tuple[Any, ...]] = []
@@ -193,21 +200,29 @@ class FakeSource:
 
 
 class FakeUsers(FakeSource):
+    by_id_read = Users.by_id
+
     async def update(self, caller: Caller, id: int, changes: dict[str, Any], *, key: str) -> User:
         return self._write("update", id, key, **changes)
 
 
 class FakeProducts(FakeUsers):
-    pass
+    by_id_read = Products.by_id
 
 
 class FakeOrders(FakeSource):
+    by_id_read = Orders.by_id
+
+    def __init__(self, name: str, records: Sequence[Any]) -> None:
+        super().__init__(name, records)
+        self.reads["of_user"] = SimpleNamespace(load_filtered=self.of_users)
+
     def _listed(self) -> list[Any]:
         return super()._listed()[::-1]
 
-    async def of_users(
-        self, caller: Caller, user_ids: Sequence[int], *, limit: int, status: OrderStatus | None = None
-    ) -> dict[int, Any]:
+    async def of_users(self, caller: Caller, user_ids: Sequence[int], limit: int, filters: Filters) -> dict[int, Any]:
+        text = dict(filters)["status"]
+        status = None if text is None else OrderStatus(text)
         self.calls.append(("of_users", tuple(user_ids), limit, status))
         await self._take_turns()
         if self.failure is not None:
@@ -269,6 +284,22 @@ class Answer:
         return [(fault.error.code, fault.path) for fault in self.context.partial_errors]  # type: ignore[attr-defined]
 
 
+class FakeSources:
+    """The shop's fakes, found as the sources that they stand for."""
+
+    def __init__(self, shop: "Shop") -> None:
+        self._fakes: dict[type, FakeSource] = {Users: shop.users, Orders: shop.orders, Products: shop.products}
+
+    def __getitem__(self, kind: type) -> FakeSource:
+        return self._fakes[kind]
+
+    def __iter__(self) -> Iterator[FakeSource]:
+        return iter(self._fakes.values())
+
+    def named(self, name: str) -> FakeSource | None:
+        return next((each for each in self if each.name == name), None)
+
+
 @dataclass
 class Shop:
     """Users 1 to 3; five orders, of users 1 and 2; products 1 to 12."""
@@ -293,8 +324,9 @@ class Shop:
         viewer = None if sub is None else Viewer(sub, frozenset({"admin"} if variant == "admin" else ()))
         identity = None if sub is None else Identity(sub, "Bearer x")
         caller = Caller("request-1", "00-x", Deadline(math.inf, lambda: 0.0), identity)
-        sources = Sources(self.users, self.orders, self.products)  # type: ignore[arg-type]
-        return Context(VARIANT[variant], viewer, caller, sources, Loaders(sources, caller))
+        sources: Any = FakeSources(self)
+        visible = visible_records(RULES, VARIANT[variant], viewer)
+        return Context(VARIANT[variant], viewer, caller, sources, Loaders(sources, caller, visible))
 
     async def ask(
         self, variant: str, query: str, variables: dict[str, Any] | None = None, *, sub: str | None = None
@@ -310,4 +342,4 @@ class Shop:
 @cache
 def schemas() -> dict[str, GraphQLSchema]:
     """The variants, made once."""
-    return variant_schemas()
+    return shop_app.schemas

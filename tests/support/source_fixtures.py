@@ -8,7 +8,7 @@ import pytest
 import respx
 
 from bff.upstream.caller import Caller
-from bff.upstream.source import RestSource
+from bff.upstream.source import Source
 from bff.upstream.wire import WireOptions
 from bff.upstream.wire.httpx_wire import HttpxWire
 from datasources.orders import Orders
@@ -16,8 +16,8 @@ from datasources.products import Products
 from datasources.users import Users
 from tests.support.fakes import Clock, Heard, Service, make_caller, make_stack
 
-S = TypeVar("S", bound=RestSource[Any])
-MakeSource = Callable[..., RestSource[Any]]
+S = TypeVar("S", bound=Source[Any])
+MakeSource = Callable[..., Source[Any]]
 
 
 @pytest.fixture

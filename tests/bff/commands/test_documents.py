@@ -5,12 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from graphql import GraphQLSchema
 
-from bff.commands import documents as checking
 from bff.commands.documents import check
-from bff.settings import Settings, SettingsError, VariantSettings, VariantsSettings
-from schema.graph import variant_schemas
+from bff.settings import Settings, SettingsError, load
+from schema.app import app as shop_app
 
 VERSION_1 = {
     "format": "apollo-persisted-query-manifest",
@@ -27,36 +25,30 @@ def settings(tmp_path: Path, *manifests: Any, **options: Any) -> Settings:
     """Settings with those manifests on the web graph."""
     for number, manifest in enumerate(manifests, 1):
         (tmp_path / f"app-{number}.json").write_text(json.dumps(manifest))
-    web = VariantSettings(manifests=(str(tmp_path),), **options)
-    return Settings(variants=VariantsSettings(web=web))
+    web = {"manifests": [str(tmp_path)], **options}
+    return load(shop_app, {}, command_line={"variants": {"web": web}})
 
 
 def test_what_fits_is_counted(tmp_path: Path) -> None:
     """Of all versions."""
-    report = check(settings(tmp_path, VERSION_1, {"3": VERSION_2["3"]}))
+    report = check(shop_app, settings(tmp_path, VERSION_1, {"3": VERSION_2["3"]}))
     assert (report.checked, report.broken, report.faults) == (3, 0, ())
-    assert check(Settings()).checked == 0
+    assert check(shop_app, load(shop_app, {})).checked == 0
 
 
 def test_what_breaks_is_named(tmp_path: Path) -> None:
     """The variant, the app version, the document, the place and the field."""
-    report = check(settings(tmp_path, VERSION_1, VERSION_2))
+    report = check(shop_app, settings(tmp_path, VERSION_1, VERSION_2))
     assert (report.checked, report.broken) == (4, 1)
     assert report.faults == ("web: app-2.json: 4: 2:2: Cannot query field 'phone' on type 'User'.",)
 
 
 def test_a_breaking_change_of_the_graph_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A field that goes takes one version's document with it; the other version goes on."""
-
-    def without_email() -> dict[str, GraphQLSchema]:
-        schemas = variant_schemas()
-        user: Any = schemas["web"].type_map["User"]
-        before = dict(user.fields)
-        monkeypatch.setattr(user, "fields", {name: field for name, field in before.items() if name != "email"})
-        return schemas
-
-    monkeypatch.setattr(checking, "variant_schemas", without_email)
-    report = check(settings(tmp_path, VERSION_1, {"3": VERSION_2["3"]}))
+    user: Any = shop_app.schemas["web"].type_map["User"]
+    without_email = {name: field for name, field in dict(user.fields).items() if name != "email"}
+    monkeypatch.setattr(user, "fields", without_email)
+    report = check(shop_app, settings(tmp_path, VERSION_1, {"3": VERSION_2["3"]}))
     assert (report.checked, report.broken) == (3, 1)
     (fault,) = report.faults
     assert fault.startswith("web: app-1.json: Account: 2:11: Cannot query field 'email' on type 'User'.")
@@ -64,7 +56,7 @@ def test_a_breaking_change_of_the_graph_is_found(tmp_path: Path, monkeypatch: py
 
 def test_limits_are_the_graph_s_too(tmp_path: Path) -> None:
     """A document that no longer passes is as broken as one whose field is gone."""
-    report = check(settings(tmp_path, VERSION_1, limits={"cost": 5}))
+    report = check(shop_app, settings(tmp_path, VERSION_1, limits={"cost": 5}))
     assert report.broken == 1
     assert "app-1.json: Page: The document's cost: " in report.faults[0]
 
@@ -73,4 +65,4 @@ def test_a_manifest_that_is_none_is_named(tmp_path: Path) -> None:
     """With the setting that it stands in."""
     (tmp_path / "app.json").write_text("[]")
     with pytest.raises(SettingsError, match=r"^variants\.web\.manifests: .*app\.json"):
-        check(settings(tmp_path))
+        check(shop_app, settings(tmp_path))

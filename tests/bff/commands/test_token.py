@@ -10,6 +10,7 @@ from bff.errors import InvalidToken
 from bff.gate.auth import Authenticator, Issuer
 from bff.graph.context import Viewer
 from bff.settings import Settings, load
+from schema.app import app as shop_app
 from tests.support.now import now
 
 SECRET = "a secret of the tests that is long enough"
@@ -35,7 +36,7 @@ def viewer_of(token: str, settings: Settings) -> Viewer:
 @pytest.mark.parametrize(("role", "roles"), [(None, frozenset()), ("admin", {"admin"})])
 def test_the_gateway_takes_it(environment: Mapping[str, str], role: str | None, roles: frozenset[str]) -> None:
     """With the sub and the role that were asked for, whatever else the settings demand of a token."""
-    settings = load(environment)
+    settings = load(shop_app, environment)
     viewer = viewer_of(tokens.make(settings, sub="42", role=role), settings)
     assert (viewer.sub, viewer.roles) == ("42", roles)
 
@@ -51,14 +52,14 @@ def test_the_gateway_takes_it(environment: Mapping[str, str], role: str | None, 
 )
 def test_another_gateway_does_not(other: Mapping[str, str]) -> None:
     """It is good for one secret, one issuer and one audience."""
-    token = tokens.make(load(FULL), sub="1")
+    token = tokens.make(load(shop_app, FULL), sub="1")
     with pytest.raises(InvalidToken):
-        viewer_of(token, load(other))
+        viewer_of(token, load(shop_app, other))
 
 
 def test_it_holds_for_as_long_as_was_asked() -> None:
     """From now on; a token that has ended is refused."""
-    settings = load({"JWT_SECRET": SECRET})
+    settings = load(shop_app, {"JWT_SECRET": SECRET})
     claims = jwt.decode(tokens.make(settings, sub="1", ttl_s=7), SECRET, algorithms=["HS256"])
     assert claims["exp"] - claims["iat"] == 7
     with pytest.raises(InvalidToken, match="expired"):
@@ -68,13 +69,13 @@ def test_it_holds_for_as_long_as_was_asked() -> None:
 def test_without_a_secret_there_is_no_token() -> None:
     """The development secret is never taken by itself: a command asks for it."""
     with pytest.raises(ValueError, match="no secret"):
-        tokens.make(load({}), sub="1")
+        tokens.make(load(shop_app, {}), sub="1")
 
 
 @pytest.mark.parametrize("environment", [{}, {"JWT_SECRET": ""}, {"BFF_JWT_SECRET": ""}])
 def test_the_development_secret_fills_in(environment: Mapping[str, str]) -> None:
     """Where no other is set; all else stays as it is."""
-    before = load({**environment, "PORT": "1", "JWT_ISSUER": "me"})
+    before = load(shop_app, {**environment, "PORT": "1", "JWT_ISSUER": "me"})
     settings = tokens.with_secret(before)
     assert settings.jwt_secret is not None
     assert settings.jwt_secret.get_secret_value() == tokens.DEV_SECRET
@@ -86,8 +87,8 @@ def test_the_development_secret_fills_in(environment: Mapping[str, str]) -> None
 @pytest.mark.parametrize("name", ["JWT_SECRET", "BFF_JWT_SECRET"])
 def test_a_secret_that_is_set_stays(name: str) -> None:
     """A token of the development secret is then good for nothing."""
-    settings = load({name: SECRET})
+    settings = load(shop_app, {name: SECRET})
     assert tokens.with_secret(settings) is settings
-    everybodys = tokens.make(tokens.with_secret(load({})), sub="1", role="admin")
+    everybodys = tokens.make(tokens.with_secret(load(shop_app, {})), sub="1", role="admin")
     with pytest.raises(InvalidToken):
         viewer_of(everybodys, settings)

@@ -7,9 +7,9 @@ import pytest
 from bff.engine.actual_cost import actual_cost
 from bff.engine.plans import Plans
 from bff.gate.limits import LimitOptions
-from schema.graph import variant_schemas
+from schema.app import app as shop_app
 
-WEB = variant_schemas()["web"]
+WEB = shop_app.schemas["web"]
 
 
 def weighed(query: str, data: Any) -> tuple[int, int]:

@@ -16,9 +16,9 @@ from bff.engine.plans import Plans
 from bff.errors import DocumentError, InvalidOperation, TooComplex
 from bff.gate.limits import LimitOptions
 from datasources.products import Product
-from schema.graph import variant_schemas
+from schema.app import app as shop_app
 
-WEB = variant_schemas()["web"]
+WEB = shop_app.schemas["web"]
 LIMITS = LimitOptions()
 
 
@@ -75,7 +75,7 @@ def test_documents_are_known_by_their_text(plans: Plans, done: Counter[str]) -> 
 
 def test_two_variants_know_nothing_of_each_other() -> None:
     """A document that is known to one is checked against the graph of the other."""
-    mobile = Plans(variant_schemas()["mobile"], LIMITS, introspection=True)
+    mobile = Plans(shop_app.schemas["mobile"], LIMITS, introspection=True)
     Plans(WEB, LIMITS, introspection=True).get('{ product(id: "1") { description } }')
     assert refusal(mobile, '{ product(id: "1") { description } }').code == "GRAPHQL_VALIDATION_FAILED"
 

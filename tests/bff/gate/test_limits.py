@@ -13,11 +13,11 @@ from bff.errors import DocumentError, TooComplex
 from bff.gate.limits import LimitOptions
 from bff.graphiql.examples import EXAMPLES, Example
 from bff.settings import load
-from schema.graph import variant_schemas
+from schema.app import app as shop_app
 from tests.support.work import counted
 
-SCHEMAS = variant_schemas()
-DEFAULTS = load({}).variants
+SCHEMAS = shop_app.schemas
+DEFAULTS = load(shop_app, {}).variants
 EVERYWHERE = ("web", "mobile", "admin")
 FOR_CLIENTS = ("web", "mobile")
 

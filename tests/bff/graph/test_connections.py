@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from bff.graph.cursors import Position
 from bff.graph.errors import BadUserInput
-from bff.graph.pages import PageKey, PageSlice, load_slice
+from bff.graph.pages import PageSlice, load_slice
 from bff.upstream.caller import Caller
 from bff.upstream.errors import SourceError, TimedOut
-from bff.upstream.source import MAX_LIMIT, BadCursor, Page
-from datasources.orders import OrderStatus
+from bff.upstream.reads import MOST_ITEMS, BadCursor, Page, PageKey
+from datasources.orders import Orders, OrderStatus
 from datasources.users import User
 from tests.support.shop import Shop, order, user
 
@@ -33,9 +33,9 @@ class Pages:
         self._given: dict[str, int] = {}
         self._cuts = cuts
 
-    async def page(self, caller: Any, *, limit: int, cursor: str | None, **filters: str | None) -> Page[User]:
+    async def load(self, caller: Any, *, limit: int, cursor: str | None, **filters: str | None) -> Page[User]:
         self.calls += 1
-        assert 1 <= limit <= MAX_LIMIT
+        assert 1 <= limit <= MOST_ITEMS
         if cursor is not None and cursor not in self._given:
             raise BadCursor
         start = self._given[cursor] if cursor is not None else 0
@@ -168,11 +168,11 @@ async def test_filters_go_along_to_both_calls(shop: Shop) -> None:
     shop.orders.records = {number: order(number, 1, status=OrderStatus.PAID) for number in range(1, 401)}
     loaders = shop.context("admin").loaders
     filters = (("status", "paid"),)
-    first = await loaders.orders_page.load(PageKey(100, None, filters))
+    first = await loaders[Orders.page].load(PageKey(100, None, filters))
     assert first is not None
     shop.orders.calls.clear()
     deep = Position(None, 150).encode()
-    second = await loaders.orders_page.load(PageKey(100, deep, filters))
+    second = await loaders[Orders.page].load(PageKey(100, deep, filters))
     assert second is not None
     assert [entry.node.id for entry in second.entries] == list(range(250, 150, -1))  # type: ignore[union-attr]
     assert shop.orders.calls == [

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bff.graph.cursors import Position
 from bff.graph.errors import BadUserInput
-from bff.upstream.source import MAX_LIMIT
+from bff.upstream.reads import MOST_ITEMS
 
 _PAGES = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 
@@ -26,16 +26,16 @@ def _read_or_refused(cursor: str) -> None:
         position = Position.decode(cursor)
         assert position.page is None or isinstance(position.page, str)
         assert type(position.skip) is int
-        assert 0 <= position.skip <= MAX_LIMIT
+        assert 0 <= position.skip <= MOST_ITEMS
 
 
-@given(_PAGES, st.integers(0, MAX_LIMIT))
+@given(_PAGES, st.integers(0, MOST_ITEMS))
 def test_a_cursor_comes_back_as_the_place_it_was_made_of(page: str | None, skip: int) -> None:
     """Whatever the service's own cursor looks like, the place survives the way to the client and back."""
     assert Position.decode(Position(page, skip).encode()) == Position(page, skip)
 
 
-@given(_PAGES, st.integers(0, MAX_LIMIT))
+@given(_PAGES, st.integers(0, MOST_ITEMS))
 def test_a_cursor_needs_no_escaping(page: str | None, skip: int) -> None:
     """It may stand in a URL as it is."""
     cursor = Position(page, skip).encode()
@@ -72,7 +72,7 @@ def test_any_json_in_base64_is_a_cursor_or_bad_user_input(value: Any) -> None:
     _read_or_refused(_encoded(value))
 
 
-@pytest.mark.parametrize("skip", [0, 1, MAX_LIMIT - 1, MAX_LIMIT])
+@pytest.mark.parametrize("skip", [0, 1, MOST_ITEMS - 1, MOST_ITEMS])
 def test_a_skip_within_a_page_is_taken(skip: int) -> None:
     """A place lies at most one page behind the service's cursor."""
     assert Position.decode(_encoded(["p", skip])) == Position("p", skip)
@@ -82,7 +82,7 @@ def test_a_skip_within_a_page_is_taken(skip: int) -> None:
     "value",
     [
         ["p", -1],
-        ["p", MAX_LIMIT + 1],
+        ["p", MOST_ITEMS + 1],
         ["p", 10**30],
         ["p", 1.5],
         ["p", True],

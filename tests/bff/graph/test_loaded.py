@@ -6,8 +6,9 @@ import pytest
 import strawberry
 
 from bff.graph.loaded import Loaded, LoadedList
-from bff.graph.loaders import UserOrdersKey
 from bff.upstream.errors import BadAnswer, BreakerOpen, Forbidden, NotReached, SourceError, TimedOut
+from datasources.orders import Orders
+from datasources.users import Users
 from tests.support.shop import Shop, rejected
 
 _ORDERS = "{ me { id orders { id } } }"
@@ -101,20 +102,22 @@ async def test_ownership_is_checked_on_what_is_stale_too(shop: Shop) -> None:
 class Screen:
     """A graph of fields with fallbacks."""
 
-    @strawberry.field(graphql_type=str | None, extensions=[Loaded("user", show=lambda user, _: user.name)])
+    @strawberry.field(graphql_type=str | None, extensions=[Loaded(Users.by_id, show=lambda user, _: user.name)])
     def bare(self) -> int:
         return 1
 
     @strawberry.field(
         graphql_type=str | None,
-        extensions=[Loaded("user", show=lambda user, _: user.name, fallback=lambda context: f"in {context.variant.name}")],
+        extensions=[
+            Loaded(Users.by_id, show=lambda user, _: user.name, fallback=lambda context: f"in {context.variant.name}")
+        ],
     )
     def name(self) -> int:
         return 1
 
-    @strawberry.field(graphql_type=list[str] | None, extensions=[LoadedList("user_orders", fallback=lambda _: [])])
+    @strawberry.field(graphql_type=list[str] | None, extensions=[LoadedList(Orders.of_user, fallback=lambda _: [])])
     def orders(self) -> Any:
-        return UserOrdersKey(1, 3)
+        return Orders.of_user.key(1, 3)
 
 
 async def show(shop: Shop, query: str) -> tuple[Any, list[Any], Any]:

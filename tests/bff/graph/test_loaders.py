@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from bff.graph.errors import BadUserInput
-from bff.graph.loaders import Loader, UserOrdersKey
+from bff.graph.loaders import Loader
 from bff.graph.pages import PageKey, PageSlice
 from bff.upstream.errors import BadAnswer, BreakerOpen
+from datasources.orders import Orders
+from datasources.products import Products
+from datasources.users import Users
 from tests.support.shop import Shop, order, user
 
 Answer = Callable[[Sequence[int]], Mapping[int, Any]]
@@ -264,15 +267,15 @@ async def test_a_loader_tells_what_it_holds() -> None:
 async def test_the_loaders_of_two_requests_share_nothing(shop: Shop) -> None:
     """What one request has loaded another asks for itself."""
     for _ in range(2):
-        assert await shop.context("web").loaders.user.load(1) == user(1)
+        assert await shop.context("web").loaders[Users.by_id].load(1) == user(1)
     assert shop.users.calls == [("get_many", (1,))] * 2
 
 
 async def test_orders_of_many_users_are_one_call(shop: Shop) -> None:
     """Users who are asked for alike are asked for together, and each has his own."""
     loaders = shop.context("web").loaders
-    keys = [UserOrdersKey(user_id, 2) for user_id in (1, 2, 3)]
-    one, two, three = await asyncio.gather(*map(loaders.user_orders.load, keys))
+    keys = [Orders.of_user.key(user_id, 2) for user_id in (1, 2, 3)]
+    one, two, three = await asyncio.gather(*map(loaders[Orders.of_user].load, keys))
     assert [[each.id for each in found or ()] for found in (one, two, three)] == [[5, 4], [3], []]  # type: ignore[union-attr]
     assert shop.orders.calls == [("of_users", (1, 2, 3), 2, None)]
 
@@ -280,7 +283,7 @@ async def test_orders_of_many_users_are_one_call(shop: Shop) -> None:
 async def test_orders_asked_for_differently_are_a_call_each(shop: Shop) -> None:
     """Another `first` or status is another question; both go out at once."""
     loaders = shop.context("web").loaders
-    await asyncio.gather(*(loaders.user_orders.load(UserOrdersKey(1, first)) for first in (1, 2)))
+    await asyncio.gather(*(loaders[Orders.of_user].load(Orders.of_user.key(1, first)) for first in (1, 2)))
     assert shop.orders.calls == [("of_users", (1,), 1, None), ("of_users", (1,), 2, None)]
 
 
@@ -288,12 +291,12 @@ async def test_what_came_with_a_list_is_not_asked_for_by_id(shop: Shop) -> None:
     """Orders of users and items of pages are known by id from then on, but for those that could not be read."""
     shop.orders.broken[4] = BadAnswer("orders", counts=False)
     loaders = shop.context("admin").loaders
-    await loaders.user_orders.load(UserOrdersKey(1, 2))
-    await loaders.products_page.load(PageKey(2))
-    assert await loaders.order.load(5) == order(5, 1)
-    assert (await loaders.product.load(2)).name == "Product 2"  # type: ignore[union-attr]
+    await loaders[Orders.of_user].load(Orders.of_user.key(1, 2))
+    await loaders[Products.page].load(PageKey(2))
+    assert await loaders[Orders.by_id].load(5) == order(5, 1)
+    assert (await loaders[Products.by_id].load(2)).name == "Product 2"  # type: ignore[union-attr]
     with pytest.raises(BadAnswer):
-        await loaders.order.load(4)
+        await loaders[Orders.by_id].load(4)
     assert [call[0] for call in shop.calls] == ["of_users", "get_many", "page"]
 
 
@@ -302,10 +305,10 @@ async def test_a_source_that_is_down_fails_the_keys_it_was_asked_for(shop: Shop)
     shop.orders.failure = BreakerOpen("orders", 7)
     loaders = shop.context("admin").loaders
     loads = [
-        loaders.order.load(1),
-        loaders.user_orders.load(UserOrdersKey(1, 2)),
-        loaders.orders_page.load(PageKey(2)),
-        loaders.user.load(1),
+        loaders[Orders.by_id].load(1),
+        loaders[Orders.of_user].load(Orders.of_user.key(1, 2)),
+        loaders[Orders.page].load(PageKey(2)),
+        loaders[Users.by_id].load(1),
     ]
     *lost, found = await asyncio.gather(*loads, return_exceptions=True)
     assert [type(each) for each in lost] == [BreakerOpen] * 3
@@ -317,6 +320,6 @@ async def test_pages_fail_apart(shop: Shop) -> None:
     """Of two connections in one turn the one with a bad cursor fails alone."""
     loaders = shop.context("admin").loaders
     keys = (PageKey(2, "junk"), PageKey(2))
-    bad, good = await asyncio.gather(*map(loaders.users_page.load, keys), return_exceptions=True)
+    bad, good = await asyncio.gather(*map(loaders[Users.page].load, keys), return_exceptions=True)
     assert isinstance(bad, BadUserInput)
     assert isinstance(good, PageSlice)

@@ -11,11 +11,13 @@ from bff.engine.answer import GraphQLResult, begin
 from bff.engine.plans import Plans
 from bff.gate.limits import LimitOptions
 from bff.graph.context import Context, Viewer
+from bff.graph.derive import derive
 from bff.graph.rules import Access
 from bff.graph.sdl import DIRECTIVES, sdl
-from bff.graph.tags import WEB, computed
-from bff.graph.variants import VARIANTS, derive
+from bff.graph.tags import computed
 from bff.upstream.caller import Caller, Deadline
+from schema.variants import EVERYONE as VARIANTS
+from schema.variants import WEB
 
 ASKED: list[str] = []
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,11 +27,13 @@ from graphql import (
 )
 
 import schema
+from bff.graph.derive import UntaggedError, derive
 from bff.graph.sdl import DIRECTIVES as OWN_DIRECTIVES
 from bff.graph.sdl import sdl
-from bff.graph.tags import ADMIN, EVERYONE, MOBILE, WEB, Audience, computed, enum_for, on, tagged
-from bff.graph.variants import VARIANTS, UntaggedError, derive
-from schema.graph import variant_schemas, whole_graph
+from bff.graph.tags import computed, enum, field, tagged
+from schema.app import app as shop_app
+from schema.variants import ADMIN, EVERYONE, MOBILE, WEB
+from schema.variants import EVERYONE as VARIANTS
 from tests.support.shop import schemas
 
 NAMES = ("web", "mobile", "admin")
@@ -295,7 +298,7 @@ def test_no_other_sdl_is_committed() -> None:
 
 def _lacking(variant: str) -> Iterator[tuple[str, str]]:
     """(type, field) of all that the whole graph has and the variant has not."""
-    whole, own = whole_graph(), schemas()[variant]
+    whole, own = shop_app.graph, schemas()[variant]
     for name, type_ in whole.type_map.items():
         if isinstance(type_, GraphQLObjectType | GraphQLInputObjectType) and not name.startswith("__"):
             there: Any = own.type_map.get(name)
@@ -310,9 +313,9 @@ def test_what_a_variant_lacks_is_not_in_its_introspection(variant: str) -> None:
     shown = {type_["name"]: type_ for type_ in answer.data["__schema"]["types"]}
     lacking = list(_lacking(variant))
     assert lacking
-    for name, field in lacking:
+    for name, member in lacking:
         members = (shown.get(name) or {}).get("fields") or (shown.get(name) or {}).get("inputFields") or ()
-        assert field not in {member["name"] for member in members}
+        assert member not in {each["name"] for each in members}
     gone = {name for name, _ in lacking} - set(schemas()[variant].type_map)
     assert not gone & set(shown)
     text = json.dumps(answer.data)
@@ -325,43 +328,45 @@ def test_what_a_variant_lacks_is_not_suggested(variant: str) -> None:
     own = schemas()[variant]
     gone = {name for name, _ in _lacking(variant)} - set(own.type_map)
     said: list[str] = []
-    for name, field in _lacking(variant):
+    for name, member in _lacking(variant):
         on_type = name if isinstance(own.type_map.get(name), GraphQLObjectType) else "Query"
         there: Any = own.type_map[on_type]
-        document = parse(f"{{ __typename ...A ...B }} fragment A on {on_type} {{ {field}x }} fragment B on {name}x {{ a }}")
+        document = parse(f"{{ __typename ...A ...B }} fragment A on {on_type} {{ {member}x }} fragment B on {name}x {{ a }}")
         for error in validate(own, document):
             said.append(error.message)
             suggested = error.message.partition("Did you mean")[2]
-            assert field in there.fields or f"'{field}'" not in suggested
+            assert member in there.fields or f"'{member}'" not in suggested
             assert not any(f"'{type_}'" in suggested for type_ in gone)
     assert any("Did you mean" in message for message in said)
 
 
 def test_to_derive_one_variant_changes_no_other() -> None:
     """The graph and the variants share nothing that can be changed, and each comes out the same whatever came before."""
-    graph = whole_graph()
+    graph = shop_app.graph
     before = print_schema(graph)
-    first = {audience: derive(graph, audience, DIRECTIVES) for audience in Audience}
-    second = {audience: derive(graph, audience, DIRECTIVES) for audience in reversed(Audience)}
+    first = {audience: derive(graph, audience, DIRECTIVES) for audience in EVERYONE}
+    second = {audience: derive(graph, audience, DIRECTIVES) for audience in reversed(EVERYONE)}
     assert print_schema(graph) == before
-    for audience in Audience:
-        assert sdl(first[audience]) == sdl(second[audience]) == sdl(schemas()[audience.value])
+    for audience in EVERYONE:
+        assert sdl(first[audience]) == sdl(second[audience]) == sdl(schemas()[audience.name])
     kinds = (GraphQLObjectType, GraphQLInterfaceType, GraphQLInputObjectType, GraphQLEnumType)
     made = [graph, *first.values(), *second.values()]
     types = [type_ for one in made for name, type_ in one.type_map.items() if isinstance(type_, kinds) and name[0] != "_"]
     assert len({id(type_) for type_ in types}) == len(types)
 
 
-def test_variant_schemas_are_new_each_time() -> None:
-    """Two gateways in one process share no schema."""
-    one, other = variant_schemas(), variant_schemas()
-    assert all(one[name].query_type is not other[name].query_type for name in NAMES)
+def test_applications_share_no_schema() -> None:
+    """Two applications of the same types have a graph and schemas each."""
+    other = replace(shop_app)
+    for name in NAMES:
+        assert shop_app.schemas[name] is not other.schemas[name]
+        assert shop_app.schemas[name].type_map["User"] is not other.schemas[name].type_map["User"]
 
 
 # A graph made for the tests: all that a tag can be on.
 
 
-@enum_for(hidden={"SECRET": (ADMIN,)})
+@enum(hidden={"SECRET": (ADMIN,)})
 class Level(Enum):
     OPEN = 1
     SECRET = 2
@@ -369,34 +374,34 @@ class Level(Enum):
 
 @strawberry.interface
 class Titled:
-    title: str = on(*EVERYONE)
+    title: str = field(*EVERYONE)
 
 
 @strawberry.interface
 class Audited:
-    audited_by: str = on(ADMIN)
+    audited_by: str = field(ADMIN)
 
 
 @strawberry.type
 class Book(Titled, Audited):
-    pages: int = on(*EVERYONE)
+    pages: int = field(*EVERYONE)
 
 
 @strawberry.type
 class Magazine(Titled):
     """Nothing leads here but the interface."""
 
-    issue: int = on(*EVERYONE)
+    issue: int = field(*EVERYONE)
 
 
 @strawberry.type
 class Ledger(Audited):
-    sums: int = on(ADMIN)
+    sums: int = field(ADMIN)
 
 
 @strawberry.type
 class Vault:
-    code: int = on(ADMIN)
+    code: int = field(ADMIN)
 
 
 @strawberry.input
@@ -551,7 +556,7 @@ def test_a_field_without_a_tag_stops_the_start() -> None:
 
     @strawberry.type
     class Query:
-        tagged: int = on(*EVERYONE)
+        tagged: int = field(*EVERYONE)
         forgotten: int
 
     with pytest.raises(UntaggedError, match=r"Query\.forgotten"):
@@ -563,11 +568,11 @@ def test_a_field_whose_type_has_nothing_left_stops_the_start() -> None:
 
     @strawberry.type
     class Empty:
-        secret: int = on(ADMIN)
+        secret: int = field(ADMIN)
 
     @strawberry.type
     class Query:
-        empty: Empty | None = on(*EVERYONE)
+        empty: Empty | None = field(*EVERYONE)
 
     with pytest.raises(TypeError, match="Empty"):
         derive(strawberry.Schema(query=Query)._schema, WEB)
@@ -578,7 +583,7 @@ def test_a_root_with_nothing_in_it_is_left_out() -> None:
 
     @strawberry.type
     class Query:
-        a: int = on(*EVERYONE)
+        a: int = field(*EVERYONE)
 
     @strawberry.type
     class Mutation:

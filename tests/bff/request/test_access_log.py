@@ -12,12 +12,12 @@ from bff.gate.documents import Documents
 from bff.gate.limits import LimitOptions
 from bff.gate.manifests import TrustedDocuments
 from bff.gate.rate import RateOptions
-from bff.graph.variants import VARIANTS
 from bff.operations.calls import TrustedOperations
 from bff.request import access_log
 from bff.request.endpoint import Endpoint
 from bff.request.exchange import Exchange, Response
 from bff.request.http import GraphQLRequest
+from schema.variants import EVERYONE as VARIANTS
 from tests.support.shop import schemas
 
 SECRET = "hunter2"

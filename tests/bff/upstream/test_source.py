@@ -20,7 +20,8 @@ from bff.upstream.errors import (
     SourceError,
     Unauthenticated,
 )
-from bff.upstream.source import BadCursor, Page, RestSource
+from bff.upstream.reads import BadCursor, Page
+from bff.upstream.source import Source
 from datasources.orders import Order, Orders
 from datasources.products import Product, Products
 from datasources.users import User, Users
@@ -132,7 +133,7 @@ async def test_one_that_cannot_be_read(users: Users, service: Service, caller: C
 
 async def test_nobody_is_asked_for_nothing(users: Users, service: Service, caller: Caller) -> None:
     """Without ids there is no call."""
-    assert await users.get_many(caller, []) == {}
+    assert await users.by_id.load(caller, []) == {}
     assert service.asked == []
 
 
@@ -142,7 +143,7 @@ async def test_many_by_their_ids(
 ) -> None:
     """`GET /{resource}?ids=3,1,2`: each id once though asked twice; in any order; what does not exist is left out."""
     service.answers = {f"{kind.path}?ids=3,1,2,4": items(example(2), example(4), example(3))}
-    found = await make_source(kind).get_many(caller, [3, 1, 3, 2, 1, 4])
+    found = await make_source(kind).by_id.load(caller, [3, 1, 3, 2, 1, 4])
     assert faults(found) == {2: 2, 3: 3, 4: 4}
     assert all(isinstance(it, record) for it in found.values())
     assert service.asked == [f"GET /{kind.name}?ids=3,1,2,4"]
@@ -154,13 +155,13 @@ async def test_a_single_one_is_asked_for_by_its_own_path(
 ) -> None:
     """One id, however often, is `GET /{resource}/{id}`: found, left out, or its error."""
     service.answers = {"/users/7": a_user(7)}
-    assert faults(await users.get_many(caller, ids)) == {7: 7}
+    assert faults(await users.by_id.load(caller, ids)) == {7: 7}
     service.answers = {}
-    assert await users.get_many(caller, ids) == {}
+    assert await users.by_id.load(caller, ids) == {}
     service.answers = {"/users/7": a_user(8)}
-    assert faults(await users.get_many(caller, ids)) == {7: (Mismatched, False)}
+    assert faults(await users.by_id.load(caller, ids)) == {7: (Mismatched, False)}
     service.answers = {"/users/7": problem(503)}
-    assert faults(await users.get_many(caller, ids)) == {7: (Busy, True)}
+    assert faults(await users.by_id.load(caller, ids)) == {7: (Busy, True)}
     assert service.asked == ["GET /users/7"] * 4
 
 
@@ -178,7 +179,7 @@ async def test_at_most_200_ids_a_call(
 ) -> None:
     """More go out as several calls, together as complete as one."""
     service.every = all_there
-    found = await users.get_many(caller, range(1, number + 1))
+    found = await users.by_id.load(caller, range(1, number + 1))
     assert faults(found) == {one: one for one in range(1, number + 1)}
     # what is left as a single one is asked for by its path
     assert [len(request.url.params.get("ids", "1").split(",")) for request in service.requests] == chunks
@@ -196,7 +197,7 @@ async def test_chunks_go_out_at_once(users: Users, service: Service, caller: Cal
         return all_there(request)
 
     service.every = answer_when_all_are_out
-    found = await asyncio.wait_for(users.get_many(caller, range(1, 500)), 30)
+    found = await asyncio.wait_for(users.by_id.load(caller, range(1, 500)), 30)
     assert len(found) == 499
 
 
@@ -223,7 +224,7 @@ async def test_a_chunk_that_fails_costs_its_own_keys(
 ) -> None:
     """What was asked for in other calls is there; what was asked for in this one has its error."""
     service.every = lambda request: broken if ",400" in request.url.params["ids"] else all_there(request)
-    found = faults(await users.get_many(caller, range(1, 501)))
+    found = faults(await users.by_id.load(caller, range(1, 501)))
     assert found == {one: fault if 200 < one <= 400 else one for one in range(1, 501)}
 
 
@@ -236,7 +237,7 @@ async def test_a_broken_connection_costs_its_own_keys(users: Users, service: Ser
         return all_there(request)
 
     service.every = broken
-    found = faults(await users.get_many(caller, range(1, 203)))
+    found = faults(await users.by_id.load(caller, range(1, 203)))
     assert found == {one: (NotReached, True) if one > 200 else one for one in range(1, 203)}
 
 
@@ -271,7 +272,7 @@ async def test_one_broken_object_costs_itself_alone(
     members = [a_user(1), a_user(3)]
     members.insert(place, broken)
     service.answers = {"/users?ids=1,2,3,4": items(*members)}
-    assert faults(await users.get_many(caller, [1, 2, 3, 4])) == {1: 1, 2: LOST, 3: 3}
+    assert faults(await users.by_id.load(caller, [1, 2, 3, 4])) == {1: 1, 2: LOST, 3: 3}
 
 
 @pytest.mark.parametrize("broken", NAMELESS, ids=repr)
@@ -283,7 +284,7 @@ async def test_one_without_an_id_may_be_any_that_is_missing(
     members = [a_user(1), a_user(3)]
     members.insert(place, broken)
     service.answers = {"/users?ids=1,2,3,4": items(*members)}
-    assert faults(await users.get_many(caller, [1, 2, 3, 4])) == {1: 1, 2: LOST, 3: 3, 4: LOST}
+    assert faults(await users.by_id.load(caller, [1, 2, 3, 4])) == {1: 1, 2: LOST, 3: 3, 4: LOST}
 
 
 @pytest.mark.parametrize("other", [a_user(9), {"id": 8}, {"id": -1}], ids=repr)
@@ -292,7 +293,7 @@ async def test_what_was_not_asked_for_spoils_the_answer(
 ) -> None:
     """Whole or broken: an answer with an object of another id may belong to another viewer."""
     service.answers = {"/users?ids=1,2": items(other, a_user(1))}
-    assert faults(await users.get_many(caller, [1, 2])) == dict.fromkeys([1, 2], (Mismatched, False))
+    assert faults(await users.by_id.load(caller, [1, 2])) == dict.fromkeys([1, 2], (Mismatched, False))
 
 
 @pytest.mark.parametrize("other", [a_product(9), {"id": 8}], ids=["whole", "broken"])
@@ -302,9 +303,9 @@ async def test_of_what_anybody_may_see_the_rest_is_shown(
     """Without an identity, rows that were asked for are good; what is missing beside rows that were not may exist."""
     products = make_source(Products, forward_identity=False)
     service.every = lambda _: items(other, a_product(1))
-    assert faults(await products.get_many(caller, [1, 2])) == {1: 1, 2: (Mismatched, False)}
+    assert faults(await products.by_id.load(caller, [1, 2])) == {1: 1, 2: (Mismatched, False)}
     service.every = lambda _: items(other, other)
-    assert faults(await products.get_many(caller, [1, 2])) == dict.fromkeys([1, 2], (Mismatched, False))
+    assert faults(await products.by_id.load(caller, [1, 2])) == dict.fromkeys([1, 2], (Mismatched, False))
     assert len(service.asked) == 2
 
 
@@ -314,22 +315,22 @@ async def test_of_what_anybody_may_see_the_rest_is_shown(
 async def test_sent_twice_the_whole_one_holds(users: Users, service: Service, caller: Caller, members: list[Any]) -> None:
     """A broken twin does not spoil the object that came whole."""
     service.answers = {"/users?ids=1,2": items(*members, a_user(2))}
-    assert faults(await users.get_many(caller, [1, 2])) == {1: 1, 2: 2}
+    assert faults(await users.by_id.load(caller, [1, 2])) == {1: 1, 2: 2}
 
 
 async def test_broken_objects_open_no_breaker(users: Users, service: Service, caller: Caller) -> None:
     """A service with one odd object works: however often it is asked for, nothing is held against it."""
     service.answers = {"/users?ids=1,2": items(a_user(1), {"id": 2}), "/users/2": {"id": 2}}
     for _ in range(20):
-        assert faults(await users.get_many(caller, [1, 2])) == {1: 1, 2: LOST}
-        assert faults(await users.get_many(caller, [2])) == {2: LOST}
+        assert faults(await users.by_id.load(caller, [1, 2])) == {1: 1, 2: LOST}
+        assert faults(await users.by_id.load(caller, [2])) == {2: LOST}
     assert len(service.asked) == 40
 
 
 async def test_giving_up_gives_up_all_chunks(users: Users, service: Service, caller: Caller, heard: Heard) -> None:
     """Cancellation reaches every call that was made for it."""
     service.every = hang
-    task = asyncio.create_task(users.get_many(caller, range(1, 500)))
+    task = asyncio.create_task(users.by_id.load(caller, range(1, 500)))
     await settle()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -345,15 +346,15 @@ async def test_a_page(
     make_source: MakeSource, service: Service, caller: Caller, kind: Any, record: Any, example: Any
 ) -> None:
     """`GET /{resource}?limit=20`, then with `&cursor=C`: items in the service's order, its cursor and its total."""
-    source: RestSource[Any] = make_source(kind)
+    source: Source[Any] = make_source(kind)
     service.answers = {
         f"{kind.path}?limit=2": page_of(example(9), example(3), cursor="C"),
         f"{kind.path}?limit=2&cursor=C": page_of(example(1), cursor=None),
     }
-    first = await source.page(caller, limit=2, cursor=None)
+    first = await source.page.load(caller, limit=2, cursor=None)
     assert ([it.id for it in first.items], first.next_cursor, first.total) == ([9, 3], "C", 7)
     assert all(isinstance(it, record) for it in first.items)
-    second = await source.page(caller, limit=2, cursor=first.next_cursor)
+    second = await source.page.load(caller, limit=2, cursor=first.next_cursor)
     assert ([it.id for it in second.items], second.next_cursor, second.total) == ([1], None, 7)
 
 
@@ -373,12 +374,24 @@ async def test_a_page(
     ],
 )
 async def test_a_pages_query_string(
-    products: Products, service: Service, caller: Caller, cursor: str | None, filters: dict[str, str | None], query: str
+    make_source: MakeSource,
+    service: Service,
+    caller: Caller,
+    cursor: str | None,
+    filters: dict[str, str | None],
+    query: str,
 ) -> None:
     """What isn't given is left out; what is given can't become anything else."""
     service.every = lambda _: page_of()
-    assert await products.page(caller, limit=20, cursor=cursor, **filters) == Page([], None, 7)
-    assert service.asked == [f"GET /products?{query}"]
+    source = make_source(Orders if "status" in filters else Products)
+    assert await source.page.load(caller, limit=20, cursor=cursor, **filters) == Page([], None, 7)
+    assert service.asked == [f"GET {source.path}?{query}"]
+
+
+async def test_a_filter_that_is_not_declared_is_a_mistake_of_the_program(products: Products, caller: Caller) -> None:
+    """Named, and nothing is asked."""
+    with pytest.raises(TypeError, match=r"products\.page has no filter status"):
+        await products.page.load(caller, limit=20, cursor=None, status="paid")
 
 
 @pytest.mark.parametrize("broken", [*BROKEN, *NAMELESS], ids=repr)
@@ -390,7 +403,7 @@ async def test_a_broken_item_stands_in_its_place(
     members = [a_user(5), a_user(6)]
     members.insert(place, broken)
     service.answers = {"/users?limit=20": page_of(*members, cursor="C")}
-    page = await users.page(caller, limit=20, cursor=None)
+    page = await users.page.load(caller, limit=20, cursor=None)
     found = faults(dict(enumerate(page.items)))
     expected: list[Any] = [5, 6]
     expected.insert(place, LOST)
@@ -402,7 +415,7 @@ async def test_a_broken_item_stands_in_its_place(
 async def test_a_page_is_never_longer_than_asked(users: Users, service: Service, caller: Caller, broken: list[Any]) -> None:
     """A service that sends more is cut short."""
     service.answers = {"/users?limit=2": page_of(a_user(1), *broken, a_user(2), a_user(3))}
-    assert len((await users.page(caller, limit=2, cursor=None)).items) == 2
+    assert len((await users.page.load(caller, limit=2, cursor=None)).items) == 2
 
 
 @pytest.mark.parametrize(
@@ -422,25 +435,25 @@ async def test_a_page_that_is_none(users: Users, service: Service, caller: Calle
     """Without its items, its cursor or its total, it is no page; not even where an item is broken besides."""
     service.answers = {"/users?limit=20": body}
     with pytest.raises(BadAnswer) as caught:
-        await users.page(caller, limit=20, cursor=None)
+        await users.page.load(caller, limit=20, cursor=None)
     assert caught.value.counts is counts
     if isinstance(body, dict) and "items" in body:
         service.answers = {"/users?limit=20": {**body, "items": [None]}}
         with pytest.raises(BadAnswer):
-            await users.page(caller, limit=20, cursor=None)
+            await users.page.load(caller, limit=20, cursor=None)
 
 
 async def test_a_batch_needs_no_cursor(users: Users, service: Service, caller: Caller) -> None:
     """`ids` is answered with items and nothing else."""
     service.answers = {"/users?ids=1,2": b'{"items":[]}'}
-    assert await users.get_many(caller, [1, 2]) == {}
+    assert await users.by_id.load(caller, [1, 2]) == {}
 
 
 async def test_a_cursor_that_the_service_does_not_know(users: Users, service: Service, caller: Caller) -> None:
     """400 to a page with a cursor is the cursor's fault, and no `SourceError`."""
     service.every = lambda _: problem(400)
     with pytest.raises(BadCursor) as caught:
-        await users.page(caller, limit=20, cursor="made-up")
+        await users.page.load(caller, limit=20, cursor="made-up")
     assert isinstance(caught.value.__cause__, Rejected)
     assert not isinstance(caught.value, SourceError)
 
@@ -462,7 +475,7 @@ async def test_any_other_failure_of_a_page_is_itself(
     """Only a 400, and only to a page with a cursor, tells of the cursor."""
     service.every = lambda _: problem(status)
     with pytest.raises(kind):
-        await users.page(caller, limit=20, cursor=cursor)
+        await users.page.load(caller, limit=20, cursor=cursor)
 
 
 # headers, identity
@@ -504,11 +517,11 @@ async def test_reads_carry_the_identity_where_it_is_forwarded(
     source = make_source(kind, forward_identity=forward_identity)
     caller = make_caller(clock, sub=sub)
     await get(source, caller, 1)
-    await source.get_many(caller, [1, 2])
+    await source.by_id.load(caller, [1, 2])
     with pytest.raises(Rejected):
-        await source.page(caller, limit=20, cursor=None)
+        await source.page.load(caller, limit=20, cursor=None)
     if isinstance(source, Orders):
-        await source.of_users(caller, [1], limit=3)
+        await source.of_user.load(caller, [1], limit=3)
     for request in service.requests:
         assert headers_of(request) == EVERY_CALL | (WHO if forward_identity and sub else {})
 

@@ -97,9 +97,9 @@ class Storm:
         ids = self.chance.sample(range(1, 6), self.chance.randint(1, 4))
         try:
             if self.chance.random() < 0.2:
-                found: list[Any] = list((await source.page(caller, limit=3, cursor=None)).items)
+                found: list[Any] = list((await source.page.load(caller, limit=3, cursor=None)).items)
             else:
-                found = list((await source.get_many(caller, ids)).values())
+                found = list((await source.by_id.load(caller, ids)).values())
         except SourceError:
             return
         self._check(expected, set().union(*map(names, found)))

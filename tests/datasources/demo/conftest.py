@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 import httpx
 import pytest_asyncio
 
-from datasources.demo.serve import ANY_PORTS, running
+from tests.support.demo import ANY_PORTS, running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -7,10 +7,10 @@ import httpx
 import pytest
 from starlette.responses import Response
 
+from bff.app import DemoOptions
 from datasources.demo.data import DemoData
 from datasources.demo.idempotency import IdempotencyKeys
-from datasources.demo.options import DemoOptions
-from datasources.demo.serve import ANY_PORTS, running
+from tests.support.demo import ANY_PORTS, running
 
 ORDER = {"userId": 1, "items": [{"productId": 1, "quantity": 2}]}
 over_http = pytest.mark.asyncio(loop_scope="module")

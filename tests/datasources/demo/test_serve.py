@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from bff.app import DemoOptions
 from datasources.demo.data import DemoData
-from datasources.demo.options import DemoOptions
-from datasources.demo.serve import ANY_PORTS, DEFAULT_PORTS, running
+from tests.support.demo import ANY_PORTS, DEFAULT_PORTS, running
 
 
 def _port(url: str) -> int:

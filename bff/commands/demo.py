@@ -1,27 +1,23 @@
-"""The three services on ports of their own, in the event loop that runs already.
+"""An application's demo services on loopback ports of their own, in the event loop that already runs.
 
-All ports are bound before anything is served: either all three services listen or none does. Signals are the caller's
-and are left alone. Requests are not logged.
+All ports are bound before anything is served: either all services listen or none does. Signals are left to the caller.
+Requests are not logged.
 """
 
 import asyncio
 import errno
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from types import MappingProxyType
 from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from bff.server.sockets import listening, url_of
-from datasources.demo.apps import demo_apps
-from datasources.demo.data import DemoData
-from datasources.demo.options import DEFAULT_OPTIONS, DemoOptions
 
-DEFAULT_PORTS: Final[Mapping[str, int]] = MappingProxyType({"users": 8101, "orders": 8102, "products": 8103})
-ANY_PORTS: Final[Mapping[str, int]] = MappingProxyType(dict.fromkeys(DEFAULT_PORTS, 0))
+FIRST_PORT: Final = 8101
+"""The first service's port, where nothing else is said; the others follow."""
 
 # Longer than clients keep their idle connections: a server that closes first makes the next request fail.
 KEEP_ALIVE_S: Final = 75
@@ -29,38 +25,37 @@ KEEP_ALIVE_S: Final = 75
 DRAIN_S: Final = 2
 
 
+def ports_from(names: Iterable[str], first: int = FIRST_PORT) -> dict[str, int]:
+    """Ports that follow one another, by the services' names; with 0 any free ones."""
+    return {name: first and first + number for number, name in enumerate(names)}
+
+
 @asynccontextmanager
 async def running(
-    options: DemoOptions = DEFAULT_OPTIONS,
+    services: Mapping[str, ASGIApp],
+    ports: Mapping[str, int],
     *,
-    ports: Mapping[str, int] = DEFAULT_PORTS,
     host: str = "127.0.0.1",
     fall_back: bool = False,
-    data: DemoData | None = None,
 ) -> AsyncIterator[dict[str, str]]:
-    """Serves while the context is open, and yields the base URLs by service name.
+    """Serve while the context is open. Yields the base URLs by the services' names.
 
     Args:
-        options: how the services behave.
-        ports: by service name; a service left out has its default port, 0 is any free one.
+        services: ASGI applications by name.
+        ports: by name, for every service; 0 is any free port.
         host: the address to listen on.
         fall_back: take any free port in place of one that is in use.
-        data: what to serve; the demo data as they are at first, if not given.
 
     Raises:
-        OSError: a port cannot be had; the message names it and its service. Nothing was started.
-        ValueError: `ports` names a service that there is not.
+        OSError: a port can't be had; the message names it and its service. Nothing was started.
     """
-    unknown = ports.keys() - DEFAULT_PORTS.keys()
-    if unknown:
-        raise ValueError(f"the services are {', '.join(DEFAULT_PORTS)}: there is no {', '.join(sorted(unknown))}")
-    apps = demo_apps(data, options)
     with ExitStack() as sockets:
         bound = {
             name: sockets.enter_context(_listening(name, host, port, fall_back=fall_back))
-            for name, port in {**DEFAULT_PORTS, **ports}.items()
+            for name, port in ports.items()
+            if name in services
         }
-        servers = [_Server(apps[name], sock) for name, sock in bound.items()]
+        servers = [_Server(services[name], sock) for name, sock in bound.items()]
         tasks = [asyncio.create_task(server.run_until_stopped()) for server in servers]
         try:
             # The kernel takes connections from here on; the servers pick them up on the loop's next turns.
@@ -72,7 +67,7 @@ async def running(
 
 
 class _Server(uvicorn.Server):
-    """One service's server, on a socket that listens already."""
+    """One service's server, on a socket that already listens."""
 
     def __init__(self, app: ASGIApp, sock: socket.socket) -> None:
         super().__init__(

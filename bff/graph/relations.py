@@ -1,0 +1,123 @@
+"""Fields that load what they show, each a line: one object, many of an owner, a connection of all, one by its id.
+
+    class Order:
+        user: User | None = one(WEB, ADMIN, read=Users.by_id, key="user_id")
+
+    class User:
+        orders: list[Order] | None = many(WEB, ADMIN, read=Orders.of_user)
+
+    class Query:
+        order: Order | None = lookup(WEB, ADMIN, read=Orders.by_id)
+        orders: Connection[Order] | None = connection(ADMIN, read=Orders.page)
+
+The arguments follow from the read: `first`, `after` and a filter for each that is declared. `access` is a rule that is
+checked before the key is known. All other options are Strawberry's, as `description`.
+"""
+
+from collections.abc import Callable
+from enum import Enum
+from inspect import Parameter, Signature
+from typing import Annotated, Any, get_args, get_origin
+
+import strawberry
+from strawberry.extensions import FieldExtension
+
+from bff.graph.arguments import DEFAULT_FIRST, filter_of, first_of
+from bff.graph.loaded import Loaded, LoadedList, Prefetch
+from bff.graph.rules import Access
+from bff.graph.tags import SIZE, WEIGHT, tagged
+from bff.graph.variants import Variant
+from bff.upstream.reads import ById, CursorPages, ListBy, Read, as_text
+
+_SELF = Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)
+_FIRST = Parameter("first", Parameter.KEYWORD_ONLY, default=DEFAULT_FIRST, annotation=int | None)
+_AFTER = Parameter("after", Parameter.KEYWORD_ONLY, default=None, annotation=str | None)
+_ID = Parameter("id", Parameter.KEYWORD_ONLY, annotation=strawberry.ID)
+
+
+def one(*variants: Variant, read: ById, key: str, access: Access | None = None, **options: Any) -> Any:
+    """The object whose id is the record's member `key`; null if the member is or if there is no such object."""
+
+    def resolve(self: Any) -> Any:
+        return getattr(self, key)
+
+    prefetch = Prefetch() if key == "id" else None
+    return _field(variants, _named(resolve, key, _SELF), Loaded(read, prefetch=prefetch), access, options)
+
+
+def many(*variants: Variant, read: ListBy, key: str = "id", access: Access | None = None, **options: Any) -> Any:
+    """The first items of the list whose owner is the record's member `key`.
+
+    An item that could not be read is left out, with an error of its own.
+    """
+
+    def resolve(self: Any, *, first: int | None = DEFAULT_FIRST, **filters: Any) -> Any:
+        owner = getattr(self, key)
+        return None if owner is None else read.key(owner, first_of(first), **_texts(filters))
+
+    prefetch = Prefetch() if key == "id" else None
+    resolver = _named(resolve, read.attribute, _SELF, _FIRST, *_filters(read))
+    return _field(variants, resolver, LoadedList(read, prefetch=prefetch), access, options)
+
+
+def connection(*variants: Variant, read: CursorPages, access: Access | None = None, **options: Any) -> Any:
+    """A slice of all objects (Relay cursor connections specification)."""
+
+    def resolve(*, first: int | None = DEFAULT_FIRST, after: str | None = None, **filters: Any) -> Any:
+        return read.key(first_of(first), after, **_texts(filters))
+
+    resolver = _named(resolve, read.attribute, _FIRST, _AFTER, *_filters(read))
+    return _field(variants, resolver, Loaded(read), access, options)
+
+
+def lookup(*variants: Variant, read: ById, access: Access | None = None, **options: Any) -> Any:
+    """The object whose id is the argument `id`; null if there is none."""
+
+    def resolve(*, id: str) -> Any:
+        return read.source.read_id(id)
+
+    return _field(variants, _named(resolve, read.attribute, _ID), Loaded(read), access, options)
+
+
+def _field(
+    variants: tuple[Variant, ...],
+    resolver: Callable[..., Any],
+    loaded: Loaded,
+    access: Access | None,
+    options: dict[str, Any],
+) -> Any:
+    extensions: list[FieldExtension] = [loaded] if access is None else [access, loaded]
+    metadata = {**tagged(*variants), SIZE: options.pop("size", None), WEIGHT: options.pop("weight", None)}
+    return strawberry.field(resolver=resolver, extensions=extensions, metadata=metadata, **options)
+
+
+def _named(resolve: Callable[..., Any], name: str, *parameters: Parameter) -> Callable[..., Any]:
+    """The function with a name and a signature: what Strawberry reads arguments from."""
+    resolve.__name__ = resolve.__qualname__ = name
+    resolve.__signature__ = Signature(parameters)  # type: ignore[attr-defined] # read by `inspect.signature`
+    resolve.__annotations__ = {each.name: each.annotation for each in parameters if each.annotation is not Parameter.empty}
+    return resolve
+
+
+def _filters(read: Read) -> list[Parameter]:
+    return [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=_filter_type(read, name) | None)
+        for name in (*read.filters, *read.exact)
+    ]
+
+
+def _filter_type(read: Read, name: str) -> Any:
+    """The type of a filter's argument: that of the record's member for an exact one, else a string."""
+    if name not in read.exact:
+        return str
+    type_ = read.type_of(name)
+    while get_origin(type_) is Annotated:
+        type_ = get_args(type_)[0]
+    return type_
+
+
+def _texts(filters: dict[str, Any]) -> dict[str, str | None]:
+    return {
+        name: None if value is None else filter_of(name, as_text(value.value if isinstance(value, Enum) else value))
+        for name, value in filters.items()
+    }

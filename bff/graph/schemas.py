@@ -1,0 +1,43 @@
+"""An application's graph: one schema of everything that is tagged, and from it one for each variant."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import strawberry
+from graphql import GraphQLObjectType, GraphQLSchema, specified_directives
+from strawberry.schema.config import StrawberryConfig
+
+from bff.graph.derive import derive
+from bff.graph.loaded import Loaded
+from bff.graph.scalars import DATE_TIME
+from bff.graph.sdl import DIRECTIVES
+from bff.graph.tags import definition_of
+from bff.graph.variants import Variant
+from bff.upstream.source import Source
+
+
+def whole_graph(query: type, mutation: type | None = None, subscription: type | None = None) -> GraphQLSchema:
+    """The graph with everything in it. It is not served."""
+    config = StrawberryConfig(scalar_map={datetime: DATE_TIME})
+    schema = strawberry.Schema(query=query, mutation=mutation, subscription=subscription, config=config)
+    return schema._schema  # noqa: SLF001 - Strawberry does not offer it otherwise
+
+
+def variant_schemas(graph: GraphQLSchema, variants: Sequence[Variant]) -> dict[str, GraphQLSchema]:
+    """Each variant's schema by its name."""
+    directives = (*specified_directives, *DIRECTIVES)
+    return {variant.name: derive(graph, variant, directives) for variant in variants}
+
+
+def check_reads(graph: GraphQLSchema, sources: Iterable[type[Source[Any]]]) -> None:
+    """Check that every field is loaded from a source of the application. Raises `TypeError` that names the field."""
+    known = set(sources)
+    for type_ in graph.type_map.values():
+        if not isinstance(type_, GraphQLObjectType):
+            continue
+        for name, field in type_.fields.items():
+            for extension in getattr(definition_of(field.extensions), "extensions", None) or ():
+                if isinstance(extension, Loaded) and extension.read.source not in known:
+                    where, missing = f"{type_.name}.{name}", extension.read.source.__name__
+                    raise TypeError(f"{where} is loaded from {missing}, which is not among the application's sources")

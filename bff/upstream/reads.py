@@ -1,0 +1,509 @@
+"""The ways to read a source, declared as members of its class: objects by id, lists by their owner, pages of all.
+
+    class Orders(Source[Order]):
+        path = "/orders"
+        by_id = ById()
+        of_user = ListBy("user_id", many="userIds", exact=("status",))
+        page = CursorPages(exact=("status",))
+
+A read is a value that says how the service is asked. From it follow the loader that batches its keys, the field of the
+graph that shows it, what `explain` says of it, and what a write forgets. At a source that is bound to a service the same
+member asks: `await orders.by_id.load(caller, [1, 2])`.
+"""
+
+import asyncio
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, Self, overload
+
+import msgspec
+
+from bff.runtime.error_copies import again, detached
+from bff.upstream.caller import Caller
+from bff.upstream.errors import Mismatched, Rejected, SourceError
+from bff.upstream.ids import fits_list, in_path, most_ids
+from bff.upstream.records import ItemsEnvelope, PageEnvelope, R, Record, Unreadable
+from bff.upstream.traffic.call import ID, Call, Mismatch, RequestedKeys, Stale
+
+if TYPE_CHECKING:
+    from bff.upstream.source import Source
+
+MOST_ITEMS = 200
+"""The most items of one page."""
+
+Filters = tuple[tuple[str, str | None], ...]
+"""A read's filters with their values as text, in the order of their names; None where a filter is not used."""
+
+
+class ListKey(msgspec.Struct, frozen=True, gc=False):
+    """The key of a list by its owner: the first `first` items, filtered."""
+
+    owner: Any
+    first: int
+    filters: Filters = ()
+
+
+class PageKey(msgspec.Struct, frozen=True, gc=False):
+    """The key of a slice of a connection: `first` items after the cursor `after`, filtered."""
+
+    first: int
+    after: str | None = None
+    filters: Filters = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[R]):
+    """A page of a resource. An item that could not be read stands in its place as the error it is.
+
+    `stale_s` is its age in seconds if it is out of date and nothing better could be had, else None. `lost` is the number
+    of unreadable items.
+    """
+
+    items: Sequence[R | SourceError]
+    next_cursor: str | None
+    total: int
+    stale_s: float | None = None
+    lost: int = 0
+
+
+class BadCursor(Exception):
+    """The service does not know the cursor that the client gave. No fault of the service."""
+
+
+class Read:
+    """A way to read a source. Declared in the body of a source's class, which gives it its name.
+
+    Attributes:
+        name: of the source and of the read, as `orders.of_user`.
+        source: the source's class.
+        request: how the service is asked, as `GET /orders?userIds=&limit=`: for `explain`.
+        keys_a_call: for how many keys one call asks at most.
+        by_arguments: whether fields with other arguments make calls of their own.
+        is_by_id: whether a key is the id of the object that is read.
+    """
+
+    name = ""
+    source: "type[Source[Any]]"
+    attribute = ""
+    keys_a_call = 1
+    by_arguments = True
+    is_by_id = False
+    filters: tuple[str, ...] = ()
+    exact: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name or '(not of a source yet)'}>"
+
+    def declared_in(self, source: "type[Source[Any]]", attribute: str) -> Self:
+        """This read as that of a source's class. A subclass of a source has reads of its own."""
+        read = copy(self)
+        read.name = f"{source.name}.{attribute}"
+        read.source = source
+        read.attribute = attribute
+        read.check()
+        return read
+
+    def check(self) -> None:
+        """Compare the declaration with the record. Raises `TypeError`."""
+        for name in self.exact:
+            if name not in self.source.record.__struct_fields__:
+                raise TypeError(f"{self.name}: exact filter {name!r}: {self.source.record.__name__} has no such member")
+
+    @property
+    def record(self) -> type[Record]:
+        """What it reads."""
+        return self.source.record
+
+    def type_of(self, member: str) -> Any:
+        """The type of a member of the record."""
+        return next(each.type for each in msgspec.structs.fields(self.source.record) if each.name == member)
+
+    @property
+    def request(self) -> str:
+        """How the service is asked, in general."""
+        raise NotImplementedError
+
+    def bind(self, source: "Source[Any]") -> Any:
+        """What asks that source."""
+        raise NotImplementedError
+
+    def filters_from(self, given: Mapping[str, str | None]) -> Filters:
+        """Filters as a key has them. Raises `TypeError` for one that is not declared."""
+        known = (*self.filters, *self.exact)
+        if unknown := given.keys() - set(known):
+            raise TypeError(f"{self.name} has no filter {', '.join(sorted(unknown))}")
+        return tuple((name, given.get(name)) for name in known)
+
+
+class ById(Read):
+    """Objects by their ids: `GET /orders?ids=1,2` answers `{"items": […]}`, `GET /orders/1` the object or 404.
+
+    Attributes:
+        many: the query's parameter with the ids, joined by commas.
+        most: the most ids of one call; by default 200, of strings 30.
+    """
+
+    by_arguments = False
+    is_by_id = True
+
+    def __init__(self, many: str = "ids", *, most: int | None = None) -> None:
+        self.many = many
+        self.most = most
+
+    def check(self) -> None:
+        """As the base has it."""
+        super().check()
+        self.keys_a_call = most_ids(self.type_of("id")) if self.most is None else self.most
+
+    @property
+    def request(self) -> str:
+        """As the base has it."""
+        return f"GET {self.source.path}?{self.many}="
+
+    def bind(self, source: "Source[R]") -> "ReadById[R]":
+        """As the base has it."""
+        return ReadById(self, source)
+
+    @overload
+    def __get__(self, instance: None, owner: Any) -> Self: ...
+    @overload
+    def __get__(self, instance: "Source[R]", owner: Any) -> "ReadById[R]": ...
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        """The declaration at the class. A source that is bound has its own."""
+        return self if instance is None else instance.reads[self.attribute]
+
+
+class ListBy(Read):
+    """The items of an owner, for many owners at once: `GET /orders?userIds=1,2&limit=10` answers `{"items": […]}`.
+
+    Attributes:
+        member: of the record, which names the owner.
+        many: the query's parameter with the owners' ids, joined by commas; by default the member in camel case and an `s`.
+        limit: the query's parameter for the number of items of each owner.
+        exact: filters by a member of the record, which each item must have as it was asked for.
+        filters: other filters, which the service alone decides.
+        most: the most owners of one call; by default 200, of strings 30.
+    """
+
+    def __init__(
+        self,
+        member: str,
+        *,
+        many: str | None = None,
+        limit: str = "limit",
+        exact: tuple[str, ...] = (),
+        filters: tuple[str, ...] = (),
+        most: int | None = None,
+    ) -> None:
+        self.member = member
+        self.many = f"{camel(member)}s" if many is None else many
+        self.limit = limit
+        self.exact = exact
+        self.filters = filters
+        self.most = most
+
+    def check(self) -> None:
+        """As the base has it."""
+        super().check()
+        if self.member not in self.source.record.__struct_fields__:
+            raise TypeError(f"{self.name}: {self.source.record.__name__} has no member {self.member!r}")
+        self.keys_a_call = most_ids(self.type_of(self.member)) if self.most is None else self.most
+
+    @property
+    def request(self) -> str:
+        """As the base has it."""
+        return f"GET {self.source.path}?{self.many}=&{self.limit}="
+
+    def key(self, owner: Any, first: int, **filters: str | None) -> ListKey:
+        """The key of an owner's first items. Raises `TypeError` for a filter that is not declared."""
+        return ListKey(owner, first, self.filters_from(filters))
+
+    def bind(self, source: "Source[R]") -> "ReadListBy[R]":
+        """As the base has it."""
+        return ReadListBy(self, source)
+
+    @overload
+    def __get__(self, instance: None, owner: Any) -> Self: ...
+    @overload
+    def __get__(self, instance: "Source[R]", owner: Any) -> "ReadListBy[R]": ...
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        """The declaration at the class. A source that is bound has its own."""
+        return self if instance is None else instance.reads[self.attribute]
+
+
+class CursorPages(Read):
+    """Pages of all objects: `GET /orders?limit=20&cursor=…` answers `{"items": […], "nextCursor": …, "total": 100}`.
+
+    Attributes:
+        exact: filters by a member of the record, which each item must have as it was asked for.
+        filters: other filters, which the service alone decides.
+    """
+
+    def __init__(self, *, exact: tuple[str, ...] = (), filters: tuple[str, ...] = ()) -> None:
+        self.exact = exact
+        self.filters = filters
+
+    @property
+    def request(self) -> str:
+        """As the base has it."""
+        return f"GET {self.source.path}?limit="
+
+    def key(self, first: int, after: str | None = None, **filters: str | None) -> PageKey:
+        """The key of a slice. Raises `TypeError` for a filter that is not declared."""
+        return PageKey(first, after, self.filters_from(filters))
+
+    def bind(self, source: "Source[R]") -> "ReadPages[R]":
+        """As the base has it."""
+        return ReadPages(self, source)
+
+    @overload
+    def __get__(self, instance: None, owner: Any) -> Self: ...
+    @overload
+    def __get__(self, instance: "Source[R]", owner: Any) -> "ReadPages[R]": ...
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        """The declaration at the class. A source that is bound has its own."""
+        return self if instance is None else instance.reads[self.attribute]
+
+
+class ReadById(Generic[R]):
+    """Reads objects of one bound source by their ids."""
+
+    def __init__(self, read: ById, source: "Source[R]") -> None:
+        self._source = source
+        self._most = read.keys_a_call
+        self._many_parameter = read.many
+        self._route_of_one = f"{source.path}/{{id}}"
+        self._decode_one = source.reader.read
+        self._decode_items = source.reader.reader_of(ItemsEnvelope)
+
+    async def load(self, caller: Caller, ids: Sequence[Any]) -> dict[Any, R | Stale | SourceError]:
+        """The objects with those ids, each once. What does not exist is left out; what failed is its error.
+
+        `Stale` is an object that is out of date, where nothing better could be had.
+        """
+        return await load_in_chunks(self._source, caller, list(dict.fromkeys(ids)), self._call, self._most)
+
+    def _call(self, caller: Caller, ids: Sequence[Any]) -> Call:
+        keyed = RequestedKeys(ID, tuple(ids), self._call, self._most)
+        if len(ids) > 1:
+            query = {self._many_parameter: joined(ids)}
+            return self._source.read_call(caller, query, partial(self._many, keyed.keys), keyed=keyed)
+        return Call(
+            "GET",
+            self._route_of_one,
+            f"{self._source.path}/{in_path(ids[0])}",
+            caller,
+            partial(self._one, ids[0]),
+            identity=self._source.forward_identity,
+            missing_ok=True,
+            keyed=keyed,
+        )
+
+    def _one(self, id: Any, body: bytes) -> dict[Any, R | SourceError]:
+        found = self._decode_one(body)
+        if found.id != id:
+            raise Mismatch
+        return {id: found}
+
+    def _many(self, ids: Sequence[Any], body: bytes) -> dict[Any, R | SourceError]:
+        asked = set(ids)
+        answers: dict[Any, R | SourceError] = {}
+        all_have_their_key = True
+        for item in self._decode_items(body).items:
+            if isinstance(item, Unreadable):
+                own = item.members.get("id")
+                all_have_their_key = all_have_their_key and own is not None
+                # An item without a readable id may be any of those that are missing.
+                for each in (own,) if own is not None else asked - answers.keys():
+                    answers.setdefault(each, item.error)
+            else:
+                answers[item.id] = item
+        if answers.keys() <= asked:
+            if all_have_their_key:
+                return answers
+            raise Mismatch(answers)
+        raise self._mismatch({key: answer for key, answer in answers.items() if key in asked}, asked - answers.keys())
+
+    def _mismatch(self, found: dict[Any, Any], missing: Iterable[Any]) -> Mismatch:
+        """The error for an answer with rows that were not requested.
+
+        If the call carried an identity, none of it may be used. Otherwise the requested rows may; a missing one may exist.
+        """
+        if self._source.forward_identity or not found:
+            return Mismatch()
+        return Mismatch(found | {key: Mismatched(self._source.name) for key in missing})
+
+
+class ReadListBy(Generic[R]):
+    """Reads lists of one bound source by their owner."""
+
+    def __init__(self, read: ListBy, source: "Source[R]") -> None:
+        self._source = source
+        self._read = read
+        self._member = read.member
+        self._decode_items = source.reader.reader_of(ItemsEnvelope)
+
+    async def load(
+        self, caller: Caller, owners: Sequence[Any], *, limit: int, **filters: str | None
+    ) -> dict[Any, Sequence[R | SourceError] | Stale | SourceError]:
+        """For each of the owners at most `limit` items, in the service's order.
+
+        An item that could not be read stands in its place as its error.
+        """
+        return await self.load_filtered(caller, owners, limit, self._read.filters_from(filters))
+
+    async def load_filtered(self, caller: Caller, owners: Sequence[Any], limit: int, filters: Filters) -> dict[Any, Any]:
+        """The same, with filters as a key has them."""
+        keys = list(dict.fromkeys(owners))
+        call = partial(self._call, limit, filters)
+        return await load_in_chunks(self._source, caller, keys, call, self._read.keys_a_call)
+
+    def _call(self, limit: int, filters: Filters, caller: Caller, owners: Sequence[Any]) -> Call:
+        narrow = partial(self._call, limit, filters)
+        keyed = RequestedKeys((self._read.attribute, limit, filters), tuple(owners), narrow, self._read.keys_a_call)
+        query = {self._read.many: joined(owners), self._read.limit: str(limit), **named(filters)}
+        decode = partial(self._decode, keyed.keys, limit, self._exact(filters))
+        return self._source.read_call(caller, query, decode, keyed=keyed)
+
+    def _exact(self, filters: Filters) -> list[tuple[str, str]]:
+        return [(name, value) for name, value in filters if value is not None and name in self._read.exact]
+
+    def _decode(
+        self, owners: Sequence[Any], limit: int, exact: Sequence[tuple[str, str]], body: bytes
+    ) -> dict[Any, list[R | SourceError]]:
+        lists: dict[Any, list[R | SourceError]] = {owner: [] for owner in owners}
+        is_as_asked = all_have_their_key = True
+        member = self._member
+        for item in self._decode_items(body).items:
+            if not isinstance(item, Unreadable):
+                if not append_within(lists, getattr(item, member), item, limit) or not has(item, exact):
+                    is_as_asked = False
+            elif (owner := item.members.get(member)) is not None:
+                is_as_asked = append_within(lists, owner, item.error, limit) and is_as_asked
+            else:  # an item without a readable owner may be anybody's
+                all_have_their_key = False
+                for owner in owners:
+                    append_within(lists, owner, item.error, limit)
+        if not is_as_asked:
+            raise Mismatch  # nothing of it is used: an owner without items in it may have some
+        if not all_have_their_key:
+            raise Mismatch(lists)
+        return lists
+
+
+class ReadPages(Generic[R]):
+    """Reads pages of one bound source."""
+
+    def __init__(self, read: CursorPages, source: "Source[R]") -> None:
+        self._source = source
+        self._read = read
+        self._decode_page = source.reader.reader_of(PageEnvelope)
+
+    async def load(self, caller: Caller, *, limit: int, cursor: str | None, **filters: str | None) -> Page[R]:
+        """A page of at most `limit` (1 to 200) items after `cursor`. Raises `BadCursor`, `SourceError`."""
+        known = self._read.filters_from(filters)
+        query = {"limit": str(limit), "cursor": cursor, **named(known)}
+        exact = [(name, value) for name, value in known if value is not None and name in self._read.exact]
+        call = self._source.read_call(caller, query, partial(self._decode, limit, exact), objects=_objects)
+        try:
+            value = (await self._source.reply_to(call)).value
+        except Rejected as error:
+            if error.status == 400 and cursor is not None:
+                raise BadCursor from error
+            raise
+        page: Page[R] = replace(value.value, stale_s=value.age_s) if isinstance(value, Stale) else value
+        if page.lost:
+            # The page may be cached or shared with other requests: each raises errors of its own.
+            page = replace(page, items=[again(item) if isinstance(item, SourceError) else item for item in page.items])
+        return page
+
+    def _decode(self, limit: int, exact: Sequence[tuple[str, str]], body: bytes) -> Page[R]:
+        envelope = self._decode_page(body)
+        items = [item.error if isinstance(item, Unreadable) else item for item in envelope.items[:limit]]
+        if exact and not all(isinstance(item, SourceError) or has(item, exact) for item in items):
+            raise Mismatch
+        lost = sum(isinstance(item, Unreadable) for item in envelope.items)
+        return Page(items, envelope.next_cursor, envelope.total, lost=lost)
+
+
+def _objects(page: Page[Any]) -> dict[Hashable, Any]:
+    """A page's objects by id."""
+    return {item.id: item for item in page.items if not isinstance(item, SourceError)}
+
+
+def append_within(lists: dict[Any, list[Any]], owner: Any, item: Any, limit: int) -> bool:
+    """Add to an owner's list, up to `limit` items. False if that owner was not asked for."""
+    own = lists.get(owner)
+    if own is None:
+        return False
+    if len(own) < limit:
+        own.append(item)
+    return True
+
+
+def has(item: Record, exact: Sequence[tuple[str, str]]) -> bool:
+    """Whether an item has those members, given as text."""
+    for name, wanted in exact:
+        value = getattr(item, name)
+        if value != wanted and as_text(value) != wanted:
+            return False
+    return True
+
+
+def as_text(value: Any) -> str:
+    """A value of a record as it stands in a query."""
+    if value is True or value is False:
+        return "true" if value else "false"
+    return str(value)
+
+
+def joined(keys: Iterable[Any]) -> str:
+    """Keys as a query has them, joined by commas."""
+    return ",".join(map(str, keys))
+
+
+def named(filters: Filters) -> dict[str, str | None]:
+    """Filters as parameters of a query, their names in camel case."""
+    return {camel(name): value for name, value in filters}
+
+
+def camel(name: str) -> str:
+    """A Python name in camel case: `user_id` is `userId`."""
+    if "_" not in name:
+        return name
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
+
+
+async def load_in_chunks(
+    source: "Source[Any]",
+    caller: Caller,
+    keys: Sequence[Any],
+    call_for: Callable[[Caller, Sequence[Any]], Call],
+    most: int,
+) -> dict[Any, Any]:
+    """Load the keys, at most `most` a call, all calls at once. A call that fails costs its own keys and no others."""
+
+    async def guarded(chunk: Sequence[Any]) -> dict[Any, Any]:
+        try:
+            found: dict[Any, Any] = (await source.reply_to(call_for(caller, chunk))).value
+        except SourceError as error:
+            return dict.fromkeys(chunk, detached(error))
+        return found
+
+    if not keys:
+        return {}
+    if type(keys[0]) is str:
+        alone = [key for key in keys if not fits_list(key)]
+        keys = [key for key in keys if fits_list(key)] if alone else keys
+    else:
+        alone = []
+    if len(keys) <= most and not alone:
+        return await guarded(keys)
+    chunks = [keys[start : start + most] for start in range(0, len(keys), most)] + [[key] for key in alone]
+    merged: dict[Any, Any] = {}
+    for found in await asyncio.gather(*map(guarded, chunks)):
+        merged.update(found)
+    return merged

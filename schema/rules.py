@@ -1,0 +1,41 @@
+"""Who may see which records of the shop, wherever they are shown."""
+
+from bff.graph.context import Context, Viewer
+from bff.graph.loaders import Visible
+from bff.graph.rules import RecordRule
+from bff.graph.variants import Variant
+from bff.upstream.records import Record
+from datasources.orders import Order
+from datasources.users import User, Users
+
+
+def viewer_id(context: Context) -> int | None:
+    """The id of the user who is signed in; None if nobody is, or if it is not a user of the shop."""
+    return user_id_of(context.viewer)
+
+
+def user_id_of(viewer: Viewer | None) -> int | None:
+    """The id of the user that a viewer is; None for a viewer who is not one."""
+    if viewer is None:
+        return None
+    user_id: int | None = Users.read_id(viewer.sub)
+    return user_id
+
+
+def own_orders(variant: Variant, viewer: Viewer | None) -> Visible | None:
+    """Staff see every order, others their own."""
+    if variant.staff:
+        return None
+    own = user_id_of(viewer)
+    return lambda order: own is not None and order.user_id == own
+
+
+def own_user(variant: Variant, viewer: Viewer | None) -> Visible | None:
+    """Staff see every user, others themselves."""
+    if variant.staff:
+        return None
+    own = user_id_of(viewer)
+    return lambda user: own is not None and user.id == own
+
+
+RULES: dict[type[Record], RecordRule] = {Order: own_orders, User: own_user}

@@ -1,0 +1,13 @@
+"""The shop's variants: a line each. They are also the tags of what is in them."""
+
+from bff.graph.variants import Variant
+
+WEB = Variant("web")
+MOBILE = Variant("mobile")
+ADMIN = Variant(
+    "admin",
+    role="admin",
+    staff=True,
+    defaults={"introspection": True, "graphiql": True, "limits": {"cost": 20_000}},
+)
+EVERYONE = (WEB, MOBILE, ADMIN)
