@@ -1,4 +1,4 @@
-"""Answers an operation: by its plan, or where it has none by graphql-core; and makes the response of what comes of it."""
+"""Executes an operation, by its plan or else by graphql-core, and makes the GraphQL response."""
 
 import logging
 from collections.abc import Awaitable, Mapping, Sequence
@@ -15,6 +15,7 @@ from bff.engine.compile import NotPlannable
 from bff.engine.located import LocatingExecutor
 from bff.engine.operation import Operation
 from bff.engine.plan import ObjectPlan
+from bff.engine.response import Response
 from bff.engine.run import Run
 from bff.graph.context import Context, Degraded
 
@@ -27,10 +28,10 @@ class GraphQLResult:
     """A GraphQL response.
 
     Attributes:
-        payload: its members.
-        executed: False where the operation never began: then there is no `data`.
-        by: `plan`, or why there was none.
-        plan: the plan that ran.
+        payload: its members: `data`, `errors`, `extensions`.
+        executed: False if the operation was not begun (a request error): then there is no `data`.
+        by: `plan`, or the reason why there was none.
+        plan: the root of the plan that ran; None without one.
     """
 
     payload: Mapping[str, Any]
@@ -40,36 +41,36 @@ class GraphQLResult:
 
     @property
     def codes(self) -> list[str]:
-        """The errors' codes, each once, in order."""
+        """The errors' codes in order, each once."""
         return errors.codes_of(self.payload.get("errors", ()))
 
 
 def begin(
     operation: Operation, variables: Mapping[str, Any] | None, context: Context
 ) -> GraphQLResult | Awaitable[GraphQLResult]:
-    """The answer, or where something has to be waited for, an awaitable of it.
+    """Execute the operation. Returns the result, or an awaitable of it if something must be awaited.
 
-    Never raises for what the operation, its variables or a service do.
+    All faults of the operation, its variables and the services are errors in the result; none is raised.
     """
     given = variables or {}
     try:
         coerced = operation.variables.coerce(given)
     except InvalidVariables as invalid:
-        return _refused(invalid.errors)
-    planned = operation.planned(coerced, given)
+        return _request_error(invalid.errors)
+    planned = operation.planned(coerced)
     if isinstance(planned, NotPlannable):
         return _by_core(operation, given, context, planned.reason)
-    run = Run(planned.plan, planned.root, context, coerced, given)
+    run = Run(planned.plan, planned.root, context, coerced)
     waiting = run.start()
     plan = planned.plan.root
     if waiting is None:
-        return _answer(run.data, run.errors, context, plan=plan)
-    return _when_done(run, waiting, context, plan)
+        return _result(run.response.data, run.response.errors, context, plan=plan)
+    return _result_of(run.response, waiting, context, plan)
 
 
-async def _when_done(run: Run, waiting: Awaitable[None], context: Context, plan: ObjectPlan) -> GraphQLResult:
+async def _result_of(response: Response, waiting: Awaitable[None], context: Context, plan: ObjectPlan) -> GraphQLResult:
     await waiting
-    return _answer(run.data, run.errors, context, plan=plan)
+    return _result(response.data, response.errors, context, plan=plan)
 
 
 async def _by_core(operation: Operation, given: Mapping[str, Any], context: Context, reason: str) -> GraphQLResult:
@@ -88,26 +89,26 @@ async def _by_core(operation: Operation, given: Mapping[str, Any], context: Cont
     )
     found: ExecutionResult = await result if isawaitable(result) else result
     if found.data is None and found.errors and all(error.path is None for error in found.errors):
-        return _refused(found.errors)
-    return _answer(found.data, found.errors or (), context, reason)
+        return _request_error(found.errors)
+    return _result(found.data, found.errors or (), context, reason)
 
 
-def _refused(faults: Sequence[GraphQLError]) -> GraphQLResult:
-    """Of variables that could not be coerced: nothing was run (GraphQL specification, request errors)."""
-    return GraphQLResult({"errors": [errors.of_document(error, "BAD_USER_INPUT") for error in faults]}, executed=False)
+def _request_error(found: Sequence[GraphQLError]) -> GraphQLResult:
+    """The result if variables can't be coerced: nothing was run (GraphQL specification, request errors)."""
+    return GraphQLResult({"errors": [errors.of_document(error, "BAD_USER_INPUT") for error in found]}, executed=False)
 
 
-def _answer(
+def _result(
     data: dict[str, Any] | None,
-    faults: Sequence[GraphQLError],
+    found: Sequence[GraphQLError],
     context: Context,
     by: str = PLAN,
     plan: ObjectPlan | None = None,
 ) -> GraphQLResult:
     payload: dict[str, Any] = {}
-    if faults or context.partial_errors:
+    if found or context.partial_errors:
         request_id = context.caller.request_id
-        payload["errors"] = [errors.of_execution(error, request_id) for error in faults]
+        payload["errors"] = [errors.of_execution(error, request_id) for error in found]
         payload["errors"] += [
             errors.of_execution(GraphQLError(str(fault.error), path=fault.path, original_error=fault.error), request_id)
             for fault in context.partial_errors
@@ -119,7 +120,7 @@ def _answer(
 
 
 def _degraded(what: Degraded) -> dict[str, Any]:
-    """A field that shows an old value, with its age in whole seconds, or its fallback, which has none."""
+    """An entry of `extensions.degraded`: a stale value with its age in whole seconds, or a fallback with the age null."""
     age = None if what.age_s is None else int(what.age_s)
     shown = {"path": what.path, "source": what.source, "age": age}
     return {**shown, "fallback": True} if age is None else shown

@@ -1,7 +1,7 @@
-"""From an operation to its plan: which fields an object shows (graphql-core's own collecting), and what is known of each.
+"""Compiles an operation to its plan. Which fields an object shows is decided by graphql-core's own field collection.
 
-A plan is for one operation and for one answer to its `@skip` and `@include`. An operation that no plan can be made of raises
-`NotPlannable` with the reason; graphql-core's executor runs it then.
+A plan is for one operation and one combination of its `@skip` and `@include` values. If no plan can be made, `NotPlannable`
+is raised with the reason, and graphql-core's executor runs the operation.
 
 Objects of the same type with the same selections are compiled once and shared: a fragment that is spread in many places
 doesn't make the plan larger. So a plan is an acyclic graph, and its size is proportional to the document's.
@@ -23,7 +23,6 @@ from graphql import (
     GraphQLSchema,
     OperationDefinitionNode,
     OperationType,
-    Undefined,
     is_abstract_type,
     is_leaf_type,
 )
@@ -31,9 +30,10 @@ from graphql.execution.collect_fields import FieldDetails, FragmentDetails, coll
 from graphql.execution.executor import default_field_resolver, default_type_resolver
 from graphql.execution.values import VariableValues
 
-from bff.engine.arguments import Arguments, Variables, arguments_of
+from bff.engine.arguments import Arguments, arguments_of
 from bff.engine.bindings import Bindings
 from bff.engine.plan import Abstract, FieldPlan, Leaf, ListOf, NonNull, ObjectPlan, Plan, Shape, Typename
+from bff.engine.prefetch import prefetches_of
 from bff.engine.prepare import selections_in
 
 MOST_FIELDS = 2000
@@ -43,7 +43,7 @@ _DEFERRING = frozenset({"defer", "stream", "experimental_disableErrorPropagation
 
 
 class NotPlannable(Exception):
-    """No plan can be made of the operation. `reason` is one of a few, fit for a metric's label."""
+    """No plan can be made of the operation. `reason` is one of a few words, which a metric has as a label."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -64,18 +64,25 @@ def compile_operation(
     fragments: Mapping[str, FragmentDefinitionNode],
     values: VariableValues,
     *,
-    hide_suggestions: bool = False,
     field_resolver: Callable[..., Any] = default_field_resolver,
     type_resolver: Callable[..., Any] = default_type_resolver,
-    variables: Variables | None = None,
     bindings: Bindings | None = None,
     arguments: dict[tuple[int, int], tuple[FieldNode, Arguments]] | None = None,
     most_fields: int = MOST_FIELDS,
 ) -> Plan:
-    """The operation's plan for the given values of its switches; it depends on no other of `values`. Raises `NotPlannable`.
+    """Compile the operation for the values that its `@skip` and `@include` have. Raises `NotPlannable`.
 
-    `variables` (of the operation), `bindings` (of the schema) and `arguments` can be passed in to share them between plans.
-    `arguments` maps a field's definition and node to its arguments. Those that are omitted are created.
+    Args:
+        schema: the schema that the operation is valid for.
+        operation: the operation.
+        fragments: the document's fragments, by name.
+        values: the variables. The plan depends on those in `@skip` and `@include` only.
+        field_resolver: resolves fields that have no resolver.
+        type_resolver: finds the type of an interface's or union's value.
+        bindings: the sources of the schema's fields; can be shared between all plans for the schema.
+        arguments: what is known of arguments, by the identities of the field's definition and node; can be shared between
+            the plans of a document.
+        most_fields: the limit to the plan's size.
     """
     compiler = _Compiler(
         schema,
@@ -88,14 +95,13 @@ def compile_operation(
     )
     try:
         root = compiler.root()
-        if variables is None:
-            variables = Variables(schema, operation.variable_definitions or (), hide_suggestions=hide_suggestions)
     except RecursionError:
         raise NotPlannable("depth") from None
     except GraphQLError:
-        # Of a directive's argument: graphql-core has to tell it.
+        # An error of a directive's argument, which graphql-core reports.
         raise NotPlannable("directive") from None
-    return Plan(schema, operation, fragments, variables, root, type_resolver, compiler.size)
+    is_serial = operation.operation is OperationType.MUTATION
+    return Plan(schema, operation, fragments, root, type_resolver, compiler.size, is_serial)
 
 
 class _Compiler:
@@ -140,20 +146,23 @@ class _Compiler:
         node = details[0].node
         definition = self._schema.get_field(parent, node.name.value)
         if definition is None:
-            return None  # validation has not been asked; graphql-core leaves it out
+            return None  # the document was not validated; graphql-core leaves the field out
         self.size += 1
         if self.size > self._most_fields:
             raise NotPlannable("size")
         name = node.name.value
+        source = Typename(parent.name) if name == "__typename" else self._bindings.source_of(definition)
+        shape = self._shape(definition.type, details)
         return FieldPlan(
             key,
             name,
             parent,
             definition,
             tuple(each.node for each in details),
-            Typename(parent.name) if name == "__typename" else self._bindings.source_of(definition),
+            source,
             self._arguments_of(definition, node),
-            self._shape(definition.type, details),
+            shape,
+            prefetches_of(source, shape),
         )
 
     def _arguments_of(self, definition: GraphQLField, node: FieldNode) -> Arguments:
@@ -172,7 +181,7 @@ class _Compiler:
             return Leaf(type_)
         if is_abstract_type(type_):
             return self._abstract(type_, details)
-        return self._object(type_, details)  # type: ignore[arg-type] # nothing else is left
+        return self._object(type_, details)  # type: ignore[arg-type] # the only kind of output type left
 
     def _abstract(self, type_: GraphQLAbstractType, details: list[FieldDetails]) -> Abstract:
         possible = self._schema.get_possible_types(type_)
@@ -186,8 +195,3 @@ class _Compiler:
         if known is None:
             known = self._objects[key] = ObjectPlan(type_, self._fields(type_, grouped))
         return known
-
-
-def switch_values(names: tuple[str, ...], coerced: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What decides between the plans of one operation: the values of its switches, those left out as Undefined."""
-    return tuple(coerced.get(name, Undefined) for name in names)

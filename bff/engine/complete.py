@@ -1,22 +1,22 @@
-"""From a plan to the functions that run it: one closure a field, one a shape, made once an operation.
+"""Makes the functions that run a plan: one a field, which writes it, and one a shape, which completes values. Once a plan.
 
-They do what graphql-core's executor does (GraphQL specification, section 6.4), with all that is known beforehand left
-out. A completed value is what stands in the answer, or `PENDING`: then it comes later, to the place that its link names.
+They do what graphql-core's executor does (GraphQL specification, section 6.4), without what is known beforehand.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from graphql import Undefined
+from graphql import GraphQLLeafType, GraphQLSchema, Undefined
 from graphql.execution.collect_fields import FieldDetails
 from graphql.execution.executor import Executor, invalid_return_type_error
 from graphql.pyutils.is_awaitable import is_async_iterable, is_awaitable
 
 from bff.engine.field_writers import FieldWriters
 from bff.engine.lists import Items
-from bff.engine.places import PENDING, AwaitableTypes, Complete, Execution, FieldWriter, Place, Root
+from bff.engine.places import PENDING, AwaitableTypes, Complete, FieldWriter, Place, Root
 from bff.engine.plan import Abstract, FieldPlan, Leaf, ListOf, NonNull, ObjectPlan, Plan, Shape
 from bff.engine.rows import Memo, NoRows, Row, Rows
+from bff.engine.run import Run
 from bff.runtime.error_copies import again
 
 
@@ -28,63 +28,50 @@ def assemble(
     is_awaitable: Callable[[Any], bool] = is_awaitable,
     is_async_iterable: Callable[[Any], bool] = is_async_iterable,
 ) -> Root:
-    """The functions for a plan.
+    """Make the functions for a plan.
 
     Args:
-        plan: what to run.
-        rows: whether to generate source for plain rows, which is worth it for what runs again.
-        memo: where rows are remembered.
-        is_awaitable: what has to be waited for.
-        is_async_iterable: which lists have.
+        plan: the plan.
+        rows: whether to generate source for plain rows, which is worth it if the plan runs again.
+        memo: remembers rows between runs.
+        is_awaitable: whether a value must be awaited.
+        is_async_iterable: whether a value is a list whose items must be awaited.
     """
     assembly = _Assembly(_Parts(plan, rows, memo, is_awaitable, is_async_iterable))
-    return Root({each.key: None for each in plan.root.fields}, [assembly.step(each) for each in plan.root.fields])
+    return Root({each.key: None for each in plan.root.fields}, [assembly.writer(each) for each in plan.root.fields])
 
 
 class _Parts(NamedTuple):
-    """What an assembly works with."""
+    """The arguments of `assemble`."""
 
     plan: Plan
     rows: bool
     memo: Memo | None
-    awaits: Callable[[Any], bool]
-    iterates: Callable[[Any], bool]
+    is_awaitable: Callable[[Any], bool]
+    is_async_iterable: Callable[[Any], bool]
 
 
 class _Assembly:
-    """Makes functions that don't lead back to it: so a plan that is dropped is freed at once, and not by the collector."""
+    """Makes functions that hold no reference to it, so that reference counting frees a dropped plan at once."""
 
     def __init__(self, parts: _Parts) -> None:
         self._parts = parts
         self._plan = parts.plan
         self._rows = Rows(parts.memo or Memo()) if parts.rows else NoRows()
-        self._made: dict[int, tuple[Row | None, Sequence[FieldWriter]]] = {}
+        self._begun_objects: dict[int, tuple[Row | None, Sequence[FieldWriter]]] = {}
         self._objects: dict[int, Complete] = {}
         self._leaves: dict[int, Complete] = {}
-        self._iterates = parts.iterates
-        self._kinds = AwaitableTypes(parts.awaits)
+        self._awaitable_types = AwaitableTypes(parts.is_awaitable)
 
-    def step(self, field: FieldPlan) -> FieldWriter:
-        """What puts a field's value into the object that is being made."""
-        return FieldWriters(self._kinds, self.shape, self._is_row).step(field)
+    def writer(self, field: FieldPlan) -> FieldWriter:
+        """The function that writes a field."""
+        return FieldWriters(self._awaitable_types, self.completer, self._is_row).writer(field)
 
-    def slow_object(self, plan: ObjectPlan, field: FieldPlan) -> Complete:
-        """What makes an object field by field."""
-        return self._by_steps(plan, field, [self.step(each) for each in plan.fields])
-
-    def _is_row(self, shape: Shape) -> bool:
-        """Whether an object of the shape is the same wherever it is shown: no part of it comes later or has a place."""
-        inner = _inner(shape)
-        if not isinstance(inner, ObjectPlan):
-            return False
-        row, rest = self._rows.begun_by(inner)
-        return row is not None and not rest
-
-    def shape(self, field: FieldPlan, shape: Shape) -> Complete:
-        """What completes a value of that shape."""
+    def completer(self, field: FieldPlan, shape: Shape) -> Complete:
+        """The function that completes values of a shape for a field."""
         match shape:
             case NonNull(of):
-                return _non_null(field, self.shape(field, of))
+                return _non_null(field, self.completer(field, of))
             case ListOf(of):
                 return self._list(field, of)
             case Leaf(type_):
@@ -93,6 +80,18 @@ class _Assembly:
                 return self._object(shape, field)
             case Abstract():
                 return self._abstract(field, shape)
+
+    def object_by_fields(self, plan: ObjectPlan, field: FieldPlan) -> Complete:
+        """The function that makes an object field by field, without a row."""
+        return self._by_writers(plan, field, [self.writer(each) for each in plan.fields])
+
+    def _is_row(self, shape: Shape) -> bool:
+        """Whether an object of the shape is equal wherever it is shown: no part of it is pending or has a place."""
+        inner = _inner(shape)
+        if not isinstance(inner, ObjectPlan):
+            return False
+        row, rest = self._rows.begun_by(inner)
+        return row is not None and not rest
 
     def _object(self, plan: ObjectPlan, field: FieldPlan) -> Complete:
         """Made once for an object plan that is used in several places, unless its errors name the field."""
@@ -104,46 +103,46 @@ class _Assembly:
         return made
 
     def _make_object(self, plan: ObjectPlan, field: FieldPlan) -> Complete:
-        row, others = self._begun(plan)
+        row, writers = self._begun(plan)
         if row is None:
-            return self.slow_object(plan, field)
+            return self.object_by_fields(plan, field)
         parts = self._parts
-        slow: list[Complete] = []
+        by_fields: list[Complete] = []
 
-        def slowly(value: Any, place: Place, run: Any) -> Any:
-            if not slow:  # made when it is needed, which most never are
-                slow.append(_Assembly(parts).slow_object(plan, field))
-            return slow[0](value, place, run)
+        def complete_by_fields(value: Any, place: Place, run: Run) -> Any:
+            if not by_fields:  # made when it is first needed, which is rare
+                by_fields.append(_Assembly(parts).object_by_fields(plan, field))
+            return by_fields[0](value, place, run)
 
-        def quickly(value: Any, place: Place, run: Any) -> Any:
+        def complete(value: Any, place: Place, run: Run) -> Any:
             out = row(value)
             if out is None:
-                return slowly(value, place, run)
-            for step in others:
-                step(value, place, out, run)
+                return complete_by_fields(value, place, run)
+            for write in writers:
+                write(value, place, out, run)
             return out
 
-        return quickly
+        return complete
 
     def _begun(self, plan: ObjectPlan) -> tuple[Row | None, Sequence[FieldWriter]]:
-        """An object's row, and the steps for what is not in it; each is made once."""
-        begun = self._made.get(id(plan))
+        """An object's row and the writers of the fields that the row leaves out. Each is made once."""
+        begun = self._begun_objects.get(id(plan))
         if begun is None:
             row, rest = self._rows.begun_by(plan)
-            begun = self._made[id(plan)] = (row, [self.step(each) for each in rest] if row is not None else ())
+            begun = self._begun_objects[id(plan)] = (row, [self.writer(each) for each in rest] if row is not None else ())
         return begun
 
-    def _by_steps(self, plan: ObjectPlan, field: FieldPlan, steps: Sequence[FieldWriter]) -> Complete:
+    def _by_writers(self, plan: ObjectPlan, field: FieldPlan, writers: Sequence[FieldWriter]) -> Complete:
         template: dict[str, Any] = {each.key: None for each in plan.fields}
-        is_type_of, awaits = plan.type.is_type_of, self._kinds.is_awaitable
+        is_type_of, is_awaitable = plan.type.is_type_of, self._awaitable_types.is_awaitable
 
-        def fill(value: Any, place: Place, run: Any) -> Any:
+        def fill(value: Any, place: Place, run: Run) -> Any:
             out = template.copy()
-            for step in steps:
-                step(value, place, out, run)
+            for write in writers:
+                write(value, place, out, run)
             return out
 
-        def complete(value: Any, place: Place, run: Any) -> Any:
+        def complete(value: Any, place: Place, run: Run) -> Any:
             if value is None or value is Undefined:
                 return None
             if isinstance(value, Exception):
@@ -151,14 +150,14 @@ class _Assembly:
             if is_type_of is None:
                 return fill(value, place, run)
 
-            def then(is_one: Any) -> Any:
-                if not is_one:
+            def then(is_of_type: Any) -> Any:
+                if not is_of_type:
                     raise invalid_return_type_error(plan.type, value, _details(field))
                 return fill(value, place, run)
 
-            found = is_type_of(value, run.info(place))
-            if awaits(found):
-                run.later(found, then, place)
+            found = is_type_of(value, run.inputs.info(place))
+            if is_awaitable(found):
+                run.wait_for(found, then, place)  # type: ignore[arg-type] # which `is_awaitable` can't say
                 return PENDING
             return then(found)
 
@@ -169,36 +168,36 @@ class _Assembly:
         resolve_type = type_.resolve_type or self._plan.type_resolver
         objects = {name: self._object(plan, field) for name, plan in shape.objects.items()}
         details = _details(field)
-        checking, awaits = _Checking(self._plan.schema, field), self._kinds.is_awaitable
+        context, is_awaitable = _TypeCheckContext(self._plan.schema, field), self._awaitable_types.is_awaitable
 
-        def complete(value: Any, place: Place, run: Execution) -> Any:
+        def complete(value: Any, place: Place, run: Run) -> Any:
             if value is None or value is Undefined:
                 return None
             if isinstance(value, Exception):
                 raise again(value)
-            name = resolve_type(value, run.info(place), type_)
+            name = resolve_type(value, run.inputs.info(place), type_)
 
             def then(name: Any) -> Any:
                 if (known := objects.get(name) if type(name) is str else None) is None:
-                    # Never a valid one, so this raises what is wrong with it.
-                    Executor.ensure_valid_runtime_type(checking, name, type_, details, checking, value)  # type: ignore[arg-type]
-                    raise AssertionError("a type that is possible has a plan")
+                    # The name is not valid, so this raises the error that says why.
+                    Executor.ensure_valid_runtime_type(context, name, type_, details, context, value)  # type: ignore[arg-type]
+                    raise AssertionError("each possible type has a plan")
                 return known(value, place, run)
 
-            if awaits(name):
-                run.later(name, then, place)
+            if is_awaitable(name):
+                run.wait_for(name, then, place)  # type: ignore[arg-type] # which `is_awaitable` can't say
                 return PENDING
             return then(name)
 
         return complete
 
     def _list(self, field: FieldPlan, of: Shape) -> Complete:
-        items = Items(field, of, self.shape(field, of), self._kinds, self._iterates)
+        items = Items(field, of, self.completer(field, of), self._awaitable_types, self._parts.is_async_iterable)
         inner = _inner(of)
-        row, others = self._begun(inner) if isinstance(inner, ObjectPlan) else (None, ())
+        row, writers = self._begun(inner) if isinstance(inner, ObjectPlan) else (None, ())
         if row is None:
             return items.complete
-        return items.begun(row, others) if others else items.rows(row)
+        return items.complete_objects(row, writers) if writers else items.complete_rows(row)
 
 
 def _inner(shape: Shape) -> Shape:
@@ -209,19 +208,19 @@ def _details(field: FieldPlan) -> list[FieldDetails]:
     return [FieldDetails(node, None) for node in field.nodes]
 
 
-class _Checking:
-    """As much of an executor, and of its info, as graphql-core's check of a runtime type looks at."""
+class _TypeCheckContext:
+    """The attributes of an executor and of an info that graphql-core's check of a runtime type reads."""
 
-    def __init__(self, schema: Any, field: FieldPlan) -> None:
+    def __init__(self, schema: GraphQLSchema, field: FieldPlan) -> None:
         self.schema = schema
         self.parent_type = field.parent
         self.field_name = field.name
 
 
-def _leaf(type_: Any) -> Complete:
+def _leaf(type_: GraphQLLeafType) -> Complete:
     complete_leaf = Executor.complete_leaf_value
 
-    def complete(value: Any, _: Place, __: Any) -> Any:
+    def complete(value: Any, _: Place, __: Run) -> Any:
         if value is None or value is Undefined:
             return None
         if isinstance(value, Exception):
@@ -231,9 +230,9 @@ def _leaf(type_: Any) -> Complete:
     return complete
 
 
-def _non_null(field: FieldPlan, inner: Complete) -> Complete:
-    def complete(value: Any, place: Place, run: Any) -> Any:
-        completed = inner(value, place, run)
+def _non_null(field: FieldPlan, complete_nullable: Complete) -> Complete:
+    def complete(value: Any, place: Place, run: Run) -> Any:
+        completed = complete_nullable(value, place, run)
         if completed is None:
             raise TypeError(f"Cannot return null for non-nullable field {field.parent}.{field.name}.")
         return completed

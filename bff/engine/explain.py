@@ -1,29 +1,29 @@
-"""What an operation will ask of the services, wave by wave, before anything runs.
+"""Explains an operation before it runs: which calls it makes, in which waves.
 
-A wave is what is asked for at once; the next one needs answers of it. The figures are the most that may come of it as far as
-can be told: the lengths of lists are estimated as for the operation's cost (`ListLengths`).
+A wave has the calls that go out together; each wave needs results of the one before. The numbers are upper bounds, with the
+lengths of lists estimated as for the operation's cost (`ListLengths`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from bff.engine.operation import Operation
-from bff.engine.plan import FieldPlan, LoadByKey, Method, Plan, Resolver, checked_rule, objects_in
+from bff.engine.plan import FieldPlan, LoadByKey, Method, Plan, Resolver, Source, checked_rule, objects_in
 from bff.gate.limits import ListLengths
 from bff.upstream.reads import Read
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a wave asks of one source in one way.
+    """The equal calls of a wave to one source.
 
     Attributes:
-        source: the source; None for a resolver of its own, which may ask anything.
-        request: the request in general, or the resolver's name.
-        keys: how many keys at most; None where nobody can tell.
-        calls: into how many calls they go at most.
-        fields: the paths of the fields that it is for.
+        source: the source; None for a resolver of the application, which may call any.
+        request: the request without its values, or the resolver's name.
+        keys: the most keys that are asked for; None if unknown.
+        calls: the most calls; None if unknown.
+        fields: the paths of the fields that need them.
     """
 
     source: str | None
@@ -35,10 +35,15 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What an operation is, what it costs by the variant's limits, and what it asks for.
+    """An operation's cost and depth against the variant's limits, and its calls.
 
-    `by` is `plan`, or why there is none; then there are no waves to tell of. `access` has the fields that not everybody may
-    have, each with what it needs.
+    Attributes:
+        operation: its name; None if it has none.
+        kind: query, mutation or subscription.
+        by: `plan`, or the reason why there is none: then there are no waves.
+        waves: the calls of each wave.
+        plan: the plan's text; empty without one.
+        access: the fields with an access rule, by path, each with what it needs.
     """
 
     operation: str | None
@@ -54,11 +59,11 @@ class Explanation:
 
     @property
     def calls(self) -> int:
-        """All calls at most, resolvers of their own not counted."""
+        """The most calls in all waves, without those of resolvers."""
         return sum(asked.calls or 0 for wave in self.waves for asked in wave)
 
     def as_json(self) -> dict[str, Any]:
-        """For machines."""
+        """The explanation as JSON values."""
         waves = [
             [
                 {
@@ -87,7 +92,7 @@ class Explanation:
         }
 
     def as_text(self) -> str:
-        """For people."""
+        """The explanation as lines of text."""
         name = self.operation or "(unnamed)"
         own = sum(asked.source is None for wave in self.waves for asked in wave)
         besides = f", and what {_number(own, 'resolver')} may ask" if own else ""
@@ -111,7 +116,7 @@ def explain(
     operation: Operation, variables: Mapping[str, Any], *, cost: int, cost_limit: int, depth: int, depth_limit: int
 ) -> Explanation:
     """Explain the operation with those variables. Raises `InvalidVariables`."""
-    planned = operation.planned(operation.variables.coerce(variables), variables)
+    planned = operation.planned(operation.variables.coerce(variables))
     figures = (cost, cost_limit, depth, depth_limit)
     if isinstance(planned, Exception):
         return Explanation(operation.name, operation.kind.value, planned.reason, *figures, (), "")
@@ -124,71 +129,83 @@ def explain(
 
 @dataclass(slots=True)
 class _Group:
-    load: Read | None
+    """The calls of a wave that become one `Asked`. `load` is None for a resolver."""
+
+    load: Load | None
     request: str
     keys: int | None = 0
     fields: list[str] = field(default_factory=list)
 
 
 class _Walk:
-    """One walk over a plan. A value that is there in wave n was asked for in it; what is there from the start has 0."""
+    """One walk over a plan. A value of wave n is available after wave n; one of wave 0 needs no call.
+
+    Attributes:
+        access: the fields with an access rule, by path, each with what it needs.
+    """
 
     def __init__(self, plan: Plan, lengths: ListLengths) -> None:
         self._plan = plan
         self._lengths = lengths
-        self._groups: list[dict[Any, _Group]] = []
+        self._groups: list[dict[Hashable, _Group]] = []
         self.access: list[tuple[str, str]] = []
-        """Fields that not everybody may have, and what they need."""
 
     def waves(self) -> tuple[tuple[Asked, ...], ...]:
-        begin = 0
+        wave = 0
         for each in self._plan.root.fields:
-            self._field(each, (), begin, 1, None, None)
-            if self._plan.serially:
-                begin = len(self._groups)
+            self._visit(each, (), wave, 1, None)
+            if self._plan.is_serial:
+                wave = len(self._groups)
         return tuple(tuple(map(_asked, groups.values())) for groups in self._groups)
 
-    def _field(
+    def _visit(
         self,
         each: FieldPlan,
-        above: tuple[str, ...],
+        parent_path: tuple[str, ...],
         wave: int,
         times: int,
         listed: int | None,
-        parent: Read | None,
+        prefetched: Collection[str] = (),
     ) -> None:
-        path = (*above, each.key)
+        """Note what the field and those below it need.
+
+        Args:
+            each: the field.
+            parent_path: the path of its object, without list indexes.
+            wave: the wave after which its object is available.
+            times: how many objects have the field at most.
+            listed: the length that `first` gives to the lists below, until one takes it.
+            prefetched: the keys of its object's fields that are loaded in the object's own wave.
+        """
+        path = (*parent_path, each.key)
         source = each.source
         rule = checked_rule(source)
         if rule is not None:
             self.access.append((".".join(path), rule.as_words()))
-        loader = None
         if isinstance(source, LoadByKey):
-            loader = source.loaded.read
-            prefetch = source.loaded.prefetch
-            is_prefetched = prefetch is not None and parent is not None and parent.is_by_id
-            # Its key is known as soon as its parent's is: then it goes out together with it.
-            wave = wave if is_prefetched else wave + 1
-            load = loader
-            group = (loader, each.arguments.text() if load.by_arguments else "")
+            wave = wave if each.key in prefetched else wave + 1
+            load = LOADS[source.loaded.loader]
+            group = (source.loaded.loader, each.arguments.text() if load.by_arguments else "")
             self._note(wave, group, load, load.request, times, path)
-        elif self._waits(source):
+        elif self._may_wait(source):
             wave += 1
             name = f"{each.parent}.{each.name}"
             self._note(wave, name, None, name, None, path)
-        each_brings, below = self._lengths.of(each.nodes[0], each.definition, listed)
+        length, listed_below = self._lengths.of(each.nodes[0], each.definition, listed)
         for plan in objects_in(each.shape):
             for child in plan.fields:
-                self._field(child, path, wave, times * each_brings, below, loader)
+                self._visit(child, path, wave, times * length, listed_below, each.prefetches)
 
     @staticmethod
-    def _waits(source: Any) -> bool:
-        """Whether a resolver may wait for something of its own."""
+    def _may_wait(source: Source) -> bool:
+        """Whether it is a resolver that may await something, such as a call."""
         if isinstance(source, Method):
             return bool(source.definition.is_async)
         return isinstance(source, Resolver) and getattr(source.resolve, "__name__", "") == "_async_resolver"
 
-    def _note(self, wave: int, key: Any, load: Read | None, request: str, keys: int | None, path: tuple[str, ...]) -> None:
+    def _note(
+        self, wave: int, key: Hashable, load: Load | None, request: str, keys: int | None, path: tuple[str, ...]
+    ) -> None:
         while len(self._groups) < wave:
             self._groups.append({})
         group = self._groups[wave - 1].setdefault(key, _Group(load, request))

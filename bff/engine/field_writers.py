@@ -1,31 +1,31 @@
-"""One closure a field: what puts its value, or nothing yet, into the object that is being made."""
+"""Makes a plan's field writers: one function a field, which resolves it and writes its value into the object being made.
 
-from collections.abc import Callable
+If the value isn't available yet, the writer leaves null at its place, and the value is written there later.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from bff.engine.places import PENDING, AwaitableTypes, Complete, Execution, FieldWriter, Place, ResponseSlot
-from bff.engine.plan import (
-    Attribute,
-    FieldPlan,
-    LoadByKey,
-    Method,
-    NonNull,
-    ObjectPlan,
-    Resolver,
-    Shape,
-    Typename,
-    objects_in,
-)
-from bff.graph.loaded import Loaded, is_fresh
+from bff.engine.places import PENDING, AwaitableTypes, Complete, FieldWriter, Place, ResponseSlot, path_of
+from bff.engine.plan import Attribute, FieldPlan, LoadByKey, Method, NonNull, Resolver, Shape, Typename, objects_in
+from bff.engine.run import Run
+from bff.graph.loaded import Loaded, Prefetch, is_fresh
+
+_Resolve = Callable[[Any, Place, Run], Any]
+"""From the source object and the field's place to the value, not completed; it may be awaitable."""
+
+_StartLoad = Callable[[Any, Run], None]
+"""Starts the load of a field for the key of its parent."""
 
 
 class FieldWriters:
-    """Makes the steps of a plan.
+    """Makes the writers of a plan.
 
-    Attributes:
-        kinds: tells awaitables from what is plain.
-        complete: makes what completes a value of a shape.
-        is_row: whether an object of a shape is a plain row, the same wherever it is shown.
+    Args:
+        awaitable_types: tells awaitables from plain values.
+        complete: makes the function that completes a field's values of a shape.
+        is_row: whether an object of a shape is a plain row, equal wherever it is shown.
     """
 
     def __init__(
@@ -34,186 +34,187 @@ class FieldWriters:
         complete: Callable[[FieldPlan, Shape], Complete],
         is_row: Callable[[Shape], bool],
     ) -> None:
-        self._kinds = awaitable_types
+        self._awaitable_types = awaitable_types
         self._complete = complete
         self._is_row = is_row
 
-    def step(self, field: FieldPlan) -> FieldWriter:
-        """What puts a field's value, or nothing yet, into the object that is being made."""
+    def writer(self, field: FieldPlan) -> FieldWriter:
+        """The function that writes the field."""
         match field.source:
             case Typename(name):
-                return _typename(field.key, name)
+                return _typename_writer(field.key, name)
             case LoadByKey(key, loaded):
-                return self._keyed(field, key, loaded)
+                return self._loaded_writer(field, key, loaded)
             case Attribute(name):
-                return self._attribute(field, name)
+                return self._writer(field, _attribute(name))
             case Method():
-                return self._valued(field, self._call(field, field.source))
+                return self._writer(field, _method(field, field.source))
             case Resolver(resolve):
-                return self._valued(field, _resolve(field, resolve))
+                return self._writer(field, _resolver(field, resolve))
 
-    def _slot(self, field: FieldPlan) -> ResponseSlot:
-        return ResponseSlot(field, nullable=not isinstance(field.shape, NonNull), typename=field.parent.name)
+    def _writer(self, field: FieldPlan, resolve: _Resolve) -> FieldWriter:
+        key, slot, complete = field.key, _slot(field), self._complete(field, field.shape)
+        plain, is_awaitable = self._awaitable_types.plain, self._awaitable_types.is_awaitable
 
-    def _attribute(self, field: FieldPlan, name: str) -> FieldWriter:
-        def get(source: Any, *_: Any) -> Any:
-            return getattr(source, name)
-
-        return self._valued(field, get)
-
-    def _valued(self, field: FieldPlan, value_of: Callable[[Any, Place, Any], Any]) -> FieldWriter:
-        key, slot, complete = field.key, self._slot(field), self._complete(field, field.shape)
-        plain, awaits = self._kinds.plain, self._kinds.is_awaitable
-
-        def step(source: Any, above: Any, out: dict[str, Any], run: Execution) -> None:
-            place = (above, key, out, slot)
+        def write(source: Any, parent: Place | None, out: dict[str, Any], run: Run) -> None:
+            place = (parent, key, out, slot)
             try:
-                value = value_of(source, place, run)
-                if type(value) not in plain and awaits(value):
-                    run.later(value, lambda come: complete(come, place, run), place)
+                value = resolve(source, place, run)
+                if type(value) not in plain and is_awaitable(value):
+                    run.wait_for(value, lambda result: complete(result, place, run), place)
                     return
                 completed = complete(value, place, run)
             except Exception as error:  # noqa: BLE001 - whatever a resolver raises is its field's error
-                run.failed(error, place)
+                run.response.record_error(error, place)
                 return
             if completed is not PENDING:
                 out[key] = completed
 
-        return step
+        return write
 
-    def _call(self, field: FieldPlan, method: Method) -> Callable[[Any, Place, Any], Any]:
-        call, takes_self, info, renames = method.call, method.takes_self, method.info, method.renames
-        takes_info = info is not None or not renames
-        if method.is_pure:
-            return lambda source, *_: call(source)
+    def _loaded_writer(  # noqa: C901 - the branches of three functions
+        self, field: FieldPlan, method: Method, loaded: Loaded
+    ) -> FieldWriter:
+        response_key, slot, complete = field.key, _slot(field), self._complete(field, field.shape)
+        key_of, loader, finish = _method(field, method), loaded.loader, loaded.finish
+        plain, is_awaitable = self._awaitable_types.plain, self._awaitable_types.is_awaitable
+        start_loads = _prefetches(field)
+        is_key_enough = method.is_pure and not start_loads
+        shows_as_loaded = type(loaded).finish is Loaded.finish and loaded.show is None
 
-        def value_of(source: Any, place: Place, run: Execution) -> Any:
-            given = run.strawberry_info(place, method.definition) if takes_info else None
-            kwargs = run.renamed(field, method) if renames else method.convert(run.arguments(field), given)
-            if info is not None:
-                kwargs = {**kwargs, info: given}
-            return call(source, **kwargs) if takes_self else call(**kwargs)
-
-        access = method.access
-        if access is None:
-            return value_of
-
-        def guarded(source: Any, place: Place, run: Execution) -> Any:
-            # Before the key is known nothing can be asked for by it.
-            access.check(run.context, run.arguments(field))
-            return value_of(source, place, run)
-
-        return guarded
-
-    def _keyed(self, field: FieldPlan, method: Method, loaded: Loaded) -> FieldWriter:  # noqa: C901 - three closures' branches
-        key, slot, complete = field.key, self._slot(field), self._complete(field, field.shape)
-        key_of, name, finish = self._call(field, method), loaded.read, loaded.finish
-        is_bare = type(loaded).finish is Loaded.finish and loaded.show is None
-        awaits, plain = self._kinds.is_awaitable, self._kinds.plain
-        hints = self._hints(field, loaded)
-        is_pure = method.is_pure and not hints
-
-        def step(source: Any, above: Any, out: dict[str, Any], run: Any) -> None:
-            place = (above, key, out, slot)
+        def write(source: Any, parent: Place | None, out: dict[str, Any], run: Run) -> None:
+            place = (parent, response_key, out, slot)
             try:
-                wanted = key_of(source, place, run)
-                if is_pure:
-                    # Somebody has asked for it already, more often than not: then there is nothing more to do.
-                    known = run.pending.get(name)
-                    waiting = known.asked.get(wanted) if known is not None else None
+                key = key_of(source, place, run)
+                if is_key_enough:
+                    # The usual case in a list: another object has asked for the same key already.
+                    pending = run.pending.get(loader)
+                    waiting = pending.asked.get(key) if pending is not None else None
                     if waiting:
                         waiting.append(place)
                         return
-                if type(wanted) not in plain and awaits(wanted):
-                    run.later(wanted, lambda come: ask(come, place, run), place)
+                if type(key) not in plain and is_awaitable(key):
+                    run.wait_for(key, lambda result: ask(result, place, run), place)
                     return
-                completed = ask(wanted, place, run)
+                completed = ask(key, place, run)
             except Exception as error:  # noqa: BLE001 - whatever a resolver raises is its field's error
-                run.failed(error, place)
+                run.response.record_error(error, place)
                 return
             if completed is not PENDING:
-                out[key] = completed
+                out[response_key] = completed
 
-        def ask(wanted: Any, place: Place, run: Any) -> Any:
-            if wanted is None:
+        def ask(key: Any, place: Place, run: Run) -> Any:
+            """Complete the value if it is loaded; else let the place wait for it."""
+            if key is None:
                 return complete(None, place, run)
-            pending = run.pending.get(name) or run.pending_for(name)
-            if wanted in pending.loaded:
-                return complete(finish(pending.loaded[wanted], run.path_of(place), run.context), place, run)
-            waiting = pending.in_flight.get(wanted) or pending.asked.get(wanted)
+            pending = run.pending.get(loader) or run.pending_for(loader)
+            if key in pending.loaded:
+                return complete(finish(pending.loaded[key], partial(path_of, place), run.context), place, run)
+            waiting = pending.in_flight.get(key) or pending.asked.get(key)
             if waiting is not None:
                 waiting.append(place)
-            elif wanted in pending.in_flight:  # a hint that nobody waited for so far
-                pending.in_flight[wanted].append(place)
+            elif key in pending.in_flight:  # prefetched: this is the first place that waits for it
+                pending.in_flight[key].append(place)
             else:
-                pending.asked[wanted] = [place]
-                run.is_asking = True
-            for hint in hints:
-                hint(wanted, run)
+                pending.asked[key] = [place]
+                run.has_asked = True
+            for start_load in start_loads:
+                start_load(key, run)
             return PENDING
 
-        def arrive(value: Any, place: Place, run: Any) -> None:
+        def receive(value: Any, place: Place, run: Run) -> None:
             try:
-                if not is_bare or not is_fresh(value):
-                    value = finish(value, run.path_of(place), run.context)
+                if not shows_as_loaded or not is_fresh(value):
+                    value = finish(value, partial(path_of, place), run.context)
                 completed = complete(value, place, run)
-            except Exception as error:  # noqa: BLE001 - the same
-                run.failed_late(error, place)
+            except Exception as error:  # noqa: BLE001 - whatever a value's completion raises is its field's error
+                run.response.record_late_error(error, place)
                 return
             if completed is not PENDING:
-                place[2][key] = completed
+                place[2][response_key] = completed
 
-        slot.arrive = arrive
-        slot.shares = is_bare and self._is_row(field.shape)
-        return step
-
-    def _hints(self, field: FieldPlan, loaded: Any) -> list[Callable[[Any, Any], None]]:
-        """What can be asked for as soon as the field's own key is known: it will be wanted whenever the field has a value.
-
-        Only of an object of one known type: of an interface it isn't known beforehand which fields are shown.
-        """
-        objects = objects_in(field.shape)
-        if len(objects) != 1 or not isinstance(_inner(field.shape), ObjectPlan):
-            return []
-        return [
-            self._hint(child, child.source)
-            for child in objects[0].fields
-            if isinstance(child.source, LoadByKey)
-            and child.source.loaded.prefetch is not None
-            and loaded.read.is_by_id
-            and child.source.key.info is None
-        ]
-
-    def _hint(self, field: FieldPlan, source: LoadByKey) -> Callable[[Any, Any], None]:
-        key_of, name, prefetch = self._call(field, source.key), source.loaded.read, source.loaded.prefetch
-        if prefetch is None:
-            raise AssertionError("only what can be known ahead is hinted at")
-        nowhere: Any = None
-
-        def hint(parent_key: Any, run: Any) -> None:
-            try:
-                key = key_of(prefetch.stand_in(parent_key), nowhere, run)
-            except Exception:  # noqa: BLE001 - it will be raised again, in its place, if that comes to be
-                return
-            if key is not None:
-                run.hint(name, key)
-
-        return hint
+        slot.receive = receive
+        slot.is_shared = shows_as_loaded and self._is_row(field.shape)
+        return write
 
 
-def _inner(shape: Shape) -> Shape:
-    return shape.of if isinstance(shape, NonNull) else shape
+def _slot(field: FieldPlan) -> ResponseSlot:
+    return ResponseSlot(field, is_nullable=not isinstance(field.shape, NonNull), typename=field.parent.name)
 
 
-def _typename(key: str, name: str) -> FieldWriter:
-    def step(_: Any, __: Any, out: dict[str, Any], ___: Any) -> None:
+def _typename_writer(key: str, name: str) -> FieldWriter:
+    def write(_: Any, __: Place | None, out: dict[str, Any], ___: Run) -> None:
         out[key] = name
 
-    return step
+    return write
 
 
-def _resolve(field: FieldPlan, resolve: Callable[..., Any]) -> Callable[[Any, Place, Any], Any]:
-    def value_of(source: Any, place: Place, run: Execution) -> Any:
-        return resolve(source, run.info(place), **run.arguments(field))
+def _attribute(name: str) -> _Resolve:
+    def resolve(source: Any, _: Place, __: Run) -> Any:
+        return getattr(source, name)
 
-    return value_of
+    return resolve
+
+
+def _resolver(field: FieldPlan, call: Callable[..., Any]) -> _Resolve:
+    def resolve(source: Any, place: Place, run: Run) -> Any:
+        return call(source, run.inputs.info(place), **run.inputs.arguments(field))
+
+    return resolve
+
+
+def _method(field: FieldPlan, method: Method) -> _Resolve:
+    call, takes_self, info_name = method.call, method.takes_self, method.info
+    is_renamed_only, definition, convert, access = method.is_renamed_only, method.definition, method.convert, method.access
+    if method.is_pure:
+        return lambda source, *_: call(source)
+    makes_info = info_name is not None or not is_renamed_only
+
+    def resolve(source: Any, place: Place, run: Run) -> Any:
+        inputs = run.inputs
+        info = inputs.strawberry_info(place, definition) if makes_info else None
+        arguments = inputs.method_arguments(field, method) if is_renamed_only else convert(inputs.arguments(field), info)
+        if info_name is not None:
+            arguments = {**arguments, info_name: info}
+        return call(source, **arguments) if takes_self else call(**arguments)
+
+    if access is None:
+        return resolve
+
+    def resolve_if_allowed(source: Any, place: Place, run: Run) -> Any:
+        # Checked before the method gives a key: nothing is loaded for a field that the caller may not have.
+        access.check(run.context, run.inputs.arguments(field))
+        return resolve(source, place, run)
+
+    return resolve_if_allowed
+
+
+def _prefetches(field: FieldPlan) -> Sequence[_StartLoad]:
+    """What starts the loads that the plan starts together with this field's."""
+    if not field.prefetches:
+        return ()
+    (inner,) = objects_in(field.shape)
+    return [
+        _prefetch(child, child.source, child.source.loaded.prefetch)
+        for child in inner.fields
+        if child.key in field.prefetches and isinstance(child.source, LoadByKey) and child.source.loaded.prefetch
+    ]
+
+
+def _prefetch(field: FieldPlan, source: LoadByKey, prefetch: Prefetch) -> _StartLoad:
+    key_of, loader = _method(field, source.key), source.loaded.loader
+    start_loads = _prefetches(field)
+    no_place: Any = None
+
+    def start_load(parent_key: Any, run: Run) -> None:
+        try:
+            key = key_of(prefetch.stand_in(parent_key), no_place, run)
+        except Exception:  # noqa: BLE001 - it is raised again when the field is resolved, if it ever is
+            return
+        if key is None:
+            return
+        run.prefetch(loader, key)
+        for each in start_loads:
+            each(key, run)
+
+    return start_load

@@ -1,102 +1,108 @@
-"""What the functions of a plan work with: places in the answer, and the run as they see it.
+"""What the functions of a plan share: places in the response, loads that are pending, and which values are awaitable.
 
-A place is where a value stands in the answer: (the container's place, the key there, the container, its `ResponseSlot`).
-The container of a root field has no place. Places make paths for errors, and the way that a null is propagated.
+A place is where a value stands in the response: (place of the container, key in it, the container, its `ResponseSlot`).
+The containers are the response's own dicts and lists. A root field's container has no place (None). A place gives the path
+of an error, and the way by which a null is propagated. A tuple, because one is made for each field of each object.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import GeneratorType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from graphql import FieldNode
+from graphql.pyutils import Path
 
-from bff.engine.plan import FieldPlan, Method
-from bff.upstream.reads import Read
+from bff.engine.plan import FieldPlan
+
+if TYPE_CHECKING:
+    from bff.engine.run import Run
+    from bff.graph.loaders import Loader
 
 Place = tuple[Any, str | int, Any, "ResponseSlot"]
 
 
 class _Pending:
-    """What is still to come."""
+    """The type of `PENDING`."""
 
     def __repr__(self) -> str:
         return "PENDING"
 
 
 PENDING = _Pending()
+"""In place of a completed value: it will be written to its place later."""
+
+Complete = Callable[[Any, Place, "Run"], Any]
+"""Completes a value at its place: returns what stands in the response, or `PENDING`. Raises the field's error."""
+
+FieldWriter = Callable[[Any, "Place | None", dict[str, Any], "Run"], None]
+"""Resolves a field of (source, place of the object, the object in the response) and writes its value into the object.
+
+Raises a `GraphQLError` if the value must not be null and is.
+"""
+
+WriteLater = Callable[[Any], Any]
+"""Makes the completed value, or `PENDING`, of an awaitable's result. Raises the field's error."""
+
+Deferred = tuple[Awaitable[Any], WriteLater, Place]
 
 
-class Execution(Protocol):
-    """One run of an operation, as the closures see it: `run.Run`."""
+class ResponseSlot:
+    """What a plan knows of a place: one slot for a field, one for the items of its lists.
 
-    context: Any
+    Attributes:
+        field: the field.
+        nodes: its nodes in the document.
+        is_nullable: whether null may stand there.
+        typename: the type of the object that has the field; None for items of a list.
+        receive: writes a loaded value to a place of this slot; None if the field isn't loaded by key.
+        is_shared: whether one completed value may stand in all places that wait for the same key.
+    """
 
-    def info(self, place: Place) -> Any:
-        """graphql-core's `GraphQLResolveInfo` for the field at `link`."""
-        ...
+    __slots__ = ("field", "is_nullable", "is_shared", "nodes", "receive", "typename")
 
-    def strawberry_info(self, place: Place, definition: Any) -> Any:
-        """Strawberry's `Info` for it."""
-        ...
-
-    def arguments(self, field: FieldPlan) -> Any:
-        """The field's arguments with this run's variables. Raises `GraphQLError`."""
-        ...
-
-    def renamed(self, field: FieldPlan, method: Method) -> dict[str, Any]:
-        """The same as a method takes them that needs no more than their names in Python."""
-        ...
-
-    def failed(self, error: Exception, place: Place) -> None:
-        """A field's error: noted, where null may stand at `link`. Raises it, located, where it may not."""
-        ...
-
-    def later(self, awaitable: Any, then: "Callable[[Any], Any]", place: Place) -> None:
-        """When the awaitable has come, `then` makes of it what stands at `link`."""
-        ...
-
-    def abandon(self, awaitables: Iterable[Any]) -> None:
-        """Nobody waits for these any more; they come to their end by themselves."""
-        ...
-
-    pending: "dict[Read, PendingLoads]"
-    is_asking: bool
-
-    def pending_for(self, loader: Read) -> "PendingLoads":
-        """What is known and wanted of a loader that was not looked at so far."""
-        ...
-
-    def hint(self, loader: Read, key: Any) -> None:
-        """Ask for a key that will be wanted."""
-        ...
+    def __init__(self, field: FieldPlan, *, is_nullable: bool, typename: str | None) -> None:
+        self.field = field
+        self.nodes: list[FieldNode] = list(field.nodes)
+        self.is_nullable = is_nullable
+        self.typename = typename
+        self.receive: Callable[[Any, Place, Run], None] | None = None
+        self.is_shared = False
 
 
-Complete = Callable[[Any, Place, Any], Any]
-FieldWriter = Callable[[Any, Any, dict[str, Any], Any], None]
+class Root:
+    """The root object: `template` has its response keys with nulls, `writers` write its fields in order."""
+
+    __slots__ = ("template", "writers")
+
+    def __init__(self, template: dict[str, Any], writers: Sequence[FieldWriter]) -> None:
+        self.template = template
+        self.writers = writers
 
 
 class PendingLoads:
-    """What one run knows and wants of one loader: links that wait, by key; a spot's `arrive` is called with what has come.
+    """The keys of one loader in one run. Each key has the places that wait for it; a prefetched key may have none.
 
     Attributes:
-        settled: the loader's own store.
-        flying: what is being loaded. A hint's key has no links.
-        asked: what goes out with the next batch.
+        loader: the loader.
+        loaded: its results so far, by key. Its own store.
+        in_flight: keys that are being loaded.
+        asked: keys of the next batch.
     """
 
-    __slots__ = ("asked", "in_flight", "loaded")
+    __slots__ = ("asked", "in_flight", "loaded", "loader")
 
-    def __init__(self, loaded: Mapping[Any, Any]) -> None:
-        self.loaded = loaded
+    def __init__(self, loader: "Loader[Any, Any]") -> None:
+        self.loader = loader
+        self.loaded: Mapping[Any, Any] = loader.loaded
         self.in_flight: dict[Any, list[Place]] = {}
         self.asked: dict[Any, list[Place]] = {}
 
 
 class AwaitableTypes:
-    """Tells awaitables from plain values: by asking once for each type.
+    """Tells awaitables from plain values, and remembers the answer by type.
 
     Attributes:
-        plain: the types of which no value is awaitable, as far as any was met.
+        plain: types whose values are never awaitable. Grows up to `MOST` types.
     """
 
     MOST = 1000
@@ -106,45 +112,28 @@ class AwaitableTypes:
         self.plain: set[type] = {str, int, float, bool, list, tuple, dict}
 
     def is_awaitable(self, value: Any) -> bool:
-        """Whether the value has to be waited for."""
+        """Whether the value must be awaited."""
         kind = type(value)
         if kind in self.plain:
             return False
         if self._is_awaitable(value):
             return True
-        if len(self.plain) < self.MOST and kind is not GeneratorType:  # of which only some are coroutines
+        if len(self.plain) < self.MOST and kind is not GeneratorType:  # only some generators are coroutines
             self.plain.add(kind)
         return False
 
 
-class ResponseSlot:
-    """What is known of a place in the answer: a field, or the items of a list of it.
-
-    Attributes:
-        nullable: whether null may stand there.
-        typename: of the object whose field it is; None for a list's item.
-        field: the field that it belongs to.
-        nodes: where the field stands in the document.
-        arrive: takes in what a loader has for it.
-        shares: whether what stands there may stand, the very same, in other places that wait for the same key.
-    """
-
-    __slots__ = ("arrive", "field", "nodes", "nullable", "shares", "typename")
-
-    def __init__(self, field: FieldPlan, *, nullable: bool, typename: str | None) -> None:
-        self.field = field
-        self.nodes: list[FieldNode] = list(field.nodes)
-        self.nullable = nullable
-        self.typename = typename
-        self.arrive: Callable[[Any, Place, Any], None] | None = None
-        self.shares = False
+def path_of(place: Place | None) -> list[str | int]:
+    """The place's path in the response, from the root."""
+    path: list[str | int] = []
+    while place is not None:
+        path.append(place[1])
+        place = place[0]
+    path.reverse()
+    return path
 
 
-class Root:
-    """The root object: its fields' keys, each null at first, and the step for each."""
-
-    __slots__ = ("steps", "template")
-
-    def __init__(self, template: dict[str, Any], steps: Sequence[FieldWriter]) -> None:
-        self.template = template
-        self.steps = steps
+def core_path_of(place: Place) -> Path:
+    """The same as graphql-core's linked `Path`."""
+    above = place[0]
+    return Path(None if above is None else core_path_of(above), place[1], place[3].typename)

@@ -1,11 +1,11 @@
-"""A plan: what it takes to answer one operation, worked out before anybody asks. A frozen value, without any request.
+"""A plan: how one operation is executed. A frozen value that holds no data of a request.
 
-It follows the shape of the answer; equal objects in several places share a plan. An object has fields in the order in which
-they are shown, each with where its value comes from (`Source`), its arguments, and how the value is completed (`Shape`).
-`text` writes it down.
+A plan has the shape of the response. Each object lists its fields in response order; each field has the source of its value
+(`Source`), its arguments, and the shape that the value is completed to (`Shape`). Equal objects in several places share one
+`ObjectPlan`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,57 +19,62 @@ from graphql import (
     GraphQLOutputType,
     GraphQLSchema,
     OperationDefinitionNode,
-    OperationType,
 )
+from strawberry.types.field import StrawberryField
 
-from bff.engine.arguments import Arguments, Variables
+from bff.engine.arguments import Arguments
 from bff.graph.loaded import Loaded
 from bff.graph.rules import Access
 
+LoaderKey = str
+"""Names one of the context's loaders."""
+
 Convert = Callable[[Mapping[str, Any], Any], dict[str, Any]]
+"""From a field's arguments by their GraphQL names, and Strawberry's `Info` or None, to those of its Python method."""
 
 
 @dataclass(frozen=True, slots=True)
 class Typename:
-    """The name of the object's type."""
+    """`__typename` of an object of a known type."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """A member of the record, by its Python name."""
+    """An attribute of the source object, by its Python name."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A function of our own, called without a detour.
+    """A resolver of a Strawberry type, called directly.
 
     Attributes:
-        takes_self: whether it takes the object.
-        info: the parameter that takes Strawberry's `Info`, None where there is none.
-        definition: Strawberry's of the field.
-        convert: makes its arguments of those that graphql-core gives, and the `Info`.
-        renames: whether that gives the arguments other names at most, so that it need not be done again.
-        is_pure: it takes the object and nothing else, and is no coroutine function.
-        access: who may have what it gives.
+        call: the function.
+        takes_self: whether it takes the source object.
+        info: the name of the parameter that takes Strawberry's `Info`; None without one.
+        definition: Strawberry's definition of the field.
+        convert: converts the arguments.
+        is_renamed_only: whether `convert` renames arguments and changes no value: then it is called once a run.
+        is_pure: whether the function takes the source object and nothing else, and is no coroutine function.
+        access: the rule to check before the call; None if everybody may have the field.
     """
 
     call: Callable[..., Any] = field(repr=False)
     takes_self: bool
     info: str | None
-    definition: Any = field(repr=False)
+    definition: StrawberryField = field(repr=False)
     convert: Convert = field(repr=False)
-    renames: bool
+    is_renamed_only: bool
     is_pure: bool
     access: Access | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LoadByKey:
-    """A method that gives a key, and the extension that says by which loader, and what is shown of what was loaded."""
+    """A loader's value for the key that a method returns. `loaded` names the loader, and makes the field's value."""
 
     key: Method
     loaded: Loaded
@@ -77,7 +82,7 @@ class LoadByKey:
 
 @dataclass(frozen=True, slots=True)
 class Resolver:
-    """Whatever the schema has as the field's resolver, called as graphql-core would."""
+    """The field's resolver in the GraphQL schema, called as graphql-core would."""
 
     resolve: Callable[..., Any] = field(repr=False)
 
@@ -87,14 +92,14 @@ Source = Typename | Attribute | Method | LoadByKey | Resolver
 
 @dataclass(frozen=True, slots=True)
 class NonNull:
-    """The shape of what must not be null."""
+    """A value that must not be null."""
 
     of: "Shape"
 
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
-    """The shape of a list."""
+    """A list."""
 
     of: "Shape"
 
@@ -111,12 +116,12 @@ class ObjectPlan:
     """An object of a known type."""
 
     type: GraphQLObjectType
-    fields: "tuple[FieldPlan, ...]" = field(repr=False)  # shared plans would be written out at each of their places
+    fields: "tuple[FieldPlan, ...]" = field(repr=False)  # a shared plan would be repeated at each of its places
 
 
 @dataclass(frozen=True, slots=True)
 class Abstract:
-    """An interface or a union: an object plan for each type that it may turn out to be, by name."""
+    """An interface or a union: an object plan for each possible type, by the type's name."""
 
     type: GraphQLAbstractType
     objects: Mapping[str, ObjectPlan]
@@ -127,7 +132,19 @@ Shape = NonNull | ListOf | Leaf | ObjectPlan | Abstract
 
 @dataclass(frozen=True, slots=True)
 class FieldPlan:
-    """One field of an object, under its response key."""
+    """One field of an object.
+
+    Attributes:
+        key: the response key: the field's alias or name.
+        name: the field's name.
+        parent: the type of the object.
+        definition: the field's definition in the schema.
+        nodes: its nodes in the document; several if selections were merged.
+        source: where its value comes from.
+        arguments: its arguments.
+        shape: what its value is completed to.
+        prefetches: the response keys of its subfields whose loads start together with this field's load.
+    """
 
     key: str
     name: str
@@ -137,6 +154,7 @@ class FieldPlan:
     source: Source
     arguments: Arguments
     shape: Shape
+    prefetches: tuple[str, ...] = ()
 
     @property
     def type(self) -> GraphQLOutputType:
@@ -146,67 +164,73 @@ class FieldPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole operation. `serially`: one root field after the other, as a mutation's are. `size`: the number of fields."""
+    """The plan of an operation.
+
+    Attributes:
+        schema: the schema it is for.
+        operation: the operation's node.
+        fragments: the document's fragments, by name.
+        root: the root object.
+        type_resolver: finds the type of a value of an interface or union that has no resolver for it.
+        size: the number of compiled fields. A shared object counts once.
+        is_serial: whether each root field begins when the one before is complete, as those of a mutation.
+    """
 
     schema: GraphQLSchema = field(repr=False)
     operation: OperationDefinitionNode = field(repr=False)
     fragments: Mapping[str, FragmentDefinitionNode] = field(repr=False)
-    variables: Variables = field(repr=False)
     root: ObjectPlan
     type_resolver: Callable[..., Any] = field(repr=False)
     size: int
-
-    @property
-    def serially(self) -> bool:
-        """Whether the root fields follow each other."""
-        return self.operation.operation is OperationType.MUTATION
+    is_serial: bool
 
     def text(self) -> str:
-        """The plan as lines, for people and for comparing."""
+        """The plan as indented lines, one a field."""
         name = self.operation.name.value if self.operation.name else "(unnamed)"
         head = f"{self.operation.operation.value} {name}"
         return "\n".join([head, *_lines(self.root, 1)]) + "\n"
 
 
 def object_of(shape: Shape) -> ObjectPlan | Abstract | Leaf:
-    """What is inside of lists and non-nulls."""
+    """The shape inside of lists and non-nulls."""
     while isinstance(shape, NonNull | ListOf):
         shape = shape.of
     return shape
 
 
 def checked_rule(source: Source) -> Access | None:
-    """Who may have a field, as far as it is the plan that checks it."""
+    """The access rule that a run checks; None for a resolver, which checks its own."""
     if isinstance(source, LoadByKey):
         source = source.key
     return source.access if isinstance(source, Method) else None
 
 
 def objects_in(shape: Shape) -> tuple[ObjectPlan, ...]:
-    """The object plans that a value of that shape may have; none for a leaf."""
+    """The plans of the objects that a value of the shape may be or contain; none for a leaf."""
     inner = object_of(shape)
     if isinstance(inner, ObjectPlan):
         return (inner,)
     return tuple(inner.objects.values()) if isinstance(inner, Abstract) else ()
 
 
-def _lines(plan: ObjectPlan, depth: int) -> Iterator[str]:
+def _lines(plan: ObjectPlan, depth: int, prefetched: Collection[str] = ()) -> Iterator[str]:
     indent = "  " * depth
     for each in plan.fields:
         label = each.key if each.key == each.name else f"{each.key}: {each.name}"
         rule = checked_rule(each.source)
-        who = f" for {rule.as_words()}" if rule is not None else ""
-        yield f"{indent}{label}{each.arguments.text()} {each.type} <- {_source(each.source)}{who}"
+        needs = f" for {rule.as_words()}" if rule is not None else ""
+        source = _source(each.source, is_prefetched=each.key in prefetched)
+        yield f"{indent}{label}{each.arguments.text()} {each.type} <- {source}{needs}"
         inner = object_of(each.shape)
         if isinstance(inner, ObjectPlan):
-            yield from _lines(inner, depth + 1)
+            yield from _lines(inner, depth + 1, each.prefetches)
         elif isinstance(inner, Abstract):
             for name, objects in inner.objects.items():
                 yield f"{indent}  on {name}"
                 yield from _lines(objects, depth + 2)
 
 
-def _source(source: Source) -> str:
+def _source(source: Source, *, is_prefetched: bool) -> str:
     match source:
         case Typename(name):
             return f"{name!r}"
@@ -217,8 +241,8 @@ def _source(source: Source) -> str:
         case Method():
             return f"{_name(source.call)}()"
         case LoadByKey(key, loaded):
-            prefetch = ", known with its parent" if loaded.prefetch else ""
-            return f"{loaded.read.name} by {_name(key.call)}(){prefetch}"
+            note = f", known with {loaded.prefetch.loader}" if is_prefetched and loaded.prefetch else ""
+            return f"loader {loaded.loader} by {_name(key.call)}(){note}"
         case Resolver():
             return "resolver"
 

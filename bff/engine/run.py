@@ -1,274 +1,100 @@
-"""Runs a plan: walks as far as what is at hand goes, asks for all that was met on the way at once, and goes on.
+"""Runs a plan: schedules the loads and the other awaitables of one operation.
 
-A level's keys go to their loader as one batch. Loads don't wait for each other: whoever has come goes on by himself, and
-what is asked for in one turn of the event loop goes out together. Once the operation is over nothing of it is left running.
+A run resolves what is available, collects the loader keys that it meets, and loads them in one batch per loader. Loads don't
+wait for each other: a loaded value's fields are resolved as soon as it arrives. Keys that are met in the same iteration of
+the event loop go out in the same batch. When the operation ends, by success, error or cancellation, no task of it is left.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-import strawberry
-from graphql import GraphQLError, GraphQLResolveInfo
-from graphql.execution.values import VariableValues
-from graphql.pyutils import Path, gather_with_cancel
-from graphql.pyutils.is_awaitable import is_awaitable
-from graphql.type import GraphQLResolveInfoHelpers
+from graphql import GraphQLError
 
-from bff.engine.arguments import NO_VARIABLES
-from bff.engine.located import located
-from bff.engine.places import PENDING, PendingLoads, Place, Root
-from bff.engine.plan import FieldPlan, Method, Plan
+from bff.engine.arguments import CoercedVariables
+from bff.engine.places import PENDING, Deferred, FieldWriter, PendingLoads, Place, Root, WriteLater
+from bff.engine.plan import LoaderKey, Plan
+from bff.engine.resolver_inputs import ResolverInputs, run_to_end
+from bff.engine.response import Response
+from bff.graph.context import Context
 from bff.graph.loaded import is_fresh
 from bff.runtime.loop import running_loop
 from bff.upstream.reads import Read
 
-Later = tuple[Awaitable[Any], Callable[[Any], Any], Place]
+_Job = tuple[Callable[[], Coroutine[Any, Any, None]], Place | None]
+"""A coroutine function, and the place that it is for; None if it is for several."""
 
 
 class Run:
-    """One run of a plan. `data` and `errors` are the answer once `start`, or what it returns, is done."""
+    """One run of a plan. The functions of the plan read its attributes and call its methods.
+
+    Attributes:
+        context: the operation's context.
+        response: complete as soon as `start`, or the awaitable that it returns, is done.
+        inputs: what resolvers receive.
+        pending: the loads of each loader that was used so far.
+        has_asked: whether any of them has keys for the next batch.
+    """
+
+    __slots__ = (
+        "_all_done",
+        "_deferred",
+        "_error",
+        "_is_serial",
+        "_root",
+        "_root_value",
+        "_tasks",
+        "context",
+        "has_asked",
+        "inputs",
+        "pending",
+        "response",
+    )
 
     def __init__(
-        self,
-        plan: Plan,
-        root: Root,
-        context: Any,
-        coerced: Mapping[str, Any],
-        given: Mapping[str, Any],
-        root_value: Any = None,
+        self, plan: Plan, root: Root, context: Context, variables: CoercedVariables, root_value: Any = None
     ) -> None:
-        self._plan = plan
+        self.context = context
+        self.response = Response(root.template.copy())
+        self.inputs = ResolverInputs(plan, variables, context, root_value)
+        self.pending: dict[LoaderKey, PendingLoads] = {}
+        self.has_asked = False
+        self._is_serial = plan.is_serial
         self._root = root
         self._root_value = root_value
-        self._coerced = coerced
-        self._given = given
-        self._values: VariableValues | None = None
-        self._arguments: dict[int, Any] = {}
-        self.pending: dict[Read, PendingLoads] = {}
-        self.is_asking = False
-        self._later: list[Later] = []
-        self._lost: list[Place] = []
-        self._nulls_to_propagate: list[tuple[GraphQLError, Place]] = []
+        self._deferred: list[Deferred] = []
         self._tasks: dict[asyncio.Task[None], Place | None] = {}
-        self._settled: asyncio.Future[None] | None = None
-        self._fault: BaseException | None = None
-        self.context = context
-        self.data: dict[str, Any] | None = root.template.copy()
-        self.errors: list[GraphQLError] = []
-
-    # The drive
+        self._all_done: asyncio.Future[None] | None = None
+        self._error: BaseException | None = None
 
     def start(self) -> Awaitable[None] | None:
-        """Begin. None when all is done already, else what to wait for."""
-        if self._plan.serially:
-            return self._serially(iter(self._root.steps))
-        self._walk(self._root.steps)
+        """Begin. Returns None if the response is complete, else what to await until it is."""
+        if self._is_serial:
+            return self._write_serially(iter(self._root.writers))
+        self._write(self._root.writers)
         return self._drive() if self._is_waiting() else None
 
-    def _is_waiting(self) -> bool:
-        """Whether anything is to come that will be shown."""
-        if self._lost or self.data is None:
-            self._drop()
-        return self.is_asking or bool(self._later)
+    # What the plan's functions ask for
 
-    def _drop(self) -> None:
-        """Give up what would not be shown any more. What only a hint asked for stays."""
-        for pending in self.pending.values():
-            kept = {key: links for key, links in pending.asked.items() if not links or not all(map(self._is_lost, links))}
-            pending.asked = kept if self.data is not None else {}
-        self.is_asking = any(pending.asked for pending in self.pending.values())
-        self.abandon(awaitable for awaitable, _, place in self._later if self._is_lost(place))
-        self._later = [each for each in self._later if not self._is_lost(each[2])]
-
-    def _walk(self, steps: Any) -> None:
-        try:
-            for step in steps:
-                step(self._root_value, None, self.data, self)
-        except GraphQLError as error:
-            self._null_out_data(error)
-
-    def _serially(self, steps: Any) -> Awaitable[None] | None:
-        for step in steps:
-            if self.data is None:
-                break
-            self._walk((step,))
-            if self._is_waiting():
-                return self._after(steps)
-        return None
-
-    async def _after(self, steps: Any) -> None:
-        await self._drive()
-        rest = self._serially(steps)
-        if rest is not None:
-            await rest
-
-    async def _drive(self) -> None:
-        """Until nothing is to come any more. What is under way ends with it, however it ends."""
-        try:
-            await self._follow()
-            if self._tasks and self.data is not None:
-                self._settled = running_loop().create_future()
-                await self._settled
-            if self._fault is not None:
-                raise self._fault
-        finally:
-            self._settled = None
-            for task in self._tasks:
-                task.cancel()
-            self._tasks.clear()
-            self.pending.clear()
-            self.is_asking = False
-            self.abandon(awaitable for awaitable, _, _ in self._later)
-            self._later.clear()
-
-    async def _follow(self) -> None:
-        """Go on with what was asked for: the first load of it here, all else in tasks beside."""
-        while self._is_waiting():
-            if self._tasks:
-                # Others are under way: what they ask for in this very turn goes out together with it.
-                await asyncio.sleep(0)
-            jobs = self._jobs()
-            if not jobs:
-                return
-            # What is for one at may be lost while it is waited for: then it is cancelled, and we must not be.
-            here = None if jobs[0].place is not None and (len(jobs) > 1 or self._tasks) else jobs.pop(0)
-            for job in jobs:
-                self._beside(job)
-            if here is None:
-                return
-            await here.run()
-            if self._nulls_to_propagate:
-                await self._propagate_nulls()
-
-    def _jobs(self) -> "list[_Job]":
-        jobs: list[_Job] = []
-        if self.is_asking:
-            self.is_asking = False
-            for name, pending in self.pending.items():
-                if pending.asked:
-                    asked, pending.asked = pending.asked, {}
-                    pending.in_flight.update(asked)
-                    jobs.append(_Job(partial(self._load, name, pending, list(asked)), None))
-        if self._later:
-            later, self._later = self._later, []
-            jobs += [_Job(partial(self._resume, *each), each[2]) for each in later]
-        return jobs
-
-    def _beside(self, job: "_Job") -> None:
-        task = running_loop().create_task(self._run(job))
-        self._tasks[task] = job.place
-        task.add_done_callback(self._done)
-
-    async def _run(self, job: "_Job") -> None:
-        await job.run()
-        if self._nulls_to_propagate:
-            await self._propagate_nulls()
-        await self._follow()
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.pop(task, None)
-        if not task.cancelled():
-            self._fault = self._fault or task.exception()
-        loaded = self._settled
-        if loaded is not None and not loaded.done() and (not self._tasks or self.data is None or self._fault):
-            loaded.set_result(None)
-
-    async def _propagate_nulls(self) -> None:
-        """Let nulls go up, two turns after they came: what comes in the meantime has its say, as with graphql-core."""
-        for _ in range(2):
-            await asyncio.sleep(0)
-        rising, self._nulls_to_propagate = self._nulls_to_propagate, []
-        for error, place in rising:
-            if not self._lost or not self._is_lost(place):
-                at: Place | None = place
-                while at is not None and not at[3].nullable:
-                    at = at[0]
-                if at is None:
-                    self._null_out_data(error)
-                else:
-                    at[2][at[1]] = None
-                    self._mark_lost(error, at)
-        for task, awaited in tuple(self._tasks.items()):
-            if awaited is not None and task is not asyncio.current_task() and self._is_lost(awaited):
-                task.cancel()
-
-    async def _load(self, name: Read, pending: PendingLoads, keys: list[Any]) -> None:
-        try:
-            found = await self.context.loaders[name].load_batch(keys)
-        except asyncio.CancelledError as error:
-            if _is_cancelled():
-                raise
-            found = dict.fromkeys(keys, _Cancelled(error))
-        in_flight = pending.in_flight
-        for key in keys:
-            value = found[key]
-            slot, shown = None, None
-            for place in in_flight.pop(key):
-                if self._lost and self._is_lost(place):
-                    continue
-                if shown is not None and place[3] is slot:
-                    place[2][place[1]] = shown
-                    continue
-                slot = place[3]
-                slot.arrive(value, place, self)  # type: ignore[misc] # a spot that is wanted for takes it
-                shown = place[2][place[1]] if slot.shares and is_fresh(value) else None
-
-    async def _resume(self, awaitable: Awaitable[Any], then: Callable[[Any], Any], place: Place) -> None:
-        try:
-            value = await awaitable
-            if self._lost and self._is_lost(place):
-                return
-            completed = then(value)
-        except asyncio.CancelledError as error:
-            if _is_cancelled():
-                raise
-            self.failed_late(_Cancelled(error), place)
-            return
-        except Exception as error:  # noqa: BLE001 - whatever a resolver raises is its field's error
-            if not self._lost or not self._is_lost(place):
-                self.failed_late(error, place)
-            return
-        if completed is not PENDING:
-            place[2][place[1]] = completed
-
-    # What the closures ask of it
-
-    def pending_for(self, loader: Read) -> PendingLoads:
-        """What is known and wanted of a loader that was not looked at so far."""
-        pending = self.pending[loader] = PendingLoads(self.context.loaders[loader].loaded)
+    def pending_for(self, loader: LoaderKey) -> PendingLoads:
+        """Begin the pending loads of a loader that `pending` doesn't have."""
+        pending = self.pending[loader] = PendingLoads(getattr(self.context.loaders, loader))
         return pending
 
-    def hint(self, loader: Read, key: Any) -> None:
-        """Ask for a key that will be wanted: nobody waits for it yet."""
+    def prefetch(self, loader: LoaderKey, key: Any) -> None:
+        """Ask for a key for which no place waits yet."""
         pending = self.pending.get(loader) or self.pending_for(loader)
         if key not in pending.in_flight and key not in pending.loaded and key not in pending.asked:
             pending.asked[key] = []
-            self.is_asking = True
+            self.has_asked = True
 
-    def later(self, awaitable: Awaitable[Any], then: Callable[[Any], Any], place: Place) -> None:
-        """When the awaitable has come, `then` makes of it what stands at `place`."""
-        self._later.append((awaitable, then, place))
-
-    def failed(self, error: Exception, place: Place) -> None:
-        """A field's error: noted, where null may stand at `place`. Raises it, located, where it may not."""
-        located = self._located(error, place)
-        if not place[3].nullable:
-            raise located
-        self._mark_lost(located, place)
-
-    def failed_late(self, error: Exception, place: Place) -> None:
-        """The same, once all around it is made: the null goes up to where it may stand."""
-        located = self._located(error, place)
-        if place[3].nullable:
-            place[2][place[1]] = None
-            self._mark_lost(located, place)
-        else:
-            self._nulls_to_propagate.append((located, place))
+    def wait_for(self, awaitable: Awaitable[Any], then: WriteLater, place: Place) -> None:
+        """Await it in the next round; write what `then` makes of its result to `place`."""
+        self._deferred.append((awaitable, then, place))
 
     def abandon(self, awaitables: Iterable[Awaitable[Any]]) -> None:
-        """Nobody waits for these any more; they come to their end by themselves."""
+        """Give up awaitables whose results are not needed: they run to their end, or are closed if there is no loop."""
         left = list(awaitables)
         if not left:
             return
@@ -279,147 +105,187 @@ class Run:
                 if asyncio.iscoroutine(each):
                     each.close()
         else:
-            _track(left)
+            run_to_end(left)
 
-    def arguments(self, field: FieldPlan) -> Mapping[str, Any]:
-        """The field's arguments with this run's variables: worked out once, whatever the number of objects."""
-        known = field.arguments.constant
-        if known is None:
-            known = self._arguments.get(id(field))
-            if known is None:
-                known = self._arguments[id(field)] = field.arguments.of(self._coerced, self.values)
-        return known
+    # The root fields
 
-    def renamed(self, field: FieldPlan, method: Method) -> dict[str, Any]:
-        """The same as a method takes them that needs no more than their names in Python."""
-        known: dict[str, Any] | None = self._arguments.get(-id(field))
-        if known is None:
-            known = self._arguments[-id(field)] = method.convert(self.arguments(field), None)
-        return known
+    def _write(self, writers: Iterable[FieldWriter]) -> None:
+        data = self.response.data
+        if data is None:
+            return
+        try:
+            for write in writers:
+                write(self._root_value, None, data, self)
+        except GraphQLError as error:
+            self.response.null_out_data(error)
 
-    def values(self) -> VariableValues:
-        """The variables as graphql-core has them."""
-        if self._values is None:
-            self._values = self._plan.variables.values(self._given) if self._coerced or self._given else NO_VARIABLES
-        return self._values
+    def _write_serially(self, writers: Iterator[FieldWriter]) -> Awaitable[None] | None:
+        """Write one root field after another. Each begins when the one before is complete."""
+        for write in writers:
+            if self.response.data is None:
+                break
+            self._write((write,))
+            if self._is_waiting():
+                return self._drive_serially(writers)
+        return None
 
-    def path_of(self, place: Place) -> Callable[[], list[str | int]]:
-        """What gives the path of a at."""
-        return partial(path_of, place)
+    async def _drive_serially(self, writers: Iterator[FieldWriter]) -> None:
+        await self._drive()
+        rest = self._write_serially(writers)
+        if rest is not None:
+            await rest
 
-    def info(self, place: Place) -> GraphQLResolveInfo[Any]:
-        """graphql-core's word for where a resolver is."""
-        field = self._field_at(place)
-        return GraphQLResolveInfo(
-            field.name,
-            list(field.nodes),
-            field.type,
-            field.parent,
-            _path(place),
-            self._plan.schema,
-            dict(self._plan.fragments),
-            self._root_value,
-            self._plan.operation,
-            self.values(),
-            self.context,
-            is_awaitable,
-            None,
-            GraphQLResolveInfoHelpers(gather=_gather, track=_track),
-        )
+    # Scheduling
 
-    def strawberry_info(self, place: Place, definition: Any) -> "Info":
-        """Strawberry's, of which most resolvers want the context alone."""
-        return Info(self, place, definition)
+    def _is_waiting(self) -> bool:
+        """Whether anything that will be shown is still to be loaded or awaited."""
+        if self.response.nulled or self.response.data is None:
+            self._drop_removed()
+        return self.has_asked or bool(self._deferred)
 
-    @staticmethod
-    def _field_at(place: Place) -> FieldPlan:
-        return place[3].field
+    def _drop_removed(self) -> None:
+        """Drop keys and awaitables of removed places only. Prefetched keys, which have no places, stay."""
+        is_removed, is_data_null = self.response.is_removed, self.response.data is None
+        self.has_asked = False
+        for pending in self.pending.values():
+            kept = {key: places for key, places in pending.asked.items() if not places or not all(map(is_removed, places))}
+            pending.asked = {} if is_data_null else kept
+            self.has_asked = self.has_asked or bool(pending.asked)
+        self.abandon(awaitable for awaitable, _, place in self._deferred if is_removed(place))
+        self._deferred = [each for each in self._deferred if not is_removed(each[2])]
 
-    # Nulls and errors
+    async def _drive(self) -> None:
+        """Run until the response is complete. Everything that is still running then is cancelled."""
+        try:
+            await self._run_rounds()
+            if self._tasks and self.response.data is not None:
+                self._all_done = running_loop().create_future()
+                await self._all_done
+            if self._error is not None:
+                raise self._error
+        finally:
+            self._all_done = None
+            for task in self._tasks:
+                task.cancel()
+            self._tasks.clear()
+            self.pending.clear()
+            self.has_asked = False
+            self.abandon(awaitable for awaitable, _, _ in self._deferred)
+            self._deferred.clear()
 
-    @staticmethod
-    def _located(error: Exception, place: Place) -> GraphQLError:
-        return located(error, place[3].nodes, path_of(place))
+    async def _run_rounds(self) -> None:
+        """Run what was asked for, and what that asks for in turn: one job in this task, the others in tasks of their own."""
+        while self._is_waiting():
+            if self._tasks:
+                # Other tasks are running: what they ask for in this iteration of the loop joins the same batch.
+                await asyncio.sleep(0)
+            jobs = self._take_jobs()
+            if not jobs:
+                return
+            # A job for a single place may be cancelled when a null removes that place, so it gets its own task. If nothing
+            # else is running, nothing can remove the place.
+            own = None if jobs[0][1] is not None and (len(jobs) > 1 or self._tasks) else jobs.pop(0)
+            for job in jobs:
+                self._start_task(job)
+            if own is None:
+                return
+            await own[0]()
+            if self.response.late_errors:
+                await self._propagate_nulls()
 
-    def _mark_lost(self, error: GraphQLError, place: Place) -> None:
-        self.errors.append(error)
-        self._lost.append(place)
+    def _take_jobs(self) -> list[_Job]:
+        """One job for each loader that has keys, and one for each awaitable."""
+        jobs: list[_Job] = []
+        if self.has_asked:
+            self.has_asked = False
+            for pending in self.pending.values():
+                if pending.asked:
+                    asked, pending.asked = pending.asked, {}
+                    pending.in_flight.update(asked)
+                    jobs.append((partial(self._load, pending, list(asked)), None))
+        if self._deferred:
+            deferred, self._deferred = self._deferred, []
+            jobs += [(partial(self._resume, *each), each[2]) for each in deferred]
+        return jobs
 
-    def _null_out_data(self, error: GraphQLError) -> None:
-        self.errors.append(error)
-        self.data = None
+    def _start_task(self, job: _Job) -> None:
+        task = running_loop().create_task(self._run_job(job))
+        self._tasks[task] = job[1]
+        task.add_done_callback(self._on_task_done)
 
-    def _is_lost(self, place: Place) -> bool:
-        """Whether null stands at the at or somewhere above it."""
-        if self.data is None:
-            return True
-        lost = {id(each) for each in self._lost}
-        at: Place | None = place
-        while at is not None:
-            if id(at) in lost:
-                return True
-            at = at[0]
-        return False
+    async def _run_job(self, job: _Job) -> None:
+        await job[0]()
+        if self.response.late_errors:
+            await self._propagate_nulls()
+        await self._run_rounds()
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
+        if not task.cancelled():
+            self._error = self._error or task.exception()
+        all_done = self._all_done
+        if all_done is not None and not all_done.done() and (not self._tasks or self.response.data is None or self._error):
+            all_done.set_result(None)
+
+    async def _propagate_nulls(self) -> None:
+        """Propagate nulls two loop iterations later: graphql-core too reports the errors that arrive in the meantime."""
+        for _ in range(2):
+            await asyncio.sleep(0)
+        self.response.propagate_nulls()
+        for task, place in tuple(self._tasks.items()):
+            if place is not None and task is not asyncio.current_task() and self.response.is_removed(place):
+                task.cancel()
+
+    # Jobs
+
+    async def _load(self, pending: PendingLoads, keys: list[Any]) -> None:
+        """Load a batch, and write each value to the places that wait for its key."""
+        try:
+            found = await pending.loader.load_batch(keys)
+        except asyncio.CancelledError as error:
+            if _is_own_task_cancelled():
+                raise
+            found = dict.fromkeys(keys, _AwaitedCancelled(error))
+        response, in_flight = self.response, pending.in_flight
+        for key in keys:
+            value = found[key]
+            slot, shared = None, None
+            for place in in_flight.pop(key):
+                if response.nulled and response.is_removed(place):
+                    continue
+                if shared is not None and place[3] is slot:
+                    place[2][place[1]] = shared
+                    continue
+                slot = place[3]
+                slot.receive(value, place, self)  # type: ignore[misc] # a slot that waits for a key has it
+                shared = place[2][place[1]] if slot.is_shared and is_fresh(value) else None
+
+    async def _resume(self, awaitable: Awaitable[Any], then: WriteLater, place: Place) -> None:
+        """Await it, complete its result, and write that to the place."""
+        response = self.response
+        try:
+            value = await awaitable
+            if response.nulled and response.is_removed(place):
+                return
+            completed = then(value)
+        except asyncio.CancelledError as error:
+            if _is_own_task_cancelled():
+                raise
+            response.record_late_error(_AwaitedCancelled(error), place)
+            return
+        except Exception as error:  # noqa: BLE001 - whatever a resolver raises is its field's error
+            if not response.nulled or not response.is_removed(place):
+                response.record_late_error(error, place)
+            return
+        if completed is not PENDING:
+            place[2][place[1]] = completed
 
 
-class _Job(NamedTuple):
-    """Something to wait for. `place`: the one at that it is for, where there is just one."""
-
-    run: Callable[[], Awaitable[None]]
-    place: Place | None
+class _AwaitedCancelled(Exception):
+    """What was awaited was cancelled, and the run was not. The field's error."""
 
 
-class _Cancelled(Exception):
-    """What was waited for was cancelled, and we were not: an error as any other."""
-
-
-def _is_cancelled() -> bool:
-    """Whether it is the running task itself that shall stop."""
+def _is_own_task_cancelled() -> bool:
+    """Whether a `CancelledError` is for the current task itself, and not for what it awaits."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-class Info(strawberry.Info[Any, Any]):
-    """Strawberry's `Info`, of which all but the context is made when it is asked for."""
-
-    def __init__(self, run: Run, place: Place, definition: Any) -> None:
-        self._run = run
-        self._link = place
-        self._field = definition
-        self._made: GraphQLResolveInfo[Any] | None = None
-
-    @property
-    def _raw_info(self) -> GraphQLResolveInfo[Any]:  # type: ignore[override] # Strawberry's is a member
-        if self._made is None:
-            self._made = self._run.info(self._link)
-        return self._made
-
-    @property
-    def context(self) -> Any:
-        """The operation's."""
-        return self._run.context
-
-
-def path_of(place: Place | None) -> list[str | int]:
-    """A at's path in the answer."""
-    path: list[str | int] = []
-    while place is not None:
-        path.append(place[1])
-        place = place[0]
-    path.reverse()
-    return path
-
-
-def _path(place: Place) -> Path:
-    above = place[0]
-    return Path(None if above is None else _path(above), place[1], place[3].typename)
-
-
-def _gather(values: Any) -> Awaitable[list[Any]]:
-    return gather_with_cancel(*values)
-
-
-def _track(values: Any) -> None:
-    awaitables = [value for value in values if is_awaitable(value)]
-    if awaitables:
-        asyncio.gather(*awaitables, return_exceptions=True)

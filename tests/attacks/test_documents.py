@@ -80,7 +80,8 @@ def test_a_fragment_that_is_spread_in_many_places_is_compiled_once(gateway: Runn
         gateway.ask("web", text, variables)
     known = plans_of(gateway).known(text)
     assert known is not None
-    planned = known.operation(None).planned(variables, variables)
+    operation = known.operation(None)
+    planned = operation.planned(operation.variables.coerce(variables))
     assert isinstance(planned, operations.Planned)
     assert planned.plan.size == 1 + 4 + 5 * 2 + 4  # me and its names; five lists and their users; the last fragment
 

@@ -243,7 +243,7 @@ class Probe:
         plans.check_cost(operation, {})
         yield
         for _ in range(3):
-            operation.planned(operation.variables.coerce({}), {})
+            operation.planned(operation.variables.coerce({}))
             yield
 
 

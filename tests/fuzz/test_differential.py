@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bff.engine.run import Run
+from bff.engine.located import located
 from tests.fuzz.differential import Differential
 
 
@@ -17,14 +17,13 @@ async def test_plans_and_graphql_core_answer_alike_while_services_fail() -> None
 
 async def test_a_difference_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a fault in the plans' errors put there on purpose."""
-    real = Run._located
 
-    def wrongly(error: Exception, link: Any) -> Any:
-        located = real(error, link)
-        located.locations = [place._replace(line=place.line + 1) for place in located.locations or ()]
-        return located
+    def locate_wrongly(*arguments: Any) -> Any:
+        error = located(*arguments)
+        error.locations = [place._replace(line=place.line + 1) for place in error.locations or ()]
+        return error
 
-    monkeypatch.setattr(Run, "_located", staticmethod(wrongly))
+    monkeypatch.setattr("bff.engine.response.located", locate_wrongly)
     differential = Differential(5)
     found = [await differential.step() for _ in range(30)]
     assert any(each and "errors" in each for each in found)

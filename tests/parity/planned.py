@@ -6,13 +6,16 @@ the others did not.
 
 import sys
 from collections import Counter
+from collections.abc import Awaitable
 from typing import Any
 
 from graphql import ExecutionResult
 from graphql.execution.incremental.incremental_executor import IncrementalExecutor
 
+from bff.engine.arguments import CoercedVariables
 from bff.engine.compile import NotPlannable, compile_operation
 from bff.engine.complete import assemble
+from bff.engine.response import Response
 from bff.engine.run import Run
 
 taken: Counter[str] = Counter()
@@ -32,7 +35,6 @@ class PlannedExecutor(IncrementalExecutor):  # type: ignore[type-arg]
                     self.operation,
                     self.fragment_definitions,
                     self.variable_values,
-                    hide_suggestions=self.hide_suggestions,
                     field_resolver=self.field_resolver,
                     type_resolver=self.type_resolver,
                 )
@@ -43,15 +45,18 @@ class PlannedExecutor(IncrementalExecutor):  # type: ignore[type-arg]
             return super().execute_operation(serially)
         taken["plan"] += 1
         root = assemble(plan, rows=True, is_awaitable=self.is_awaitable, is_async_iterable=self.is_async_iterable)
-        coerced = self.variable_values.coerced
-        run = Run(plan, root, self.context_value, coerced, coerced, self.root_value)
-        run._values = self.variable_values
+        variables = CoercedVariables(self.variable_values.coerced, self.variable_values)
+        run = Run(plan, root, self.context_value, variables, self.root_value)
         waiting = run.start()
-        return ExecutionResult(run.data, run.errors or None) if waiting is None else self._result(run, waiting)
+        return self._result(run.response) if waiting is None else self._await_result(run.response, waiting)
 
-    async def _result(self, run: Run, waiting: Any) -> ExecutionResult:
+    async def _await_result(self, response: Response, waiting: Awaitable[None]) -> ExecutionResult:
         await waiting
-        return ExecutionResult(run.data, run.errors or None)
+        return self._result(response)
+
+    @staticmethod
+    def _result(response: Response) -> ExecutionResult:
+        return ExecutionResult(response.data, response.errors or None)
 
     def _reason_not_to(self, serially: bool | None) -> str | None:
         """What of graphql-core's ways of being called the gateway has no use for, and plans don't know."""

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from bff.engine.actual_cost import actual_cost
+from bff.engine.arguments import NO_VARIABLES
 from bff.engine.plans import Plans
 from bff.gate.limits import LimitOptions
 from schema.app import app as shop_app
@@ -16,7 +17,7 @@ def weighed(query: str, data: Any) -> tuple[int, int]:
     """The cost as estimated, and what the answer came to."""
     plans = Plans(WEB, LimitOptions(), introspection=False)
     operation = plans.get(query)[0].operation(None)
-    planned: Any = operation.planned({}, {})
+    planned: Any = operation.planned(NO_VARIABLES)
     return plans.check_cost(operation, {}), actual_cost(planned.plan.root, data)
 
 

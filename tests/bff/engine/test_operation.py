@@ -6,6 +6,7 @@ import pytest
 from graphql import build_schema, parse
 
 from bff.engine.answer import GraphQLResult, begin
+from bff.engine.arguments import NO_VARIABLES
 from bff.engine.compile import MOST_FIELDS, NotPlannable
 from bff.engine.operation import MOST_PLANS, Operation, Planned
 from tests.support.shop import Shop, schemas
@@ -22,15 +23,15 @@ def test_a_plan_is_made_once_and_its_rows_at_second_sight() -> None:
     """The first run costs no generated source and leaves nothing behind; the second one's plan has rows and is kept."""
     operation = of("{ me { id } }")
     weight = operation.weight
-    first = operation.planned({}, {})
+    first = operation.planned(NO_VARIABLES)
     assert isinstance(first, Planned)
     assert not first.has_rows
     assert (operation.weight, operation.is_settled) == (weight, False)
-    again = operation.planned({}, {})
+    again = operation.planned(NO_VARIABLES)
     assert isinstance(again, Planned)
     assert again.has_rows
     assert again.plan.text() == first.plan.text()
-    assert operation.planned({}, {}) is again
+    assert operation.planned(NO_VARIABLES) is again
     assert operation.weight > weight
     assert operation.is_settled
 
@@ -38,10 +39,10 @@ def test_a_plan_is_made_once_and_its_rows_at_second_sight() -> None:
 def test_each_answer_to_the_switches_has_its_plan() -> None:
     """The same values, the same plan; other values, another; other variables have no say."""
     operation = of("query ($a: Boolean!, $n: Int) { me { id @skip(if: $a) orders(first: $n) { id } } }")
-    operation.planned({"a": True, "n": 0}, {"a": True, "n": 0})
-    one = operation.planned({"a": True, "n": 1}, {"a": True, "n": 1})
-    assert operation.planned({"a": True, "n": 2}, {"a": True, "n": 2}) is one
-    other = operation.planned({"a": False}, {"a": False})
+    operation.planned(operation.variables.coerce({"a": True, "n": 0}))
+    one = operation.planned(operation.variables.coerce({"a": True, "n": 1}))
+    assert operation.planned(operation.variables.coerce({"a": True, "n": 2})) is one
+    other = operation.planned(operation.variables.coerce({"a": False}))
     assert other is not one
     assert "id ID!" not in one.plan.text().split("orders")[0]  # type: ignore[union-attr]
 
@@ -75,7 +76,7 @@ async def test_the_number_of_plans_is_bounded() -> None:
 )
 def test_what_no_plan_takes_says_why(document: str, reason: str) -> None:
     """One of a few words, which the metric counts."""
-    refused = of(document).planned({}, {})
+    refused = of(document).planned(NO_VARIABLES)
     assert isinstance(refused, NotPlannable)
     assert refused.reason == reason
 
@@ -84,7 +85,7 @@ def test_a_fragment_bomb_makes_a_plan_that_is_no_larger_than_its_document() -> N
     """What would be a plan of a billion fields has each selection of the document once."""
     bomb = " ".join(f"fragment F{n} on T {{ a {{ ...F{n + 1} }} b {{ ...F{n + 1} }} }}" for n in range(30))
     schema = build_schema("type Query { t: T } type T { a: T b: T id: ID }")
-    planned = of(f"{{ t {{ ...F0 }} }} {bomb} fragment F30 on T {{ id }}", schema).planned({}, {})
+    planned = of(f"{{ t {{ ...F0 }} }} {bomb} fragment F30 on T {{ id }}", schema).planned(NO_VARIABLES)
     assert isinstance(planned, Planned)
     assert planned.plan.size == 1 + 2 * 30 + 1
 
@@ -96,6 +97,6 @@ def test_what_is_kept_of_an_operation_is_bounded_over_all_of_its_plans() -> None
     kept = []
     for number in range(4):
         values = {"a": bool(number & 1), "b": bool(number & 2)}
-        assert isinstance(operation.planned(values, values), Planned)
-        kept.append(operation.planned(values, values))
+        assert isinstance(operation.planned(operation.variables.coerce(values)), Planned)
+        kept.append(operation.planned(operation.variables.coerce(values)))
     assert [each.reason for each in kept if isinstance(each, NotPlannable)] == ["variants"] * 2

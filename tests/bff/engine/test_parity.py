@@ -83,11 +83,11 @@ async def by_core(schema: GraphQLSchema, document: DocumentNode, variables: dict
 
 async def by_plan(planned: Planned, operation: Operation, variables: dict[str, Any], context: Context) -> Any:
     """The plan's."""
-    run = Run(planned.plan, planned.root, context, operation.variables.coerce(variables), variables)
+    run = Run(planned.plan, planned.root, context, operation.variables.coerce(variables))
     waiting = run.start()
     if waiting is not None:
         await waiting
-    return told(run.data, run.errors, context)
+    return told(run.response.data, run.response.errors, context)
 
 
 def operation_of(schema: GraphQLSchema, document: DocumentNode) -> Operation:
@@ -110,7 +110,7 @@ async def compared(schema: GraphQLSchema, variant: str, made: Document, given: G
             continue
         coerced = operation.variables.coerce(variables)
         for way in ("first", "with rows"):
-            planned = operation.planned(coerced, variables)
+            planned = operation.planned(coerced)
             if not isinstance(planned, Planned):
                 return f"no plan: {planned.reason}"
             assert planned.has_rows or way == "first"

@@ -10,6 +10,7 @@ from graphql import OperationType
 
 from bff.engine import plans as module
 from bff.engine import prepare
+from bff.engine.arguments import NO_VARIABLES
 from bff.engine.operation import Planned
 from bff.engine.pace import Pace
 from bff.engine.plans import Plans
@@ -113,7 +114,7 @@ def test_a_document_counts_with_all_that_is_compiled_of_it() -> None:
     prepared = [plans.get(text)[0] for text in texts]
     operation = prepared[0].operation(None)
     for _ in range(3):
-        operation.planned({}, {})
+        operation.planned(NO_VARIABLES)
     assert prepared[0].weight > 2 * weight
     assert plans.weight <= 8 * weight
     assert plans.get(texts[0])[1] is False
@@ -128,7 +129,7 @@ def test_what_was_evicted_weighs_nothing_when_it_is_compiled() -> None:
     plans.get(text)
     weight = plans.weight
     for _ in range(3):
-        old.planned({}, {})
+        old.planned(NO_VARIABLES)
     assert plans.weight == weight
 
 
@@ -369,7 +370,7 @@ def test_what_is_dropped_is_freed_at_once() -> None:
             prepared, _ = plans.get(text)
             operation = prepared.operation(None)
             for answer in (True, False):
-                assert isinstance(operation.planned({"a": answer}, {"a": answer}), Planned)
+                assert isinstance(operation.planned(operation.variables.coerce({"a": answer})), Planned)
 
     use()
     plans._known.clear()

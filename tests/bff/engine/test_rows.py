@@ -6,6 +6,7 @@ import msgspec
 import pytest
 import strawberry
 
+from bff.engine.arguments import NO_VARIABLES
 from bff.engine.operation import Operation, Planned
 from bff.engine.plan import ObjectPlan, object_of
 from bff.engine.rows import Memo, Row, Rows
@@ -16,7 +17,7 @@ from tests.support.shop import product, schemas, user
 def row(selection: str, memo: Memo | None = None, field: str = 'product(id: "1")') -> tuple[Row, list[str]]:
     """The function for an object of the field, and the keys that it leaves to others."""
     operation: Operation = of(f"{{ {field} {{ {selection} }} }}", schemas()["admin"])
-    planned = operation.planned({}, {})
+    planned = operation.planned(NO_VARIABLES)
     assert isinstance(planned, Planned)
     inner = object_of(planned.plan.root.fields[0].shape)
     assert isinstance(inner, ObjectPlan)
