@@ -1,1 +1,1 @@
-"""From a document to an answer. It knows GraphQL and no REST."""
+"""Executes GraphQL documents: prepares them, compiles their operations to plans, and runs the plans. Knows no REST."""

@@ -1,4 +1,4 @@
-"""What an operation came to in the end, by the measure that its cost was estimated with."""
+"""The cost of a response, by the measure with which the operation's cost is estimated."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from bff.graph.tags import weight_of
 
 
 def actual_cost(plan: ObjectPlan, data: Mapping[str, Any] | None) -> int:
-    """The cost of what is in the answer."""
+    """The cost of the objects and weighted fields in the response; 0 if `data` is None."""
     return 0 if data is None else sum(_field(each, data.get(each.key)) for each in plan.fields)
 
 
@@ -29,7 +29,7 @@ def _value(shape: Shape, value: Any) -> int:
         case ObjectPlan(type):
             return _own(type) + actual_cost(shape, value)
         case Abstract(_, objects):
-            # Which of them it was, the answer need not say: the dearest.
+            # The response need not have the type's name, so the most expensive type counts.
             return max((_own(each.type) + actual_cost(each, value) for each in objects.values()), default=0)
         case _:
             return 0

@@ -173,8 +173,8 @@ class _Walk:
             each: the field.
             parent_path: the path of its object, without list indexes.
             wave: the wave after which its object is available.
-            times: how many objects have the field at most.
-            listed: the length that `first` gives to the lists below, until one takes it.
+            times: the most objects that have the field.
+            listed: the list length that the field inherits (`ListLengths.of`).
             prefetched: the keys of its object's fields that are loaded in the object's own wave.
         """
         path = (*parent_path, each.key)

@@ -17,7 +17,7 @@ from graphql.pyutils import Path
 def located(error: Exception, nodes: Sequence[FieldNode], path: Collection[str | int]) -> GraphQLError:
     """The error of a field with nodes `nodes` at `path`, as a `GraphQLError` with locations and path.
 
-    A `GraphQLError` that has a path is returned as it is.
+    A `GraphQLError` that has a path is returned unchanged.
     """
     if isinstance(error, GraphQLError):
         if error.path is not None:
@@ -27,10 +27,10 @@ def located(error: Exception, nodes: Sequence[FieldNode], path: Collection[str |
         )
     made = GraphQLError(str(error), None, None, None, path, error, {})
     made.nodes = list(nodes)
-    places = [node.loc for node in nodes if node.loc]
-    if places:
-        made.source = places[0].source
-        made.positions = [place.start for place in places]
+    spans = [node.loc for node in nodes if node.loc]
+    if spans:
+        made.source = spans[0].source
+        made.positions = [span.start for span in spans]
     made.locations = locations_of(nodes)
     return made
 

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from bff.runtime.loop import running_loop
 
 SLICE_S = 0.005
-"""Seconds of CPU time spent on paced work in an iteration of the loop, after which no further piece begins in it."""
+"""Seconds of CPU time for paced work in one iteration of the loop. After them, no further piece begins in it."""
 
 
 class Pace:
-    """Shares the time of one event loop. Those that wait continue in order, one in each iteration."""
+    """Shares the time of one event loop. Waiting pieces continue in order, one in each iteration."""
 
     def __init__(self, clock: Callable[[], float] = time.thread_time) -> None:
         self._clock = clock

@@ -1,7 +1,7 @@
-"""Documents made ready to run, and kept: what is known is parsed, validated and measured once.
+"""Caches prepared documents: a document is parsed, validated and measured once.
 
 One `Plans` a variant. Its limit is the memory of documents and their plans; the least recently used document is evicted.
-It holds no data of a request, and keeps no refused document.
+It holds no data of a request, and no document that was refused.
 """
 
 import asyncio
@@ -27,21 +27,22 @@ from bff.gate.limits import CostModel, LimitOptions, depth_of
 from bff.runtime.bounded_cache import BoundedCache
 
 MOST_BYTES = 32 * 1024 * 1024
-"""Memory for a variant's documents, by the estimates below. A typical document with its plan takes some 100 KB."""
+"""Memory for a variant's documents, by the estimates below. A typical document with its plan takes about 100 KB."""
 _LARGEST_SHARE = 4
+"""A document that takes more than this part of the memory (a quarter) is not cached."""
 _MOST_DOCUMENTS = 1000
 _DOCUMENT_BYTES = 4000
 _NODE_BYTES = 450
-"""Of a node of the syntax tree with its coerced value. Measured: 230 to 400 bytes."""
+"""A node of the syntax tree with its coerced value. Measured: 230 to 400 bytes."""
 _SHORT = 250
-"""Characters of a document that is prepared at once, in a few milliseconds. Pacing it would cost more than it saves."""
+"""Characters. A document up to this length is prepared at once, in a few milliseconds: pacing would cost more."""
 _COLLECTED_EVERY = 5
-"""Parsing, validating and assembling leave cycles behind, and the collector is told to come by but rarely."""
+"""Documents between two garbage collections. Preparing them leaves cycles, and the automatic collection is set to be rare."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A document with its operations, by name. `document_bytes`: its memory without plans, an estimate."""
+    """A prepared document: its operations by name. `document_bytes`: its memory without plans, an estimate."""
 
     operations: Mapping[str | None, Operation]
     document_bytes: int
@@ -52,7 +53,7 @@ class Prepared:
         return self.document_bytes + sum(each.weight for each in self.operations.values())
 
     def operation(self, name: str | None) -> Operation:
-        """The one that is meant (GraphQL specification, GetOperation). Raises `InvalidOperation`."""
+        """The operation to execute (GraphQL specification, GetOperation). Raises `InvalidOperation`."""
         if name:
             found = self.operations.get(name)
             if found is None:
@@ -61,12 +62,22 @@ class Prepared:
         if len(self.operations) == 1:
             return next(iter(self.operations.values()))
         if self.operations:
-            raise InvalidOperation("The document has several operations: operationName has to say which.")
-        raise InvalidOperation("The document has no operation.")
+            raise InvalidOperation("The document has several operations: operationName has to name one of them.")
+        raise InvalidOperation("The document has no operation to execute.")
 
 
 class Plans:
-    """The documents that a variant knows. `public`: the kinds of records that are no viewer's own."""
+    """The prepared documents of a variant.
+
+    Args:
+        schema: the variant's schema.
+        limits: the variant's limits.
+        introspection: whether documents may use introspection.
+        suggestions: whether errors may suggest names of the schema; None for the same as `introspection`.
+        public: types of records that are immutable and belong to no viewer.
+        pace: shared by all work of an event loop.
+        max_bytes: the memory for all documents, by estimates.
+    """
 
     def __init__(
         self,
@@ -98,7 +109,7 @@ class Plans:
 
     @property
     def hide_suggestions(self) -> bool:
-        """Whether errors must not say what the graph has besides: where it may not be asked, it is not told either."""
+        """Whether errors suggest no names of the schema: a client that may not introspect must not learn them otherwise."""
         return not self._suggestions
 
     @property
@@ -111,7 +122,7 @@ class Plans:
         return self._known.get(text)
 
     def get(self, text: str) -> tuple[Prepared, bool]:
-        """The document made ready, and whether it was known. Raises `DocumentError`, `TooComplex`."""
+        """The prepared document, and whether it was cached. Raises `DocumentError`, `TooComplex`."""
         known = self._known.get(text)
         if known is not None:
             return known, True
@@ -142,7 +153,7 @@ class Plans:
                     return done.value, False
 
     def check_cost(self, operation: Operation, variables: Mapping[str, Any]) -> int:
-        """The operation's cost with those variables. Raises `TooComplex` where it is more than the variant allows."""
+        """The operation's cost with those variables. Raises `TooComplex` if it exceeds the variant's limit."""
         cost = operation.fixed_cost
         if cost is None:
             cost = self._cost.of(operation.node, operation.fragments, variables)
@@ -151,7 +162,7 @@ class Plans:
         return cost
 
     def explain(self, operation: Operation, variables: Mapping[str, Any]) -> Explanation:
-        """What the operation will ask for with those variables. Raises `InvalidVariables`."""
+        """Explain the operation with those variables. Raises `InvalidVariables`."""
         return explain(
             operation,
             variables,
@@ -177,33 +188,33 @@ class Plans:
             gc.collect(1)  # not 0: a plan that is dropped after its run has survived younger collections
 
     def _prepared(self, text: str, good: GoodDocument) -> Prepared:
-        compiled = partial(self._compiled, text)
-        vary = has_variable_lengths(good.fragments.values())
+        on_compiled = partial(self._on_compiled, text)
+        is_cost_variable = has_variable_lengths(good.fragments.values())
         operations = {}
         hashed = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=32).digest()
         for node in good.operations:
-            varies = vary or has_variable_lengths([node])
-            fixed = None if varies else self._cost.of(node, good.fragments, {})
+            is_variable = is_cost_variable or has_variable_lengths([node])
+            fixed_cost = None if is_variable else self._cost.of(node, good.fragments, {})
             operation = Operation(
                 self._schema,
                 good.document,
                 node,
                 good.fragments,
-                fixed,
+                fixed_cost,
                 digest=hashed + (node.name.value.encode() if node.name else b""),
                 hide_suggestions=self.hide_suggestions,
                 memo=self._memo,
                 switches=good.switches,
                 bindings=self._bindings,
-                on_compiled=compiled,
+                on_compiled=on_compiled,
                 is_small=len(text) <= _SHORT,
             )
             operations[operation.name] = operation
         # Twice the text: the tree repeats it in names and strings.
         return Prepared(operations, _DOCUMENT_BYTES + 2 * sys.getsizeof(text) + _NODE_BYTES * good.nodes)
 
-    def _compiled(self, text: str, operation: Operation) -> None:
-        """An operation was compiled: update its document's weight, if it is still cached."""
+    def _on_compiled(self, text: str, operation: Operation) -> None:
+        """Update the weight of a document of which an operation was compiled, if it is still cached."""
         self._collect()
         known = self._known.peek(text)
         if known is not None and known.operations.get(operation.name) is operation:

@@ -1,4 +1,4 @@
-"""Prepares a document in stages: parse, measure, validate, analyse.
+"""Prepares a document in stages: parse it, measure it, validate it, analyse it.
 
 The work of each stage is limited by a check before or in it, so that none blocks the event loop for long; other work can run
 between two stages. Holds no data of a request.
@@ -99,7 +99,7 @@ class Preparation:
         self._schema = schema
         self._limits = limits
         self._hide_suggestions = hide_suggestions
-        # Made once: a rule made anew is another class to graphql-core.
+        # Made once, because graphql-core would take a new class for another rule.
         overlap = type("BoundedOverlap", (_BoundedOverlap,), {"steps": limits.comparisons})
         rules = [rule for rule in specified_rules if rule is not OverlappingFieldsCanBeMergedRule]
         self._rules = (*rules, *(() if introspection else (NoSchemaIntrospectionCustomRule,)))
@@ -117,7 +117,7 @@ class Preparation:
             # Last and separately: the only rule that does not take linear time.
             self._validate(document, self._overlap, "comparisons of fields", self._limits.comparisons)
             yield
-            return _surveyed(document)
+            return _analyse(document)
         except RecursionError:
             raise self.too_deep() from None
 
@@ -154,7 +154,7 @@ def _lines_in(text: str) -> int:
     return 1 + text.count("\n") + text.count("\r") - text.count("\r\n")
 
 
-def _surveyed(document: DocumentNode) -> GoodDocument:
+def _analyse(document: DocumentNode) -> GoodDocument:
     nodes = _slim(document)
     fragments = [each for each in document.definitions if isinstance(each, FragmentDefinitionNode)]
     operations = [each for each in document.definitions if isinstance(each, OperationDefinitionNode)]
@@ -209,7 +209,7 @@ def _slim(document: DocumentNode) -> int:
     return slimming.nodes
 
 
-_PLACELESS = frozenset({"name", "named_type", "list_type", "non_null_type", "selection_set", "fragment_spread"})
+_UNLOCATED = frozenset({"name", "named_type", "list_type", "non_null_type", "selection_set", "fragment_spread"})
 """Kinds of nodes whose locations no execution error shows."""
 
 
@@ -220,7 +220,7 @@ class _Slimming(Visitor):
 
     def enter(self, node: Any, *_: Any) -> None:
         self.nodes += 1
-        if node.kind in _PLACELESS:
-            object.__setattr__(node, "loc", None)  # a frozen value to all others
+        if node.kind in _UNLOCATED:
+            object.__setattr__(node, "loc", None)  # nodes are frozen
         elif node.loc is not None:
             node.loc.start_token = node.loc.end_token = None

@@ -1,8 +1,8 @@
-"""Plain rows: what an object shows of its record, without arguments, loads or questions.
+"""Plain rows: objects of the response that need no arguments, loads or resolvers, only attributes and pure methods.
 
-For this, and for nothing else, source is generated: one function a row, one dictionary display. It knows just the
-usual case. On any surprise (a null, an error, another type than expected) it returns None, and the closures do the row
-again, with graphql-core's rules; so a method of a row, which takes the object alone, may be asked twice after it failed.
+Python source is generated for rows, and for nothing else: one function a row, with one dictionary display. The function
+handles the usual values only. On any other (a null where none may be, an error, an unexpected type) it returns None, and
+the plan's other functions make the object anew by graphql-core's rules. So a pure method may be called a second time.
 """
 
 import enum
@@ -24,18 +24,19 @@ from strawberry.schema.schema_converter import CustomGraphQLEnumType
 from bff.engine.plan import Attribute, FieldPlan, Leaf, ListOf, Method, NonNull, ObjectPlan, Shape, Typename
 
 Row = Callable[[Any], dict[str, Any] | None]
+"""From a record to its object in the response; None if a value is not one of the usual."""
 
 
 class _NotPlain(Exception):
-    """There is no row for this."""
+    """A field or shape can't be in a row."""
 
 
 class Memo:
-    """Rows that were made, by the record that they show: what many requests share is shown once.
+    """Remembers rows by their record, so that records that requests share are shown once.
 
-    Only of `kinds`: records that never change and are no viewer's own. A row is found by the very object, so whoever has not
-    got the record has not got its row. Limited by the number of rows and their memory: when it is full it is cleared.
-    A plain dictionary and not an LRU cache: the generated code looks up each row in it.
+    Only for records of `kinds`, which are immutable and belong to no viewer. Keyed by object identity: only a holder of the
+    record can hit its row. The number of rows and their memory are limited: when the memo is full, it is cleared. A
+    plain dictionary and no LRU cache, because the generated code looks up each row in it.
     """
 
     MOST = 4096
@@ -50,7 +51,7 @@ class Memo:
         return f"<Memo {len(self.rows)} rows>"
 
     def keep(self, record: Any, mark: object, key: int, shown: dict[str, Any]) -> dict[str, Any]:
-        """Remember what the row of that mark shows of a record, and give it back."""
+        """Remember `shown`, made of the record by the row function with that mark. Returns `shown`."""
         weight = _RECORD_BYTES + _bytes_of(shown)
         if weight > self.MOST_BYTES:
             return shown
@@ -63,11 +64,11 @@ class Memo:
 
 
 _RECORD_BYTES = 1000
-"""Of the record without its texts, and of the entry. An estimate."""
+"""Bytes of a record without its texts, and of its entry. An estimate."""
 
 
 def _bytes_of(shown: dict[str, Any]) -> int:
-    """The memory of a row, an estimate. Texts count twice, since the record may have more of them than the row shows."""
+    """The memory of a row, an estimate. Texts count twice, because the record may have texts that the row doesn't show."""
     size = 200 + 100 * len(shown)
     for value in shown.values():
         kind = type(value)
@@ -81,16 +82,16 @@ def _bytes_of(shown: dict[str, Any]) -> int:
 
 
 class Rows:
-    """Makes the rows of one plan: each object's once."""
+    """Makes the row functions of one plan, once for each object plan."""
 
     def __init__(self, memo: Memo) -> None:
         self._memo = memo
         self._made: dict[int, tuple[Row | None, Sequence[FieldPlan]]] = {}
 
     def begun_by(self, plan: ObjectPlan) -> tuple[Row | None, Sequence[FieldPlan]]:
-        """The function that makes an object with its plain fields, and null for the rest; and the rest.
+        """The function that makes an object with its plain fields and null for the others; and the other fields.
 
-        None where nothing is plain.
+        None in place of the function if no field is plain.
         """
         made = self._made.get(id(plan))
         if made is None:
@@ -113,15 +114,15 @@ class Rows:
 
 
 class NoRows:
-    """Makes none."""
+    """Makes no row functions."""
 
     def begun_by(self, plan: ObjectPlan) -> tuple[Row | None, Sequence[FieldPlan]]:
-        """All of it is left to the closures."""
+        """No function, and all fields."""
         return None, plan.fields
 
 
 class _Writer:
-    """Writes a function's body: a line for each value that is read and checked, and in the end one display."""
+    """Writes the source of a row function: lines that read and check the values, and then one dictionary display."""
 
     def __init__(self, rows: Rows, memo: Memo) -> None:
         self._rows = rows
@@ -130,13 +131,13 @@ class _Writer:
         self._names: dict[str, Any] = {}
 
     def function(self, display: str, *, is_whole: bool) -> Row:
-        """`is_whole`: nothing is put into the row later, so that it may stand in several answers as it is."""
-        # An error may have members of the names that are read, and a method may not mind null.
+        """Compile the function. `is_whole`: no field is written later, so one row may stand in several responses."""
+        # Checked first: an error may have attributes with the names that are read, and a pure method may accept None.
         lines = ["if o is None or isinstance(o, Exception): return None", *self._lines]
         body = "\n".join(f"        {line}" for line in lines)
         made = f"    try:\n{body}\n    except Exception:\n        return None\n"
         if is_whole and self._memo.kinds:
-            # The row's mark, and not the row itself: what is remembered must not keep a dropped plan alive.
+            # A mark stands for the function, which would keep a dropped plan alive.
             mark = self._given(object())
             kinds, rows, keep = map(self._given, (self._memo.kinds, self._memo.rows, self._memo.keep))
             key = f"id(o) ^ {id(self)}"
@@ -148,12 +149,12 @@ class _Writer:
             )
         else:
             text = f"def row(o):\n{made}    return {display}\n"
-        exec(compile(text, "<row>", "exec"), self._names)  # noqa: S102 - written here, of names that GraphQL allows
-        row: Row = self._names.pop("row")  # the names are its own globals: it would lead back to itself
+        exec(compile(text, "<row>", "exec"), self._names)  # noqa: S102 - generated here, from GraphQL names
+        row: Row = self._names.pop("row")  # they are its globals: a cycle
         return row
 
     def field(self, field: FieldPlan, value: str) -> str | None:
-        """What is shown of a field; None where it isn't plain. Then nothing of it is left in the function."""
+        """The expression of the field's value in the display; None if the field isn't plain, which then adds no line."""
         before = len(self._lines)
         try:
             return self._field(field, value)
@@ -211,8 +212,8 @@ class _Writer:
         if type_ is GraphQLID:
             self._lines.append(f"if {unless_null}type({value}) is not int: {value} = {self._given(_id)}({value})")
             return f"None if {value} is None else str({value})" if is_nullable else f"str({value})"
-        if (refused := _REFUSED.get(type_)) is not None:
-            self._lines.append(f"if {unless_null}({refused.format(value)}): return None")
+        if (unusual := _UNUSUAL.get(type_)) is not None:
+            self._lines.append(f"if {unless_null}({unusual.format(value)}): return None")
             return value
         if isinstance(type_, CustomGraphQLEnumType) and isinstance(type_.wrapped_cls, enum.EnumMeta):
             names = self._given(_names(type_))
@@ -224,9 +225,7 @@ class _Writer:
             raise _NotPlain
         coerced, undefined = self._local(), self._given(Undefined)
         self._lines.append(f"{coerced} = None if {value} is None else {shown}" if is_nullable else f"{coerced} = {shown}")
-        lost = f"{coerced} is {undefined}" if not is_nullable else f"{value} is not None and {coerced} is {undefined}"
-        none = f"{coerced} is None" if not is_nullable else f"{value} is not None and {coerced} is None"
-        self._lines.append(f"if {none} or {lost}: return None")
+        self._lines.append(f"if {unless_null}({coerced} is None or {coerced} is {undefined}): return None")
         return coerced
 
     def _local(self) -> str:
@@ -238,13 +237,13 @@ class _Writer:
         return name
 
 
-_REFUSED = {
+_UNUSUAL = {
     GraphQLString: "type({0}) is not str",
     GraphQLBoolean: "type({0}) is not bool",
     GraphQLInt: "type({0}) is not int or not -2147483648 <= {0} <= 2147483647",
     GraphQLFloat: "type({0}) is not float or not -1.8e308 < {0} < 1.8e308",
 }
-"""When a value isn't shown just as it is."""
+"""By scalar: when a value can't be shown unchanged. Source, with the value's name for {0}."""
 
 
 def _id(value: Any) -> str:
@@ -254,7 +253,7 @@ def _id(value: Any) -> str:
 
 
 def _names(type_: CustomGraphQLEnumType) -> dict[Any, str]:
-    """The names of an enum's members; members that the variant doesn't have are left out."""
+    """The GraphQL names of an enum's members. Members that the variant doesn't have are left out."""
     names: dict[Any, str] = {}
     member: Any
     for member in type_.wrapped_cls:
