@@ -37,7 +37,7 @@ _NODE_BYTES = 450
 _SHORT = 250
 """Characters. A document up to this length is prepared at once, in a few milliseconds: pacing would cost more."""
 _COLLECTED_EVERY = 5
-"""Documents between two garbage collections. Preparing them leaves cycles, and the automatic collection is set to be rare."""
+"""Documents between two garbage collections: preparing leaves cycles, and automatic collections are set to be rare."""
 
 
 @dataclass(frozen=True, slots=True)

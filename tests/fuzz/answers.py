@@ -1,6 +1,6 @@
-"""Answers for the wire's fuzzer: made by a grammar and then damaged, and what a strict reader makes of them.
+"""HTTP responses for the wire's fuzzer, made by a grammar and then damaged; and a strict parser that judges them.
 
-The reader shares no code with the wire. It reads RFC 9112 to the letter: whatever the RFC doesn't allow is `NotPlannable`.
+The parser shares no code with the wire. It follows RFC 9112 literally: what the RFC doesn't allow is `Malformed`.
 """
 
 import re
@@ -8,53 +8,53 @@ from dataclasses import dataclass
 from random import Random
 
 LIMIT_BYTES = 4000
-"""The body that the wire is allowed to take."""
+"""The largest body that the wire may accept."""
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [^\r\n]*)?\Z")
-"""Of the reason anything is taken, as no one reads it."""
+"""Any reason phrase is accepted, because none is read."""
 _HEADER = re.compile(
     rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?)[ \t]*\Z"
 )
 _CHUNK = re.compile(rb"0*([0-9a-fA-F]{1,15})((?:;[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:=[!#$%&'*+.^_`|~0-9A-Za-z-]+)?)*)\Z")
 
 _ODD_CHUNK = re.compile(rb"0*([0-9a-fA-F]{1,15});[\t -~\x80-\xff]*\Z")
-"""With a malformed extension, which may be dropped as any other, or refused."""
+"""A chunk with a malformed extension, which the wire may ignore or refuse."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the strict reader found."""
+    """The response that the strict parser found."""
 
     status: int
     headers: dict[str, str]
     body: bytes
     is_last: bool
-    """Whether the connection must not be used again: it says so, or more bytes follow, or its end is the body's."""
+    """Whether the connection must not be reused: it says so, or bytes follow the response, or its end ends the body."""
     may_be_refused: bool
-    """Whether there is more around its body than the wire has to take: headers, trailers, extensions, interim answers."""
+    """Whether it has more headers, trailers, extensions or interim responses than the wire must accept."""
 
 
-class NotPlannable(Exception):
-    """The bytes are no answer."""
+class Malformed(Exception):
+    """The bytes are no HTTP response."""
 
 
 class Incomplete(Exception):
-    """The bytes may become an answer."""
+    """The bytes are the beginning of an HTTP response."""
 
 
 class OutOfBounds(Exception):
-    """An answer whose body is larger than is allowed."""
+    """A response with a body larger than `LIMIT_BYTES`."""
 
 
 def read_strictly(data: bytes, *, closed: bool) -> Answer:
-    """The answer in `data`, after which the connection was closed or not. Raises the three errors above."""
+    """The response in `data`. `closed`: whether the connection was closed after it. Raises the three errors above."""
     headers_seen = interim = 0
     whole = len(data)
     while True:
         status, is_old, headers, data = _head(data)
         headers_seen += len(headers)
         if status == 101:
-            raise NotPlannable
+            raise Malformed
         if status >= 200:
             break
         interim += 1
@@ -72,19 +72,19 @@ def read_strictly(data: bytes, *, closed: bool) -> Answer:
 
 
 def _head(data: bytes) -> tuple[int, bool, list[tuple[str, str]], bytes]:
-    # Empty lines before an answer are passed over, as RFC 9112, section 2.2, has it for requests.
+    # Empty lines before a response are ignored, as RFC 9112, section 2.2, says for requests.
     head, end, rest = data.lstrip(b"\r\n").partition(b"\r\n\r\n")
     if not end:
         raise Incomplete
     first, *lines = head.split(b"\r\n")
     match = _STATUS_LINE.match(first)
     if match is None:
-        raise NotPlannable
+        raise Malformed
     headers = []
     for line in lines:
         header = _HEADER.match(line)
         if header is None:
-            raise NotPlannable
+            raise Malformed
         headers.append((header[1].decode("latin-1").lower(), header[2].decode("latin-1")))
     return int(match[2]), match[1] == b"0", headers, rest
 
@@ -92,14 +92,14 @@ def _head(data: bytes) -> tuple[int, bool, list[tuple[str, str]], bytes]:
 def _body(
     status: int, headers: dict[str, str], data: bytes, *, closed: bool, is_old: bool
 ) -> tuple[bytes, bytes, bool, int]:
-    """The body, what follows it, whether the connection's end is its end, and how many trailers it had."""
+    """The body, the bytes after it, whether the connection's end is its end, and the number of trailers."""
     coding, length = headers.get("transfer-encoding"), headers.get("content-length")
     if coding is not None and (length is not None or (coding.lower() != "chunked" and status not in {204, 304})):
-        raise NotPlannable
+        raise Malformed
     if length is not None and (re.fullmatch("[0-9]+", length) is None or int(length) >= 2**64):
-        raise NotPlannable
+        raise Malformed
     if status in {204, 304}:
-        # Neither has a body (RFC 9110, section 6.4.1). One that announces one may send it, as if it followed.
+        # Neither has a body (RFC 9110, section 6.4.1). If one is announced, its bytes may follow the response.
         return b"", data, coding is not None or (status == 204 and int(length or "0") > 0), 0
     if coding is not None:
         body, rest, trailers = _chunked(data)
@@ -124,7 +124,7 @@ def _chunked(data: bytes) -> tuple[bytes, bytes, int]:
             raise Incomplete
         match = _CHUNK.match(line) or _ODD_CHUNK.match(line)
         if match is None:
-            raise NotPlannable
+            raise Malformed
         if match.re is _ODD_CHUNK:
             trailers += 1000
         size = int(match[1], 16)
@@ -135,7 +135,7 @@ def _chunked(data: bytes) -> tuple[bytes, bytes, int]:
         if len(data) < size + 2:
             raise Incomplete
         if data[size : size + 2] != b"\r\n":
-            raise NotPlannable
+            raise Malformed
         parts.append(data[:size])
         data = data[size + 2 :]
     after, data = _trailers(data)
@@ -143,7 +143,7 @@ def _chunked(data: bytes) -> tuple[bytes, bytes, int]:
 
 
 def _trailers(data: bytes) -> tuple[int, bytes]:
-    """How many there are, and what follows them."""
+    """The number of trailers, and the bytes after them."""
     count = 0
     while True:
         line, end, data = data.partition(b"\r\n")
@@ -153,8 +153,8 @@ def _trailers(data: bytes) -> tuple[int, bytes]:
             return count, data
         header = _HEADER.match(line)
         if header is None:
-            raise NotPlannable
-        # A trailer that speaks of framing may be dropped or refused (RFC 9110, section 6.5.1).
+            raise Malformed
+        # A trailer with a framing header may be ignored or refused (RFC 9110, section 6.5.1).
         framing = header[1].lower() in {b"content-length", b"transfer-encoding", b"connection", b"upgrade"}
         count += 1000 if framing else 1
 
@@ -199,11 +199,11 @@ _TOKENS = [
 
 
 def make_answer(rng: Random, nonce: bytes) -> bytes:
-    """The bytes of an answer to the request of that nonce: usually one, sometimes none, too much or something else."""
+    """Bytes for the request with that nonce: usually one response, sometimes a part, more than one, or damaged."""
     data = b"".join(_interim(rng) for _ in range(rng.choice([0, 0, 0, 0, 1, 2, 17])))
     data += _final(rng, nonce)
     if rng.random() < 0.1:
-        data += _final(rng, b"stolen-" + nonce)  # an answer that nobody asked for
+        data += _final(rng, b"stolen-" + nonce)  # a second response, to no request
     if rng.random() < 0.5:
         return data
     for _ in range(rng.choice([1, 1, 1, 2, 4])):

@@ -1,8 +1,8 @@
 """`python -m tests.fuzz.differential --seconds 60 [--seed N]`: plans against graphql-core, while the services fail.
 
-Random documents run both ways over the same services: some of which are down, slow, stale, or have objects that can't be
-read, or raise what no service should. Both have to tell the same data, errors with paths, places and codes, and what is
-degraded. Ends with status 1 where they don't; the document is printed with what differs.
+Random documents are executed both ways over the same services, of which some are down, slow, stale, have unreadable objects,
+or raise unexpected exceptions. Data, errors with paths, locations and codes, and degraded fields must be equal. If they are
+not, the document and the difference are printed, and the exit status is 1.
 """
 
 import argparse
@@ -23,7 +23,7 @@ SUBJECTS = (None, "1", "1", "2", "9", "nobody")
 
 
 class ForeignError(Exception):
-    """What a library might raise, with members that graphql-core reads of any exception."""
+    """An exception of a library, with attributes that graphql-core reads of any exception."""
 
     source = "{ nothing of it }"
     positions = (1,)
@@ -32,10 +32,10 @@ class ForeignError(Exception):
 
 @dataclass
 class Faults(Given):
-    """A worse lot of services than `Given`'s: most of them have something, and several things at once."""
+    """Services with more faults than `Given`'s, and several at once."""
 
     def context(self, variant: str) -> Context:
-        """The same each time it is asked for."""
+        """The context, with the same faults each time."""
         source, shop = random.Random(self.shop), Shop()
         faults = [*FAULTS, ForeignError("secret")]
         for each in (shop.users, shop.orders, shop.products):
@@ -52,7 +52,7 @@ class Faults(Given):
 
 
 class Differential:
-    """Makes documents and services from a seed, and compares the two ways."""
+    """Makes documents and faults from a seed, and compares the results."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -60,7 +60,7 @@ class Differential:
         self._documents = {name: Documents(graph, self._random) for name, graph in self._graphs.items()}
 
     async def step(self) -> str | None:
-        """Compare one document; what differs, with all that it takes to see it again."""
+        """Compare one document. Returns the difference, with all that is needed to reproduce it; None if there is none."""
         name = self._random.choice(list(self._graphs))
         made: Document = self._documents[name].make()
         given = Faults(self._random.choice(SUBJECTS), self._random.randrange(10**9))
@@ -71,7 +71,7 @@ class Differential:
 
 
 async def run(seed: int, seconds: float) -> int:
-    """Compare for a number of seconds. Returns how many documents differed."""
+    """Compare for a number of seconds. Returns the number of documents with differences."""
     differential, number, found = Differential(seed), 0, 0
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -80,12 +80,12 @@ async def run(seed: int, seconds: float) -> int:
         if difference is not None:
             found += 1
             sys.stdout.write(difference)
-    sys.stdout.write(f"seed {seed}, {number} documents, {found} of them answered differently\n")
+    sys.stdout.write(f"seed {seed}, {number} documents, {found} with differences\n")
     return found
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run it; 0 where nothing was found."""
+    """Run the comparison. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="tests.fuzz.differential")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=random.randrange(10**9))

@@ -1,9 +1,9 @@
-"""`python -m tests.fuzz.documents --seconds 60 [--seed N]`: documents within and at the limits, and what each took.
+"""`python -m tests.fuzz.documents --seconds 60 [--seed N]`: the time and memory of documents within and at the limits.
 
-Each one is prepared and compiled twice, with a variant's default limits. The longest stretch that held the event loop, and
-what is kept of it by the gateway's own estimate and as traced, are recorded; the worst ten are printed. Ends with status 1
-where a stretch took longer than the bound, where more memory is held than was accounted for, or where anything is raised but
-the errors that a client is meant to see.
+Each document is prepared and compiled twice, with a variant's default limits. Recorded are the longest time for which it
+blocks the event loop, and the memory that is kept of it, estimated by the gateway and traced; the worst ten are printed. The
+exit status is 1 if a block is longer than the bound, if more memory is kept than estimated, or if anything is raised but the
+errors meant for clients.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from tests.bff.engine.documents import Documents
 
 BOUND_MS = 50.0
 TOLERATED_BYTES = 64 * 1024
-"""What may be held beyond what was accounted for: of a schema's types much is worked out when it is first asked for."""
+"""Memory that may be kept beyond the estimate: a schema's types compute much lazily."""
 VARIANTS = ("web", "mobile", "admin")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\.\.\.|[_A-Za-z][_0-9A-Za-z]*|-?[0-9.]+|\S')
 _LEAVES = ("id", "name", "email", "tier", "__typename")
@@ -34,7 +34,7 @@ _LEAVES = ("id", "name", "email", "tier", "__typename")
 
 @dataclass(order=True, frozen=True, slots=True)
 class Took:
-    """What one document took: the longest stretch in milliseconds of CPU, bytes kept as traced and as estimated."""
+    """The cost of one document: its longest block in milliseconds of CPU time, and the bytes kept, traced and estimated."""
 
     longest_ms: float
     traced_bytes: int
@@ -51,7 +51,7 @@ class Took:
 
 
 class Fuzzer:
-    """Makes documents from a seed. Each kind stresses another stage."""
+    """Makes documents from a seed. Each kind loads another stage."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -74,7 +74,7 @@ class Fuzzer:
         }
 
     def make(self) -> tuple[str, str, str]:
-        """Kind, variant and text of the next one."""
+        """The next document: kind, variant and text."""
         kind = self._random.choice(list(self._kinds))
         variant = self._random.choice(VARIANTS)
         return kind, variant, self._kinds[kind](variant)
@@ -204,12 +204,12 @@ class Fuzzer:
 
 
 class Probe:
-    """Runs documents through a variant's stages, one by one."""
+    """Takes documents through a variant's stages, and measures them."""
 
     def __init__(self, *, traced: bool) -> None:
         self._traced = traced
         self._limits = {name: LimitOptions(cost=20_000 if name == "admin" else 5000) for name in VARIANTS}
-        for variant in VARIANTS:  # what is made once for a schema is not the document's
+        for variant in VARIANTS:  # what is computed once for a schema must not count for a document
             self.take(
                 "warm",
                 variant,
@@ -217,8 +217,8 @@ class Probe:
             )
 
     def take(self, kind: str, variant: str, text: str) -> Took:
-        """What it takes. Raises whatever is raised that no client is meant to see."""
-        plans = Plans(shop_app.schemas[variant], self._limits[variant], introspection=True)
+        """Measure a document. Errors that are not meant for clients are raised."""
+        plans = Plans(variant_schemas()[variant], self._limits[variant], introspection=True)
         before = _traced() if self._traced else 0
         longest, outcome = 0.0, "ok"
         began = time.process_time()
@@ -234,7 +234,7 @@ class Probe:
 
     @staticmethod
     def _stages(plans: Plans, text: str) -> Iterator[None]:
-        """Each stretch that the gateway runs without a pause, in its order."""
+        """Run what the gateway runs without a pause, and yield after each such piece."""
         yield from plans._stages(text)
         known = plans.known(text)
         if known is None:
@@ -253,12 +253,12 @@ def _traced() -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run it; 0 where nothing was found."""
+    """Run the fuzzer. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="tests.fuzz.documents")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=random.randrange(10**9))
     parser.add_argument("--bound-ms", type=float, default=BOUND_MS)
-    parser.add_argument("--traced", action="store_true", help="trace memory as well, which makes all of it slower")
+    parser.add_argument("--traced", action="store_true", help="trace memory as well, which is slower")
     options = parser.parse_args(arguments)
     if options.traced:
         tracemalloc.start()
@@ -282,7 +282,7 @@ def main(arguments: list[str] | None = None) -> int:
     slow = worst[0].longest_ms > options.bound_ms
     light = False
     if options.traced:
-        sys.stdout.write("those that hold most beyond what they are taken to:\n")
+        sys.stdout.write("those that keep most beyond the estimate:\n")
         sys.stdout.write("\n".join(str(each) for _, each in heaviest) + "\n")
         light = heaviest[0][0] > TOLERATED_BYTES
     return int(light or (slow and not options.traced))

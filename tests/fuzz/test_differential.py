@@ -1,4 +1,4 @@
-"""A short run of the differential of plans and graphql-core, with faults injected."""
+"""A short differential run of plans and graphql-core, with faults of the services."""
 
 from typing import Any
 
@@ -8,15 +8,15 @@ from bff.engine.located import located
 from tests.fuzz.differential import Differential
 
 
-async def test_plans_and_graphql_core_answer_alike_while_services_fail() -> None:
-    """Documents, with sources that are down, slow, stale, or raise what no source should."""
+async def test_plans_and_graphql_core_agree_while_services_fail() -> None:
+    """The sources are down, slow or stale, or raise unexpected exceptions."""
     differential = Differential(5)
     for _ in range(60):
         assert await differential.step() is None
 
 
 async def test_a_difference_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a fault in the plans' errors put there on purpose."""
+    """With wrong locations in the plans' errors."""
 
     def locate_wrongly(*arguments: Any) -> Any:
         error = located(*arguments)

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from bff.upstream.wire.connection import ServiceConnection
-from tests.fuzz.answers import Answer, Incomplete, NotPlannable, OutOfBounds, read_strictly
+from tests.fuzz.answers import Answer, Incomplete, Malformed, OutOfBounds, read_strictly
 from tests.fuzz.wire import Difference, fuzz, in_memory
 
 
@@ -56,11 +56,11 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
         (HEAD + b"connection: close\r\ncontent-length: 0\r\n\r\n", (b"", True)),
         (HEAD + b"\r\nhi", (b"hi", True)),
         (HEAD + b"content-length: 2\r\n\r\nh", Incomplete),
-        (HEAD + b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n", NotPlannable),
-        (HEAD + b"content-length: 2\r\ncontent-length: 2\r\n\r\nhi", NotPlannable),
-        (HEAD + b"a : b\r\n\r\n", NotPlannable),
+        (HEAD + b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n", Malformed),
+        (HEAD + b"content-length: 2\r\ncontent-length: 2\r\n\r\nhi", Malformed),
+        (HEAD + b"a : b\r\n\r\n", Malformed),
         (HEAD + b"content-length: 4001\r\n\r\n", OutOfBounds),
-        (b"HTTP/1.1 101 Other\r\n\r\n", NotPlannable),
+        (b"HTTP/1.1 101 Other\r\n\r\n", Malformed),
         (b"HTTP/1.1 103 Hint\r\nx: y\r\n\r\n" + HEAD + b"content-length: 0\r\n\r\n", (b"", False)),
     ],
 )

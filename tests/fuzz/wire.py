@@ -31,7 +31,7 @@ import uvloop
 from bff.upstream.wire import WireError, WireOptions, WireReply, WireRequest
 from bff.upstream.wire.asyncio_wire import AsyncioWire
 from bff.upstream.wire.connection import ServiceConnection
-from tests.fuzz.answers import LIMIT_BYTES, Answer, Incomplete, NotPlannable, OutOfBounds, make_answer, read_strictly
+from tests.fuzz.answers import LIMIT_BYTES, Answer, Incomplete, Malformed, OutOfBounds, make_answer, read_strictly
 from tests.support.background import Background
 
 TIMEOUT_S = 0.25
@@ -71,7 +71,7 @@ def make_case(rng: Random, number: int) -> Case:
 def _expected(data: bytes, end: str) -> Answer | type[Exception]:
     try:
         return read_strictly(data, closed=end == "close")
-    except (NotPlannable, Incomplete, OutOfBounds) as error:
+    except (Malformed, Incomplete, OutOfBounds) as error:
         return type(error)
 
 

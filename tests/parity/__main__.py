@@ -1,7 +1,7 @@
-"""`python -m tests.parity`: fetches the sources of the graphql-core that is installed, and runs its execution tests.
+"""`python -m tests.parity`: downloads the sources of the installed graphql-core, and runs its execution tests on plans.
 
-Ends with status 1 where a test fails that is not listed here with its reason, where a listed one passes, or where less
-than 99.5 % pass. Needs pytest-describe, and the package index.
+Exits with status 1 if a test fails that is not listed in `EXCEPTIONS`, if a listed one passes, or if less than 99.5 % pass.
+Needs pytest-describe, and the package index.
 """
 
 import os
@@ -17,9 +17,9 @@ from xml.etree import ElementTree as ET
 
 HERE = Path(__file__).resolve().parent
 LEAST_RATIO = 0.995
-_ORDER = "errors stand in another order: they come as they come, and graphql-core's order is that of its coroutines"
+_ORDER = "errors have another order, which the specification leaves open: graphql-core's is that of its coroutines"
 _LATER = (
-    "an error that comes later than the one that nulled all around it is not told; graphql-core's is still on its way up"
+    "an error that arrives after another has nulled its place is not reported; graphql-core is still propagating the other"
 )
 _ONE_POSITION = "describe_handles_multiple_errors_for_a_single_response_position"
 EXCEPTIONS: Mapping[str, str] = {
@@ -27,11 +27,11 @@ EXCEPTIONS: Mapping[str, str] = {
     f"{_ONE_POSITION}::slower_nullable_after_non_nullable_root_field": _LATER,
     f"{_ONE_POSITION}::slower_nullable_after_non_nullable_nested_field": _LATER,
 }
-"""What does not pass, and why that is well."""
+"""The tests that fail, and why that is correct."""
 
 
 def main() -> int:
-    """Run it; 0 where all is as it is said here."""
+    """Run the tests. Returns the exit status."""
     with tempfile.TemporaryDirectory() as folder:
         tests = _fetched(Path(folder))
         report = Path(folder) / "report.xml"
@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def _fetched(folder: Path) -> Path:
-    """The source distribution, unpacked."""
+    """Download and unpack the source distribution."""
     wanted = f"graphql-core=={version('graphql-core')}"
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     subprocess.run([*command, "--no-binary", "graphql-core", "--dest", str(folder), wanted], check=True, timeout=300)
@@ -66,9 +66,9 @@ def _judged(report: Path) -> int:
     ratio = (ran - len(failed)) / ran if ran else 0.0
     sys.stdout.write(f"parity: {ran - len(failed)} of {ran} pass, {ratio:.2%}\n")
     for name in unexpected:
-        sys.stderr.write(f"parity: fails, and is not listed: {name}\n")
+        sys.stderr.write(f"parity: fails and is not listed: {name}\n")
     for name in passing:
-        sys.stderr.write(f"parity: is listed, and passes: {name}\n")
+        sys.stderr.write(f"parity: passes and is listed as failing: {name}\n")
     return int(bool(unexpected or passing) or ratio < LEAST_RATIO)
 
 

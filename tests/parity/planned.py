@@ -1,7 +1,7 @@
-"""A pytest plugin: graphql-core's executor replaced by a plan, wherever one can be made of the operation.
+"""A pytest plugin that replaces graphql-core's executor by plans, for each operation that has one.
 
-`pytest -p tests.parity.planned` in the tests of graphql-core. At the end it says how many operations ran as plans, and why
-the others did not.
+`pytest -p tests.parity.planned` in the tests of graphql-core. The summary has the number of operations that ran as plans,
+and the reasons why the others did not.
 """
 
 import sys
@@ -18,12 +18,12 @@ from bff.engine.complete import assemble
 from bff.engine.response import Response
 from bff.engine.run import Run
 
-taken: Counter[str] = Counter()
-"""How many operations ran, by what took them."""
+executed: Counter[str] = Counter()
+"""The number of operations by `plan`, or by the reason for graphql-core's executor."""
 
 
 class PlannedExecutor(IncrementalExecutor):  # type: ignore[type-arg]
-    """Runs what it was built for as a plan, and leaves the rest to graphql-core."""
+    """Runs the operation as a plan if it can, else by graphql-core."""
 
     def execute_operation(self, serially: bool | None = None) -> Any:
         """The operation's result, or an awaitable of it."""
@@ -41,9 +41,9 @@ class PlannedExecutor(IncrementalExecutor):  # type: ignore[type-arg]
             except NotPlannable as refused:
                 reason = refused.reason
         if reason is not None:
-            taken[reason] += 1
+            executed[reason] += 1
             return super().execute_operation(serially)
-        taken["plan"] += 1
+        executed["plan"] += 1
         root = assemble(plan, rows=True, is_awaitable=self.is_awaitable, is_async_iterable=self.is_async_iterable)
         variables = CoercedVariables(self.variable_values.coerced, self.variable_values)
         run = Run(plan, root, self.context_value, variables, self.root_value)
@@ -59,7 +59,7 @@ class PlannedExecutor(IncrementalExecutor):  # type: ignore[type-arg]
         return ExecutionResult(response.data, response.errors or None)
 
     def _reason_not_to(self, serially: bool | None) -> str | None:
-        """What of graphql-core's ways of being called the gateway has no use for, and plans don't know."""
+        """Which feature of graphql-core is used that the gateway doesn't need and plans don't have; None if none is."""
         if self.middleware_manager is not None:
             return "middleware"
         if self.abort_signal is not None:
@@ -74,12 +74,12 @@ class PlannedExecutor(IncrementalExecutor):  # type: ignore[type-arg]
 
 
 def pytest_configure() -> None:
-    """From now on `execute` builds one of ours."""
-    # The package exports a function of the module's name, which hides the module.
+    """Make `execute` use `PlannedExecutor`."""
+    # The package exports a function with the module's name, which hides the module.
     module: Any = sys.modules["graphql.execution.execute"]
     module.IncrementalExecutor = PlannedExecutor
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """How much of it was about plans at all."""
-    terminalreporter.write_line(f"taken by: {dict(taken)}")
+    """Write how many operations ran as plans."""
+    terminalreporter.write_line(f"executed by: {dict(executed)}")

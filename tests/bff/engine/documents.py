@@ -1,4 +1,4 @@
-"""Random documents: valid ones for any schema, with aliases, fragments, directives and variables, from a seeded source."""
+"""Random documents that are valid for a schema, with aliases, fragments, directives and variables, from a seeded source."""
 
 import random
 from dataclasses import dataclass, field
@@ -90,7 +90,7 @@ class Documents:
 
     def _field(self, fields: dict[str, GraphQLField], name: str, depth: int) -> str:
         each = fields[name]
-        # What takes arguments gets a name of its own: two of them may not be merged.
+        # A field with arguments gets its own alias: two with different arguments can't be merged.
         alias = f"{self._name('a')}: " if each.args else self._alias(0.2)
         arguments = [text for key, argument in each.args.items() if (text := self._argument(key, argument))]
         shown = f"({', '.join(arguments)})" if arguments else ""
@@ -112,7 +112,7 @@ class Documents:
         if fitting and self._chance(0.4):
             return f"...{self._random.choice(fitting)}{self._directives()}"
         name = self._name("F")
-        body = self._selection(on, depth - 1)  # made first: so no fragment spreads itself
+        body = self._selection(on, depth - 1)  # made before the fragment is added, so that no fragment spreads itself
         self._fragments[name] = f"fragment {name} on {on.name} {body}"
         return f"...{name}{self._directives()}"
 

@@ -1,4 +1,4 @@
-"""What an answer came to, by the measure of its cost."""
+"""The actual cost of responses."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ from schema.app import app as shop_app
 WEB = shop_app.schemas["web"]
 
 
-def weighed(query: str, data: Any) -> tuple[int, int]:
-    """The cost as estimated, and what the answer came to."""
+def costs(query: str, data: Any) -> tuple[int, int]:
+    """The estimated cost of the query, and the actual cost of the data."""
     plans = Plans(WEB, LimitOptions(), introspection=False)
     operation = plans.get(query)[0].operation(None)
     planned: Any = operation.planned(NO_VARIABLES)
@@ -42,15 +42,15 @@ def weighed(query: str, data: Any) -> tuple[int, int]:
         ),
     ],
 )
-def test_what_is_there_is_counted(query: str, data: Any, expected: tuple[int, int]) -> None:
-    """Objects that a service was asked for; what is null or missing from a list costs nothing."""
-    assert weighed(query, data) == expected
+def test_objects_in_the_response_are_counted(query: str, data: Any, expected: tuple[int, int]) -> None:
+    """Nulls and items that a list doesn't have cost nothing."""
+    assert costs(query, data) == expected
 
 
-def test_a_write_weighs_however_it_ends() -> None:
-    """It was made."""
+def test_a_mutation_costs_the_same_if_it_fails() -> None:
+    """The service was called. Only the returned objects differ."""
     query = 'mutation { cancelOrder(id: "1") { order { id } userErrors { code } } }'
-    estimated, without = weighed(query, {"cancelOrder": {"order": None, "userErrors": [{"code": "CONFLICT"}]}})
-    _, with_order = weighed(query, {"cancelOrder": {"order": {"id": "1"}, "userErrors": []}})
+    estimated, without = costs(query, {"cancelOrder": {"order": None, "userErrors": [{"code": "CONFLICT"}]}})
+    _, with_order = costs(query, {"cancelOrder": {"order": {"id": "1"}, "userErrors": []}})
     assert (with_order, estimated - with_order) == (without + 1, 0)
     assert without == 10

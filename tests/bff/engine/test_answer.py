@@ -1,4 +1,4 @@
-"""A run: what an operation answers, and that an error tells its code and nothing inner."""
+"""Results: the members of a response, and that an error shows its code and nothing internal."""
 
 import json
 import logging
@@ -27,7 +27,7 @@ from tests.support.shop import Shop, product, rejected, schemas
 
 @pytest.fixture
 def shop() -> Shop:
-    """A shop of one test."""
+    """The fake services of one test."""
     return Shop()
 
 
@@ -41,7 +41,7 @@ async def ask(
     introspection: bool = True,
     context: Context | None = None,
 ) -> GraphQLResult:
-    """The answer to a document."""
+    """The result of a document."""
     plans = Plans(schemas()[variant], LimitOptions(), introspection=introspection)
     operation = plans.get(document)[0].operation(None)
     context = context or shop.context(variant, sub)
@@ -49,24 +49,24 @@ async def ask(
     return answer if isinstance(answer, GraphQLResult) else await answer
 
 
-# Answers
+# Results
 
 
-async def test_an_answer_without_errors_has_data_alone(shop: Shop) -> None:
-    """No `errors` member where there are none (GraphQL specification, section 7.1)."""
+async def test_a_response_without_errors_has_only_data(shop: Shop) -> None:
+    """It has no `errors` member (GraphQL specification, section 7.1)."""
     answer = await ask(shop, "{ me { id } }")
     assert (answer.payload, answer.executed) == ({"data": {"me": {"id": "1"}}}, True)
     assert answer.codes == []
 
 
-async def test_what_needs_no_waiting_is_answered_too(shop: Shop) -> None:
-    """An operation whose resolvers are all synchronous."""
+async def test_an_operation_that_awaits_nothing_is_executed_synchronously(shop: Shop) -> None:
+    """All of its resolvers are synchronous."""
     answer = await ask(shop, "{ __typename }")
     assert (answer.payload, answer.executed) == ({"data": {"__typename": "Query"}}, True)
 
 
-async def test_errors_come_with_path_place_and_code(shop: Shop) -> None:
-    """What could be had is there, what could not is null and told."""
+async def test_errors_have_path_locations_and_code(shop: Shop) -> None:
+    """The field with the error is null; the other fields have their values."""
     answer = await ask(shop, '{ me { id }\n  user(id: "2") { id } }')
     assert answer.executed
     assert answer.payload == {
@@ -83,23 +83,23 @@ async def test_errors_come_with_path_place_and_code(shop: Shop) -> None:
     assert answer.codes == ["FORBIDDEN"]
 
 
-async def test_codes_are_told_once_each(shop: Shop) -> None:
-    """For the log: which there were, in order."""
+async def test_each_code_is_listed_once(shop: Shop) -> None:
+    """In the order of the errors, for the log."""
     answer = await ask(shop, '{ a: user(id: "2") { id } b: user(id: "3") { id } product(id: "1") { imageUrl(width: 0) } }')
     assert answer.codes == ["FORBIDDEN", "BAD_USER_INPUT"]
 
 
-async def test_what_was_lost_from_a_list_is_told_beside_it(shop: Shop) -> None:
-    """Partial errors stand among the others, with the list's path."""
+async def test_a_failed_list_item_is_left_out_and_reported(shop: Shop) -> None:
+    """The partial error is one of the errors, with the list's path."""
     shop.orders.broken[4] = BadAnswer("orders", counts=False)
     answer = await ask(shop, "{ me { orders(first: 2) { id } } }")
     assert answer.payload["data"] == {"me": {"orders": [{"id": "5"}]}}
-    (told,) = answer.payload["errors"]
-    assert (told["path"], told["extensions"]) == (["me", "orders"], {"code": "UPSTREAM_ERROR", "source": "orders"})
+    (error,) = answer.payload["errors"]
+    assert (error["path"], error["extensions"]) == (["me", "orders"], {"code": "UPSTREAM_ERROR", "source": "orders"})
 
 
-async def test_a_lost_mutation_loses_the_data(shop: Shop) -> None:
-    """Payloads are not nullable: the operation was executed, and its data is null."""
+async def test_a_failed_mutation_makes_the_data_null(shop: Shop) -> None:
+    """Payloads are not nullable. The operation still counts as executed."""
     answer = await ask(shop, 'mutation { cancelOrder(id: "1") { order { id } } }', sub=None)
     assert answer.executed
     assert answer.payload["data"] is None
@@ -127,25 +127,25 @@ async def test_a_lost_mutation_loses_the_data(shop: Shop) -> None:
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, SourceError) else "",
 )
-async def test_a_source_s_error_tells_code_source_and_when_to_come_back(
+async def test_a_source_s_error_has_code_source_and_retry_after(
     shop: Shop, error: SourceError, extensions: dict[str, Any]
 ) -> None:
-    """As the contract's table has it; `retryAfter` in whole seconds, never too early and at least one, where it is known."""
+    """`retryAfter` is in whole seconds, rounded up, and at least 1; it is left out if unknown."""
     shop.users.failure = error
-    (told,) = (await ask(shop, "{ me { id } }")).payload["errors"]
-    assert told["extensions"] == extensions
-    assert told["message"] == error.message
-    assert "secret" not in json.dumps(told)
+    (reported,) = (await ask(shop, "{ me { id } }")).payload["errors"]
+    assert reported["extensions"] == extensions
+    assert reported["message"] == error.message
+    assert "secret" not in json.dumps(reported)
 
 
-# Faults of ours
+# Internal errors
 
 
 SECRET = "postgres://user:password@10.0.0.1/db"
 
 
-async def test_an_unexpected_exception_shows_nothing_of_itself(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
-    """The client learns the code and where; the log learns the kind and the place, and no one the message."""
+async def test_an_unexpected_exception_is_masked(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    """The client gets code and path, the log the exception's type and place in the code; neither gets its message."""
     shop.users.failure = RuntimeError(SECRET)  # type: ignore[assignment] # a fault, not a source's error
     with caplog.at_level(logging.ERROR, "bff.errors"):
         answer = await ask(shop, "{ me { id } products(first: 1) { nodes { id } } }")
@@ -165,17 +165,17 @@ async def test_an_unexpected_exception_shows_nothing_of_itself(shop: Shop, caplo
 
 
 @pytest.mark.parametrize("name", [None, [SECRET], {SECRET: 1}])
-async def test_a_value_that_does_not_fit_the_graph_is_a_fault_of_ours(shop: Shop, name: Any) -> None:
-    """Null where there has to be something, a list where there has to be a string: what it was is not shown."""
+async def test_a_value_that_does_not_fit_the_schema_is_an_internal_error(shop: Shop, name: Any) -> None:
+    """Such as null for a non-null field, or a list for a string. The value is not shown."""
     shop.products.records[1] = product(1, name=name)
     answer = await ask(shop, '{ product(id: "1") { name } }')
     assert answer.payload["data"] == {"product": None}
-    (told,) = answer.payload["errors"]
-    assert (told["message"], told["extensions"]) == ("Internal server error.", {"code": "INTERNAL_SERVER_ERROR"})
+    (error,) = answer.payload["errors"]
+    assert (error["message"], error["extensions"]) == ("Internal server error.", {"code": "INTERNAL_SERVER_ERROR"})
 
 
-async def test_a_fault_in_a_part_of_a_list_is_masked_too(shop: Shop) -> None:
-    """What resolvers tell beside a value goes the same way as what they raise."""
+async def test_an_internal_error_of_a_list_item_is_masked_too(shop: Shop) -> None:
+    """Partial errors are masked like raised ones."""
     shop.orders.broken[4] = RuntimeError(SECRET)  # type: ignore[assignment]
     answer = await ask(shop, "{ me { orders { id } } }")
     assert answer.codes == ["INTERNAL_SERVER_ERROR"]
@@ -201,8 +201,8 @@ _ORDERS = "query ($first: Int, $status: OrderStatus) { me { orders(first: $first
         {"status": {"a": 1}},
     ],
 )
-async def test_variables_that_do_not_fit_are_refused_before_anything_runs(shop: Shop, variables: dict[str, Any]) -> None:
-    """BAD_USER_INPUT and no `data`: it is a request error (GraphQL specification, section 6.1.2)."""
+async def test_invalid_variables_are_refused_before_execution(shop: Shop, variables: dict[str, Any]) -> None:
+    """BAD_USER_INPUT without `data`: a request error (GraphQL specification, section 6.1.2)."""
     answer = await ask(shop, _ORDERS, variables)
     assert answer.executed is False
     assert "data" not in answer.payload
@@ -211,8 +211,8 @@ async def test_variables_that_do_not_fit_are_refused_before_anything_runs(shop: 
 
 
 @pytest.mark.parametrize("variables", [None, {}, {"id": None}, {"other": "1"}])
-async def test_a_variable_that_has_to_be_there_is_missed(shop: Shop, variables: dict[str, Any] | None) -> None:
-    """Left out or null, for a type that is not."""
+async def test_a_missing_required_variable_is_refused(shop: Shop, variables: dict[str, Any] | None) -> None:
+    """Left out, or null for a non-null type."""
     answer = await ask(shop, "query ($id: ID!) { user(id: $id) { id } }", variables)
     assert (answer.executed, answer.codes) == (False, ["BAD_USER_INPUT"])
 
@@ -231,30 +231,30 @@ async def test_a_variable_that_has_to_be_there_is_missed(shop: Shop, variables: 
         [],
     ],
 )
-async def test_inputs_that_do_not_fit_are_refused_before_anything_runs(shop: Shop, input: Any) -> None:
-    """Missing, null, of another type, or with what the graph has not."""
+async def test_invalid_input_objects_are_refused_before_execution(shop: Shop, input: Any) -> None:
+    """Missing, null, of another type, or with unknown fields."""
     query = "mutation ($input: PlaceOrderInput!) { placeOrder(input: $input) { order { id } } }"
     answer = await ask(shop, query, {"input": input})
     assert (answer.executed, answer.codes, shop.calls) == (False, ["BAD_USER_INPUT"], [])
 
 
-async def test_a_flood_of_wrong_variables_is_cut_off(shop: Shop) -> None:
-    """Thousands of mistakes make no answer of thousands of errors."""
+async def test_the_number_of_variable_errors_is_limited(shop: Shop) -> None:
+    """Thousands of invalid values don't make thousands of errors."""
     query = "mutation ($input: PlaceOrderInput!) { placeOrder(input: $input) { order { id } } }"
     answer = await ask(shop, query, {"input": {"items": [{}] * 5000}})
     assert len(answer.payload["errors"]) <= 60
 
 
-async def test_where_introspection_is_off_variables_suggest_nothing(shop: Shop) -> None:
-    """What would have been right is told only where the graph may be asked."""
-    told = [
+async def test_without_introspection_variable_errors_suggest_no_names(shop: Shop) -> None:
+    """Suggestions would reveal the schema."""
+    messages = [
         (await ask(shop, _ORDERS, {"status": "PAIDD"}, introspection=on)).payload["errors"][0]["message"]
         for on in (False, True)
     ]
-    assert ["Did you mean" in message for message in told] == [False, True]
+    assert ["Did you mean" in message for message in messages] == [False, True]
 
 
-async def test_numbers_json_can_write_are_taken_as_graphql_does(shop: Shop) -> None:
+async def test_json_numbers_are_coerced_by_graphql_rules(shop: Shop) -> None:
     """1.0 is an Int, and an ID may be a number."""
     assert (await ask(shop, _ORDERS, {"first": 1.0})).payload["data"] == {"me": {"orders": [{"id": "5"}]}}
     answer = await ask(shop, "query ($id: ID!) { product(id: $id) { id } }", {"id": 1})
@@ -262,8 +262,8 @@ async def test_numbers_json_can_write_are_taken_as_graphql_does(shop: Shop) -> N
 
 
 @pytest.mark.parametrize("price", [math.inf, -math.inf, math.nan, 1e400])
-async def test_an_amount_that_is_no_number_goes_nowhere(shop: Shop, price: float) -> None:
-    """Infinity is no Float (GraphQL specification, section 3.5.2)."""
+async def test_a_float_that_is_not_finite_is_refused(shop: Shop, price: float) -> None:
+    """GraphQL specification, section 3.5.2."""
     query = 'mutation ($p: Float) { updateProduct(id: "1", input: {price: $p}) { product { id } } }'
     answer = await ask(shop, query, {"p": price}, variant="admin")
     assert (answer.executed, answer.codes, shop.calls) == (False, ["BAD_USER_INPUT"], [])
@@ -279,13 +279,13 @@ async def test_an_amount_that_is_no_number_goes_nowhere(shop: Shop, price: float
 async def test_an_argument_that_is_null_only_at_run_time_is_bad_user_input(
     shop: Shop, document: str, variables: dict[str, Any]
 ) -> None:
-    """Nullable where it is declared, with a default, and not where it is used: the client's mistake, once told as ours."""
+    """A nullable variable with a default is null at a non-null argument: the client's error. Was reported as internal."""
     answer = await ask(shop, document, variables)
     assert answer.payload["data"] == {"product": None}
     assert answer.codes == ["BAD_USER_INPUT"]
 
 
-async def test_the_deepest_document_that_is_let_in_also_runs(shop: Shop) -> None:
-    """What passes the limits does not exhaust Python's stack when it is executed."""
+async def test_the_deepest_allowed_document_can_be_executed(shop: Shop) -> None:
+    """A document within the limits does not exhaust Python's stack."""
     answer = await ask(shop, "{ " + "... { " * 150 + "me { id }" + " }" * 151)
     assert answer.payload == {"data": {"me": {"id": "1"}}}

@@ -1,4 +1,4 @@
-"""An error's place comes from the document, whatever the exception has by the names that graphql-core reads."""
+"""An error's locations come from the document, whatever attributes the exception has."""
 
 import importlib
 import pkgutil
@@ -19,20 +19,20 @@ from bff.engine.prepare import Text
 from tests.support.shop import Shop
 
 READ = ("source", "positions", "nodes", "path", "extensions", "locations", "original_error")
-"""What graphql-core reads of any exception that a resolver raises. `message` it only shows, and so do we."""
+"""What graphql-core reads of any exception that a resolver raises. `message` is harmless: it is only shown."""
 AT_THE_GATE = "bff.errors"
-"""Whose errors are raised around an operation, and never in it."""
+"""The module of the errors that are never raised during execution."""
 
 
 def subclasses(kind: type) -> Iterator[type]:
-    """All of them, and what they have in turn."""
+    """All subclasses, direct and indirect."""
     for each in kind.__subclasses__():
         yield each
         yield from subclasses(each)
 
 
-def test_no_exception_of_ours_has_a_member_that_graphql_core_takes_for_its_own() -> None:
-    """All classes of all modules, by their annotations, their members and what their constructors set."""
+def test_no_exception_of_ours_has_an_attribute_that_graphql_core_reads() -> None:
+    """All classes of all modules, by their annotations, attributes and what their constructors set."""
     for package in (bff, schema, datasources):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith("__main__"):
@@ -52,7 +52,7 @@ def test_no_exception_of_ours_has_a_member_that_graphql_core_takes_for_its_own()
 
 
 class Colliding(Exception):
-    """An exception of some library, with members of all those names."""
+    """An exception of some library, with attributes of all those names."""
 
     source = "one line"
     positions = (3,)
@@ -72,7 +72,7 @@ class Query:
 
     @strawberry.field
     async def fails_later(self) -> str | None:
-        """Raises, once it was waited for."""
+        """Raises when it is awaited."""
         raise Colliding("no")
 
 
@@ -87,8 +87,8 @@ DOCUMENT = """query Q($s: Boolean!) {
 
 
 @pytest.mark.parametrize("way", ["plan", "graphql-core"])
-async def test_an_error_of_any_library_is_where_its_field_is(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a plan and by graphql-core's executor: line and column of the field, and nothing of the exception's own."""
+async def test_an_error_has_the_location_of_its_field(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a plan and by graphql-core's executor. Nothing of the exception's attributes is shown."""
     if way != "plan":
         monkeypatch.setattr("bff.engine.operation.MOST_PLANS", 0)
     document: Any = parse(Text(DOCUMENT))
@@ -98,13 +98,13 @@ async def test_an_error_of_any_library_is_where_its_field_is(way: str, monkeypat
     answer = answer if isinstance(answer, GraphQLResult) else await answer
     assert answer.by == ("plan" if way == "plan" else "variants")
     assert answer.payload["data"] == {"__typename": "Query", "a": None, "b": None}
-    told = {error["path"][0]: (error["locations"], error["extensions"]) for error in answer.payload["errors"]}
+    errors = {error["path"][0]: (error["locations"], error["extensions"]) for error in answer.payload["errors"]}
     code = {"code": "INTERNAL_SERVER_ERROR"}
-    assert told == {"a": ([{"line": 4, "column": 3}], code), "b": ([{"line": 6, "column": 5}], code)}
+    assert errors == {"a": ([{"line": 4, "column": 3}], code), "b": ([{"line": 6, "column": 5}], code)}
 
 
-def test_an_error_of_graphql_keeps_the_place_that_it_has() -> None:
-    """graphql-core's own errors know better, as those of an argument do."""
+def test_a_graphql_error_keeps_its_own_locations() -> None:
+    """They are more exact, as those of an argument."""
     document: Any = parse(Text("{\n a\n b\n}"))
     a, b = document.definitions[0].selection_set.selections
     placed = located(GraphQLError("no", a), [b], ["b"])
@@ -116,13 +116,13 @@ def test_an_error_of_graphql_keeps_the_place_that_it_has() -> None:
 
 @pytest.mark.parametrize("text", ["{\n a\n}", "\r\n{\r a\n\r\n b }", "\n\n\n{ a }\n\n", "{ a }", "{a\n}\r"])
 def test_lines_and_columns_are_graphql_cores(text: str) -> None:
-    """For each position of a text, with each kind of line break."""
+    """For each position of a text and each kind of line break."""
     theirs = Text.__mro__[1]
     for position in range(len(text) + 1):
         assert Text(text).get_location(position) == theirs(text).get_location(position)
 
 
-def test_what_has_no_place_has_none() -> None:
-    """A document that was parsed without them."""
+def test_a_document_without_locations_gives_none() -> None:
+    """It was parsed with `no_location`."""
     document: Any = parse("{ a }", no_location=True)
     assert locations_of(document.definitions[0].selection_set.selections) is None

@@ -1,4 +1,4 @@
-"""Operations and their plans: how many there are, when they are made, and what has none."""
+"""Operations: when their plans are compiled, how many there are, and which operations have none."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ from tests.support.shop import Shop, schemas
 
 
 def of(document: str, schema: Any = None) -> Operation:
-    """The operation of a document, fragments and all."""
+    """The first operation of a document, with its fragments."""
     parsed: Any = parse(document)
     fragments = {each.name.value: each for each in parsed.definitions[1:]}
     return Operation(schema or schemas()["web"], parsed, parsed.definitions[0], fragments)
 
 
-def test_a_plan_is_made_once_and_its_rows_at_second_sight() -> None:
-    """The first run costs no generated source and leaves nothing behind; the second one's plan has rows and is kept."""
+def test_a_plan_is_kept_with_rows_from_its_second_use() -> None:
+    """For the first use no source is generated, and the plan is dropped."""
     operation = of("{ me { id } }")
     weight = operation.weight
     first = operation.planned(NO_VARIABLES)
@@ -36,8 +36,8 @@ def test_a_plan_is_made_once_and_its_rows_at_second_sight() -> None:
     assert operation.is_settled
 
 
-def test_each_answer_to_the_switches_has_its_plan() -> None:
-    """The same values, the same plan; other values, another; other variables have no say."""
+def test_each_combination_of_switch_values_has_its_plan() -> None:
+    """Other variables don't matter."""
     operation = of("query ($a: Boolean!, $n: Int) { me { id @skip(if: $a) orders(first: $n) { id } } }")
     operation.planned(operation.variables.coerce({"a": True, "n": 0}))
     one = operation.planned(operation.variables.coerce({"a": True, "n": 1}))
@@ -47,8 +47,8 @@ def test_each_answer_to_the_switches_has_its_plan() -> None:
     assert "id ID!" not in one.plan.text().split("orders")[0]  # type: ignore[union-attr]
 
 
-async def test_the_number_of_plans_is_bounded() -> None:
-    """Beyond it graphql-core answers, and rightly."""
+async def test_the_number_of_plans_is_limited() -> None:
+    """graphql-core executes the operation for further combinations, with correct results."""
     names = "abcdef"
     declared = ", ".join(f"${name}: Boolean!" for name in names)
     fields = " ".join(f"{name}: id @include(if: ${name})" for name in names)
@@ -74,15 +74,15 @@ async def test_the_number_of_plans_is_bounded() -> None:
     ],
     ids=["a switch without a value", "error propagation", "defer", "subscription", "size"],
 )
-def test_what_no_plan_takes_says_why(document: str, reason: str) -> None:
-    """One of a few words, which the metric counts."""
+def test_an_operation_without_a_plan_has_a_reason(document: str, reason: str) -> None:
+    """One of a few words, a label of the metric."""
     refused = of(document).planned(NO_VARIABLES)
     assert isinstance(refused, NotPlannable)
     assert refused.reason == reason
 
 
-def test_a_fragment_bomb_makes_a_plan_that_is_no_larger_than_its_document() -> None:
-    """What would be a plan of a billion fields has each selection of the document once."""
+def test_a_plan_is_no_larger_than_its_document() -> None:
+    """A fragment bomb of a billion fields is compiled with each of its selections once."""
     bomb = " ".join(f"fragment F{n} on T {{ a {{ ...F{n + 1} }} b {{ ...F{n + 1} }} }}" for n in range(30))
     schema = build_schema("type Query { t: T } type T { a: T b: T id: ID }")
     planned = of(f"{{ t {{ ...F0 }} }} {bomb} fragment F30 on T {{ id }}", schema).planned(NO_VARIABLES)
@@ -90,8 +90,8 @@ def test_a_fragment_bomb_makes_a_plan_that_is_no_larger_than_its_document() -> N
     assert planned.plan.size == 1 + 2 * 30 + 1
 
 
-def test_what_is_kept_of_an_operation_is_bounded_over_all_of_its_plans() -> None:
-    """Sixteen answers to the switches are no sixteen times the bound; what has no room is run by graphql-core."""
+def test_the_plans_of_an_operation_share_one_limit_of_fields() -> None:
+    """graphql-core executes the combinations that have no room."""
     fields = " ".join(f"a{number}: id" for number in range(MOST_FIELDS // 3))
     operation = of(f"query ($a: Boolean!, $b: Boolean!) {{ me {{ {fields} x: id @skip(if: $a) y: id @skip(if: $b) }} }}")
     kept = []

@@ -1,4 +1,4 @@
-"""Pace: long stretches of work are spread over turns of the event loop, in the order in which they asked."""
+"""Pace: long pieces of work are spread over iterations of the event loop, in order."""
 
 import asyncio
 import itertools
@@ -16,8 +16,8 @@ class Clock:
         return self.now
 
 
-async def stretches(pace: Pace, clock: Clock, took_s: float, number: int) -> list[int]:
-    """In which turn of the loop each of several stretches of that length ran."""
+async def iterations_of(pace: Pace, clock: Clock, took_s: float, number: int) -> list[int]:
+    """The iterations of the loop in which pieces of that length ran, from 0."""
     turn = 0
     ran: list[int] = []
 
@@ -38,23 +38,23 @@ async def stretches(pace: Pace, clock: Clock, took_s: float, number: int) -> lis
     return ran
 
 
-async def test_short_stretches_share_a_turn() -> None:
-    """What takes no time to speak of is not delayed: requests of one moment still go out together."""
+async def test_short_pieces_share_an_iteration() -> None:
+    """They are not delayed, so requests that arrive together still share batches."""
     clock = Clock()
-    ran = await stretches(Pace(clock), clock, SLICE_S / 100, 20)
+    ran = await iterations_of(Pace(clock), clock, SLICE_S / 100, 20)
     assert len(set(ran)) == 1
 
 
-async def test_long_stretches_have_a_turn_each() -> None:
-    """However many wait."""
+async def test_long_pieces_have_an_iteration_each() -> None:
+    """In the order in which they began to wait."""
     clock = Clock()
-    ran = await stretches(Pace(clock), clock, SLICE_S * 2, 20)
+    ran = await iterations_of(Pace(clock), clock, SLICE_S * 2, 20)
     assert len(set(ran)) == 20
     assert ran == sorted(ran)
 
 
-async def test_one_task_lets_the_loop_go_on_between_its_own_stretches() -> None:
-    """Also when no other task waits."""
+async def test_a_single_task_yields_between_its_pieces() -> None:
+    """Also if no other task waits for the pace."""
     clock, turns = Clock(), 0
     pace = Pace(clock)
 
@@ -72,8 +72,8 @@ async def test_one_task_lets_the_loop_go_on_between_its_own_stretches() -> None:
     assert turns >= 9
 
 
-async def test_who_gives_up_while_waiting_holds_nobody_up() -> None:
-    """A client that hangs up is passed over."""
+async def test_a_cancelled_waiter_is_passed_over() -> None:
+    """As when a client disconnects."""
     ticks = itertools.count()
     pace = Pace(lambda: float(next(ticks)))
     waiting = [asyncio.create_task(pace.turn()) for _ in range(4)]

@@ -1,6 +1,6 @@
-"""A plan's answer is graphql-core's: random documents, random viewers, random faults of the services, run both ways.
+"""Plans give graphql-core's results: random documents, viewers and faults of the services, executed both ways.
 
-`PARITY_DOCUMENTS` says how many a variant; `.ci/run` asks for 7,000, which makes 21,000.
+`PARITY_DOCUMENTS` is the number of documents for each variant; `.ci/run` sets 7,000, which makes 21,000.
 """
 
 import json
@@ -37,13 +37,13 @@ FAULTS: list[SourceError] = [
 
 @dataclass
 class Given:
-    """What a document meets: who asks, and how the services are."""
+    """The viewer, and the seed of the services' faults."""
 
     sub: str | None
     shop: int
 
     def context(self, variant: str) -> Context:
-        """The same each time it is asked for."""
+        """The context, with the same faults each time."""
         source, shop = random.Random(self.shop), Shop()
         for each in (shop.users, shop.orders, shop.products):
             roll = source.random()
@@ -58,8 +58,8 @@ class Given:
         return shop.context(variant, self.sub)
 
 
-def told(data: Any, faults: list[GraphQLError], context: Context) -> dict[str, Any]:
-    """All that a client is told. Of errors the order is none of the specification's affair: they come as they come."""
+def compared_parts(data: Any, faults: list[GraphQLError], context: Context) -> dict[str, Any]:
+    """All that a client sees. The errors are sorted, because the specification leaves their order open."""
     with patch.object(errors, "log_fault"):
         entries = [errors.of_execution(error, "request-1") for error in faults]
     return {
@@ -71,23 +71,23 @@ def told(data: Any, faults: list[GraphQLError], context: Context) -> dict[str, A
 
 
 async def by_core(schema: GraphQLSchema, document: DocumentNode, variables: dict[str, Any], context: Context) -> Any:
-    """graphql-core's answer; None where the variables don't fit."""
+    """graphql-core's result; None if the variables are invalid."""
     result: Any = execute(
         schema, document, context_value=context, variable_values=variables, executor_class=LocatingExecutor
     )
     result = result if isinstance(result, ExecutionResult) else await result
     if result.data is None and result.errors and all(error.path is None for error in result.errors):
         return None
-    return told(result.data, result.errors or [], context)
+    return compared_parts(result.data, result.errors or [], context)
 
 
 async def by_plan(planned: Planned, operation: Operation, variables: dict[str, Any], context: Context) -> Any:
-    """The plan's."""
+    """The plan's result."""
     run = Run(planned.plan, planned.root, context, operation.variables.coerce(variables))
     waiting = run.start()
     if waiting is not None:
         await waiting
-    return told(run.response.data, run.response.errors, context)
+    return compared_parts(run.response.data, run.response.errors, context)
 
 
 def operation_of(schema: GraphQLSchema, document: DocumentNode) -> Operation:
@@ -98,7 +98,7 @@ def operation_of(schema: GraphQLSchema, document: DocumentNode) -> Operation:
 
 
 async def compared(schema: GraphQLSchema, variant: str, made: Document, given: Given) -> str | None:
-    """How the answers differ, or what else is wrong; None where all is well."""
+    """How the results differ, or what else is wrong; None if nothing is."""
     document = parse(Text(made.text))
     if faults := validate(schema, document):
         return f"not valid: {faults[0].message}"
@@ -123,8 +123,8 @@ async def compared(schema: GraphQLSchema, variant: str, made: Document, given: G
 
 @pytest.mark.parametrize("part", range(4))
 @pytest.mark.parametrize("variant", ["web", "mobile", "admin"])
-async def test_random_documents_are_answered_as_graphql_core_answers_them(variant: str, part: int) -> None:
-    """Data and its order, errors with paths, places and codes, what is degraded; at first sight, and with rows."""
+async def test_random_documents_have_graphql_core_s_results(variant: str, part: int) -> None:
+    """Data with its order, errors with paths, locations and codes, and degraded fields; without rows and with them."""
     number = -(-DOCUMENTS // 4)
     documents = Documents(schemas()[variant], random.Random(f"{variant} {part}"))
     source = random.Random(part)
@@ -136,8 +136,8 @@ async def test_random_documents_are_answered_as_graphql_core_answers_them(varian
 
 
 @pytest.mark.parametrize("part", range(4))
-async def test_the_zoo_is_shown_as_graphql_core_shows_it(part: int) -> None:
-    """Interfaces, unions, permissions, field extensions, custom scalars, enums, resolvers that wait, nulls that go up."""
+async def test_the_zoo_has_graphql_core_s_results(part: int) -> None:
+    """Interfaces, unions, permissions, field extensions, custom scalars, enums, async resolvers, propagated nulls."""
     graph = zoo()
     documents = Documents(graph, random.Random(f"zoo {part}"))
     for _ in range(-(-DOCUMENTS // 4)):

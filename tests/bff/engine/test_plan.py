@@ -1,6 +1,6 @@
-"""Plans of typical operations, as text: a change of them is read, not found by chance.
+"""Plans of typical operations as text, so that each change of a plan shows in a diff.
 
-`SNAPSHOTS=write python -m pytest tests/bff/engine/test_plan.py` writes them anew.
+`SNAPSHOTS=write python -m pytest tests/bff/engine/test_plan.py` rewrites the files.
 """
 
 import os
@@ -61,11 +61,11 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_the_plan_of_a_typical_operation(name: str) -> None:
-    """Where each value comes from, what is asked for in which wave, cost and depth."""
+    """The source of each value, the calls of each wave, cost and depth."""
     variant, text, variables = OPERATIONS[name]
     plans = Plans(schemas()[variant], LimitOptions(cost=20_000), introspection=True)
-    told = plans.explain(plans.get(text)[0].operation(None), variables)
-    shown = f"# {variant}\n{text}\n\n{told.as_text()}\n{told.plan}"
+    explanation = plans.explain(plans.get(text)[0].operation(None), variables)
+    shown = f"# {variant}\n{text}\n\n{explanation.as_text()}\n{explanation.plan}"
     file = FOLDER / f"{name}.txt"
     if os.environ.get("SNAPSHOTS") == "write":
         file.write_text(shown)

@@ -1,4 +1,4 @@
-"""Plans: a document is made ready once and kept within bounds; what is refused is not kept."""
+"""`Plans`: documents are prepared once and cached within limits; refused documents are not cached."""
 
 import asyncio
 import gc
@@ -31,7 +31,7 @@ def plans() -> Plans:
 
 @pytest.fixture
 def done(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often documents have been parsed and validated."""
+    """How often documents were parsed, validated and measured."""
     counts: Counter[str] = Counter()
 
     def counted(name: str) -> None:
@@ -49,40 +49,40 @@ def done(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 def refusal(plans: Plans, document: str) -> DocumentError:
-    """Why a document is refused."""
+    """The error with which a document is refused."""
     with pytest.raises(DocumentError) as caught:
         plans.get(document)
     return caught.value
 
 
-# What is known
+# The cache
 
 
-def test_a_known_document_is_made_ready_once(plans: Plans, done: Counter[str]) -> None:
-    """The second time it is neither parsed nor validated nor measured, and the same comes back."""
+def test_a_document_is_prepared_once(plans: Plans, done: Counter[str]) -> None:
+    """The second time it is not parsed, validated or measured, and the same object is returned."""
     first, known_first = plans.get("{ me { id } }")
     second, known_second = plans.get("{ me { id } }")
     assert (known_first, known_second) == (False, True)
     assert first is second
-    assert done == {"parse": 1, "validate": 2, "check_shape": 1}  # the rule about overlapping fields goes apart
+    assert done == {"parse": 1, "validate": 2, "check_shape": 1}  # the rule about overlapping fields is checked separately
 
 
-def test_documents_are_known_by_their_text(plans: Plans, done: Counter[str]) -> None:
-    """Another space is another document."""
+def test_documents_are_cached_by_their_text(plans: Plans, done: Counter[str]) -> None:
+    """A text with one more space is another document."""
     plans.get("{ me { id } }")
     assert plans.get("{ me { id  } }")[1] is False
     assert done["parse"] == 2
 
 
-def test_two_variants_know_nothing_of_each_other() -> None:
-    """A document that is known to one is checked against the graph of the other."""
-    mobile = Plans(shop_app.schemas["mobile"], LIMITS, introspection=True)
+def test_variants_share_no_documents() -> None:
+    """A document that one variant has cached is validated against the other variant's schema."""
+    mobile = Plans(variant_schemas()["mobile"], LIMITS, introspection=True)
     Plans(WEB, LIMITS, introspection=True).get('{ product(id: "1") { description } }')
     assert refusal(mobile, '{ product(id: "1") { description } }').code == "GRAPHQL_VALIDATION_FAILED"
 
 
-def test_the_one_that_has_rested_longest_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond so many documents; to be asked for is no rest."""
+def test_the_least_recently_used_document_is_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When there are more documents than the limit."""
     monkeypatch.setattr(module, "_MOST_DOCUMENTS", 3)
     plans = Plans(WEB, LIMITS, introspection=True)
     documents = [f"{{ me {{ id }} }} # {number}" for number in range(4)]
@@ -95,8 +95,8 @@ def test_the_one_that_has_rested_longest_goes_first(monkeypatch: pytest.MonkeyPa
     assert plans.get(documents[1])[1] is False
 
 
-def test_what_is_kept_is_bounded_in_bytes() -> None:
-    """Many short words make a large tree: the least recently used goes, and as many of them as make room."""
+def test_the_cache_is_limited_in_bytes() -> None:
+    """By the size of the syntax trees. Least recently used documents are evicted until there is room."""
     texts = ["{ me { " + "id name " * 10 + f"}} }} # {number}" for number in range(5)]
     weight = Plans(WEB, LIMITS, introspection=True).get(texts[0])[0].weight
     plans = Plans(WEB, LIMITS, introspection=True, max_bytes=4 * weight)
@@ -106,8 +106,8 @@ def test_what_is_kept_is_bounded_in_bytes() -> None:
     assert [plans.get(text)[1] for text in (*texts[1:], texts[0])] == [True] * 4 + [False]
 
 
-def test_a_document_counts_with_all_that_is_compiled_of_it() -> None:
-    """Plans are made later than the document: then others go for them, or the document itself."""
+def test_a_document_s_weight_includes_its_compiled_plans() -> None:
+    """Plans are compiled later than the document. Then other documents are evicted, or the document itself."""
     texts = ["{ me { id name email tier } } # " + str(number) for number in range(4)]
     weight = Plans(WEB, LIMITS, introspection=True).get(texts[0])[0].weight
     plans = Plans(WEB, LIMITS, introspection=True, max_bytes=8 * weight)
@@ -120,8 +120,8 @@ def test_a_document_counts_with_all_that_is_compiled_of_it() -> None:
     assert plans.get(texts[0])[1] is False
 
 
-def test_what_was_evicted_weighs_nothing_when_it_is_compiled() -> None:
-    """An operation of an evicted document may still be compiled; a document that was cached since doesn't get heavier."""
+def test_compiling_an_evicted_document_changes_no_weight() -> None:
+    """Even if the same text has been cached again since."""
     plans = Plans(WEB, LIMITS, introspection=True)
     text = "{ me { id } }"
     old = plans.get(text)[0].operation(None)
@@ -133,8 +133,8 @@ def test_what_was_evicted_weighs_nothing_when_it_is_compiled() -> None:
     assert plans.weight == weight
 
 
-def test_a_document_heavier_than_its_share_is_served_and_not_kept() -> None:
-    """It leaves nothing behind, and displaces nothing."""
+def test_a_document_heavier_than_its_share_is_not_cached() -> None:
+    """It is prepared each time, and evicts no other."""
     plans = Plans(WEB, LIMITS, introspection=True, max_bytes=100_000)
     plans.get("{ me { id } }")
     long = "{ me { id } } # " + "x" * 20_000
@@ -143,16 +143,18 @@ def test_a_document_heavier_than_its_share_is_served_and_not_kept() -> None:
     assert plans.get("{ me { id } }")[1] is True
 
 
-async def test_a_document_that_several_ask_for_at_once_is_prepared_once(plans: Plans, done: Counter[str]) -> None:
-    """The others wait for it, and get the same."""
+async def test_concurrent_requests_for_a_document_prepare_it_once(plans: Plans, done: Counter[str]) -> None:
+    """The others wait, and get the same object."""
     found = await asyncio.gather(*(plans.prepare("{ me { id } }" + " " * 300) for _ in range(5)))
     assert [known for _, known in found] == [False, True, True, True, True]
     assert len({id(prepared) for prepared, _ in found}) == 1
     assert done["parse"] == 1
 
 
-async def test_stages_of_many_documents_are_spread_over_turns(monkeypatch: pytest.MonkeyPatch, done: Counter[str]) -> None:
-    """With a clock by which each stage takes too long: in no turn of the loop is there more than one of them."""
+async def test_stages_of_many_documents_are_spread_over_loop_iterations(
+    monkeypatch: pytest.MonkeyPatch, done: Counter[str]
+) -> None:
+    """By this clock each stage uses up an iteration's time, so no iteration has more than one."""
     now = 0.0
 
     def clock() -> float:
@@ -175,12 +177,12 @@ async def test_stages_of_many_documents_are_spread_over_turns(monkeypatch: pytes
     watching = asyncio.create_task(watch())
     await asyncio.gather(*(plans.prepare(f"{{ me {{ id }} }} # {number:300}") for number in range(10)))
     watching.cancel()
-    assert most <= 2  # to measure and to validate is one stage
+    assert most <= 2  # measuring and validating share a stage
     assert turns["all"] >= 30
 
 
-def test_many_documents_stay_within_the_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many come: memory is bounded."""
+def test_the_cache_is_limited_in_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred documents, of which ten are kept."""
     monkeypatch.setattr(module, "_MOST_DOCUMENTS", 10)
     plans = Plans(WEB, LIMITS, introspection=True)
     for number in range(100):
@@ -201,20 +203,20 @@ def test_many_documents_stay_within_the_bounds(monkeypatch: pytest.MonkeyPatch) 
         ("{ " + " ".join(f"a{n}: __typename" for n in range(31)) + " }", TooComplex),
     ],
 )
-def test_what_is_refused_is_not_kept(plans: Plans, document: str, error: type[Exception]) -> None:
-    """A bad document is bad each time, and takes no room from good ones."""
+def test_refused_documents_are_not_cached(plans: Plans, document: str, error: type[Exception]) -> None:
+    """They are refused each time, and evict no other."""
     for _ in range(2):
         with pytest.raises(error):
             plans.get(document)
     assert repr(plans) == "<Plans 0 documents, 0 bytes>"
 
 
-# What is refused
+# Refused documents
 
 
 @pytest.mark.parametrize("document", ["", "   ", "{", "{ me { id } }}", "query", "\x00", "{ me { id } } \ud800", "😀"])
-def test_what_is_no_graphql_fails_to_parse(plans: Plans, document: str) -> None:
-    """With the code for it, and where."""
+def test_a_syntax_error_has_its_code_and_location(plans: Plans, document: str) -> None:
+    """GRAPHQL_PARSE_FAILED."""
     error = refusal(plans, document)
     assert error.code == "GRAPHQL_PARSE_FAILED"
     assert error.errors[0].locations
@@ -233,13 +235,13 @@ def test_what_is_no_graphql_fails_to_parse(plans: Plans, document: str) -> None:
         "{ me @nothing { id } }",
     ],
 )
-def test_what_the_graph_has_not_fails_to_validate(plans: Plans, document: str) -> None:
-    """With the code for it; the whole document, whichever operation is meant."""
+def test_an_invalid_document_has_the_code_of_validation(plans: Plans, document: str) -> None:
+    """The whole document is validated, not only the operation to execute."""
     assert refusal(plans, document).code == "GRAPHQL_VALIDATION_FAILED"
 
 
-def test_a_flood_of_errors_is_cut_off(plans: Plans) -> None:
-    """Twenty are told, and that there are more."""
+def test_the_number_of_validation_errors_is_limited(plans: Plans) -> None:
+    """Twenty are reported, and a last one says that there are more."""
     error = refusal(plans, "{ " + " ".join(f"nothing{number}" for number in range(45)) + " }")
     assert len(error.errors) == 21
     assert "Too many" in error.errors[-1].message
@@ -249,15 +251,15 @@ def test_a_flood_of_errors_is_cut_off(plans: Plans) -> None:
 
 
 @pytest.mark.parametrize("document", ["{ __schema { queryType { name } } }", '{ __type(name: "User") { name } }'])
-def test_where_introspection_is_off_the_graph_is_not_told(plans: Plans, document: str) -> None:
-    """Neither whole nor by type; where it is on, both are."""
+def test_introspection_can_be_refused(plans: Plans, document: str) -> None:
+    """Of the schema and of a type. If it is allowed, it costs nothing."""
     closed = Plans(WEB, LIMITS, introspection=False)
     assert refusal(closed, document).code == "GRAPHQL_VALIDATION_FAILED"
     assert plans.get(document)[0].operation(None).fixed_cost == 0
 
 
-def test_where_introspection_is_off_types_still_have_names() -> None:
-    """`__typename` tells only of what one has: clients can't do without it."""
+def test_typename_is_allowed_without_introspection() -> None:
+    """Clients need it, and it reveals only types of returned objects."""
     closed = Plans(WEB, LIMITS, introspection=False)
     closed.get("{ __typename me { __typename } }")
 
@@ -274,8 +276,8 @@ def test_where_introspection_is_off_types_still_have_names() -> None:
         "query ($a: Strin) { products(search: $a) { totalCount } }",
     ],
 )
-def test_where_introspection_is_off_nothing_is_suggested(plans: Plans, document: str) -> None:
-    """An error does not say what would have been right; where introspection is on, it does."""
+def test_without_introspection_errors_suggest_no_names(plans: Plans, document: str) -> None:
+    """With introspection they do."""
     closed = Plans(WEB, LIMITS, introspection=False)
     assert (closed.hide_suggestions, plans.hide_suggestions) == (True, False)
     assert not any("Did you mean" in error.message for error in refusal(closed, document).errors)
@@ -291,37 +293,37 @@ THREE = "query A { me { id } } query B { me { id } } mutation C { cancelOrder(id
 @pytest.mark.parametrize(
     ("name", "kind"), [("A", OperationType.QUERY), ("B", OperationType.QUERY), ("C", OperationType.MUTATION)]
 )
-def test_the_operation_of_that_name_is_meant(plans: Plans, name: str, kind: OperationType) -> None:
-    """Of several, the one that is named."""
+def test_an_operation_is_selected_by_name(plans: Plans, name: str, kind: OperationType) -> None:
+    """Of several."""
     operation = plans.get(THREE)[0].operation(name)
     assert (operation.name, operation.kind) == (name, kind)
 
 
 @pytest.mark.parametrize("name", [None, ""])
-def test_of_several_one_has_to_be_named(plans: Plans, name: str | None) -> None:
-    """None and an empty name are no name."""
+def test_one_of_several_operations_must_be_named(plans: Plans, name: str | None) -> None:
+    """None and an empty text are no name."""
     with pytest.raises(InvalidOperation, match="operationName"):
         plans.get(THREE)[0].operation(name)
 
 
 @pytest.mark.parametrize("name", [None, ""])
 @pytest.mark.parametrize("document", ["{ me { id } }", "query A { me { id } }"])
-def test_a_single_operation_need_not_be_named(plans: Plans, document: str, name: str | None) -> None:
-    """Whether it has a name or not."""
+def test_a_single_operation_needs_no_name(plans: Plans, document: str, name: str | None) -> None:
+    """Whether the document names it or not."""
     assert plans.get(document)[0].operation(name).kind is OperationType.QUERY
 
 
 @pytest.mark.parametrize("document", ["{ me { id } }", "query A { me { id } }", THREE])
 @pytest.mark.parametrize("name", ["Z", "a", " A"])
-def test_a_name_that_is_not_there_is_refused(plans: Plans, document: str, name: str) -> None:
-    """Even if there is but one operation: what was asked for is not what would be run. It is not repeated to anybody."""
+def test_an_unknown_operation_name_is_refused(plans: Plans, document: str, name: str) -> None:
+    """Even if the document has a single operation."""
     with pytest.raises(InvalidOperation) as caught:
         plans.get(document)[0].operation(name)
     assert (caught.value.code, caught.value.status) == ("BAD_USER_INPUT", None)
 
 
-def test_a_document_without_operations_has_none_to_run(plans: Plans) -> None:
-    """Fragments alone are refused, by validation or in the end."""
+def test_a_document_without_operations_is_refused(plans: Plans) -> None:
+    """By validation, or when an operation is selected."""
     with pytest.raises((DocumentError, InvalidOperation)):
         plans.get("fragment F on User { id }")[0].operation(None)
 
@@ -329,16 +331,16 @@ def test_a_document_without_operations_has_none_to_run(plans: Plans) -> None:
 # Cost
 
 
-def test_a_cost_that_no_variable_decides_is_counted_once(plans: Plans, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the document is made ready; afterwards it is only compared."""
+def test_a_cost_without_variables_is_computed_once(plans: Plans, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the document is prepared."""
     operation = plans.get("{ products(first: 30) { nodes { id } } }")[0].operation(None)
     assert operation.fixed_cost == 30
-    monkeypatch.setattr(plans._cost, "of", lambda *_: pytest.fail("counted again"), raising=False)
+    monkeypatch.setattr(plans._cost, "of", lambda *_: pytest.fail("computed again"), raising=False)
     plans.check_cost(operation, {"anything": 100})
 
 
-def test_a_cost_that_variables_decide_is_counted_each_time() -> None:
-    """The same document passes with some and is refused with others."""
+def test_a_cost_that_depends_on_variables_is_computed_each_time() -> None:
+    """The document passes with some values and is refused with others."""
     plans = Plans(WEB, LimitOptions(cost=50), introspection=True)
     operation = plans.get("query ($n: Int) { products(first: $n) { nodes { id } } }")[0].operation(None)
     assert operation.fixed_cost is None
@@ -349,7 +351,7 @@ def test_a_cost_that_variables_decide_is_counted_each_time() -> None:
 
 
 def test_each_operation_has_its_own_cost() -> None:
-    """A dear one beside it makes a cheap one no dearer."""
+    """An expensive operation in the document does not raise the cost of a cheap one."""
     plans = Plans(WEB, LimitOptions(cost=50), introspection=True)
     prepared, _ = plans.get("query A { me { id } } query B { products(first: 51) { nodes { id } } }")
     plans.check_cost(prepared.operation("A"), {})
@@ -357,8 +359,8 @@ def test_each_operation_has_its_own_cost() -> None:
         plans.check_cost(prepared.operation("B"), {})
 
 
-def test_what_is_dropped_is_freed_at_once() -> None:
-    """A document and its plans lead back to themselves nowhere: the collector, which comes but rarely, has nothing to do."""
+def test_a_dropped_document_is_freed_by_reference_counting() -> None:
+    """A document and its plans have no reference cycles, which the rare garbage collections would free late."""
     text = (
         "query ($a: Boolean!) { me { id @skip(if: $a) name orders { id items { product { id name price } } user { id } } } "
         "products { edges { cursor node { id } } nodes { name } } }"
@@ -378,7 +380,7 @@ def test_what_is_dropped_is_freed_at_once() -> None:
     gc.disable()
     try:
         use()
-        gc.collect()  # of what parsing has left
+        gc.collect()  # frees what parsing has left
         gc.set_debug(gc.DEBUG_SAVEALL)
         plans._known.clear()
         gc.collect()

@@ -1,4 +1,4 @@
-"""Plain rows: what they show, what they leave to the closures, and what is remembered of them."""
+"""Plain rows: what they show, what they leave to the plan's other functions, and which rows are remembered."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from tests.support.shop import product, schemas, user
 
 
 def row(selection: str, memo: Memo | None = None, field: str = 'product(id: "1")') -> tuple[Row, list[str]]:
-    """The function for an object of the field, and the keys that it leaves to others."""
+    """The function for an object of the field, and the keys of the fields that it leaves out."""
     operation: Operation = of(f"{{ {field} {{ {selection} }} }}", schemas()["admin"])
     planned = operation.planned(NO_VARIABLES)
     assert isinstance(planned, Planned)
@@ -26,8 +26,8 @@ def row(selection: str, memo: Memo | None = None, field: str = 'product(id: "1")
     return made, [each.key for each in rest]
 
 
-def test_a_row_shows_members_by_their_types_in_their_order() -> None:
-    """Ids as strings, enums by name, moments in UTC, methods by what they give; aliases as keys."""
+def test_a_row_shows_values_by_their_types_in_order() -> None:
+    """Ids as strings, enums by name, timestamps in UTC, results of pure methods; aliases as keys."""
     made, rest = row("sku x: id price inStock updatedAt __typename")
     shown = made(product(7))
     assert shown == {
@@ -42,8 +42,8 @@ def test_a_row_shows_members_by_their_types_in_their_order() -> None:
     assert rest == []
 
 
-def test_what_takes_arguments_or_loads_is_left_to_others_with_its_place_kept() -> None:
-    """Null stands there until it has come."""
+def test_fields_with_arguments_or_loads_are_left_null() -> None:
+    """The row keeps their keys in order, for the writers."""
     made, rest = row("id imageUrl(width: 3) name")
     assert made(product(7)) == {"id": "7", "imageUrl": None, "name": "Product 7"}
     assert rest == ["imageUrl"]
@@ -66,37 +66,37 @@ def test_what_takes_arguments_or_loads_is_left_to_others_with_its_place_kept() -
     ],
     ids=str,
 )
-def test_a_surprise_is_left_to_the_rules(changes: dict[str, Any]) -> None:
-    """Any value of another kind than usual: the row says nothing, and graphql-core's rules decide."""
+def test_a_row_with_an_unusual_value_is_not_made(changes: dict[str, Any]) -> None:
+    """The function returns None, and graphql-core's rules decide."""
     made, _ = row("id name price stock updatedAt")
     assert made(msgspec.structs.replace(product(7), **changes)) is None
 
 
 class Impostor(Exception):
-    """An error that has members of the names that are asked for."""
+    """An error that has attributes with the names of the fields."""
 
     id = 7
     name = "x"
 
 
 @pytest.mark.parametrize("value", [None, Impostor(), object(), 7, strawberry.UNSET])
-def test_what_is_no_record_is_no_row(value: Any) -> None:
-    """Null and errors above all, whatever members they have."""
+def test_only_a_record_makes_a_row(value: Any) -> None:
+    """Null, errors and other values don't, whatever their attributes."""
     made, _ = row("id name")
     assert made(value) is None
 
 
-def test_a_null_where_it_may_stand_is_part_of_a_row() -> None:
-    """A user's name is nullable."""
+def test_a_nullable_field_may_be_null_in_a_row() -> None:
+    """Such as a user's name."""
     made, _ = row("name tier", field='user(id: "1")')
     assert made(user(1, name=None)) == {"name": None, "tier": "PLUS"}
 
 
-# What is remembered
+# The memo
 
 
-def test_the_same_record_is_shown_once() -> None:
-    """The very same row, for the very same record; an equal one has a row of its own, and so has another selection."""
+def test_a_record_s_row_is_remembered() -> None:
+    """By the record's identity and the selection: an equal record has its own row."""
     memo = Memo([type(product(1))])
     made, _ = row("id name", memo)
     record = product(7)
@@ -107,16 +107,16 @@ def test_the_same_record_is_shown_once() -> None:
     assert made(record) == {"id": "7", "name": "Product 7"}
 
 
-def test_what_is_a_viewers_own_is_not_remembered() -> None:
-    """Only the kinds that are named are."""
+def test_only_rows_of_public_kinds_are_remembered() -> None:
+    """A user's are not."""
     memo = Memo([type(product(1))])
     made, _ = row("name", memo, field='user(id: "1")')
     assert made(user(1)) == {"name": "User 1"}
     assert memo.rows == {}
 
 
-def test_what_is_remembered_is_bounded() -> None:
-    """When it is full it begins anew."""
+def test_the_memo_is_limited_in_rows() -> None:
+    """When it is full it is cleared."""
     memo = Memo([type(product(1))])
     made, _ = row("id", memo)
     kept = [product(number) for number in range(1, Memo.MOST + 10)]
@@ -125,8 +125,8 @@ def test_what_is_remembered_is_bounded() -> None:
     assert 0 < len(memo.rows) <= Memo.MOST
 
 
-def test_what_is_remembered_is_bounded_in_bytes() -> None:
-    """Few large rows are as much as many small ones; one that is larger than all may be isn't remembered."""
+def test_the_memo_is_limited_in_bytes() -> None:
+    """A row that is larger than the limit is not remembered."""
     memo = Memo([type(product(1))])
     made, _ = row("id description", memo)
     text = "x" * (Memo.MOST_BYTES // 10)
@@ -140,8 +140,8 @@ def test_what_is_remembered_is_bounded_in_bytes() -> None:
     assert len(memo.rows) == before
 
 
-def test_a_row_that_others_complete_is_not_remembered() -> None:
-    """It is filled in later, each time for somebody else."""
+def test_a_row_with_other_fields_is_not_remembered() -> None:
+    """Each request writes its own values into it."""
     memo = Memo([type(product(1))])
     made, _ = row("id imageUrl(width: 3)", memo)
     record = product(7)

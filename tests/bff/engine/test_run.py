@@ -1,4 +1,4 @@
-"""A run: what goes out together, what starts ahead, and that nothing is left of it when it is over."""
+"""A run: what is loaded in one batch, what is prefetched, and that nothing is left when the run ends."""
 
 import asyncio
 import gc
@@ -19,23 +19,23 @@ from tests.support.shop import Shop, schemas
 
 
 def operation(document: str, variant: str = "web") -> Operation:
-    """The document's operation."""
+    """The only operation of the document."""
     return Plans(schemas()[variant], LimitOptions(), introspection=True).get(document)[0].operation(None)
 
 
 async def answered(document: str, context: Context, variables: dict[str, Any] | None = None) -> GraphQLResult:
-    """The answer, by a plan."""
+    """The result, by a plan."""
     answer = begin(operation(document, context.variant.name), variables, context)
     answer = answer if isinstance(answer, GraphQLResult) else await answer
     assert answer.by == "plan"
     return answer
 
 
-# Level by level
+# Batches
 
 
-async def test_a_levels_keys_are_one_batch_over_aliases_and_lists() -> None:
-    """Products of two aliased orders and all of their items: one call, each key once."""
+async def test_keys_of_aliases_and_lists_are_one_batch() -> None:
+    """Products of two aliased orders and all of their items: one call, with each key once."""
     shop = Shop()
     query = """{
         a: order(id: "1") { items { product { id } } }
@@ -47,27 +47,27 @@ async def test_a_levels_keys_are_one_batch_over_aliases_and_lists() -> None:
     assert shop.products.calls == [("get_many", (1,))]
 
 
-async def test_levels_that_come_in_one_turn_go_out_together() -> None:
-    """Two loads end in the same turn of the loop: what they lead to is one batch."""
+async def test_keys_met_in_one_loop_iteration_are_one_batch() -> None:
+    """Two loads end in the same iteration: the keys in both results go out together."""
     shop = Shop()
     query = '{ order(id: "1") { user { id } } orders(first: 2) { nodes { user { name } } } }'
     await answered(query, shop.context("admin", "1"))
     assert [call for call in shop.users.calls if call[0] == "get_many"] == [("get_many", (1,))]
 
 
-async def test_a_key_is_asked_for_once_a_request() -> None:
-    """On whatever level it comes up again."""
+async def test_a_key_is_loaded_once_a_request() -> None:
+    """Even if it is met again on another level."""
     shop = Shop()
     await answered("{ me { orders { user { orders { user { id } } } } } }", shop.context("web", "1"))
     assert shop.users.calls == [("get_many", (1,))]
     assert shop.orders.calls == [("of_users", (1,), 20, None)]
 
 
-# Ahead of the parent
+# Prefetch
 
 
-class Together:
-    """Lets a call through only once another one has come too."""
+class UsersAfterOrders:
+    """Holds the call for users until the call for their orders has been made."""
 
     def __init__(self, shop: Shop) -> None:
         self.orders_asked = asyncio.Event()
@@ -86,10 +86,10 @@ class Together:
 
 
 @pytest.mark.parametrize("root", ["me", 'user(id: "1")', "user(id: $id)"])
-async def test_a_users_orders_are_asked_for_with_the_user(root: str) -> None:
-    """Their key is the user's: so the page takes a wave less. Were they asked for after the user, this would hang."""
+async def test_a_user_s_orders_are_loaded_with_the_user(root: str) -> None:
+    """Their key is the user's, so this saves a wave. If they were loaded after the user, the test would time out."""
     shop = Shop()
-    Together(shop)
+    UsersAfterOrders(shop)
     head = "query ($id: ID!)" if "$id" in root else ""
     answer = await answered(
         f"{head} {{ u: {root} {{ name orders(first: 2) {{ id }} }} }}", shop.context("web", "1"), {"id": "1"}
@@ -98,24 +98,24 @@ async def test_a_users_orders_are_asked_for_with_the_user(root: str) -> None:
     assert shop.orders.calls == [("of_users", (1,), 2, None)]
 
 
-async def test_a_parent_that_is_not_there_shows_nothing_of_what_was_asked_ahead() -> None:
-    """No such user: null, and neither his orders nor their error."""
+async def test_a_parent_that_does_not_exist_drops_prefetched_values() -> None:
+    """The user is null; neither the orders nor their error are shown."""
     shop = Shop()
     shop.orders.failure = BreakerOpen("orders", 7)
     answer = await answered("{ me { orders { id } } }", shop.context("web", "9"))
     assert answer.payload == {"data": {"me": None}}
 
 
-async def test_a_parent_that_failed_shows_nothing_of_it_either() -> None:
-    """Its own error alone."""
+async def test_a_parent_that_failed_drops_prefetched_values() -> None:
+    """Only the parent's error is reported."""
     shop = Shop()
     shop.users.failure = BreakerOpen("users", 7)
     answer = await answered("{ me { orders { id } } }", shop.context("web", "1"))
     assert [error["path"] for error in answer.payload["errors"]] == [["me"]]
 
 
-async def test_what_is_forbidden_is_not_asked_for() -> None:
-    """Neither the user nor anything ahead of him."""
+async def test_nothing_is_loaded_for_a_forbidden_field() -> None:
+    """Neither the user nor what would be prefetched."""
     shop = Shop()
     answer = await answered('{ user(id: "2") { orders { id } } }', shop.context("web", "1"))
     assert answer.codes == ["FORBIDDEN"]
@@ -123,15 +123,15 @@ async def test_what_is_forbidden_is_not_asked_for() -> None:
 
 
 @pytest.mark.parametrize("condition", ["@skip(if: true)", "@include(if: false)"])
-async def test_what_is_left_out_is_not_asked_for(condition: str) -> None:
-    """A field that will not be shown is needed by nobody."""
+async def test_a_skipped_field_is_not_prefetched(condition: str) -> None:
+    """By `@skip` and by `@include`."""
     shop = Shop()
     await answered(f"{{ me {{ name orders {condition} {{ id }} }} }}", shop.context("web", "1"))
     assert shop.orders.calls == []
 
 
-async def test_an_argument_of_no_use_costs_no_call_and_its_field_alone() -> None:
-    """Its error stands where the field does, when the parent has come."""
+async def test_an_invalid_argument_of_a_prefetched_field_fails_that_field_alone() -> None:
+    """Nothing is prefetched, and the error is reported when the parent has been loaded."""
     shop = Shop()
     answer = await answered("{ me { name orders(first: 500) { id } } }", shop.context("web", "1"))
     assert answer.payload["data"] == {"me": {"name": "User 1", "orders": None}}
@@ -139,8 +139,8 @@ async def test_an_argument_of_no_use_costs_no_call_and_its_field_alone() -> None
     assert shop.orders.calls == []
 
 
-async def test_a_failed_load_ahead_is_not_made_again() -> None:
-    """What failed while the parent was on its way is the field's error; the service is not asked twice."""
+async def test_a_failed_prefetch_is_not_repeated() -> None:
+    """Its error is the field's error; the service is called once."""
     shop = Shop()
     shop.orders.failure = BreakerOpen("orders", 7)
     answer = await answered("{ me { name orders { id } } }", shop.context("web", "1"))
@@ -148,11 +148,11 @@ async def test_a_failed_load_ahead_is_not_made_again() -> None:
     assert len(shop.orders.calls) == 1
 
 
-# Its end
+# The end of a run
 
 
-async def test_a_plan_holds_on_to_no_request() -> None:
-    """When the answer is there, nothing leads from the operation to the context it was made for."""
+async def test_a_plan_keeps_no_reference_to_a_request() -> None:
+    """After the run, the operation doesn't keep the request's context alive."""
     shop = Shop()
     known = operation("query ($id: ID!) { user(id: $id) { name orders { id items { product { name } } } } }")
     for _ in range(3):
@@ -166,8 +166,8 @@ async def test_a_plan_holds_on_to_no_request() -> None:
         assert loaders() is None
 
 
-async def test_who_leaves_takes_the_loads_along() -> None:
-    """An operation that is cancelled leaves no task behind."""
+async def test_cancelling_an_operation_cancels_its_loads() -> None:
+    """No task is left."""
     shop = Shop()
     begun: list[str] = []
     ended: list[str] = []
@@ -182,7 +182,7 @@ async def test_who_leaves_takes_the_loads_along() -> None:
     shop.users.get_many = shop.orders.of_users = hang  # type: ignore[method-assign]
     waiting = begin(operation("{ me { orders { id } } }"), None, shop.context("web", "1"))
     task = asyncio.ensure_future(waiting)  # type: ignore[arg-type]
-    while len(begun) < 2:  # noqa: ASYNC110 - they begin on the loop's next turns
+    while len(begun) < 2:  # noqa: ASYNC110 - they begin in later iterations of the loop
         await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -192,8 +192,8 @@ async def test_who_leaves_takes_the_loads_along() -> None:
     assert [each for each in asyncio.all_tasks() if each is not asyncio.current_task()] == []
 
 
-async def test_a_load_that_is_cancelled_from_within_is_an_error() -> None:
-    """Whoever cancels a load that is not his to end does not end the operation: its fields fail, the rest stands."""
+async def test_a_load_that_cancels_itself_fails_its_fields_alone() -> None:
+    """A `CancelledError` that is not for the operation is an error like any other."""
     shop = Shop()
 
     async def cancelled(*_: Any, **__: Any) -> Any:

@@ -1,7 +1,7 @@
-"""A graph with what the shop's has not: interfaces, unions, permissions, extensions, resolvers of every kind, and faults.
+"""A schema with what the shop's does not have: interfaces, unions, permissions, extensions, all kinds of resolvers, faults.
 
-What goes wrong where null may not stand does so at once, not later: of several such faults under one place only the first is
-told, and which one comes first is nobody's promise where it takes time.
+Non-null fields fail synchronously. Of several errors that null the same place only the first is reported, and which of two
+asynchronous errors is the first is not specified.
 """
 
 import asyncio
@@ -183,6 +183,6 @@ class Mutation:
 
 
 def zoo() -> GraphQLSchema:
-    """The graph."""
+    """The schema."""
     config = StrawberryConfig(scalar_map={Mass: Weight})  # type: ignore[dict-item]
     return strawberry.Schema(Query, Mutation, types=[Cat, Dog], config=config)._schema
