@@ -5,7 +5,7 @@ The containers are the response's own dicts and lists. A root field's container 
 of an error, and the way by which a null is propagated. A tuple, because one is made for each field of each object.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bff.engine.run import Run
     from bff.graph.loaders import Loader
 
-Place = tuple[Any, str | int, Any, "ResponseSlot"]
+Place = tuple["Place | None", str | int, Any, "ResponseSlot"]
 
 
 class _Pending:
@@ -93,9 +93,9 @@ class PendingLoads:
 
     def __init__(self, loader: "Loader[Any, Any]") -> None:
         self.loader = loader
-        self.loaded: Mapping[Any, Any] = loader.loaded
-        self.in_flight: dict[Any, list[Place]] = {}
-        self.asked: dict[Any, list[Place]] = {}
+        self.loaded: Mapping[Hashable, Any] = loader.loaded
+        self.in_flight: dict[Hashable, list[Place]] = {}
+        self.asked: dict[Hashable, list[Place]] = {}
 
 
 class AwaitableTypes:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from graphql import (
     ASTValidationRule,
     DocumentNode,
+    ExecutableDefinitionNode,
     FieldNode,
     FragmentDefinitionNode,
     GraphQLSchema,
@@ -162,7 +163,7 @@ def _analyse(document: DocumentNode) -> GoodDocument:
     return GoodDocument(document, nodes, switches_in([*operations, *fragments]), by_name, tuple(operations))
 
 
-def selections_in(definitions: Iterable[Any]) -> Iterator[SelectionNode]:
+def selections_in(definitions: Iterable[ExecutableDefinitionNode]) -> Iterator[SelectionNode]:
     """The selections of operations and fragments at all levels. Fragment spreads are not followed."""
     left = [selection for each in definitions for selection in each.selection_set.selections]
     while left:
@@ -173,7 +174,7 @@ def selections_in(definitions: Iterable[Any]) -> Iterator[SelectionNode]:
             left += inner.selections
 
 
-def switches_in(definitions: Iterable[Any]) -> frozenset[str]:
+def switches_in(definitions: Iterable[ExecutableDefinitionNode]) -> frozenset[str]:
     """The variables on which the `@skip` and `@include` of operations and fragments depend, by name."""
     return frozenset(
         argument.value.name.value
@@ -185,7 +186,7 @@ def switches_in(definitions: Iterable[Any]) -> frozenset[str]:
     )
 
 
-def has_variable_lengths(definitions: Iterable[Any]) -> bool:
+def has_variable_lengths(definitions: Iterable[ExecutableDefinitionNode]) -> bool:
     """Whether the length of any list depends on a variable, in operations and fragments."""
     return any(
         argument.name.value == "first" and isinstance(argument.value, VariableNode)

@@ -6,7 +6,7 @@ the event loop go out in the same batch. When the operation ends, by success, er
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -82,7 +82,7 @@ class Run:
         pending = self.pending[loader] = PendingLoads(getattr(self.context.loaders, loader))
         return pending
 
-    def prefetch(self, loader: LoaderKey, key: Any) -> None:
+    def prefetch(self, loader: LoaderKey, key: Hashable) -> None:
         """Ask for a key for which no place waits yet."""
         pending = self.pending.get(loader) or self.pending_for(loader)
         if key not in pending.in_flight and key not in pending.loaded and key not in pending.asked:
@@ -238,7 +238,7 @@ class Run:
 
     # Jobs
 
-    async def _load(self, pending: PendingLoads, keys: list[Any]) -> None:
+    async def _load(self, pending: PendingLoads, keys: list[Hashable]) -> None:
         """Load a batch, and write each value to the places that wait for its key."""
         try:
             found = await pending.loader.load_batch(keys)
