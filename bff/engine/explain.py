@@ -10,6 +10,7 @@ from typing import Any
 
 from bff.engine.operation import Operation
 from bff.engine.plan import FieldPlan, LoadByKey, Method, Plan, Resolver, Source, checked_rule, objects_in
+from bff.engine.plan_text import plan_text
 from bff.gate.limits import ListLengths
 from bff.upstream.reads import Read
 
@@ -123,7 +124,7 @@ def explain(
     walk = _Walk(planned.plan, ListLengths(operation.node, variables))
     waves = walk.waves()
     return Explanation(
-        operation.name, operation.kind.value, "plan", *figures, waves, planned.plan.text(), tuple(walk.access)
+        operation.name, operation.kind.value, "plan", *figures, waves, plan_text(planned.plan), tuple(walk.access)
     )
 
 

@@ -5,7 +5,7 @@ A plan has the shape of the response. Each object lists its fields in response o
 `ObjectPlan`.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -184,12 +184,6 @@ class Plan:
     size: int
     is_serial: bool
 
-    def text(self) -> str:
-        """The plan as indented lines, one a field."""
-        name = self.operation.name.value if self.operation.name else "(unnamed)"
-        head = f"{self.operation.operation.value} {name}"
-        return "\n".join([head, *_lines(self.root, 1)]) + "\n"
-
 
 def object_of(shape: Shape) -> ObjectPlan | Abstract | Leaf:
     """The shape inside of lists and non-nulls."""
@@ -211,41 +205,3 @@ def objects_in(shape: Shape) -> tuple[ObjectPlan, ...]:
     if isinstance(inner, ObjectPlan):
         return (inner,)
     return tuple(inner.objects.values()) if isinstance(inner, Abstract) else ()
-
-
-def _lines(plan: ObjectPlan, depth: int, prefetched: Collection[str] = ()) -> Iterator[str]:
-    indent = "  " * depth
-    for each in plan.fields:
-        label = each.key if each.key == each.name else f"{each.key}: {each.name}"
-        rule = checked_rule(each.source)
-        needs = f" for {rule.as_words()}" if rule is not None else ""
-        source = _source(each.source, is_prefetched=each.key in prefetched)
-        yield f"{indent}{label}{each.arguments.text()} {each.type} <- {source}{needs}"
-        inner = object_of(each.shape)
-        if isinstance(inner, ObjectPlan):
-            yield from _lines(inner, depth + 1, each.prefetches)
-        elif isinstance(inner, Abstract):
-            for name, objects in inner.objects.items():
-                yield f"{indent}  on {name}"
-                yield from _lines(objects, depth + 2)
-
-
-def _source(source: Source, *, is_prefetched: bool) -> str:
-    match source:
-        case Typename(name):
-            return f"{name!r}"
-        case Attribute(name):
-            return f".{name}"
-        case Method(is_pure=True):
-            return f"{_name(source.call)}(self)"
-        case Method():
-            return f"{_name(source.call)}()"
-        case LoadByKey(key, loaded):
-            note = f", known with {loaded.prefetch.loader}" if is_prefetched and loaded.prefetch else ""
-            return f"loader {loaded.loader} by {_name(key.call)}(){note}"
-        case Resolver():
-            return "resolver"
-
-
-def _name(call: Callable[..., Any]) -> str:
-    return getattr(call, "__name__", type(call).__name__)

@@ -6,24 +6,21 @@ the event loop go out in the same batch. When the operation ends, by success, er
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Iterator
+from collections.abc import Awaitable, Hashable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
 from graphql import GraphQLError
 
 from bff.engine.arguments import CoercedVariables
-from bff.engine.places import PENDING, Deferred, FieldWriter, PendingLoads, Place, Root, WriteLater
+from bff.engine.jobs import Job, load, resume
+from bff.engine.places import Deferred, FieldWriter, PendingLoads, Place, Root, WriteLater
 from bff.engine.plan import LoaderKey, Plan
 from bff.engine.resolver_inputs import ResolverInputs, run_to_end
 from bff.engine.response import Response
 from bff.graph.context import Context
-from bff.graph.loaded import is_fresh
 from bff.runtime.loop import running_loop
 from bff.upstream.reads import Read
-
-_Job = tuple[Callable[[], Coroutine[Any, Any, None]], Place | None]
-"""A coroutine function, and the place that it is for; None if it is for several."""
 
 
 class Run:
@@ -193,27 +190,27 @@ class Run:
             if self.response.late_errors:
                 await self._propagate_nulls()
 
-    def _take_jobs(self) -> list[_Job]:
+    def _take_jobs(self) -> list[Job]:
         """One job for each loader that has keys, and one for each awaitable."""
-        jobs: list[_Job] = []
+        jobs: list[Job] = []
         if self.has_asked:
             self.has_asked = False
             for pending in self.pending.values():
                 if pending.asked:
                     asked, pending.asked = pending.asked, {}
                     pending.in_flight.update(asked)
-                    jobs.append((partial(self._load, pending, list(asked)), None))
+                    jobs.append((partial(load, self, pending, list(asked)), None))
         if self._deferred:
             deferred, self._deferred = self._deferred, []
-            jobs += [(partial(self._resume, *each), each[2]) for each in deferred]
+            jobs += [(partial(resume, self, *each), each[2]) for each in deferred]
         return jobs
 
-    def _start_task(self, job: _Job) -> None:
+    def _start_task(self, job: Job) -> None:
         task = running_loop().create_task(self._run_job(job))
         self._tasks[task] = job[1]
         task.add_done_callback(self._on_task_done)
 
-    async def _run_job(self, job: _Job) -> None:
+    async def _run_job(self, job: Job) -> None:
         await job[0]()
         if self.response.late_errors:
             await self._propagate_nulls()
@@ -235,57 +232,3 @@ class Run:
         for task, place in tuple(self._tasks.items()):
             if place is not None and task is not asyncio.current_task() and self.response.is_removed(place):
                 task.cancel()
-
-    # Jobs
-
-    async def _load(self, pending: PendingLoads, keys: list[Hashable]) -> None:
-        """Load a batch, and write each value to the places that wait for its key."""
-        try:
-            found = await pending.loader.load_batch(keys)
-        except asyncio.CancelledError as error:
-            if _is_own_task_cancelled():
-                raise
-            found = dict.fromkeys(keys, _AwaitedCancelled(error))
-        response, in_flight = self.response, pending.in_flight
-        for key in keys:
-            value = found[key]
-            slot, shared = None, None
-            for place in in_flight.pop(key):
-                if response.nulled and response.is_removed(place):
-                    continue
-                if shared is not None and place[3] is slot:
-                    place[2][place[1]] = shared
-                    continue
-                slot = place[3]
-                slot.receive(value, place, self)  # type: ignore[misc] # a slot that waits for a key has it
-                shared = place[2][place[1]] if slot.is_shared and is_fresh(value) else None
-
-    async def _resume(self, awaitable: Awaitable[Any], then: WriteLater, place: Place) -> None:
-        """Await it, complete its result, and write that to the place."""
-        response = self.response
-        try:
-            value = await awaitable
-            if response.nulled and response.is_removed(place):
-                return
-            completed = then(value)
-        except asyncio.CancelledError as error:
-            if _is_own_task_cancelled():
-                raise
-            response.record_late_error(_AwaitedCancelled(error), place)
-            return
-        except Exception as error:  # noqa: BLE001 - whatever a resolver raises is its field's error
-            if not response.nulled or not response.is_removed(place):
-                response.record_late_error(error, place)
-            return
-        if completed is not PENDING:
-            place[2][place[1]] = completed
-
-
-class _AwaitedCancelled(Exception):
-    """What was awaited was cancelled, and the run was not. The field's error."""
-
-
-def _is_own_task_cancelled() -> bool:
-    """Whether a `CancelledError` is for the current task itself, and not for what it awaits."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
