@@ -132,7 +132,7 @@ def explain(
 class _Group:
     """The calls of a wave that become one `Asked`. `load` is None for a resolver."""
 
-    load: Load | None
+    read: Read | None
     request: str
     keys: int | None = 0
     fields: list[str] = field(default_factory=list)
@@ -185,9 +185,9 @@ class _Walk:
             self.access.append((".".join(path), rule.as_words()))
         if isinstance(source, LoadByKey):
             wave = wave if each.key in prefetched else wave + 1
-            load = LOADS[source.loaded.loader]
-            group = (source.loaded.loader, each.arguments.text() if load.by_arguments else "")
-            self._note(wave, group, load, load.request, times, path)
+            read = source.loaded.read
+            group = (read, each.arguments.text() if read.by_arguments else "")
+            self._note(wave, group, read, read.request, times, path)
         elif self._may_wait(source):
             wave += 1
             name = f"{each.parent}.{each.name}"
@@ -205,19 +205,19 @@ class _Walk:
         return isinstance(source, Resolver) and getattr(source.resolve, "__name__", "") == "_async_resolver"
 
     def _note(
-        self, wave: int, key: Hashable, load: Load | None, request: str, keys: int | None, path: tuple[str, ...]
+        self, wave: int, key: Hashable, read: Read | None, request: str, keys: int | None, path: tuple[str, ...]
     ) -> None:
         while len(self._groups) < wave:
             self._groups.append({})
-        group = self._groups[wave - 1].setdefault(key, _Group(load, request))
+        group = self._groups[wave - 1].setdefault(key, _Group(read, request))
         group.keys = None if keys is None or group.keys is None else group.keys + keys
         group.fields.append(".".join(path))
 
 
 def _asked(group: _Group) -> Asked:
-    load, keys = group.load, group.keys
-    calls = None if load is None or keys is None else -(-keys // load.keys_a_call)
-    return Asked(None if load is None else load.source.name, group.request, keys, calls, tuple(group.fields))
+    read, keys = group.read, group.keys
+    calls = None if read is None or keys is None else -(-keys // read.keys_a_call)
+    return Asked(None if read is None else read.source.name, group.request, keys, calls, tuple(group.fields))
 
 
 def _number(number: int, thing: str) -> str:

@@ -76,7 +76,7 @@ class FieldWriters:
         self, field: FieldPlan, method: Method, loaded: Loaded
     ) -> FieldWriter:
         response_key, slot, complete = field.key, _slot(field), self._complete(field, field.shape)
-        key_of, loader, finish = _method(field, method), loaded.loader, loaded.finish
+        key_of, loader, finish = _method(field, method), loaded.read, loaded.finish
         plain, is_awaitable = self._awaitable_types.plain, self._awaitable_types.is_awaitable
         start_loads = _prefetches(field)
         is_key_enough = method.is_pure and not start_loads
@@ -202,7 +202,7 @@ def _prefetches(field: FieldPlan) -> Sequence[_StartLoad]:
 
 
 def _prefetch(field: FieldPlan, source: LoadByKey, prefetch: Prefetch) -> _StartLoad:
-    key_of, loader = _method(field, source.key), source.loaded.loader
+    key_of, loader = _method(field, source.key), source.loaded.read
     start_loads = _prefetches(field)
     no_place: Any = None
 

@@ -25,8 +25,9 @@ from strawberry.types.field import StrawberryField
 from bff.engine.arguments import Arguments
 from bff.graph.loaded import Loaded
 from bff.graph.rules import Access
+from bff.upstream.reads import Read
 
-LoaderKey = str
+LoaderKey = Read
 """Names one of the context's loaders."""
 
 Convert = Callable[[Mapping[str, Any], Any], dict[str, Any]]

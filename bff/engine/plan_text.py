@@ -53,8 +53,8 @@ def _source(source: Source, *, is_prefetched: bool) -> str:
         case Method():
             return f"{_name(source.call)}()"
         case LoadByKey(key, loaded):
-            note = f", known with {loaded.prefetch.loader}" if is_prefetched and loaded.prefetch else ""
-            return f"loader {loaded.loader} by {_name(key.call)}(){note}"
+            note = ", loaded with its parent" if is_prefetched else ""
+            return f"{loaded.read.name} by {_name(key.call)}(){note}"
         case Resolver():
             return "resolver"
 

@@ -9,7 +9,7 @@ from bff.engine.plan import LoadByKey, NonNull, ObjectPlan, Shape, Source
 def prefetches_of(source: Source, shape: Shape) -> tuple[str, ...]:
     """The response keys of the subfields whose loads start together with the load of a field, whatever it loads.
 
-    1. The field and the subfield are loaded by key, and the subfield's `Prefetch` names the field's loader.
+    1. The field shows what is loaded by its id, as it is, and the key of the subfield needs only that id (`Prefetch`).
     2. The field is a single object of a known type. The key of a list or a page is not the key of its items, and which
        fields of an interface are shown is known only when the value has arrived.
     3. The subfield's key is a plain function of its parent and its arguments. An `Info` needs a place in the response, which
@@ -25,4 +25,5 @@ def _starts_with(parent: LoadByKey, source: Source) -> bool:
     if not isinstance(source, LoadByKey) or source.loaded.prefetch is None:
         return False
     key = source.key
-    return source.loaded.prefetch.loader == parent.loaded.loader and key.info is None and not key.definition.is_async
+    shows_record_of_id = parent.loaded.read.is_by_id and parent.loaded.show is None
+    return shows_record_of_id and key.info is None and not key.definition.is_async

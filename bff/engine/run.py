@@ -20,7 +20,6 @@ from bff.engine.resolver_inputs import ResolverInputs, run_to_end
 from bff.engine.response import Response
 from bff.graph.context import Context
 from bff.runtime.loop import running_loop
-from bff.upstream.reads import Read
 
 
 class Run:
@@ -76,7 +75,7 @@ class Run:
 
     def pending_for(self, loader: LoaderKey) -> PendingLoads:
         """Begin the pending loads of a loader that `pending` doesn't have."""
-        pending = self.pending[loader] = PendingLoads(getattr(self.context.loaders, loader))
+        pending = self.pending[loader] = PendingLoads(self.context.loaders[loader])
         return pending
 
     def prefetch(self, loader: LoaderKey, key: Hashable) -> None:

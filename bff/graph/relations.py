@@ -56,7 +56,7 @@ def many(*variants: Variant, read: ListBy, key: str = "id", access: Access | Non
         return None if owner is None else read.key(owner, first_of(first), **_texts(filters))
 
     prefetch = Prefetch() if key == "id" else None
-    resolver = _named(resolve, read.attribute, _SELF, _FIRST, *_filters(read))
+    resolver = _named(resolve, key, _SELF, _FIRST, *_filters(read))
     return _field(variants, resolver, LoadedList(read, prefetch=prefetch), access, options)
 
 
@@ -76,7 +76,7 @@ def lookup(*variants: Variant, read: ById, access: Access | None = None, **optio
     def resolve(*, id: str) -> Any:
         return read.source.read_id(id)
 
-    return _field(variants, _named(resolve, read.attribute, _ID), Loaded(read), access, options)
+    return _field(variants, _named(resolve, "id", _ID), Loaded(read), access, options)
 
 
 def _field(

@@ -218,7 +218,7 @@ class Probe:
 
     def take(self, kind: str, variant: str, text: str) -> Took:
         """Measure a document. Errors that are not meant for clients are raised."""
-        plans = Plans(variant_schemas()[variant], self._limits[variant], introspection=True)
+        plans = Plans(shop_app.schemas[variant], self._limits[variant], introspection=True)
         before = _traced() if self._traced else 0
         longest, outcome = 0.0, "ok"
         began = time.process_time()

@@ -113,8 +113,9 @@ class FakeSource:
 
     def __init__(self, name: str, records: Sequence[Any]) -> None:
         self.reads: dict[str, Any] = {
-            "by_id": SimpleNamespace(load=self.get_many),
-            "page": SimpleNamespace(load=self.page),
+            # Looked up for each call: a test may have replaced the method.
+            "by_id": SimpleNamespace(load=lambda *given: self.get_many(*given)),
+            "page": SimpleNamespace(load=lambda *given, **named: self.page(*given, **named)),
         }
         self.name = name
         self.records = {record.id: record for record in records}
@@ -215,7 +216,7 @@ class FakeOrders(FakeSource):
 
     def __init__(self, name: str, records: Sequence[Any]) -> None:
         super().__init__(name, records)
-        self.reads["of_user"] = SimpleNamespace(load_filtered=self.of_users)
+        self.reads["of_user"] = SimpleNamespace(load_filtered=lambda *given: self.of_users(*given))
 
     def _listed(self) -> list[Any]:
         return super()._listed()[::-1]

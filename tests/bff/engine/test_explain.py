@@ -82,7 +82,7 @@ def test_an_explanation_can_be_written_as_json() -> None:
         "waves": [
             [{"source": "users", "request": "GET /users?ids=", "keys": 1, "calls": 1, "fields": ["me"]}],
         ],
-        "plan": ["query (unnamed)", "  me User <- loader user by me()", "    name String <- .name"],
+        "plan": ["query (unnamed)", "  me User <- users.by_id by me()", "    name String <- .name"],
     }
 
 

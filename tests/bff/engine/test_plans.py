@@ -76,7 +76,7 @@ def test_documents_are_cached_by_their_text(plans: Plans, done: Counter[str]) ->
 
 def test_variants_share_no_documents() -> None:
     """A document that one variant has cached is validated against the other variant's schema."""
-    mobile = Plans(variant_schemas()["mobile"], LIMITS, introspection=True)
+    mobile = Plans(shop_app.schemas["mobile"], LIMITS, introspection=True)
     Plans(WEB, LIMITS, introspection=True).get('{ product(id: "1") { description } }')
     assert refusal(mobile, '{ product(id: "1") { description } }').code == "GRAPHQL_VALIDATION_FAILED"
 

@@ -13,9 +13,13 @@ from bff.engine.plans import Plans
 from bff.gate.limits import LimitOptions
 from bff.graph.context import Context
 from bff.graph.loaded import Loaded, LoadedList, Prefetch
-from bff.graph.loaders import LOADS, Loader
-from bff.graph.variants import VARIANTS
+from bff.graph.loaders import Loader
 from bff.upstream.caller import Caller, Deadline
+from bff.upstream.reads import Read
+from datasources.orders import Orders
+from datasources.products import Products
+from datasources.users import Users
+from schema.variants import WEB
 
 
 @strawberry.type
@@ -31,7 +35,7 @@ def _product_key(self: Any) -> int:
 class Order:
     id: strawberry.ID
     product: Product | None = strawberry.field(
-        _product_key, extensions=[Loaded("product", prefetch=Prefetch("order"))], graphql_type=Product | None
+        _product_key, extensions=[Loaded(Products.by_id, prefetch=Prefetch())], graphql_type=Product | None
     )
 
 
@@ -56,8 +60,8 @@ class LoadedByCoroutine(Loaded):
 
 
 def _order_field(resolver: Any, extension: type[Loaded] = Loaded) -> Any:
-    """An order whose key is said to be known with the user's."""
-    extensions = [extension("order", prefetch=Prefetch("user"))]
+    """An order whose key needs only the id of the user."""
+    extensions = [extension(Orders.by_id, prefetch=Prefetch())]
     return strawberry.field(resolver, extensions=extensions, graphql_type=Order | None)
 
 
@@ -79,15 +83,15 @@ def _key_of_root() -> int:
 
 @strawberry.type
 class Query:
-    user: User | None = strawberry.field(_key_of_root, extensions=[Loaded("user")], graphql_type=User | None)
-    being: Being | None = strawberry.field(_key_of_root, extensions=[Loaded("user")], graphql_type=Being | None)
+    user: User | None = strawberry.field(_key_of_root, extensions=[Loaded(Users.by_id)], graphql_type=User | None)
+    being: Being | None = strawberry.field(_key_of_root, extensions=[Loaded(Users.by_id)], graphql_type=Being | None)
     users: list[User] | None = strawberry.field(
         _key_of_root,
-        extensions=[LoadedList("user", lambda *_: [User(id=strawberry.ID("2"))])],
+        extensions=[LoadedList(Users.by_id, lambda *_: [User(id=strawberry.ID("2"))])],
         graphql_type=list[User] | None,
     )
     other: User | None = strawberry.field(
-        _key_of_root, extensions=[Loaded("product", lambda found, _: User(id=found.id))], graphql_type=User | None
+        _key_of_root, extensions=[Loaded(Products.by_id, lambda found, _: User(id=found.id))], graphql_type=User | None
     )
 
     @strawberry.field
@@ -96,23 +100,24 @@ class Query:
 
 
 SCHEMA = strawberry.Schema(Query)._schema
-TYPES: Mapping[str, Any] = {"user": User, "order": Order, "product": Product}
+TYPES: Mapping[Read, Any] = {Users.by_id: User, Orders.by_id: Order, Products.by_id: Product}
 
 
-class Waves:
+class Waves(dict[Read, Loader[int, Any]]):
     """The loaders of one request. `requests` has what was loaded, wave by wave; a wave's loads run at the same time."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.requests: list[list[str]] = []
         self._done = 0
-        for name, type_ in TYPES.items():
-            setattr(self, name, self._loader(name, type_))
+        for read, type_ in TYPES.items():
+            self[read] = self._loader(read, type_)
 
-    def _loader(self, name: str, type_: Any) -> Loader[int, Any]:
+    def _loader(self, read: Read, type_: Any) -> Loader[int, Any]:
         async def load(keys: Sequence[int]) -> Mapping[int, Any]:
             wave = self._done + 1
             self.requests += [[] for _ in range(wave - len(self.requests))]
-            self.requests[wave - 1].append(LOADS[name].request)
+            self.requests[wave - 1].append(read.request)
             for _ in range(10):
                 await asyncio.sleep(0)
             self._done = max(self._done, wave)
@@ -145,12 +150,12 @@ async def test_a_run_prefetches_where_the_plan_says_so_and_nowhere_else(document
     plans = Plans(SCHEMA, LimitOptions(), introspection=True)
     operation = plans.get(document)[0].operation(None)
     explanation = plans.explain(operation, {})
-    noted = [line.split()[0].rstrip(":") for line in explanation.plan.splitlines() if "known with" in line]
+    noted = [line.split()[0].rstrip(":") for line in explanation.plan.splitlines() if "loaded with its parent" in line]
     assert noted == CASES[document]
     sources: Any = None
     loaders: Any = Waves()
     caller = Caller("request-1", "00-x", Deadline(math.inf, lambda: 0.0))
-    answer = begin(operation, {}, Context(VARIANTS[0], None, caller, sources, loaders))
+    answer = begin(operation, {}, Context(WEB, None, caller, sources, loaders))
     answer = answer if isinstance(answer, GraphQLResult) else await answer
     assert "errors" not in answer.payload
     assert answer.by == "plan"

@@ -267,13 +267,13 @@ async def test_a_loader_tells_what_it_holds() -> None:
 async def test_the_loaders_of_two_requests_share_nothing(shop: Shop) -> None:
     """What one request has loaded another asks for itself."""
     for _ in range(2):
-        assert await shop.context("web").loaders[Users.by_id].load(1) == user(1)
+        assert await shop.context("admin", "1").loaders[Users.by_id].load(1) == user(1)
     assert shop.users.calls == [("get_many", (1,))] * 2
 
 
 async def test_orders_of_many_users_are_one_call(shop: Shop) -> None:
     """Users who are asked for alike are asked for together, and each has his own."""
-    loaders = shop.context("web").loaders
+    loaders = shop.context("admin", "1").loaders
     keys = [Orders.of_user.key(user_id, 2) for user_id in (1, 2, 3)]
     one, two, three = await asyncio.gather(*map(loaders[Orders.of_user].load, keys))
     assert [[each.id for each in found or ()] for found in (one, two, three)] == [[5, 4], [3], []]  # type: ignore[union-attr]
@@ -282,7 +282,7 @@ async def test_orders_of_many_users_are_one_call(shop: Shop) -> None:
 
 async def test_orders_asked_for_differently_are_a_call_each(shop: Shop) -> None:
     """Another `first` or status is another question; both go out at once."""
-    loaders = shop.context("web").loaders
+    loaders = shop.context("admin", "1").loaders
     await asyncio.gather(*(loaders[Orders.of_user].load(Orders.of_user.key(1, first)) for first in (1, 2)))
     assert shop.orders.calls == [("of_users", (1,), 1, None), ("of_users", (1,), 2, None)]
 
