@@ -6,7 +6,7 @@ The fakes do what rest.md promises of a service and nothing else; they note each
 import asyncio
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -114,8 +114,8 @@ class FakeSource:
     def __init__(self, name: str, records: Sequence[Any]) -> None:
         self.reads: dict[str, Any] = {
             # Looked up for each call: a test may have replaced the method.
-            "by_id": SimpleNamespace(load=lambda *given: self.get_many(*given)),
-            "page": SimpleNamespace(load=lambda *given, **named: self.page(*given, **named)),
+            "by_id": SimpleNamespace(load=self._now("get_many")),
+            "page": SimpleNamespace(load=self._now("page")),
         }
         self.name = name
         self.records = {record.id: record for record in records}
@@ -125,6 +125,10 @@ class FakeSource:
         self.refusal: SourceError | None = None
         self.stale_s: float | None = None
         self.forced: BreakerState | None = None
+
+    def _now(self, name: str) -> Callable[..., Any]:
+        """The method of that name as it is when it is called."""
+        return lambda *given, **named: getattr(self, name)(*given, **named)
 
     def _answer(self, record: Any) -> Any:
         return self.broken.get(record.id, record)
@@ -216,7 +220,7 @@ class FakeOrders(FakeSource):
 
     def __init__(self, name: str, records: Sequence[Any]) -> None:
         super().__init__(name, records)
-        self.reads["of_user"] = SimpleNamespace(load_filtered=lambda *given: self.of_users(*given))
+        self.reads["of_user"] = SimpleNamespace(load_filtered=self._now("of_users"))
 
     def _listed(self) -> list[Any]:
         return super()._listed()[::-1]
