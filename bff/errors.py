@@ -17,15 +17,14 @@ is not shown.
 """
 
 import logging
-import traceback
 from collections.abc import Iterable, Mapping
 from math import ceil
-from types import TracebackType
 from typing import Any, ClassVar
 
 from graphql import GraphQLError
 
 from bff.graph.errors import GraphError
+from bff.runtime.frames import frames_of
 from bff.upstream.errors import SourceError
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -288,9 +287,3 @@ def log_fault(error: BaseException, request_id: str) -> None:
             }
         },
     )
-
-
-def frames_of(trace: TracebackType | None) -> list[str]:
-    """The innermost twelve frames of a traceback, as `file:line function`, without values or source text."""
-    # Not `traceback.extract_tb`, which reads the source files: that may block.
-    return [f"{frame.f_code.co_filename}:{line} {frame.f_code.co_name}" for frame, line in traceback.walk_tb(trace)][-12:]
