@@ -4,7 +4,7 @@ After the GraphQL-over-HTTP specification: both media types, POST and GET; 405, 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import blake2b
@@ -248,17 +248,6 @@ _ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
 )
 NO_STORE = b"no-store"
-
-
-def canonical(variables: Mapping[str, Any] | None) -> bytes:
-    """Variables as bytes: equal variables have equal bytes. Raises `ValueError` if they have no such form.
-
-    orjson refuses integers beyond 64 bits and unpaired surrogates.
-    """
-    try:
-        return orjson.dumps(variables or {}, option=orjson.OPT_SORT_KEYS)
-    except TypeError as error:
-        raise ValueError("no canonical form") from error
 
 
 def joined(bodies: Sequence[bytes]) -> bytes:

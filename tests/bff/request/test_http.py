@@ -17,7 +17,6 @@ from bff.request.http import (
     GraphQLRequest,
     MediaType,
     cache_control_of,
-    canonical,
     check_content,
     content_headers,
     decode_body,
@@ -537,13 +536,6 @@ def test_a_validator_is_that_of_the_bytes() -> None:
         assert is_known(etag, header)
     for known in (None, b"", other, etag[1:-1], b'"*"'):
         assert not is_known(etag, known)
-
-
-def test_variables_are_the_same_in_any_order() -> None:
-    """None at all and an empty object too; a number is no text."""
-    assert canonical({"a": 1, "b": {"c": 2, "d": 3}}) == canonical({"b": {"d": 3, "c": 2}, "a": 1})
-    assert canonical(None) == canonical({})
-    assert canonical({"a": 1}) != canonical({"a": "1"})
 
 
 @pytest.mark.parametrize(
