@@ -1,12 +1,14 @@
-"""The steps of a GraphQL request, in their one order. Each may end it, by an answer or by an error; none knows the next.
+"""The steps of a request, in order. `driver.py` runs them.
 
-The gate's steps are for the HTTP request, an operation's for each of those that came in it. `run` is the only driver: it
-makes an answer of whatever comes, so that a client always gets a well-formed one.
+An HTTP request passes the steps of `GATE`; `decode` reads the GraphQL requests in it. For each of these, `prepare` finds
+the operation and `check` admits it; then it passes the steps of `OPERATION`. A step ends the request by returning a
+response or by raising; if it returns None, the next step follows. No step knows which one is next.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from graphql import OperationType
@@ -19,7 +21,6 @@ from bff.engine.operation import Operation
 from bff.engine.plans import Prepared
 from bff.errors import (
     BadRequest,
-    DocumentError,
     Draining,
     GatewayError,
     RoleNeeded,
@@ -27,91 +28,81 @@ from bff.errors import (
     TooManyDocuments,
     VariantNotAllowed,
 )
-from bff.gate.auth import Authenticator
 from bff.gate.consumers import HEADER as API_KEY
-from bff.gate.consumers import Consumers, granted
+from bff.gate.consumers import granted
 from bff.gate.limits import check_variables
-from bff.gate.rate import Counts, Ledger, Subject, counted_name
+from bff.gate.rate import Ledger, Subject, counted_name
 from bff.gate.response_cache import response_key
-from bff.gate.shared_state import SharedStateBudget
 from bff.graph.context import Context
-from bff.graph.controls import Controls
 from bff.graph.loaders import Loaders
-from bff.observe.metrics import Metrics
 from bff.request import http
 from bff.request.disconnect import CancelOnDisconnect, cancel_nothing
-from bff.request.exchange import Exchange, Response
-from bff.request.http import GraphQLRequest, MediaType
-from bff.runtime.loop import TimeLimit, running_loop
+from bff.request.encoding import cache_control_of
+from bff.request.exchange import Client, Exchange
+from bff.request.http import READS, GraphQLRequest, MediaType
+from bff.request.requested_operation import CacheSlot, RequestedOperation
+from bff.request.response import EncodedResponse, Response, refusal
+from bff.request.services import Services
+from bff.runtime.loop import TimeLimit
 from bff.upstream.caller import Caller, Freshness
-from schema.sources import Sources
+
+GateStep = Callable[[Exchange, Services], Awaitable[Response | EncodedResponse | None]]
+Decode = Callable[[Exchange, Services], Awaitable[GraphQLRequest | Sequence[GraphQLRequest]]]
+OperationStep = Callable[[RequestedOperation, Services], Awaitable[Response | None]]
+
+METHODS = b"GET, HEAD, POST, OPTIONS"
+_METHODS = frozenset({*READS, "POST"})
+_CHARGED_REFUSALS = frozenset({401, 403})
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What the steps work with, bound at start-up. `counts` is None where nothing is counted."""
-
-    authenticator: Authenticator
-    consumers: Consumers
-    counts: Counts | None
-    sources: Sources
-    metrics: Metrics
-    controls: Controls
-    is_draining: Callable[[], bool]
-
-
-Step = Callable[[Exchange, Services], Awaitable[Response | None]]
-
-
-async def admit(_: Exchange, services: Services) -> Response | None:
-    """Nothing new once the gateway is about to stop."""
+async def admit(_: Exchange, services: Services) -> None:
+    """Refuse new requests while the process is stopping. Raises `Draining`."""
     if services.is_draining():
         raise Draining
-    return None
 
 
-async def negotiate(exchange: Exchange, _: Services) -> Response | None:
-    """GraphiQL for a browser; else the form of the answer, so that whatever follows is said in it."""
-    accept = exchange.header(b"accept")
-    page = exchange.endpoint.page
-    is_read = exchange.scope["method"] in READS
-    if is_read and page is not None and http.wants_html(accept) and not exchange.scope["query_string"]:
-        return Response(200, tuple(page.headers), page.body, outcome="page")
-    return take_form(exchange, METHODS)
+async def negotiate(exchange: Exchange, _: Services) -> Response | EncodedResponse | None:
+    """Answer a browser with GraphiQL, and OPTIONS. Raises `BadRequest` (405, 406)."""
+    scope, page = exchange.scope, exchange.endpoint.page
+    is_page_url = page is not None and scope["method"] in READS and not scope["query_string"]
+    if is_page_url and http.wants_html(exchange.header(b"accept")):
+        return page
+    return check_method(exchange, METHODS)
 
 
-def take_form(exchange: Exchange, methods: bytes) -> Response | None:
-    """The form of the answer, of a request by one of those methods; OPTIONS is answered with them. Raises `BadRequest`."""
+def check_method(exchange: Exchange, methods: bytes) -> EncodedResponse | None:
+    """Answer OPTIONS with these methods (an `Allow` value). Raises `BadRequest` (405, 406)."""
     method = exchange.scope["method"]
     if method == "OPTIONS":
-        return Response(204, ((b"allow", methods), (b"content-length", b"0")), b"", outcome="options")
-    if method not in _TAKEN:
+        return EncodedResponse(204, ((b"allow", methods), (b"content-length", b"0")), b"", outcome="options")
+    if method not in _METHODS:
         raise BadRequest("Expected GET or POST.", status=405, headers=((b"allow", methods),))
-    media = http.negotiate(exchange.header(b"accept"))
-    if media is None:
-        raise BadRequest(f"The answer comes as {MediaType.RESPONSE} or {MediaType.JSON}.", status=406)
-    exchange.media = media
+    if exchange.accepted is None:
+        raise BadRequest(f"Expected an Accept that allows {MediaType.RESPONSE} or {MediaType.JSON}.", status=406)
     return None
 
 
-async def authenticate(exchange: Exchange, services: Services) -> Response | None:
-    """Identify the client and check that it may use this variant, before the body is read. A refusal is charged too."""
+async def authenticate(exchange: Exchange, services: Services) -> None:
+    """Identify the client and check that it may use this variant. A refusal is charged to its rate limit too.
+
+    Raises `InvalidToken`, `InvalidApiKey`, `KeysUnavailable`, `VariantNotAllowed`, `TokenNeeded`, `RoleNeeded`.
+    """
     try:
         await _identify(exchange, services)
     except GatewayError as error:
         if error.status in _CHARGED_REFUSALS:
             await charge(exchange, services)
         raise
-    return None
 
 
 async def _identify(exchange: Exchange, services: Services) -> None:
-    """Raises `InvalidToken`, `InvalidApiKey`, `KeysUnavailable`, `VariantNotAllowed`, `TokenNeeded`, `RoleNeeded`."""
     signed_in = await services.authenticator.authenticate(exchange.headers.get(b"authorization", []))
-    exchange.consumer = services.consumers.identify(exchange.headers.get(API_KEY, []))
-    exchange.signed_in = signed_in  # only now: a request with a bad API key is charged to the address
+    consumer = services.consumers.identify(exchange.headers.get(API_KEY, []))
+    if signed_in is not None or consumer is not None:
+        # Both are valid here: a request with a good token and a bad API key is charged to its address.
+        exchange.client = Client(signed_in, consumer)
     variant = exchange.endpoint.variant
-    if exchange.consumer is not None and variant.name not in exchange.consumer.variants:
+    if consumer is not None and variant.name not in consumer.variants:
         raise VariantNotAllowed
     if signed_in is not None and not signed_in.may_use(variant.name):
         raise RoleNeeded
@@ -122,57 +113,45 @@ async def _identify(exchange: Exchange, services: Services) -> None:
             raise RoleNeeded
 
 
-_CHARGED_REFUSALS = frozenset({401, 403})
-
-
-async def charge(exchange: Exchange, services: Services) -> Response | None:
-    """A request is taken from the counts of whoever asks."""
+async def charge(exchange: Exchange, services: Services) -> None:
+    """Charge the request to the client's rate limits and quotas. Raises `RateLimited`."""
     if services.counts is not None:
-        wait_budget = exchange.wait_budget = SharedStateBudget(exchange.deadline)
-        exchange.ledger = Ledger(services.counts, exchange.endpoint.variant.name, _subjects(exchange), wait_budget)
+        variant = exchange.endpoint.variant.name
+        exchange.ledger = Ledger(services.counts, variant, _subjects(exchange), exchange.wait_budget)
         await exchange.ledger.charge_requests()
-    return None
 
 
 def _subjects(exchange: Exchange) -> list[Subject]:
-    """Whose counts the request is on: a consumer's that has a rate of its own, and the user's; else whoever is known."""
-    options, consumer = exchange.endpoint.rate, exchange.consumer
+    """Whose limits a request is charged to: a consumer with limits of its own, and the user.
+
+    Without a user it is the consumer, by the variant's limits; without either it is the address.
+    """
+    options, client = exchange.endpoint.rate, exchange.client
     subjects = []
-    if consumer is not None and (consumer.rate is not None or exchange.signed_in is None):
-        subjects.append(Subject("consumer", consumer.name, consumer.rate or options))
-    if exchange.signed_in is not None:
-        subjects.append(Subject("user", counted_name(exchange.signed_in.viewer.sub), options))
+    if client.consumer is not None and (client.consumer.rate is not None or client.signed_in is None):
+        subjects.append(Subject("consumer", client.consumer.name, client.consumer.rate or options))
+    if client.signed_in is not None:
+        subjects.append(Subject("user", counted_name(client.signed_in.viewer.sub), options))
     return subjects or [Subject("address", exchange.address, options)]
 
 
-def _registrant(exchange: Exchange) -> tuple[str, str]:
-    """Whose limits a registration of a document is charged to: the user, else the consumer, else the address."""
-    subject = _subjects(exchange)[-1]
-    return subject.kind, subject.name
-
-
-async def decode(exchange: Exchange, _: Services) -> Response | None:
-    """The request itself, from the body or from the parameters; or several, each of which is charged."""
+async def decode(exchange: Exchange, _: Services) -> GraphQLRequest | Sequence[GraphQLRequest]:
+    """The GraphQL request in the URL or the body; or those of a batch, each of which is charged. Raises `GatewayError`."""
     if exchange.scope["method"] in READS:
-        exchange.request = http.decode_query(exchange.scope["query_string"])
-        return None
+        return http.decode_query(exchange.scope["query_string"])
     http.check_content(exchange.header(b"content-type"), exchange.header(b"content-encoding"))
     decoded = http.decode_body(await read_body(exchange), exchange.endpoint.limits.batch)
-    if isinstance(decoded, GraphQLRequest):
-        exchange.request = decoded
-        return None
-    exchange.batch = decoded
-    if exchange.ledger is not None and len(decoded) > 1:
+    if isinstance(decoded, list) and len(decoded) > 1:
         await exchange.ledger.charge_requests(len(decoded) - 1)
-    return None
+    return decoded
 
 
 async def read_body(exchange: Exchange) -> bytes:
-    """The body, whole and in time. Raises `BadRequest`, `http.ClientDisconnected`."""
-    limit = exchange.endpoint.limits.body_bytes
+    """The whole body. Raises `BadRequest` (408 at the deadline, 413), `http.ClientDisconnected`."""
+    max_bytes = exchange.endpoint.limits.body_bytes
     timer = TimeLimit(exchange.deadline.left())
     try:
-        return await http.read_body(exchange.receive, exchange.header(b"content-length"), limit)
+        return await http.read_body(exchange.receive, exchange.header(b"content-length"), max_bytes)
     except asyncio.CancelledError:
         if not timer.has_cut_off():
             raise
@@ -181,38 +160,35 @@ async def read_body(exchange: Exchange) -> bytes:
         timer.lift()
 
 
-async def prepare(exchange: Exchange, services: Services) -> Response | None:
-    """The operation that is meant: known, or parsed, measured and validated now."""
-    endpoint, request = exchange.endpoint, _decoded(exchange)
+async def prepare(exchange: Exchange, request: GraphQLRequest, services: Services, *, is_in_batch: bool) -> Operation:
+    """The requested operation, ready to run: from the cache of documents, or else parsed and validated now.
+
+    Raises `DocumentError`, `GatewayError`.
+    """
+    endpoint = exchange.endpoint
     check_variables(request.variables, endpoint.limits)
-    if exchange.wait_budget is None:
-        exchange.wait_budget = SharedStateBudget(exchange.deadline)
     text, digest = await endpoint.documents.text(
         request.query, request.document_id, request.extensions, exchange.wait_budget
     )
     prepared, known = endpoint.plans.known(text), True
     if prepared is None:
-        prepared, known = await _prepared_in_time(exchange, text)
+        prepared, known = await _prepared_in_time(exchange, text, is_in_batch=is_in_batch)
     services.metrics.document(endpoint.variant.name, known=known)
     if digest is not None:
-        await endpoint.documents.register(digest, text, _registrant(exchange))
-    operation = exchange.operation = prepared.operation(request.operation_name)
-    if exchange.scope["method"] in READS and operation.kind is not OperationType.QUERY:
-        raise BadRequest("A GET is only ever a query.", status=405, headers=((b"allow", b"POST"),))
-    exchange.cost = endpoint.plans.check_cost(operation, request.variables or {})
-    if request.extensions and request.extensions.get("explain") is True and exchange.endpoint.page is not None:
-        return _explained(exchange, operation, request.variables or {})
-    return None
+        # Charged to the user, otherwise to the consumer, otherwise to the address.
+        subject = _subjects(exchange)[-1]
+        await endpoint.documents.register(digest, text, (subject.kind, subject.name))
+    return prepared.operation(request.operation_name)
 
 
-async def _prepared_in_time(exchange: Exchange, text: str) -> tuple[Prepared, bool]:
-    """Prepare the document. Raises `TooManyDocuments` if the deadline passes before its turn has come.
+async def _prepared_in_time(exchange: Exchange, text: str, *, is_in_batch: bool) -> tuple[Prepared, bool]:
+    """The prepared document, and whether it was cached. Raises `TooManyDocuments` at the deadline, `DocumentError`.
 
-    A client that hangs up gives up its turn: else clients that come and go could have any number of documents waiting.
+    A client that disconnects leaves the queue. Otherwise clients that connect and disconnect could fill it.
     """
     timer = TimeLimit(exchange.deadline.left())
     try:
-        if exchange.is_part:  # whoever waits for all parts watches the client
+        if is_in_batch:  # the batch watches the client
             return await exchange.endpoint.plans.prepare(text)
         async with CancelOnDisconnect(exchange.receive):
             return await exchange.endpoint.plans.prepare(text)
@@ -224,35 +200,62 @@ async def _prepared_in_time(exchange: Exchange, text: str) -> tuple[Prepared, bo
         timer.lift()
 
 
-async def lookup_response(exchange: Exchange, services: Services) -> Response | None:
-    """The answer as it is kept, where the same was asked and everybody may have it."""
-    answers, operation = exchange.endpoint.answers, _prepared(exchange)
-    anonymous = exchange.signed_in is None and exchange.consumer is None
-    if answers is None or not anonymous or operation.kind is not OperationType.QUERY:
+def check(exchange: Exchange, request: GraphQLRequest, operation: Operation, *, is_in_batch: bool) -> RequestedOperation:
+    """Check that the request's method and the variant's cost limit allow it. Raises `BadRequest` (405), `TooComplex`."""
+    if exchange.scope["method"] in READS and operation.kind is not OperationType.QUERY:
+        raise BadRequest("Expected a query: other operations need POST.", status=405, headers=((b"allow", b"POST"),))
+    cost = exchange.endpoint.plans.check_cost(operation, request.variables or {})
+    return RequestedOperation(exchange, request, operation, cost, _cache_slot(exchange, request, operation), is_in_batch)
+
+
+def _cache_slot(exchange: Exchange, request: GraphQLRequest, operation: Operation) -> CacheSlot | None:
+    """Where the response is cached: only those of anonymous queries are."""
+    cache = exchange.endpoint.response_cache
+    if cache is None or operation.kind is not OperationType.QUERY or not exchange.client.is_anonymous:
         return None
-    exchange.response_key = response_key(operation.digest, _decoded(exchange).variables)
-    if exchange.response_key is None:
+    key = response_key(operation.digest, request.variables)
+    return None if key is None else CacheSlot(cache, key, cache.generation)
+
+
+async def explain(requested: RequestedOperation, _: Services) -> Response | None:
+    """If the request asks for it, tell what upstream calls the operation would make. Only where GraphiQL is on."""
+    request, exchange, operation = requested.request, requested.exchange, requested.operation
+    if not request.extensions or request.extensions.get("explain") is not True or exchange.endpoint.page is None:
         return None
-    exchange.response_generation = answers.generation
-    found = answers.get(exchange.response_key)
-    services.metrics.answer(exchange.endpoint.variant.name, kept=found is not None)
+    try:
+        explanation = exchange.endpoint.plans.explain(operation, request.variables or {})
+    except InvalidVariables as invalid:
+        entries = [errors.of_document(each, "BAD_USER_INPUT") for each in invalid.errors]
+        return refusal(exchange, entries, None, operation=operation)
+    shown = {"text": explanation.as_text(), **explanation.as_json()}
+    payload = {"data": None, "extensions": {"explain": shown}}
+    return Response(payload, outcome="explained", operation=operation)
+
+
+async def lookup_response(requested: RequestedOperation, services: Services) -> Response | None:
+    """The response from the cache, if it is there."""
+    slot = requested.cache_slot
+    if slot is None:
+        return None
+    found = slot.get()
+    services.metrics.answer(requested.exchange.endpoint.variant.name, kept=found is not None)
     if found is None:
         return None
     body, left_s = found
-    return _cacheable(exchange, body, b"public, max-age=%d" % int(left_s))
+    return Response(body, cache_control=b"public, max-age=%d" % int(left_s), operation=requested.operation)
 
 
-async def charge_cost(exchange: Exchange, _: Services) -> Response | None:
-    """What the operation will cost, as far as can be told; corrected once it has run."""
-    if exchange.ledger is not None and exchange.ledger.counts_cost:
-        await exchange.ledger.charge_cost(exchange.cost)
-    return None
+async def charge_cost(requested: RequestedOperation, _: Services) -> None:
+    """Charge the operation's estimated cost; `execute` corrects it. Raises `RateLimited`."""
+    ledger = requested.exchange.ledger
+    if ledger.counts_cost:
+        await ledger.charge_cost(requested.cost)
 
 
-async def execute(exchange: Exchange, services: Services) -> Response | None:
-    """Run it, with loaders and a context that are this request's alone."""
-    signed_in, operation = exchange.signed_in, _prepared(exchange)
-    is_write, client = operation.kind is OperationType.MUTATION, None
+async def execute(requested: RequestedOperation, services: Services) -> Response:
+    """Run the operation, with loaders and a context of its own. Raises `http.ClientDisconnected`."""
+    exchange, operation, client = requested.exchange, requested.operation, requested.exchange.client
+    signed_in, is_mutation, watch = client.signed_in, operation.kind is OperationType.MUTATION, None
     caller = Caller(
         exchange.request_id,
         exchange.traceparent,
@@ -266,209 +269,89 @@ async def execute(exchange: Exchange, services: Services) -> Response | None:
         caller,
         services.sources,
         Loaders(services.sources, caller),
-        granted(signed_in.viewer.scopes if signed_in else None, exchange.consumer),
+        granted(signed_in.viewer.scopes if signed_in else None, client.consumer),
         services.controls,
     )
     try:
         if not operation.is_settled:  # it may have to be compiled
             await exchange.endpoint.plans.pace.turn()
-        answer = begin(operation, _decoded(exchange).variables, context)
-        if isinstance(answer, GraphQLResult):
+        result = begin(operation, requested.request.variables, context)
+        if isinstance(result, GraphQLResult):
             pass
-        elif exchange.is_part:  # whoever waits for all parts watches the client
-            answer = await answer
-        elif is_write:  # runs to its end once begun: if it were cancelled, its effect would be unknown
-            async with CancelOnDisconnect(exchange.receive, cancel_nothing) as client:
-                answer = await answer
+        elif requested.is_in_batch:  # the batch watches the client
+            result = await result
+        elif is_mutation:  # it is not cancelled once it has begun: which of its writes took effect would be unknown
+            async with CancelOnDisconnect(exchange.receive, cancel_nothing) as watch:
+                result = await result
         else:
             async with CancelOnDisconnect(exchange.receive):
-                answer = await answer
+                result = await result
     finally:
         context.loaders.close()
-    services.metrics.operation(exchange.endpoint.variant.name, answer.by)
-    if exchange.ledger is not None and exchange.ledger.counts_cost:
-        await exchange.ledger.correct_cost(_difference(exchange, answer))
-    if is_write:
+    services.metrics.operation(exchange.endpoint.variant.name, result.by)
+    if exchange.ledger.counts_cost:
+        await exchange.ledger.correct_cost(_cost_difference(requested, result))
+    if is_mutation:
         caller.freshness.forbid()
-    response = _of_answer(exchange, answer, caller.freshness)
-    if client is not None and client.is_gone:
+    response = _response_of(requested, result, caller.freshness)
+    if watch is not None and watch.is_gone:
         raise http.ClientDisconnected(response.outcome, response.codes)
     return response
 
 
-def _difference(exchange: Exchange, answer: GraphQLResult) -> int:
-    """How much more the answer came to than was charged; what was never run costs nothing."""
-    if not answer.executed:
-        return -exchange.cost
-    return 0 if answer.plan is None else actual_cost(answer.plan, answer.payload["data"]) - exchange.cost
+def _cost_difference(requested: RequestedOperation, result: GraphQLResult) -> int:
+    """The operation's actual cost less its estimated cost. An operation that did not run costs nothing."""
+    if not result.executed:
+        return -requested.cost
+    return 0 if result.plan is None else actual_cost(result.plan, result.payload["data"]) - requested.cost
 
 
-GATE: Sequence[Step] = (
-    admit,  # first: a gateway that stops shall not begin anything
-    negotiate,  # before all that may fail, so that the failure is said in the form that was asked for
-    authenticate,  # before the body: who may not, need not be read
-    charge,  # as soon as it is known whose count it is
-    decode,
+def _response_of(requested: RequestedOperation, result: GraphQLResult, freshness: Freshness) -> Response:
+    operation, payload = requested.operation, result.payload
+    if not result.executed:
+        return refusal(requested.exchange, payload["errors"], None, operation=operation)
+    if len(payload) > 1:  # it has errors, or fields that show an old value or a fallback
+        codes = tuple(result.codes)
+        outcome = "ok" if not codes else "partial" if payload["data"] is not None else "error"
+        return Response(payload, codes=codes, outcome=outcome, operation=operation)
+    control = cache_control_of(freshness, is_private=not requested.exchange.client.is_anonymous)
+    keep, slot = None, requested.cache_slot
+    if slot is not None and control.startswith(b"public, max-age"):
+        keep = partial(slot.put, left_s=freshness.left_s)
+    return Response(payload, cache_control=control, operation=operation, on_encoded=keep)
+
+
+GATE: Sequence[GateStep] = (
+    admit,  # first: nothing new begins in a process that is stopping
+    negotiate,  # before authentication, so that a browser gets the page in which a token can be entered
+    authenticate,  # before the body is read: a client that may not use the variant can't send one
+    charge,  # as soon as it is known whose limits count
 )
-"""The HTTP request: may it come in, and what does it hold."""
+"""The steps of an HTTP request: may it come in?"""
 
-OPERATION: Sequence[Step] = (
-    prepare,  # after the token: what a variant knows is not told to those it is not for
-    lookup_response,  # before its cost is charged: what is at hand costs next to nothing
+OPERATION: Sequence[OperationStep] = (
+    explain,  # before the cost is charged: nothing is run
+    lookup_response,  # before the cost is charged: a cached response costs next to nothing
     charge_cost,
     execute,
 )
-"""Each operation in it."""
+"""The steps of each operation in it. They follow authentication, so that strangers learn nothing of a variant's schema."""
 
 
-def replaced(steps: Sequence[Step], others: Mapping[Step, Step]) -> tuple[Step, ...]:
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A kind of request. `decode` follows the steps of `gate`; then each operation passes those of `operation`."""
+
+    gate: Sequence[GateStep]
+    decode: Decode
+    operation: Sequence[OperationStep]
+
+
+GRAPHQL = Pipeline(GATE, decode, OPERATION)
+
+
+def replaced(steps: Sequence[GateStep], others: Mapping[Any, GateStep]) -> tuple[GateStep, ...]:
     """The same list with some steps replaced. Raises `ValueError` if a step to be replaced is not in the list."""
     if missing := [step for step in others if step not in steps]:
         raise ValueError(f"Expected steps of the list, got {', '.join(step.__name__ for step in missing)}.")
     return tuple(others.get(step, step) for step in steps)
-
-
-READS = frozenset({"GET", "HEAD"})
-_TAKEN = frozenset({"GET", "HEAD", "POST"})
-METHODS = b"GET, HEAD, POST, OPTIONS"
-
-
-async def run(
-    exchange: Exchange, services: Services, gate: Sequence[Step] = GATE, operation: Sequence[Step] = OPERATION
-) -> Response:
-    """Answer a request. Raises `http.ClientDisconnected` where nobody is left to answer, and nothing else."""
-    response = await _answered(exchange, services, (gate, operation))
-    if exchange.ledger is not None:
-        response = replace(response, headers=response.headers + exchange.ledger.headers())
-    return response
-
-
-async def _answered(exchange: Exchange, services: Services, lists: Sequence[Sequence[Step]]) -> Response:
-    try:
-        for steps in lists:
-            if exchange.batch is not None:
-                return await _batched(exchange, services, steps)
-            for step in steps:
-                if exchange.is_part:
-                    await exchange.endpoint.plans.pace.turn()
-                response = await step(exchange, services)
-                if response is not None:
-                    return response
-    except http.ClientDisconnected:  # nobody to answer
-        raise
-    except GatewayError as error:
-        return _refusal(exchange, [errors.of_gateway(error)], error.status, error.headers)
-    except DocumentError as error:
-        return _refusal(exchange, [errors.of_document(fault, error.code) for fault in error.errors], None)
-    except Exception as error:  # noqa: BLE001 - the last line: a fault of ours is answered as one, and told to the log
-        errors.log_fault(error, exchange.request_id)
-        return _refusal(exchange, [dict(errors.internal())], 500)
-    raise AssertionError("the last step answers")
-
-
-async def _batched(exchange: Exchange, services: Services, steps: Sequence[Step]) -> Response:
-    """Each request of a batch, at the same time; one that fails costs itself alone.
-
-    Steps are paced, so that ten requests don't block the event loop ten times as long as one.
-    """
-    parts = [replace(exchange, request=request, batch=None, is_part=True) for request in exchange.batch or ()]
-    running = [running_loop().create_task(_answered(part, services, [steps])) for part in parts]
-
-    def stop() -> None:
-        """The client has disconnected: cancel the reads, and let mutations go on."""
-        for part, task in zip(parts, running, strict=True):
-            if not _is_write(part):
-                task.cancel()
-
-    try:
-        async with CancelOnDisconnect(exchange.receive, stop) as client:
-            await asyncio.wait(running)
-    finally:
-        for task in running:  # some still run if this task itself was cancelled, as when the server stops
-            task.cancel()
-    if client.is_gone:
-        writes = [each.result() for part, each in zip(parts, running, strict=True) if _is_write(part)]
-        raise http.ClientDisconnected(_outcome_of(writes), _codes_of(writes)) if writes else http.ClientDisconnected
-    responses = [task.result() for task in running]
-    body = http.joined([response.body for response in responses])
-    headers = http.content_headers(exchange.media or MediaType.JSON, body)
-    return Response(200, headers, body, _codes_of(responses), _outcome_of(responses))
-
-
-def _is_write(part: Exchange) -> bool:
-    return part.operation is not None and part.operation.kind is OperationType.MUTATION
-
-
-def _codes_of(responses: Sequence[Response]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(code for response in responses for code in response.codes))
-
-
-def _outcome_of(responses: Sequence[Response]) -> str:
-    outcomes = {response.outcome for response in responses}
-    return outcomes.pop() if len(outcomes) == 1 else "partial"
-
-
-def _explained(exchange: Exchange, operation: Operation, variables: Mapping[str, Any]) -> Response:
-    """What the operation would ask for, for those who explore: only where GraphiQL is served."""
-    try:
-        told = exchange.endpoint.plans.explain(operation, variables)
-    except InvalidVariables as invalid:
-        return _refusal(exchange, [errors.of_document(fault, "BAD_USER_INPUT") for fault in invalid.errors], None)
-    body = http.encode({"data": None, "extensions": {"explain": {"text": told.as_text(), **told.as_json()}}})
-    return Response(200, http.content_headers(exchange.media or MediaType.JSON, body), body, outcome="explained")
-
-
-def _of_answer(exchange: Exchange, answer: GraphQLResult, freshness: Freshness) -> Response:
-    if not answer.executed:
-        return _refusal(exchange, answer.payload["errors"], None)
-    media = exchange.media or MediaType.JSON
-    body = http.encode(answer.payload)
-    if len(answer.payload) > 1:  # errors, or what is shown for want of better
-        codes = tuple(answer.codes)
-        outcome = "ok" if not codes else "partial" if answer.payload["data"] is not None else "error"
-        return Response(200, http.content_headers(media, body), body, codes, outcome)
-    is_private = exchange.signed_in is not None or exchange.consumer is not None
-    control = http.cache_control_of(freshness, is_private=is_private)
-    if (
-        exchange.response_key is not None
-        and exchange.endpoint.answers is not None
-        and control.startswith(b"public, max-age")
-    ):
-        exchange.endpoint.answers.put(exchange.response_key, body, freshness.left_s, exchange.response_generation)
-    return _cacheable(exchange, body, control)
-
-
-def _cacheable(exchange: Exchange, body: bytes, control: bytes) -> Response:
-    """An answer without faults; for a GET with a validator, or without a body where the client has it (RFC 9110, 15.4.5)."""
-    headers = http.content_headers(exchange.media or MediaType.JSON, body, control)
-    if exchange.scope["method"] not in READS or control is http.NO_STORE:
-        return Response(200, headers, body)
-    etag = http.etag_of(body)
-    if http.is_known(etag, exchange.header(b"if-none-match")):
-        kept = tuple(each for each in headers if each[0] not in _OF_THE_BODY)
-        return Response(304, (*kept, (b"etag", etag)), b"")
-    return Response(200, (*headers, (b"etag", etag)), body)
-
-
-_OF_THE_BODY = frozenset({b"content-type", b"content-length"})
-
-
-def _refusal(exchange: Exchange, told: list[dict[str, Any]], status: int | None, headers: errors.Headers = ()) -> Response:
-    """An answer without `data`. Where the request was well-formed, the media type decides the status."""
-    media = exchange.media or http.negotiate(exchange.header(b"accept")) or MediaType.JSON
-    if status is None:
-        status = 400 if media is MediaType.RESPONSE else 200
-    body = http.encode({"errors": told})
-    return Response(status, http.content_headers(media, body) + headers, body, tuple(errors.codes_of(told)), "refused")
-
-
-def _prepared(exchange: Exchange) -> Operation:
-    if exchange.operation is None:
-        raise AssertionError("prepare comes first")
-    return exchange.operation
-
-
-def _decoded(exchange: Exchange) -> GraphQLRequest:
-    if exchange.request is None:
-        raise AssertionError("decode comes first")
-    return exchange.request

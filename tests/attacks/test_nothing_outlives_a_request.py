@@ -19,6 +19,8 @@ from bff.commands import token as tokens
 from bff.graph.context import Context
 from bff.graph.loaders import Loaders
 from bff.request.exchange import Exchange
+from bff.request.requested_operation import RequestedOperation
+from bff.request.response import Response
 from bff.upstream.caller import Caller
 from bff.upstream.traffic.single_flight import SingleFlight
 from tests.conftest import StartGateway
@@ -27,7 +29,7 @@ from tests.support.gateways import RunningGateway
 from tests.support.services import Tapped
 
 PACKAGES = ("bff", "schema", "datasources")
-OF_A_REQUEST = (TracebackType, FrameType, Exchange, Caller, Context, Loaders)
+OF_A_REQUEST = (TracebackType, FrameType, Exchange, RequestedOperation, Response, Caller, Context, Loaders)
 CLIENTS = 300
 SETTINGS = {"BFF_SOURCES__PRODUCTS__TIMEOUT_S": "60", "BFF_REQUEST__DEADLINE_S": "60"}
 STOPS = (asyncio.AbstractEventLoop, asyncio.Future, logging.Logger, logging.Handler)
