@@ -191,7 +191,7 @@ def test_a_refusal_names_the_limit_that_waits_longest() -> None:
     now(ledger(counts, Subject("user", "1", options)).charge_requests())
     with pytest.raises(RateLimited) as caught:
         now(ledger(counts, Subject("user", "1", options)).charge_requests())
-    assert caught.value.message == "Too much was asked (requests-day): try again in 43200 seconds."
+    assert caught.value.message == "The limit requests-day is exceeded: try again in 43200 seconds."
     assert caught.value.extensions == {"code": "RATE_LIMITED", "retryAfter": 43200}
     assert dict(caught.value.headers) == {b"retry-after": b"43200"}
 
