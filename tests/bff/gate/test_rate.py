@@ -1,6 +1,5 @@
 """How much one may ask: counts that come back with time, and what is said of them."""
 
-import re
 from datetime import UTC, datetime
 
 import pytest
@@ -202,9 +201,9 @@ def test_a_consumer_and_a_user_are_both_charged() -> None:
     partner = Subject("consumer", "partner", RateOptions(per_minute=60, burst=3))
     for sub in ("1", "1", "2"):
         now(ledger(counts, partner, Subject("user", sub, RateOptions(burst=2))).charge_requests())
-    with pytest.raises(RateLimited, match=re.escape("(consumer-requests)")):
+    with pytest.raises(RateLimited, match="limit consumer-requests is exceeded"):
         now(ledger(counts, partner, Subject("user", "3", RateOptions(burst=2))).charge_requests())
-    with pytest.raises(RateLimited, match=re.escape("(requests)")):
+    with pytest.raises(RateLimited, match="limit requests is exceeded"):
         now(ledger(counts, Subject("user", "1", RateOptions(burst=2))).charge_requests())
 
 
