@@ -3,16 +3,18 @@
 Two steps differ. `accept` negotiates, and `read` takes the operation from the path and its variables from the parameters.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
 from bff.errors import BadRequest
 from bff.operations.calls import TrustedOperation, TrustedOperations
 from bff.request import driver, http, pipeline
+from bff.request.driver import Run
 from bff.request.exchange import Exchange
+from bff.request.gate_steps import METHODS, check_method, negotiate, read_body
 from bff.request.http import READS, GraphQLRequest, MediaType
-from bff.request.pipeline import METHODS, Pipeline
+from bff.request.pipeline import Pipeline
 from bff.request.response import EncodedResponse, Response
 from bff.request.services import Services
 
@@ -28,8 +30,6 @@ _STATUSES: Mapping[str, int] = {
     "UPSTREAM_TIMEOUT": 504,
 }
 """By error code. Any other code is 500: the client didn't write the document, so it can't be the client's mistake."""
-
-Run = Callable[[Exchange, Services], Awaitable[Response | EncodedResponse]]
 
 
 class TrustedCalls:
@@ -50,7 +50,7 @@ class TrustedCalls:
 
 def pipeline_of(operation: TrustedOperation | None) -> Pipeline:
     """The pipeline of an operation's calls; None stands for every name that no operation has."""
-    gate = pipeline.replaced(pipeline.GATE, {pipeline.negotiate: partial(accept, operation)})
+    gate = pipeline.replaced(pipeline.GATE, {negotiate: partial(accept, operation)})
     return Pipeline(gate, partial(read, operation), pipeline.OPERATION)
 
 
@@ -72,7 +72,7 @@ async def accept(operation: TrustedOperation | None, exchange: Exchange, _: Serv
     """
     variant = exchange.endpoint.variant
     is_known_mutation = operation is not None and operation.is_mutation and variant.role is None
-    response = pipeline.check_method(exchange, _MUTATION_METHODS if is_known_mutation else METHODS)
+    response = check_method(exchange, _MUTATION_METHODS if is_known_mutation else METHODS)
     exchange.media = MediaType.JSON
     return response
 
@@ -87,7 +87,7 @@ async def read(operation: TrustedOperation | None, exchange: Exchange, _: Servic
         variables = operation.of_query(exchange.scope["query_string"])
     else:
         http.check_content(exchange.header(b"content-type"), exchange.header(b"content-encoding"))
-        variables = operation.of_body(await pipeline.read_body(exchange))
+        variables = operation.of_body(await read_body(exchange))
     return GraphQLRequest(operation.text, operation.operation, variables)
 
 

@@ -1,7 +1,7 @@
 """Runs a request through its pipeline, and turns every error into a response, so that a client always gets a valid one."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from graphql import OperationType
 
@@ -10,10 +10,14 @@ from bff.request.disconnect import CancelOnDisconnect
 from bff.request.encoding import codes_of_all, encode_part, join_parts, outcome_of_all
 from bff.request.exchange import Exchange
 from bff.request.http import ClientDisconnected, GraphQLRequest
-from bff.request.pipeline import GRAPHQL, OperationStep, Pipeline, check, prepare
+from bff.request.operation_steps import check, prepare
+from bff.request.pipeline import GRAPHQL, OperationStep, Pipeline
 from bff.request.response import EncodedResponse, Response, refusal_for
 from bff.request.services import Services
 from bff.runtime.loop import running_loop, running_task
+
+Run = Callable[[Exchange, Services], Awaitable[Response | EncodedResponse]]
+"""Answers a request to a variant. Raises `ClientDisconnected` and nothing else. `run` with a pipeline is one."""
 
 
 async def run(exchange: Exchange, services: Services, pipeline: Pipeline = GRAPHQL) -> Response | EncodedResponse:

@@ -1,7 +1,7 @@
 """The ASGI application. Requests to variants go straight to the pipeline, all others through FastAPI."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -12,19 +12,17 @@ from bff.gate.proxies import Proxies
 from bff.graph.controls import Reloaded
 from bff.request import access_log, driver
 from bff.request.correlation import request_id_of
+from bff.request.driver import Run
 from bff.request.encoding import encode
 from bff.request.endpoint import Endpoint
-from bff.request.exchange import Exchange, headers_of, open_exchange
+from bff.request.exchange import headers_of, open_exchange
 from bff.request.http import ClientDisconnected
-from bff.request.response import EncodedResponse, Response
+from bff.request.response import EncodedResponse
 from bff.request.services import Services
 from bff.upstream.caller import Deadline
 
 API = "/api/"
 """In a path, between the name of a variant and the name of one of its trusted operations."""
-
-Run = Callable[[Exchange, Services], Awaitable[Response | EncodedResponse]]
-"""Answers a request to a variant. Raises `ClientDisconnected` and nothing else."""
 
 
 class Gateway(FastAPI):

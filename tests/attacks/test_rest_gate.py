@@ -9,6 +9,7 @@ from bff.errors import BadRequest
 from bff.operations.gate import pipeline_of
 from bff.request import pipeline
 from bff.request.exchange import Exchange
+from bff.request.gate_steps import admit, decode, negotiate
 from bff.request.services import Services
 from tests.conftest import StartGateway
 
@@ -40,12 +41,12 @@ def test_only_negotiation_and_decoding_differ() -> None:
     derived = pipeline_of(None)
     assert len(derived.gate) == len(pipeline.GATE)
     pairs = zip(derived.gate, pipeline.GATE, strict=True)
-    assert [step for own, step in pairs if own is not step] == [pipeline.negotiate]
-    assert derived.decode is not pipeline.decode
+    assert [step for own, step in pairs if own is not step] == [negotiate]
+    assert derived.decode is not decode
     assert derived.operation is pipeline.OPERATION
 
 
 def test_only_a_step_of_the_list_can_be_replaced() -> None:
     """Otherwise a renamed step would silently stay in the derived list."""
     with pytest.raises(ValueError, match="refuse"):
-        pipeline.replaced(pipeline.GATE, {refuse: pipeline.admit})
+        pipeline.replaced(pipeline.GATE, {refuse: admit})

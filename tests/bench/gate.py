@@ -15,6 +15,7 @@ from bff.gateway import create
 from bff.request import driver, pipeline
 from bff.request.encoding import encode
 from bff.request.exchange import Exchange, headers_of, open_exchange
+from bff.request.gate_steps import decode
 from bff.request.pipeline import Pipeline
 from bff.request.requested_operation import RequestedOperation
 from bff.request.response import EncodedResponse, Response
@@ -95,11 +96,11 @@ def main() -> None:
     token = tokens.make(settings, sub="1", role=None, ttl_s=3600)
     gate, operation = pipeline.GATE, pipeline.OPERATION[:-1]
     stages = [
-        ("the request itself: headers, id, trace, exchange", Pipeline([end_gate], pipeline.decode, ())),
-        *((step.__name__, Pipeline([*gate[:number], end_gate], pipeline.decode, ())) for number, step in enumerate(gate, 1)),
-        ("decode, prepare, check", Pipeline(gate, pipeline.decode, [end_operation])),
+        ("the request itself: headers, id, trace, exchange", Pipeline([end_gate], decode, ())),
+        *((step.__name__, Pipeline([*gate[:number], end_gate], decode, ())) for number, step in enumerate(gate, 1)),
+        ("decode, prepare, check", Pipeline(gate, decode, [end_operation])),
         *(
-            (step.__name__, Pipeline(gate, pipeline.decode, [*operation[:number], end_operation]))
+            (step.__name__, Pipeline(gate, decode, [*operation[:number], end_operation]))
             for number, step in enumerate(operation, 1)
         ),
     ]

@@ -11,9 +11,9 @@ import pytest
 
 from bff.engine.pace import Pace
 from bff.errors import BadRequest
-from bff.request import pipeline
 from bff.request.driver import run
 from bff.request.exchange import Exchange, headers_of, open_exchange
+from bff.request.gate_steps import decode
 from bff.request.http import ClientDisconnected, GraphQLRequest
 from bff.request.pipeline import Pipeline
 from bff.request.requested_operation import RequestedOperation
@@ -151,7 +151,7 @@ async def test_a_fault_in_the_gate_is_masked() -> None:
     async def broken(_: Exchange, __: Services) -> None:
         raise ValueError("a password")
 
-    response = await run(opened(Client()), services(), Pipeline((broken,), pipeline.decode, ()))
+    response = await run(opened(Client()), services(), Pipeline((broken,), decode, ()))
     assert isinstance(response, Response)
     assert (response.status, response.codes) == (500, ("INTERNAL_SERVER_ERROR",))
     assert "password" not in str(response)
