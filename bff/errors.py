@@ -1,4 +1,4 @@
-"""What the gateway itself refuses, and how any error looks to a client.
+"""The gateway's own refusals, and how a client sees any error.
 
 GatewayError                                                 status
 ├── BadRequest                                               400, 404, 405, 406, 408, 413, 415, 431
@@ -7,25 +7,24 @@ GatewayError                                                 status
 ├── InvalidToken, InvalidApiKey, TokenNeeded                 401
 ├── RoleNeeded, VariantNotAllowed                            403
 ├── RateLimited                                              429
-├── PersistedQueryNotFound, -NotSupported, OperationNotAllowed   200 or 400: well-formed, and can't be served
-├── InvalidOperation, TooComplex                             the same
+├── PersistedQueryNotFound, PersistedQueryNotSupported,      None: the request is well-formed, so the response's media
+│   OperationNotAllowed, InvalidOperation, TooComplex        type decides between 200 and 400
 └── Draining, KeysUnavailable, TooManyConnections,            503
     TooManyDocuments
 
-An error that is none of these, nor of `bff.graph.errors` or `bff.upstream.errors`, is a fault of the gateway: its message
-is not shown.
+`bff.graph.errors` has the errors of resolvers, `bff.upstream.errors` those of services. Any other exception is a fault of
+the gateway: it is logged, and its message is not shown to clients.
 """
 
 import logging
-import traceback
 from collections.abc import Iterable, Mapping
 from math import ceil
-from types import TracebackType
 from typing import Any, ClassVar
 
 from graphql import GraphQLError
 
 from bff.graph.errors import GraphError
+from bff.runtime.frames import frames_of
 from bff.upstream.errors import SourceError
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -35,7 +34,14 @@ _log = logging.getLogger("bff.errors")
 
 
 class GatewayError(Exception):
-    """The root. `status` None means that the request was well-formed: the media type decides between 200 and 400."""
+    """A request that the gateway refuses.
+
+    Attributes:
+        code: in `extensions.code`.
+        message: for the client's developer.
+        status: of HTTP; None if the request is well-formed. Then the response's media type decides between 200 and 400.
+        headers: of the response.
+    """
 
     code: ClassVar[str] = "BAD_REQUEST"
 
@@ -47,28 +53,28 @@ class GatewayError(Exception):
 
     @property
     def extensions(self) -> dict[str, Any]:
-        """What a client's program can read."""
+        """The `extensions` of the error: what a program can read."""
         return {"code": self.code}
 
 
 class BadRequest(GatewayError):
-    """The HTTP request itself can't be taken."""
+    """The HTTP request is malformed, or its method, media type or size is not accepted."""
 
 
 class InvalidParameter(GatewayError):
-    """A parameter of a trusted operation is not what it should be."""
+    """A parameter of a trusted operation is unknown or has an invalid value."""
 
     code = "BAD_USER_INPUT"
 
 
 class CsrfPrevented(GatewayError):
-    """A POST as a form on a foreign page could send it, without anybody's leave."""
+    """A POST that a cross-site HTML form could send without a preflight."""
 
     code = "CSRF_PREVENTION_FAILED"
 
 
 class InvalidToken(GatewayError):
-    """A token was sent and is not good: the request is refused whole, never taken for an anonymous one."""
+    """The token is not valid. The request is refused, and not treated as an anonymous one."""
 
     code = "UNAUTHENTICATED"
 
@@ -79,7 +85,7 @@ class InvalidToken(GatewayError):
 
 
 class TokenNeeded(GatewayError):
-    """Nothing here is for those who are not signed in."""
+    """The variant needs a token, and there is none."""
 
     code = "UNAUTHENTICATED"
 
@@ -88,7 +94,7 @@ class TokenNeeded(GatewayError):
 
 
 class RoleNeeded(GatewayError):
-    """The token is good, and its bearer may not."""
+    """The token is valid, but has no role or permission for this variant."""
 
     code = "FORBIDDEN"
 
@@ -97,17 +103,17 @@ class RoleNeeded(GatewayError):
 
 
 class InvalidApiKey(GatewayError):
-    """An API key was sent and is nobody's: refused whole, as a bad token is."""
+    """The API key is unknown. The request is refused, and not treated as one without a key."""
 
     code = "UNAUTHENTICATED"
 
     def __init__(self) -> None:
-        # RFC 9110, section 11.6.1 wants a challenge; for keys in a header of their own there is no registered scheme.
+        # RFC 9110, section 11.6.1 requires a challenge. No scheme is registered for keys in a header of their own.
         super().__init__("The API key is not valid.", status=401, headers=_challenge("ApiKey"))
 
 
 class VariantNotAllowed(GatewayError):
-    """The consumer's key is good, and not for this variant."""
+    """The API key is valid, but not for this variant."""
 
     code = "FORBIDDEN"
 
@@ -116,7 +122,7 @@ class VariantNotAllowed(GatewayError):
 
 
 class KeysUnavailable(GatewayError):
-    """No token can be checked: the issuer's keys could not be had yet."""
+    """No token can be checked yet: the issuer's keys could not be fetched."""
 
     code = "SERVICE_UNAVAILABLE"
 
@@ -125,33 +131,33 @@ class KeysUnavailable(GatewayError):
 
 
 class RateLimited(GatewayError):
-    """Too much was asked. `policy` names what was passed; `retry_after_s` is when it may go on."""
+    """A rate limit or quota is exceeded. `policy` is its name; `retry_after_s` the seconds until it allows the request."""
 
     code = "RATE_LIMITED"
 
     def __init__(self, policy: str, retry_after_s: float, headers: Headers = ()) -> None:
         seconds = max(1, ceil(retry_after_s))
         self.retry_after = seconds
-        message = f"Too much was asked ({policy}): try again in {seconds} seconds."
+        message = f"The limit {policy} is exceeded: try again in {seconds} seconds."
         super().__init__(message, status=429, headers=((b"retry-after", b"%d" % seconds), *headers))
 
     @property
     def extensions(self) -> dict[str, Any]:
-        """With the seconds, for clients that can't see headers."""
+        """With `retryAfter` in seconds, for clients that can't read the header."""
         return {"code": self.code, "retryAfter": self.retry_after}
 
 
 class PersistedQueryNotFound(GatewayError):
-    """A document was named by its hash, and is not known: the client shall send it whole."""
+    """The document of this hash is not known. The client should send it with its text."""
 
     code = "PERSISTED_QUERY_NOT_FOUND"
 
     def __init__(self) -> None:
-        super().__init__("PersistedQueryNotFound", status=None)  # the very word that Apollo's clients look for
+        super().__init__("PersistedQueryNotFound", status=None)  # Apollo's clients look for exactly this message
 
 
 class PersistedQueryNotSupported(GatewayError):
-    """A document was named in a way that isn't known, or where no names are taken."""
+    """The version of persisted queries is unknown, or this variant has none."""
 
     code = "PERSISTED_QUERY_NOT_SUPPORTED"
 
@@ -160,7 +166,7 @@ class PersistedQueryNotSupported(GatewayError):
 
 
 class OperationNotAllowed(GatewayError):
-    """This graph only takes trusted documents, and this is none of them."""
+    """The variant takes trusted documents only, and this is none of them."""
 
     code = "OPERATION_NOT_ALLOWED"
 
@@ -169,7 +175,7 @@ class OperationNotAllowed(GatewayError):
 
 
 class InvalidOperation(GatewayError):
-    """The document is fine, and has no operation that could be meant."""
+    """The document is valid, but which of its operations is meant can't be determined."""
 
     code = "BAD_USER_INPUT"
 
@@ -178,7 +184,7 @@ class InvalidOperation(GatewayError):
 
 
 class TooComplex(GatewayError):
-    """A limit is passed: `what` says which one."""
+    """The document or its variables exceed a limit: its name, the request's value, and the limit's."""
 
     code = "QUERY_TOO_COMPLEX"
 
@@ -187,17 +193,17 @@ class TooComplex(GatewayError):
 
 
 class Draining(GatewayError):
-    """The gateway is about to stop and takes nothing new."""
+    """The gateway is stopping, and refuses new requests."""
 
     code = "SERVICE_UNAVAILABLE"
 
     def __init__(self) -> None:
         headers = ((b"retry-after", b"1"), (b"connection", b"close"))
-        super().__init__("The gateway is about to stop.", status=503, headers=headers)
+        super().__init__("The gateway is stopping.", status=503, headers=headers)
 
 
 class TooManyConnections(GatewayError):
-    """This process has as many clients as it may have."""
+    """The process has reached its limit of client connections."""
 
     code = "SERVICE_UNAVAILABLE"
 
@@ -206,7 +212,7 @@ class TooManyConnections(GatewayError):
 
 
 class TooManyDocuments(GatewayError):
-    """More new documents arrived than could be prepared before the deadline."""
+    """Too many new documents are waiting to be prepared: this one could not be before the deadline."""
 
     code = "SERVICE_UNAVAILABLE"
 
@@ -215,7 +221,7 @@ class TooManyDocuments(GatewayError):
 
 
 class DocumentError(Exception):
-    """The document can't be parsed, or asks for what the graph hasn't got. Holds all that is wrong with it."""
+    """The document has syntax errors, or is not valid for the schema. `errors` are all that were found."""
 
     def __init__(self, code: str, errors: list[GraphQLError]) -> None:
         super().__init__(code)
@@ -228,28 +234,34 @@ def _challenge(value: str) -> Headers:
 
 
 def of_gateway(error: GatewayError) -> dict[str, Any]:
-    """A refusal as an entry of `errors`."""
+    """A refusal as an entry of a response's `errors`."""
     return {"message": error.message, "extensions": error.extensions}
 
 
 def of_document(error: GraphQLError, code: str) -> dict[str, Any]:
-    """A fault of the document or its variables as an entry of `errors`: graphql-core's words name only what was sent."""
+    """An error in a document or its variables as an entry of `errors`.
+
+    graphql-core's message is shown: it quotes nothing but what the client sent.
+    """
     return {**_position(error), "message": error.message, "extensions": {"code": code}}
 
 
 def of_execution(error: GraphQLError, request_id: str) -> dict[str, Any]:
-    """An error raised while an operation ran, as an entry of `errors`; nothing inner gets through."""
+    """An error of an operation's execution as an entry of `errors`.
+
+    Only errors of services and of resolvers, which are written for clients, keep their message. Any other is logged.
+    """
     original = error.original_error
     extensions: dict[str, Any]
     if isinstance(original, SourceError):
         message = original.message
         extensions = {"code": original.code, "source": original.service}
         if original.retry_after is not None:
-            extensions["retryAfter"] = max(1, ceil(original.retry_after))  # not a moment too early
+            extensions["retryAfter"] = max(1, ceil(original.retry_after))  # rounded up, so that no client retries too early
     elif isinstance(original, GraphError):
         message, extensions = original.message, {"code": original.code}
     elif isinstance(original, GraphQLError | None) and error.message.startswith("Argument "):
-        # graphql-core, of an argument whose variable was not given or has the wrong value.
+        # graphql-core raises it for an argument whose variable is missing or has an invalid value.
         message, extensions = error.message, {"code": "BAD_USER_INPUT"}
     else:
         log_fault(original or error, request_id)
@@ -257,9 +269,9 @@ def of_execution(error: GraphQLError, request_id: str) -> dict[str, Any]:
     return {**_position(error), "message": message, "extensions": extensions}
 
 
-def codes_of(told: Iterable[Mapping[str, Any]]) -> list[str]:
+def codes_of(entries: Iterable[Mapping[str, Any]]) -> list[str]:
     """The codes of entries of `errors`, each once, in order."""
-    return list(dict.fromkeys(error["extensions"]["code"] for error in told))
+    return list(dict.fromkeys(entry["extensions"]["code"] for entry in entries))
 
 
 def _position(error: GraphQLError) -> dict[str, Any]:
@@ -272,12 +284,12 @@ def _position(error: GraphQLError) -> dict[str, Any]:
 
 
 def internal() -> Mapping[str, Any]:
-    """A fault of ours outside of any operation."""
+    """The entry of `errors` for a fault of the gateway that has no place in a document."""
     return {"message": "Internal server error.", "extensions": {"code": INTERNAL}}
 
 
 def log_fault(error: BaseException, request_id: str) -> None:
-    """Log a fault of ours: its kind and where it came up. Not its message, which may hold what somebody has sent."""
+    """Log a fault of the gateway: its type and its frames. Not its message, which may contain a client's data."""
     _log.error(
         "internal error",
         extra={
@@ -288,9 +300,3 @@ def log_fault(error: BaseException, request_id: str) -> None:
             }
         },
     )
-
-
-def frames_of(trace: TracebackType | None) -> list[str]:
-    """The innermost twelve frames of a traceback, as `file:line function`, without values or source text."""
-    # Not `traceback.extract_tb`, which reads the source files: that may block.
-    return [f"{frame.f_code.co_filename}:{line} {frame.f_code.co_name}" for frame, line in traceback.walk_tb(trace)][-12:]

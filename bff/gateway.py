@@ -29,14 +29,16 @@ from bff.graph.controls import Reloaded
 from bff.graph.sources import Sources
 from bff.graph.variants import Variant
 from bff.graphiql.examples import EXAMPLES
-from bff.graphiql.page import ASSETS, GraphiQLPage, page
+from bff.graphiql.page import ASSETS, page
 from bff.observe.listeners import log_event, to_all
 from bff.observe.loop_watch import LoopWatch
 from bff.observe.metrics import CONTENT_TYPE, Metrics
 from bff.operations.calls import TrustedOperations
+from bff.operations.gate import TrustedCalls
 from bff.reload import Reload
-from bff.request import pipeline
 from bff.request.endpoint import Endpoint
+from bff.request.response import EncodedResponse
+from bff.request.services import Services
 from bff.runtime.background import Background
 from bff.server.host import Gateway
 from bff.server.static import Assets
@@ -89,9 +91,9 @@ def create(app: App, settings: Settings, mode: Mode = "serve", load_again: Calla
     resolver = Resolver()
     keyed = _authenticator(settings, resolver)
     shared = _shared(settings, metrics)
-    endpoints = _endpoints(app, settings, mode, shared)
-    kept = [endpoint.answers for endpoint in endpoints.values() if endpoint.answers is not None]
-    listeners: list[Listener] = [metrics.on_event, log_event, *([DropOnWrite(kept)] if kept else [])]
+    endpoints, operations = _endpoints(app, settings, mode, shared)
+    caches = [endpoint.response_cache for endpoint in endpoints.values() if endpoint.response_cache is not None]
+    listeners: list[Listener] = [metrics.on_event, log_event, *([DropOnWrite(caches)] if caches else [])]
     sourced = _sources(app, settings, to_all(listeners), resolver)
 
     @asynccontextmanager
@@ -112,7 +114,7 @@ def create(app: App, settings: Settings, mode: Mode = "serve", load_again: Calla
         keyed.refresh()
         return read_again()
 
-    services = pipeline.Services(
+    services = Services(
         keyed.authenticator,
         _consumers(settings),
         _counts(settings, shared),
@@ -123,10 +125,18 @@ def create(app: App, settings: Settings, mode: Mode = "serve", load_again: Calla
         lambda: gateway.draining,
     )
     proxies = Proxies(settings.proxies.trusted)
-    gateway = Gateway(endpoints, services, proxies, settings.request.deadline_s, reload, lifespan=lifespan)
+    gateway = Gateway(
+        endpoints,
+        services,
+        proxies,
+        settings.request.deadline_s,
+        reload,
+        TrustedCalls(operations),
+        lifespan=lifespan,
+    )
     _add_operations(gateway, sourced.sources, metrics)
     gateway.mount(ASSETS.prefix, Assets(ASSETS), name="graphiql")
-    _add_openapi(gateway, settings, mode, endpoints)
+    _add_openapi(gateway, settings, mode, operations)
     if mode == "dev":
         gateway.add_route("/", lambda _: RedirectResponse(app.variants[0].path), include_in_schema=False)
     return gateway
@@ -276,8 +286,8 @@ class _Controls:
 
     def drop_answers(self) -> None:
         for endpoint in self.endpoints.values():
-            if endpoint.answers is not None:
-                endpoint.answers.clear()
+            if endpoint.response_cache is not None:
+                endpoint.response_cache.clear()
 
     def reload(self) -> Reloaded:
         return self.reload_()
@@ -300,11 +310,14 @@ def _sources(app: App, settings: Settings, emit: Listener, resolver: Resolver) -
     return _Sourced(Sources(bound(source) for source in app.sources), stacks, wires)
 
 
-def _endpoints(app: App, settings: Settings, mode: Mode, shared: "Shared | None") -> dict[str, Endpoint]:
+def _endpoints(
+    app: App, settings: Settings, mode: Mode, shared: "Shared | None"
+) -> tuple[dict[str, Endpoint], dict[str, TrustedOperations]]:
+    """The variants as they are served, and their trusted operations, by the variant's name."""
     schemas = app.schemas
     # What is asked for nobody in particular is the same for everybody.
     public = [each.record for each in app.sources if not settings.source(each.name).forward_identity]
-    endpoints = {}
+    endpoints, operations = {}, {}
     pace = Pace()  # a single one, since all variants share the event loop
     for variant in app.variants:
         options = settings.variant(variant.name)
@@ -312,6 +325,7 @@ def _endpoints(app: App, settings: Settings, mode: Mode, shared: "Shared | None"
         in_dev = mode == "dev"
         introspection = in_dev if options.introspection is None else options.introspection
         graphiql = in_dev if options.graphiql is None else options.graphiql
+        operations[variant.name] = TrustedOperations(schemas[variant.name], trusted)
         endpoints[variant.name] = Endpoint(
             variant,
             schemas[variant.name],
@@ -326,15 +340,15 @@ def _endpoints(app: App, settings: Settings, mode: Mode, shared: "Shared | None"
             options.limits,
             options.rate,
             Documents(variant.name, options.documents, trusted, shared),
-            TrustedOperations(schemas[variant.name], trusted),
             ResponseCache(options.answers) if options.answers.enabled else None,
-            _page(app, variant) if graphiql else None,
+            _graphiql(variant, app.variant_names) if graphiql else None,
         )
-    return endpoints
+    return endpoints, operations
 
 
-def _page(app: App, variant: Variant) -> GraphiQLPage:
-    return page(variant.name, app.variant_names, EXAMPLES[variant.name], admin_only=variant.role is not None)
+def _graphiql(variant: Variant, variants: Sequence[str]) -> EncodedResponse:
+    rendered = page(variant.name, variants, EXAMPLES[variant.name], admin_only=variant.role is not None)
+    return EncodedResponse(200, tuple(rendered.headers), rendered.body, outcome="page")
 
 
 def _trusted(variant: str, options: VariantSettings) -> TrustedDocuments:
@@ -366,13 +380,9 @@ def _add_operations(gateway: Gateway, sources: Sources, metrics: Metrics) -> Non
         gateway.add_route(path, answer, methods=["GET"], include_in_schema=False)
 
 
-def _add_openapi(gateway: Gateway, settings: Settings, mode: Mode, endpoints: Mapping[str, Endpoint]) -> None:
+def _add_openapi(gateway: Gateway, settings: Settings, mode: Mode, operations: Mapping[str, TrustedOperations]) -> None:
     """The page and the document of the trusted operations, of the variants that show them."""
-    shown = [
-        endpoint
-        for name, endpoint in endpoints.items()
-        if (mode == "dev" if (is_on := settings.variant(name).openapi) is None else is_on)
-    ]
+    shown = [name for name in operations if (mode == "dev" if (is_on := settings.variant(name).openapi) is None else is_on)]
     if not shown:
         return
     from bff.operations import openapi  # noqa: PLC0415 - what describes is loaded only where it is shown
@@ -383,7 +393,8 @@ def _add_openapi(gateway: Gateway, settings: Settings, mode: Mode, endpoints: Ma
 
     def document(_: Any) -> HTTPResponse:  # in a thread: it reads every document there is
         if not made:
-            made.append(openapi.document((each.variant, each.schema, each.calls) for each in shown))
+            endpoints = [gateway.endpoints[name] for name in shown]
+            made.append(openapi.document((each.variant, each.schema, operations[each.variant.name]) for each in endpoints))
         return JSONResponse(made[0], headers={"cache-control": "no-cache", "x-content-type-options": "nosniff"})
 
     gateway.add_route(rest_page.DOCUMENT_PATH, document, methods=["GET"], include_in_schema=False)

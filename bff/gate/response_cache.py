@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Annotated, Any
 
+import orjson
 from annotated_types import Ge, Le
 
-from bff.request import http
 from bff.runtime.bounded_cache import BoundedCache
-from bff.upstream.caller import Clock
+from bff.runtime.clock import Clock
 from bff.upstream.events import CallEnded, Event
 
 _OVERHEAD_BYTES = 500
@@ -39,8 +39,8 @@ def response_key(operation: bytes, variables: Mapping[str, Any] | None) -> Hasha
     `operation` is the operation's digest. All keys have the same size, whatever the client sent.
     """
     try:
-        canonical = http.canonical(variables)
-    except ValueError:
+        canonical = orjson.dumps(variables or {}, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # orjson refuses integers beyond 64 bits and unpaired surrogates
         return None
     return (operation, blake2b(canonical, digest_size=32).digest())
 

@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 import orjson
 
-from bff.errors import frames_of
 from bff.observe.writer import LineWriter
+from bff.runtime.frames import frames_of
 
 LogFormat = Literal["json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]

@@ -1,5 +1,5 @@
 """Trusted documents as REST, for clients without GraphQL: `/{variant}/api/{name}`.
 
-`calls.py` knows the operations by name and reads their parameters, `gate.py` leads a call through the pipeline,
-`shapes.py` says in JSON Schema what goes in and comes out, `openapi.py` and `page.py` tell it to machines and people.
+`calls.py` finds an operation by its name and reads its parameters. `gate.py` runs a call through the request's pipeline.
+`shapes.py` describes parameters and responses in JSON Schema, `openapi.py` in OpenAPI, and `page.py` shows that to people.
 """

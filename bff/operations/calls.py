@@ -1,4 +1,4 @@
-"""The trusted operations that have a name, and their parameters: from a query string or a JSON body to variables. No I/O."""
+"""Trusted operations by name, and their parameters: from a query string or a JSON body to GraphQL variables. No I/O."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,8 +25,8 @@ from bff.gate.manifests import TrustedDocument
 from bff.request.http import parameters_of
 
 _MOST_PARAMETERS = 200
-# Where an operation begins in a document as tools print it. One that is found where none is (in a block string) has no
-# document that answers to it, and is refused like any unknown one.
+# The beginning of an operation in a document as tools print it. It may also match text in a block string. Then the call is
+# refused, since the document has no operation of that name.
 _BEGINS = re.compile(r"^[ \t]*(query|mutation)[ \t]+([_A-Za-z][_0-9A-Za-z]*)", re.MULTILINE)
 _INTEGER = re.compile(r"-?[0-9]{1,20}\Z")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?\Z")
@@ -34,13 +34,13 @@ _json = msgspec.json.Decoder()
 
 
 class TrustedOperation:
-    """One operation by its name.
+    """One trusted operation.
 
     Attributes:
-        name: under which it is called.
-        operation: the operation's name in the document, None where it is the only one and is called otherwise there.
+        name: in the URL.
+        operation: its name in the document; None if it is the document's only operation and has another name, or none.
         text: the whole document.
-        is_mutation: whether it only goes by POST.
+        is_mutation: whether it needs POST.
     """
 
     __slots__ = ("_schema", "_types", "is_mutation", "name", "operation", "text")
@@ -54,11 +54,14 @@ class TrustedOperation:
         self._types: Mapping[str, GraphQLInputType] | None = None
 
     def __repr__(self) -> str:
-        return f"<Call {self.name}>"
+        return f"<TrustedOperation {self.name}>"
 
     @property
     def types(self) -> Mapping[str, GraphQLInputType]:
-        """The parameters' types. None of a document that can't be parsed, or of a type that the graph hasn't got."""
+        """The types of its parameters by name. Empty if the document has a syntax error.
+
+        A parameter whose type the schema doesn't have is left out: calls of such an operation are refused.
+        """
         if self._types is None:
             self._types = dict(self._parsed())
         return self._types
@@ -80,11 +83,11 @@ class TrustedOperation:
             return
 
     def of_query(self, query_string: bytes) -> dict[str, Any]:
-        """The variables from a query string. Raises `InvalidParameter`."""
+        """The variables in a query string. Raises `InvalidParameter`."""
         try:
             pairs = parameters_of(query_string, _MOST_PARAMETERS)
         except ValueError as error:
-            raise InvalidParameter("The parameters can't be read.") from error
+            raise InvalidParameter(f"The parameters are malformed, or more than {_MOST_PARAMETERS}.") from error
         texts: dict[str, list[str]] = {}
         for name, text in pairs:
             texts.setdefault(name, []).append(text)
@@ -92,13 +95,13 @@ class TrustedOperation:
         return {name: _value(name, self.types[name], each) for name, each in texts.items()}
 
     def of_body(self, body: bytes) -> dict[str, Any]:
-        """The variables from a JSON object; no body is none. Raises `InvalidParameter`."""
+        """The variables in a body: a JSON object, or nothing. Raises `InvalidParameter`."""
         if not body.strip():
             return {}
         try:
             given = _json.decode(body)
         except (ValueError, RecursionError) as error:
-            raise InvalidParameter("The body is no JSON that can be read.") from error
+            raise InvalidParameter("The body is not valid JSON.") from error
         if not isinstance(given, dict):
             raise InvalidParameter("Expected a JSON object of parameters.")
         self._check(given)
@@ -107,12 +110,12 @@ class TrustedOperation:
     def _check(self, names: Iterable[str]) -> None:
         unknown = [name for name in names if name not in self.types]
         if unknown:
-            known = ", ".join(sorted(self.types)) or "none"
-            raise InvalidParameter(f"There is no parameter {unknown[0][:100]}; there are: {known}.")
+            expected = f"one of: {', '.join(sorted(self.types))}" if self.types else "none"
+            raise InvalidParameter(f"Unknown parameter {unknown[0][:100]}: expected {expected}.")
 
 
 class TrustedOperations:
-    """A variant's operations by name. Of several documents with the same name the last one counts."""
+    """A variant's trusted operations by name. If several documents have an operation of that name, the last one counts."""
 
     def __init__(self, schema: GraphQLSchema, documents: Iterable[TrustedDocument]) -> None:
         self._by_name: dict[str, TrustedOperation] = {}
@@ -128,15 +131,15 @@ class TrustedOperations:
         return iter(self._by_name.values())
 
     def __repr__(self) -> str:
-        return f"<Calls {len(self)}>"
+        return f"<TrustedOperations {len(self)}>"
 
     def get(self, name: str) -> TrustedOperation | None:
-        """The one of that name."""
+        """The operation of that name; None if there is none."""
         return self._by_name.get(name)
 
 
 def is_listed(type_: GraphQLInputType) -> bool:
-    """Whether a parameter is given once for each of its values: a list of plain ones."""
+    """Whether a parameter is repeated in a query string, once per value: a list of scalars or enums."""
     bare = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
     if not isinstance(bare, GraphQLList):
         return False
@@ -145,25 +148,25 @@ def is_listed(type_: GraphQLInputType) -> bool:
 
 
 def is_plain(type_: GraphQLInputType) -> bool:
-    """Whether a parameter is a word; what is neither that nor listed comes as JSON."""
+    """Whether a parameter is plain text in a query string: a scalar or an enum. Input objects and nested lists are JSON."""
     return is_leaf_type(type_.of_type if isinstance(type_, GraphQLNonNull) else type_)
 
 
 def _value(name: str, type_: GraphQLInputType, texts: Sequence[str]) -> Any:
     if is_listed(type_):
-        return [_word(name, type_, text) for text in texts]
+        return [_scalar(name, type_, text) for text in texts]
     if len(texts) > 1:
-        raise InvalidParameter(f"{name}: is given twice.")
+        raise InvalidParameter(f"{name}: expected one value, got {len(texts)}.")
     if is_plain(type_):
-        return _word(name, type_, texts[0])
+        return _scalar(name, type_, texts[0])
     try:
         return _json.decode(texts[0])
     except (ValueError, RecursionError) as error:
         raise InvalidParameter(f"{name}: expected JSON.") from error
 
 
-def _word(name: str, type_: GraphQLInputType, text: str) -> Any:
-    """A scalar's value. Enums, ids and scalars of the graph's own are read as the text that they are."""
+def _scalar(name: str, type_: GraphQLInputType, text: str) -> Any:
+    """The value of a scalar. Enums, IDs, strings and custom scalars are passed on as text, which GraphQL then checks."""
     kind = get_named_type(type_).name
     read, expected = _READERS.get(kind, (None, ""))
     if read is None:

@@ -1,18 +1,24 @@
-"""A call through the pipeline: the same steps, with parameters in place of a document, and with HTTP's own statuses."""
+"""A call of a trusted operation by REST: the GraphQL pipeline, but with parameters and with REST's HTTP statuses.
 
-from collections.abc import Mapping, Sequence
+Two steps differ. `accept` negotiates, and `read` takes the operation from the path and its variables from the parameters.
+"""
+
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
-
-import msgspec
+from functools import partial
 
 from bff.errors import BadRequest
-from bff.request import http, pipeline
-from bff.request.exchange import Exchange, Response
-from bff.request.http import GraphQLRequest, MediaType
-from bff.request.pipeline import METHODS, READS, Services, Step
+from bff.operations.calls import TrustedOperation, TrustedOperations
+from bff.request import driver, http, pipeline
+from bff.request.driver import Run
+from bff.request.exchange import Exchange
+from bff.request.gate_steps import METHODS, check_method, negotiate, read_body
+from bff.request.http import READS, GraphQLRequest, MediaType
+from bff.request.pipeline import Pipeline
+from bff.request.response import EncodedResponse, Response
+from bff.request.services import Services
 
-_WRITE = b"POST, OPTIONS"
+_MUTATION_METHODS = b"POST, OPTIONS"
 _STATUSES: Mapping[str, int] = {
     "BAD_USER_INPUT": 400,
     "QUERY_TOO_COMPLEX": 400,
@@ -23,75 +29,83 @@ _STATUSES: Mapping[str, int] = {
     "UPSTREAM_UNAVAILABLE": 503,
     "UPSTREAM_TIMEOUT": 504,
 }
-"""Of an answer that has nothing but errors. Any other is no fault of the client's: the document is the gateway's own."""
+"""By error code. Any other code is 500: the client didn't write the document, so it can't be the client's mistake."""
 
 
-async def accept(exchange: Exchange, _: Services) -> Response | None:
-    """The answer is JSON, and nothing else. Which names there are is not told to whom the variant is not for."""
-    call, is_for_anybody = exchange.called, exchange.endpoint.variant.role is None
-    response = pipeline.take_form(exchange, _WRITE if is_for_anybody and call is not None and call.is_mutation else METHODS)
+class TrustedCalls:
+    """Runs calls of trusted operations. Each operation has a pipeline of its own, made at start-up."""
+
+    def __init__(self, operations: Mapping[str, TrustedOperations]) -> None:
+        """`operations` are those of each variant, by its name."""
+        self._runs = {variant: {each.name: _run_of(each) for each in known} for variant, known in operations.items()}
+        self._run_unknown = _run_of(None)
+
+    def __repr__(self) -> str:
+        return f"<TrustedCalls {sum(map(len, self._runs.values()))} operations>"
+
+    def __call__(self, variant: str, name: str) -> Run:
+        """What runs a call of that name. For an unknown name it responds with 404, after the steps of the gate."""
+        return self._runs[variant].get(name, self._run_unknown)
+
+
+def pipeline_of(operation: TrustedOperation | None) -> Pipeline:
+    """The pipeline of an operation's calls; None stands for every name that no operation has."""
+    gate = pipeline.replaced(pipeline.GATE, {negotiate: partial(accept, operation)})
+    return Pipeline(gate, partial(read, operation), pipeline.OPERATION)
+
+
+def _run_of(operation: TrustedOperation | None) -> Run:
+    steps = pipeline_of(operation)
+
+    async def run(exchange: Exchange, services: Services) -> Response | EncodedResponse:
+        response = await driver.run(exchange, services, steps)
+        return response if isinstance(response, EncodedResponse) else with_status(response)
+
+    return run
+
+
+async def accept(operation: TrustedOperation | None, exchange: Exchange, _: Services) -> EncodedResponse | None:
+    """Answer OPTIONS; the response's media type is always JSON. Raises `BadRequest` (405, 406).
+
+    `Allow` says whether an operation is a mutation, and so that it exists. If the variant needs a role, it does not say
+    so, since no token has been checked yet.
+    """
+    variant = exchange.endpoint.variant
+    is_known_mutation = operation is not None and operation.is_mutation and variant.role is None
+    response = check_method(exchange, _MUTATION_METHODS if is_known_mutation else METHODS)
     exchange.media = MediaType.JSON
     return response
 
 
-async def read(exchange: Exchange, _: Services) -> Response | None:
-    """The operation that is called, with its parameters as variables."""
-    call = exchange.called
-    if call is None:
+async def read(operation: TrustedOperation | None, exchange: Exchange, _: Services) -> GraphQLRequest:
+    """The operation that is called, with its parameters as variables. Raises `GatewayError` (404 if there is none)."""
+    if operation is None:
         raise BadRequest("There is no operation of that name.", status=404)
     if exchange.scope["method"] in READS:
-        if call.is_mutation:
-            raise BadRequest("A GET is only ever a query.", status=405, headers=((b"allow", _WRITE),))
-        variables = call.of_query(exchange.scope["query_string"])
+        if operation.is_mutation:
+            raise BadRequest("Expected POST: this operation is a mutation.", status=405, headers=_ALLOW_MUTATION)
+        variables = operation.of_query(exchange.scope["query_string"])
     else:
         http.check_content(exchange.header(b"content-type"), exchange.header(b"content-encoding"))
-        variables = call.of_body(await pipeline.read_body(exchange))
-    exchange.request = GraphQLRequest(call.text, call.operation, variables)
-    return None
+        variables = operation.of_body(await read_body(exchange))
+    return GraphQLRequest(operation.text, operation.operation, variables)
 
 
-def gate() -> Sequence[Step]:
-    """The pipeline's gate with this module's steps for negotiation and decoding."""
-    return pipeline.replaced(pipeline.GATE, {pipeline.negotiate: accept, pipeline.decode: read})
-
-
-GATE = gate()
-
-
-async def run(exchange: Exchange, services: Services) -> Response:
-    """Answer a call. Raises `http.ClientDisconnected` where nobody is left to answer, and nothing else."""
-    return with_status(await pipeline.run(exchange, services, GATE))
-
-
-class _Extensions(msgspec.Struct):
-    code: str
-    retry_after: int | None = msgspec.field(default=None, name="retryAfter")
-
-
-class _Error(msgspec.Struct):
-    extensions: _Extensions
-
-
-class _Answer(msgspec.Struct):
-    errors: list[_Error] = []
-    data: dict[str, Any] | None = None
-
-
-_answer = msgspec.json.Decoder(_Answer)
+_ALLOW_MUTATION = ((b"allow", _MUTATION_METHODS),)
 
 
 def with_status(response: Response) -> Response:
-    """The response with the status of its first error, where it has nothing else to give."""
-    if response.status != 200 or not response.codes:
+    """The response with the status of its first error, if it has no data but errors."""
+    content = response.content
+    if response.status != 200 or not response.codes or isinstance(content, bytes):
         return response
-    told = _answer.decode(response.body)
-    if any(value is not None for value in (told.data or {}).values()):
+    if any(value is not None for value in (content.get("data") or {}).values()):
         return response
-    first = told.errors[0].extensions
-    status = _STATUSES.get(first.code, 500)
-    headers = response.headers
+    extensions = content["errors"][0]["extensions"]
+    status = _STATUSES.get(extensions["code"], 500)
+    headers, retry_after = response.headers, extensions.get("retryAfter")
     if status == 401:
         headers += ((b"www-authenticate", b"Bearer"),)
-    if first.retry_after is not None and status in {429, 503, 504}:
-        headers += ((b"retry-after", b"%d" % first.retry_after),)
+    if retry_after is not None and status in {429, 503, 504}:
+        headers += ((b"retry-after", b"%d" % retry_after),)
     return replace(response, status=status, headers=headers)

@@ -1,4 +1,4 @@
-"""The trusted operations as an OpenAPI document (3.1), in FastAPI's form. No I/O."""
+"""The OpenAPI document (3.1) of the trusted operations, with FastAPI's outline. No I/O."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -44,52 +44,57 @@ _SCHEMES: Mapping[str, Any] = {
 
 
 def document(variants: Iterable[tuple[Variant, GraphQLSchema, TrustedOperations]]) -> dict[str, Any]:
-    """All operations of those variants. One whose document doesn't fit the graph is left out: it can't be called."""
+    """The OpenAPI document of all operations of those variants.
+
+    An operation whose document is not valid for the schema is left out, since calls of it fail.
+    """
     paths: dict[str, Any] = {}
     components: dict[str, Schema] = {"Errors": _ERRORS}
-    for variant, schema, calls in variants:
-        for call in sorted(calls, key=lambda each: each.name):
-            described = _operations(variant, schema, call, components)
-            if described is not None:
-                paths[f"/{variant.name}/api/{call.name}"] = described
-    told = get_openapi(
+    for variant, schema, operations in variants:
+        for operation in sorted(operations, key=lambda each: each.name):
+            path_item = _path_item(variant, schema, operation, components)
+            if path_item is not None:
+                paths[f"/{variant.name}/api/{operation.name}"] = path_item
+    outline = get_openapi(
         title="bff",
         version=__version__,
         description="The trusted operations of the graph, each by its name.",
         routes=[],
     )
-    return {**told, "paths": paths, "components": {"schemas": components, "securitySchemes": dict(_SCHEMES)}}
+    return {**outline, "paths": paths, "components": {"schemas": components, "securitySchemes": dict(_SCHEMES)}}
 
 
-def _operations(variant: Variant, schema: GraphQLSchema, call: TrustedOperation, components: dict[str, Schema]) -> Any:
+def _path_item(variant: Variant, schema: GraphQLSchema, operation: TrustedOperation, components: dict[str, Schema]) -> Any:
     try:
-        parsed = parse(call.text)
+        parsed = parse(operation.text)
         faults = validate(schema, parsed, max_errors=1)
     except (GraphQLError, RecursionError):
         return None
     nodes = [each for each in parsed.definitions if isinstance(each, OperationDefinitionNode)]
-    named = [each for each in nodes if each.name is not None and each.name.value == call.operation]
-    chosen = named if call.operation is not None else nodes
+    named = [each for each in nodes if each.name is not None and each.name.value == operation.operation]
+    chosen = named if operation.operation is not None else nodes
     if faults or len(chosen) != 1:
         return None
     (node,) = chosen
     fragments = {each.name.value: each for each in parsed.definitions if isinstance(each, FragmentDefinitionNode)}
     shapes = Shapes(variant.name, fragments, components)
-    root = schema.mutation_type if call.is_mutation else schema.query_type
-    assert isinstance(root, GraphQLObjectType)  # noqa: S101 - for the type checker: it has been validated
+    root = schema.mutation_type if operation.is_mutation else schema.query_type
+    assert isinstance(root, GraphQLObjectType)  # noqa: S101 - for the type checker: the document is valid
     common = {
         "tags": [variant.name],
-        "summary": call.name,
+        "summary": operation.name,
         "security": [{"token": []}]
         if variant.role is not None
         else [{}, {"token": []}, {"key": []}, {"token": [], "key": []}],
-        "responses": _responses(shapes.of_answer(root, node)),
+        "responses": _responses(shapes.of_data(root, node)),
     }
-    described = {"post": {**common, "operationId": f"{variant.name}_{call.name}_post", **_body(call, node, shapes)}}
-    if not call.is_mutation:
-        parameters = list(_parameters(call, node, shapes))
-        described["get"] = {**common, "operationId": f"{variant.name}_{call.name}_get", "parameters": parameters}
-    return described
+    path_item = {
+        "post": {**common, "operationId": f"{variant.name}_{operation.name}_post", **_body(operation, node, shapes)}
+    }
+    if not operation.is_mutation:
+        parameters = list(_parameters(operation, node, shapes))
+        path_item["get"] = {**common, "operationId": f"{variant.name}_{operation.name}_get", "parameters": parameters}
+    return path_item
 
 
 def _defaults(node: OperationDefinitionNode) -> dict[str, Any]:
@@ -100,26 +105,28 @@ def _defaults(node: OperationDefinitionNode) -> dict[str, Any]:
     }
 
 
-def _schemas(call: TrustedOperation, node: OperationDefinitionNode, shapes: Shapes) -> Iterator[tuple[str, Schema, bool]]:
-    """Each parameter's schema, and whether it is required."""
+def _schemas(
+    operation: TrustedOperation, node: OperationDefinitionNode, shapes: Shapes
+) -> Iterator[tuple[str, Schema, bool]]:
+    """Each parameter with its schema, and whether it is required."""
     defaults = _defaults(node)
-    for name, type_ in call.types.items():
+    for name, type_ in operation.types.items():
         schema = shapes.of_input(type_)
         if name in defaults:
             schema = {**schema, "default": defaults[name]}
         yield name, schema, isinstance(type_, GraphQLNonNull) and name not in defaults
 
 
-def _parameters(call: TrustedOperation, node: OperationDefinitionNode, shapes: Shapes) -> Iterator[dict[str, Any]]:
-    for name, schema, is_required in _schemas(call, node, shapes):
-        type_ = call.types[name]
+def _parameters(operation: TrustedOperation, node: OperationDefinitionNode, shapes: Shapes) -> Iterator[dict[str, Any]]:
+    for name, schema, is_required in _schemas(operation, node, shapes):
+        type_ = operation.types[name]
         as_text = is_plain(type_) or is_listed(type_)
         form = {"schema": schema} if as_text else {"content": {"application/json": {"schema": schema}}}
         yield {"name": name, "in": "query", "required": is_required, **form}
 
 
-def _body(call: TrustedOperation, node: OperationDefinitionNode, shapes: Shapes) -> dict[str, Any]:
-    schemas = list(_schemas(call, node, shapes))
+def _body(operation: TrustedOperation, node: OperationDefinitionNode, shapes: Shapes) -> dict[str, Any]:
+    schemas = list(_schemas(operation, node, shapes))
     required = [name for name, _, is_required in schemas if is_required]
     schema = {
         "type": "object",
@@ -132,12 +139,12 @@ def _body(call: TrustedOperation, node: OperationDefinitionNode, shapes: Shapes)
 
 def _responses(data: Schema) -> dict[str, Any]:
     errors = {"$ref": "#/components/schemas/Errors"}
-    answer = {"type": "object", "properties": {"data": data, "errors": errors}, "required": ["data"]}
+    response = {"type": "object", "properties": {"data": data, "errors": errors}, "required": ["data"]}
     refusal = {"type": "object", "properties": {"data": {}, "errors": errors}, "required": ["errors"]}
     return {
         "200": {
-            "description": "The data; with errors for what is missing in it.",
-            "content": {"application/json": {"schema": answer}},
+            "description": "The data, and errors for fields that are missing in it.",
+            "content": {"application/json": {"schema": response}},
         },
         "default": {"description": "Only errors.", "content": {"application/json": {"schema": refusal}}},
     }

@@ -1,4 +1,4 @@
-"""FastAPI's page for an OpenAPI document, with the files that it refers to from the package itself, and a tight policy."""
+"""The page that shows the OpenAPI document: FastAPI's Swagger UI, with its files from this package and a strict CSP."""
 
 import re
 from base64 import b64encode
@@ -19,31 +19,31 @@ _SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 def page() -> HTMLResponse:
-    """The page. Its one inline script is let through by its hash."""
-    answer = get_swagger_ui_html(
+    """The page. The content security policy allows its only inline script, by its hash."""
+    response = get_swagger_ui_html(
         openapi_url=DOCUMENT_PATH,
         title="bff",
         swagger_js_url=ASSETS.url("swagger-ui.min.js"),
         swagger_css_url=ASSETS.url("swagger-ui.min.css"),
         swagger_favicon_url=SHARED.url("icon.svg"),
-        # Whether the document is well-formed is nobody else's business.
+        # By default, the page sends the document's URL to a public validator.
         swagger_ui_parameters={"validatorUrl": None},
     )
-    scripts = _SCRIPT.findall(bytes(answer.body).decode())
+    scripts = _SCRIPT.findall(bytes(response.body).decode())
     hashes = [f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts]
     policy = (
         "default-src 'none'",
         f"script-src 'self' {' '.join(hashes)}",
-        "style-src 'self' 'unsafe-inline'",  # the page sets styles of its own
+        "style-src 'self' 'unsafe-inline'",  # Swagger UI sets styles inline
         "img-src 'self' data:",
         "connect-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",
     )
-    answer.headers["content-security-policy"] = "; ".join(policy)
-    answer.headers["x-content-type-options"] = "nosniff"
-    answer.headers["referrer-policy"] = "no-referrer"
-    answer.headers["x-frame-options"] = "DENY"
-    answer.headers["cache-control"] = "no-cache"
-    return answer
+    response.headers["content-security-policy"] = "; ".join(policy)
+    response.headers["x-content-type-options"] = "nosniff"
+    response.headers["referrer-policy"] = "no-referrer"
+    response.headers["x-frame-options"] = "DENY"
+    response.headers["cache-control"] = "no-cache"
+    return response

@@ -1,4 +1,4 @@
-"""What goes into an operation and what comes out of it, as JSON Schema (2020-12, which OpenAPI 3.1 takes). No I/O."""
+"""The parameters and the response of an operation in JSON Schema (2020-12, which OpenAPI 3.1 uses). No I/O."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,14 +38,14 @@ _SCALARS: Mapping[str, Schema] = {
 
 @dataclass(slots=True)
 class Shapes:
-    """Schemas of one variant. `components` fills with the named types that they refer to."""
+    """Makes the schemas of one variant. The input types that they refer to are added to `components`."""
 
     variant: str
     fragments: Mapping[str, FragmentDefinitionNode]
     components: dict[str, Schema] = field(default_factory=dict)
 
     def of_input(self, type_: GraphQLInputType) -> Schema:
-        """What a value of that type may be."""
+        """The schema of an input value of that type."""
         if isinstance(type_, GraphQLNonNull):
             return self._bare_input(type_.of_type)
         return _or_null(self._bare_input(type_))
@@ -72,8 +72,8 @@ class Shapes:
             return {"type": "string", "enum": list(type_.values)}
         return dict(_SCALARS.get(type_.name, {}))
 
-    def of_answer(self, root: GraphQLObjectType, operation: OperationDefinitionNode) -> Schema:
-        """What the operation's `data` is."""
+    def of_data(self, root: GraphQLObjectType, operation: OperationDefinitionNode) -> Schema:
+        """The schema of the `data` in an operation's response."""
         return self._object(root, [operation.selection_set])
 
     def _object(self, type_: Any, selections: Sequence[SelectionSetNode]) -> Schema:
@@ -90,7 +90,7 @@ class Shapes:
     def _fields(
         self, type_: Any, selections: Sequence[SelectionSetNode], *, is_certain: bool
     ) -> Iterator[tuple[FieldNode, bool]]:
-        """The fields below, each with whether it is in every answer."""
+        """The selected fields, each with whether every response has it: it has no directive, and no other type condition."""
         for selection in (each for selection_set in selections for each in selection_set.selections):
             certain = is_certain and not selection.directives
             if isinstance(selection, FieldNode):
@@ -110,10 +110,10 @@ class Shapes:
         if name == "__typename":
             return {"type": "string"}
         found = type_.fields.get(name) if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType) else None
-        if found is None:  # of introspection, or of one of several types
+        if found is None:  # an introspection field, or a field of only some of an interface's types
             return {}
         schema = self._output(found.type, [node.selection_set for node in nodes if node.selection_set])
-        # Beside a reference or a choice as well: in JSON Schema 2020-12 a description may stand anywhere.
+        # Also beside `$ref` and `anyOf`, which JSON Schema 2020-12 allows.
         return {**schema, "description": found.description} if found.description else schema
 
     def _output(self, type_: GraphQLOutputType, below: Sequence[SelectionSetNode]) -> Schema:

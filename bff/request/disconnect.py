@@ -1,6 +1,6 @@
-"""When the client disconnects, its reads are cancelled; a mutation that has begun runs to its end.
+"""What happens when the client disconnects: queries are cancelled, mutations that have begun run to their end.
 
-Most answers are there before it would be worth looking, so looking begins only after a moment.
+Most responses are ready within milliseconds, so watching begins only after 10 ms.
 """
 
 import asyncio
@@ -13,17 +13,16 @@ from starlette.types import Receive
 from bff.request.http import ClientDisconnected
 from bff.runtime.loop import running_loop, running_task
 
-_PATIENCE_S = 0.01
+_WATCH_AFTER_S = 0.01
 
 
 class CancelOnDisconnect:
-    """Notices inside `async with` when the client disconnects, and stops the work there.
+    """An async context manager: if the client disconnects inside it, the work there is cancelled.
 
-    By default the task itself is cancelled, and `ClientDisconnected` raised. If `stop` is given it is called instead, and
-    decides what to cancel; everything else goes on without a client. Afterwards `is_gone`
-    says whether the client has disconnected.
+    By default the current task is cancelled, and `ClientDisconnected` is raised. If `stop` is given, it is called instead:
+    it decides what to cancel, and the rest continues. Afterwards `is_gone` is true if the client has disconnected.
 
-    Only for after the request was read: what else the client might send is dropped.
+    Use it only after the request has been read: whatever else the client sends meanwhile is dropped.
     """
 
     def __init__(self, receive: Receive, stop: Callable[[], None] | None = None) -> None:
@@ -35,7 +34,7 @@ class CancelOnDisconnect:
     async def __aenter__(self) -> Self:
         task = self._task = running_task()
         self._cancelled_before = task.cancelling()
-        self._timer = running_loop().call_later(_PATIENCE_S, self._begin)
+        self._timer = running_loop().call_later(_WATCH_AFTER_S, self._begin)
         return self
 
     async def __aexit__(
@@ -44,10 +43,10 @@ class CancelOnDisconnect:
         self._timer.cancel()
         if self._watching is not None:
             self._watching.cancel()
-            self._watching = None  # it leads back here, and would wait for the garbage collector
+            self._watching = None  # a reference cycle: only the garbage collector would free it
         if self._stop is not None or not self.is_gone:
             return
-        # Somebody else may have cancelled as well (the server, as it stops): then that goes on.
+        # If the server has cancelled the task too, because it stops, that cancellation is not swallowed.
         if self._task.uncancel() <= self._cancelled_before and kind is asyncio.CancelledError:
             raise ClientDisconnected from error
 

@@ -1,4 +1,4 @@
-"""A mounted variant: all that is bound at start-up for one endpoint."""
+"""A variant as it is served: everything that is bound to its URL at start-up."""
 
 from dataclasses import dataclass, field
 
@@ -10,15 +10,16 @@ from bff.gate.limits import LimitOptions
 from bff.gate.rate import RateOptions
 from bff.gate.response_cache import ResponseCache
 from bff.graph.variants import Variant
-from bff.graphiql.page import GraphiQLPage
-from bff.operations.calls import TrustedOperations
+from bff.request.response import EncodedResponse
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One of `/web/graphql`, `/mobile/graphql`, `/admin/graphql`, with its trusted operations below `/{variant}/api/`.
+    """A variant with its schema, its limits and its caches.
 
-    `page` is None where GraphiQL is off, `answers` where no whole answers are kept.
+    Attributes:
+        response_cache: None if it is off.
+        page: GraphiQL, for a browser that opens the endpoint's URL; None if it is off.
     """
 
     variant: Variant
@@ -27,6 +28,5 @@ class Endpoint:
     limits: LimitOptions
     rate: RateOptions
     documents: Documents
-    calls: TrustedOperations
-    answers: ResponseCache | None
-    page: GraphiQLPage | None = field(repr=False)
+    response_cache: ResponseCache | None
+    page: EncodedResponse | None = field(repr=False)

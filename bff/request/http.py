@@ -1,43 +1,44 @@
-"""GraphQL over HTTP: what a request asks for and in which form, and an answer as bytes. No I/O but reading the body.
+"""Reading a request (GraphQL over HTTP): the media type it accepts, its body, the GraphQL requests in it.
 
-After the GraphQL-over-HTTP specification: both media types, POST and GET; 405, 406, 413 and 415 where they are due.
+The only I/O is reading the body. `encoding.py` writes responses.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import lru_cache
-from hashlib import blake2b
-from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import msgspec
-import orjson
 from starlette.types import Receive
 
-from bff.errors import BadRequest, CsrfPrevented, Headers
-from bff.upstream.caller import Freshness
+from bff.errors import BadRequest, CsrfPrevented
+
+if TYPE_CHECKING:
+    from bff.engine.operation import Operation
+
+READS = frozenset({"GET", "HEAD"})
+"""The methods of requests without a body, by which no mutation may run."""
 
 _MOST_PARAMETERS = 20
 _FORM_TYPES = frozenset({"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"})
 _QUALITY = re.compile(r"(0(\.\d{0,3})?|1(\.0{0,3})?)\Z")
-
-
-_LONGEST_KEPT = 256
+_LONGEST_CACHED = 256
+"""Bytes of an `Accept` for which the outcome of the negotiation is cached, at the most."""
 _LONGEST_ACCEPT = 1024
-"""A longer `Accept` is disregarded (RFC 9110, section 12.5.1 allows it): thousands of ranges would hold the event loop."""
+"""Bytes. A longer `Accept` is ignored (RFC 9110, section 12.5.1 allows it): thousands of ranges would block the loop."""
 
 
 class MediaType(StrEnum):
-    """The two forms of an answer; they differ in the statuses they come with."""
+    """The two media types of responses. They differ in the HTTP statuses that errors have."""
 
     RESPONSE = "application/graphql-response+json"
     JSON = "application/json"
 
 
 class GraphQLRequest(msgspec.Struct, frozen=True, rename="camel"):
-    """The members of a request, whether they came as a JSON body or as parameters. Others are ignored."""
+    """A GraphQL request, from a JSON body or from URL parameters. Members that it doesn't know are ignored."""
 
     query: str | None = None
     operation_name: str | None = None
@@ -52,12 +53,12 @@ _members = msgspec.json.Decoder(dict[str, Any])
 
 
 def negotiate(accept: bytes | None) -> MediaType | None:
-    """The form in which to answer, None where the client takes neither.
+    """The media type of the response, by the request's `Accept`; None if the client accepts neither.
 
-    Without an `Accept`, and for any of several, it is `application/json`, which every client reads.
+    It is `application/json`, which every client reads, if there is no `Accept` or if a wildcard allows both.
     """
-    if accept is None or len(accept) <= _LONGEST_KEPT:
-        return _usual(accept)
+    if accept is None or len(accept) <= _LONGEST_CACHED:
+        return _negotiated_before(accept)
     return _negotiated(accept if len(accept) <= _LONGEST_ACCEPT else None)
 
 
@@ -67,7 +68,7 @@ def _negotiated(accept: bytes | None) -> MediaType | None:
     qualities: dict[MediaType, float] = {}
     ranges = [_media_range(part) for part in accept.decode("latin-1").split(",") if part.strip()]
     for media in MediaType:
-        # Of the ranges that match, the most specific one counts (RFC 9110, section 12.5.1).
+        # The most specific of the matching ranges decides (RFC 9110, section 12.5.1).
         matching = [(rank, q) for name, q in ranges if (rank := _rank(name, media))]
         qualities[media] = max(matching)[1] if matching else 0.0
     best = max(qualities.values())
@@ -79,12 +80,12 @@ def _negotiated(accept: bytes | None) -> MediaType | None:
     return MediaType.JSON if qualities[MediaType.JSON] == best else MediaType.RESPONSE
 
 
-_usual = lru_cache(maxsize=256)(_negotiated)
-"""Clients ask with the same few headers again and again."""
+_negotiated_before = lru_cache(maxsize=256)(_negotiated)
+"""Cached, since clients repeat the same few headers."""
 
 
 def wants_html(accept: bytes | None) -> bool:
-    """Whether a browser's address bar is asking, rather than a program."""
+    """Whether the request comes from a browser's address bar, which names `text/html`, and not from a program."""
     if accept is None or len(accept) > _LONGEST_ACCEPT:
         return False
     ranges = accept.decode("latin-1").split(",")
@@ -92,7 +93,7 @@ def wants_html(accept: bytes | None) -> bool:
 
 
 def _media_range(part: str) -> tuple[str, float]:
-    """A media range and its quality; a parameter that can't be met leaves the range as it is, but for its charset."""
+    """A media range and its quality. Parameters are ignored, except for a charset other than UTF-8: its quality is 0."""
     name, *parameters = (piece.strip().lower() for piece in part.split(";"))
     quality = 1.0
     for parameter in parameters:
@@ -109,12 +110,12 @@ def _is_utf8(charset: str) -> bool:
 
 
 def _rank(name: str, media: MediaType) -> int:
-    """How closely a range names the media type: 3 itself, 2 its kind, 1 anything, 0 not at all."""
+    """How specifically a range matches the media type: 3 by its name, 2 by its main type, 1 by `*/*`, 0 not at all."""
     return {media.value: 3, "application/*": 2, "*/*": 1}.get(name, 0)
 
 
 def check_content(content_type: bytes | None, encoding: bytes | None) -> None:
-    """Whether a POST's body is one that is read here. Raises `CsrfPrevented`, `BadRequest`."""
+    """Check that the body of a POST is JSON in UTF-8 and not compressed. Raises `CsrfPrevented`, `BadRequest` (415)."""
     if content_type == b"application/json" and encoding is None:
         return
     name, *parameters = (piece.strip().lower() for piece in (content_type or b"").decode("latin-1").split(";"))
@@ -130,10 +131,10 @@ def check_content(content_type: bytes | None, encoding: bytes | None) -> None:
         raise BadRequest("Expected a body without content-encoding.", status=415)
 
 
-async def read_body(receive: Receive, declared: bytes | None, limit: int) -> bytes:
-    """The whole body, at most `limit` bytes. Raises `BadRequest` (413), `ClientDisconnected`."""
-    if declared is not None and declared.isdigit() and int(declared[:20]) > limit:
-        raise _too_large(limit)
+async def read_body(receive: Receive, content_length: bytes | None, max_bytes: int) -> bytes:
+    """The whole body, at most `max_bytes`. Raises `BadRequest` (413), `ClientDisconnected`."""
+    if content_length is not None and content_length.isdigit() and int(content_length[:20]) > max_bytes:
+        raise _too_large(max_bytes)
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -142,59 +143,62 @@ async def read_body(receive: Receive, declared: bytes | None, limit: int) -> byt
             raise ClientDisconnected
         chunk: bytes = message.get("body", b"")
         size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
         chunks.append(chunk)
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 class ClientDisconnected(Exception):
-    """The client has disconnected, so there is no one to answer.
+    """The client has disconnected, so that no response can be sent.
 
-    `outcome` and `codes` are those of its mutations, which ran to their end; None and empty if it had none.
+    Attributes:
+        outcome: of the request's mutations, which ran to their end; None if it had none.
+        codes: of the errors in these mutations' responses.
+        operation: for the access log; None if it was not known yet, or if the request is a batch.
     """
 
-    def __init__(self, outcome: str | None = None, codes: Sequence[str] = ()) -> None:
+    def __init__(self, outcome: str | None = None, codes: Sequence[str] = (), operation: "Operation | None" = None) -> None:
         super().__init__()
         self.outcome = outcome
         self.codes = tuple(codes)
+        self.operation = operation
 
 
-def _too_large(limit: int) -> BadRequest:
-    # The rest of the body stays unread, so the connection is of no further use.
-    return BadRequest(f"The body is longer than {limit} bytes.", status=413, headers=((b"connection", b"close"),))
+def _too_large(max_bytes: int) -> BadRequest:
+    # The rest of the body is not read, so the connection can't be used for another request.
+    return BadRequest(f"The body is longer than {max_bytes} bytes.", status=413, headers=((b"connection", b"close"),))
 
 
-def decode_body(body: bytes, most: int = 1) -> GraphQLRequest | list[GraphQLRequest]:
-    """A JSON body's request, or the requests of a batch, at most `most` of them. Raises `BadRequest`."""
+def decode_body(body: bytes, max_batch: int = 1) -> GraphQLRequest | list[GraphQLRequest]:
+    """The GraphQL request in a JSON body, or the 1 to `max_batch` requests of a batch. Raises `BadRequest`."""
     try:
         decoded = (_batch if body.lstrip()[:1] == b"[" else _request).decode(body)
     except msgspec.ValidationError as error:
-        raise BadRequest(f"The request is not as expected: {error}.") from error
+        raise BadRequest(f"The body is no GraphQL request: {error}.") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest("The body is no JSON that can be read.") from error
-    if isinstance(decoded, list) and not 1 <= len(decoded) <= most:
-        raise BadRequest(f"Requests in the batch: {len(decoded)}, allowed are 1 to {most}.")
+        raise BadRequest("The body is not valid JSON.") from error
+    if isinstance(decoded, list) and not 1 <= len(decoded) <= max_batch:
+        raise BadRequest(f"The batch has {len(decoded)} requests: expected 1 to {max_batch}.")
     return decoded
 
 
-def parameters_of(query_string: bytes, most: int) -> list[tuple[str, str]]:
-    """Names and values as they stand there, at most `most` of them. Raises `ValueError`."""
-    return parse_qsl(
-        query_string.decode("ascii"), keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=most
-    )
+def parameters_of(query_string: bytes, max_parameters: int) -> list[tuple[str, str]]:
+    """The names and values of a query string, in order. Raises `ValueError` if it is malformed or has too many."""
+    text = query_string.decode("ascii")
+    return parse_qsl(text, keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=max_parameters)
 
 
 def decode_query(query_string: bytes) -> GraphQLRequest:
-    """A GET's request from its parameters. Raises `BadRequest`."""
+    """The GraphQL request in the URL parameters of a GET. Raises `BadRequest`."""
     try:
         pairs = parameters_of(query_string, _MOST_PARAMETERS)
     except ValueError as error:
-        raise BadRequest("The parameters can't be read.") from error
+        raise BadRequest(f"The URL parameters are malformed, or more than {_MOST_PARAMETERS}.") from error
     parameters = dict(pairs)
     if len(parameters) < len(pairs):
-        raise BadRequest("A parameter is given twice.")
+        raise BadRequest("A URL parameter is given twice.")
     return GraphQLRequest(
         query=parameters.get("query"),
         operation_name=parameters.get("operationName") or None,
@@ -212,91 +216,3 @@ def _decode_parameter(parameters: dict[str, str], name: str) -> dict[str, Any] |
         return _members.decode(text)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"{name}: expected a JSON object.") from error
-
-
-def encode(payload: Any) -> bytes:
-    """An answer as UTF-8 JSON. It takes two kinds of values that orjson refuses.
-
-    Integers beyond 64 bits are written as they are; an unpaired surrogate, which is no character, is replaced by U+FFFD.
-    """
-    try:
-        return orjson.dumps(payload)
-    except TypeError:
-        return orjson.dumps(_encodable(payload))
-
-
-def _encodable(value: Any) -> Any:
-    """The value in a form that orjson accepts."""
-    if isinstance(value, dict):
-        return {_encodable(name): _encodable(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_encodable(each) for each in value]
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if type(value) is int and not _LEAST_INTEGER <= value <= _LARGEST_INTEGER:
-        return orjson.Fragment(str(value))
-    return value
-
-
-_LEAST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**64 - 1
-"""The range of integers that orjson accepts."""
-
-
-_CONTENT_TYPE = {media: (b"content-type", media.value.encode() + b"; charset=utf-8") for media in MediaType}
-_ALWAYS = (
-    (b"vary", b"Accept, Authorization, X-API-Key"),
-    (b"x-content-type-options", b"nosniff"),
-)
-NO_STORE = b"no-store"
-
-
-def canonical(variables: Mapping[str, Any] | None) -> bytes:
-    """Variables as bytes: equal variables have equal bytes. Raises `ValueError` if they have no such form.
-
-    orjson refuses integers beyond 64 bits and unpaired surrogates.
-    """
-    try:
-        return orjson.dumps(variables or {}, option=orjson.OPT_SORT_KEYS)
-    except TypeError as error:
-        raise ValueError("no canonical form") from error
-
-
-def joined(bodies: Sequence[bytes]) -> bytes:
-    """The answers of a batch as one list."""
-    return b"[" + b",".join(bodies) + b"]"
-
-
-def content_headers(media: MediaType, body: bytes, cache_control: bytes = NO_STORE) -> Headers:
-    """The headers that go with every GraphQL answer."""
-    return (
-        _CONTENT_TYPE[media],
-        (b"content-length", b"%d" % len(body)),
-        (b"cache-control", cache_control),
-        *_ALWAYS,
-    )
-
-
-def cache_control_of(freshness: Freshness, *, is_private: bool) -> bytes:
-    """How long others may keep an answer: as long as all that went into it, and no others than all of that allows.
-
-    An answer for which nothing was asked is not told to be of any age.
-    """
-    if not freshness.may_keep or freshness.left_s == inf:
-        return NO_STORE
-    whose = b"private" if is_private or not freshness.is_shared else b"public"
-    seconds = int(freshness.left_s)
-    return b"%s, max-age=%d" % (whose, seconds) if seconds > 0 else b"%s, no-cache" % whose
-
-
-def etag_of(body: bytes) -> bytes:
-    """A strong validator of an answer's bytes (RFC 9110, section 8.8.3)."""
-    return b'"' + blake2b(body, digest_size=16).hexdigest().encode() + b'"'
-
-
-def is_known(etag: bytes, if_none_match: bytes | None) -> bool:
-    """Whether the client says that it has that answer (RFC 9110, section 13.1.2: compared weakly)."""
-    if if_none_match is None:
-        return False
-    if if_none_match.strip() == b"*":
-        return True
-    return any(each.strip().removeprefix(b"W/") == etag for each in if_none_match.split(b","))

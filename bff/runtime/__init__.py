@@ -1,1 +1,1 @@
-"""What every room may use: the event loop, background tasks, a bounded cache."""
+"""What every package here may use: event loop, background tasks, clock, bounded cache, copies and frames of errors."""

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from bff.errors import frames_of
-from bff.upstream.caller import Clock
+from bff.runtime.clock import Clock
+from bff.runtime.frames import frames_of
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 

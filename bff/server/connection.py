@@ -24,7 +24,9 @@ from uvicorn.server import ServerState
 
 from bff import errors
 from bff.errors import BadRequest, GatewayError, TooManyConnections
-from bff.request import access_log, http
+from bff.request import access_log
+from bff.request.encoding import content_headers, encode_json
+from bff.request.http import MediaType
 from bff.server.head import refusal_of, without_upgrade
 from bff.server.sockets import reset, unacknowledged_bytes
 
@@ -287,8 +289,8 @@ class ClientConnection(HttpToolsProtocol):
         status = HTTPStatus(error.status or 400)
         access_log.log_refused(status, error.code)
         if self._may_answer:  # else the client would take it for the answer to what it asked before
-            body = http.encode({"errors": [errors.of_gateway(error)]})
-            headers = (*http.content_headers(http.MediaType.JSON, body), *error.headers, (b"connection", b"close"))
+            body = encode_json({"errors": [errors.of_gateway(error)]})
+            headers = (*content_headers(MediaType.JSON, body), *error.headers, (b"connection", b"close"))
             lines = b"".join(b"%s: %s\r\n" % header for header in headers)
             self.transport.write(f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() + lines + b"\r\n" + body)
         if self._is_answering:

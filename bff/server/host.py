@@ -1,7 +1,7 @@
-"""The FastAPI host. A request to a variant goes straight to the pipeline, as a thin ASGI endpoint; all others go its way."""
+"""The ASGI application. Requests to variants go straight to the pipeline, all others through FastAPI."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,17 +10,19 @@ from starlette.types import Message, Receive, Scope, Send
 from bff import __version__
 from bff.gate.proxies import Proxies
 from bff.graph.controls import Reloaded
-from bff.operations import gate as rest
-from bff.operations.calls import TrustedOperation
-from bff.request import access_log, http, pipeline
+from bff.request import access_log, driver
+from bff.request.correlation import request_id_of
+from bff.request.driver import Run
+from bff.request.encoding import encode
 from bff.request.endpoint import Endpoint
-from bff.request.exchange import Exchange, Response, headers_of, request_id_of, traceparent_of
+from bff.request.exchange import headers_of, open_exchange
+from bff.request.http import ClientDisconnected
+from bff.request.response import EncodedResponse
+from bff.request.services import Services
 from bff.upstream.caller import Deadline
 
-CALLS = "/api/"
-"""Between a variant's name and that of one of its trusted operations."""
-
-Run = Callable[[Exchange, pipeline.Services], Awaitable[Response]]
+API = "/api/"
+"""In a path, between the name of a variant and the name of one of its trusted operations."""
 
 
 class Gateway(FastAPI):
@@ -33,12 +35,24 @@ class Gateway(FastAPI):
     def __init__(
         self,
         endpoints: Mapping[str, Endpoint],
-        services: pipeline.Services,
+        services: Services,
         proxies: Proxies,
         deadline_s: float,
         reload: Callable[[], Reloaded],
+        run_trusted: Callable[[str, str], Run],
         **options: Any,
     ) -> None:
+        """Make the application.
+
+        Args:
+            endpoints: the variants by name.
+            services: what the pipeline works with.
+            proxies: which proxies in front are trusted to report a client's address.
+            deadline_s: seconds in which a request must be answered.
+            reload: reads the settings again and applies what can change in a running process.
+            run_trusted: what runs a request to `/{variant}/api/{name}`, by variant and name, existing or not.
+            options: FastAPI's.
+        """
         super().__init__(
             title="bff",
             version=__version__,
@@ -54,7 +68,7 @@ class Gateway(FastAPI):
         self._proxies = proxies
         self._deadline_s = deadline_s
         self.reload = reload
-        """Read the settings again, and take over what can change while it runs: where the services are."""
+        self._run_trusted = run_trusted
         self.in_flight = 0
         self.leaving = False
         self.draining = False
@@ -65,11 +79,11 @@ class Gateway(FastAPI):
         self.leaving = True
 
     def drain(self) -> None:
-        """From now on nothing new is begun."""
+        """Refuse new requests from now on."""
         self.leaving = self.draining = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI's entry: a variant's path goes to the pipeline, anything else to FastAPI."""
+        """ASGI's entry point."""
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
@@ -81,45 +95,38 @@ class Gateway(FastAPI):
         self.in_flight += 1
         try:
             if endpoint is not None:
-                await self._answer(endpoint, None, pipeline.run, scope, receive, send)
+                await self._answer(endpoint, driver.run, scope, receive, send)
                 return
-            first, _, name = path[1:].partition(CALLS)
-            if name and first in self.endpoints:
-                endpoint = self.endpoints[first]
-                await self._answer(endpoint, endpoint.calls.get(name), rest.run, scope, receive, send)
+            variant, _, name = path[1:].partition(API)
+            if name and variant in self.endpoints:
+                run = self._run_trusted(variant, name)
+                await self._answer(self.endpoints[variant], run, scope, receive, send)
             else:
-                await self._host(scope, receive, send)
+                await self._answer_other(scope, receive, send)
         finally:
             self.in_flight -= 1
 
-    async def _answer(
-        self, endpoint: Endpoint, called: TrustedOperation | None, run: Run, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    async def _answer(self, endpoint: Endpoint, run: Run, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request to a variant."""
         began = time.monotonic()
         headers = headers_of(scope)
-        exchange = Exchange(
-            endpoint,
-            scope,
-            receive,
-            headers,
-            request_id_of(headers),
-            traceparent_of(headers),
-            Deadline(began + self._deadline_s, time.monotonic),
-            self._proxies.client((scope["client"] or (None,))[0], headers.get(b"x-forwarded-for", ())),
-            called,
-        )
+        deadline = Deadline(began + self._deadline_s, time.monotonic)
+        address = self._proxies.client((scope["client"] or (None,))[0], headers.get(b"x-forwarded-for", ()))
+        exchange = open_exchange(endpoint, scope, receive, headers, deadline, address)
+        metrics, variant = self.services.metrics, endpoint.variant.name
         try:
-            response = await run(exchange, self.services)
-        except http.ClientDisconnected as gone:
-            self.services.metrics.gone(endpoint.variant.name, gone.outcome)
-            access_log.log_disconnect(exchange, time.monotonic() - began, gone.outcome, gone.codes)
+            response = encode(exchange, await run(exchange, self.services))
+        except ClientDisconnected as disconnected:
+            metrics.gone(variant, disconnected.outcome)
+            access_log.log_disconnect(exchange, disconnected, time.monotonic() - began)
             return
         await _send(response, exchange.request_id, send)
         duration_s = time.monotonic() - began
-        self.services.metrics.request(endpoint.variant.name, response.outcome, duration_s)
+        metrics.request(variant, response.outcome, duration_s)
         access_log.log_request(exchange, response, duration_s)
 
-    async def _host(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer_other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let FastAPI answer a request to anything but a variant."""
         began = time.monotonic()
         request_id = request_id_of(headers_of(scope))
         status = 500
@@ -137,7 +144,7 @@ class Gateway(FastAPI):
             access_log.log_other(scope["method"], scope["path"], status, time.monotonic() - began, request_id)
 
 
-async def _send(response: Response, request_id: str, send: Send) -> None:
+async def _send(response: EncodedResponse, request_id: str, send: Send) -> None:
     headers = [*response.headers, (b"x-request-id", request_id.encode())]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})

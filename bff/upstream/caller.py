@@ -1,13 +1,11 @@
 """For whom a call is made: one `Caller` a request, handed through to every call that the request causes."""
 
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from math import inf
 
-Clock = Callable[[], float]
-"""Seconds that only ever grow, as `time.monotonic`."""
+from bff.runtime.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A client that hangs up stops what is read for it, and nothing of what it has written."""
+"""A client that disconnects: its reads are cancelled, its writes are not."""
 
 import asyncio
 import json
@@ -21,14 +21,14 @@ FAILED = response(b"{}", "content-type: application/json", status="500 Internal 
 
 
 async def until(is_so: Callable[[], Any]) -> None:
-    """Wait for something to be so, on real sockets."""
+    """Wait for a condition, on real sockets."""
     async with asyncio.timeout(PATIENCE_S):
         while not is_so():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
-def once(let_go: asyncio.Event, answer: bytes) -> Act:
-    """Answer when the test says so."""
+def after(let_go: asyncio.Event, answer: bytes) -> Act:
+    """Answer when the event is set."""
 
     async def act(writer: asyncio.StreamWriter) -> None:
         await let_go.wait()
@@ -39,17 +39,17 @@ def once(let_go: asyncio.Event, answer: bytes) -> Act:
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
-    """The access log's."""
+    """The fields of the access log's lines."""
     return [record.__dict__["fields"] for record in caplog.records if record.name == "bff.access"]
 
 
 def watches() -> int:
-    """How many clients are being watched, in this process."""
+    """The number of clients that are watched in this process."""
     return sum("CancelOnDisconnect._watch" in repr(task.get_coro()) for task in asyncio.all_tasks())
 
 
-async def hung_up(gateway: RunningGateway, client: asyncio.StreamWriter) -> None:
-    """Hang up once the gateway watches, and wait until it knows. The request goes on."""
+async def disconnect(gateway: RunningGateway, client: asyncio.StreamWriter) -> None:
+    """Disconnect once the gateway watches the client, and wait until it has noticed. The request continues."""
     await until(watches)
     client.close()
     await until(lambda: not watches())
@@ -64,15 +64,15 @@ async def hung_up(gateway: RunningGateway, client: asyncio.StreamWriter) -> None
 async def test_writes_run_to_their_end(
     caplog: pytest.LogCaptureFixture, second: bytes, completed: str, codes: list[str]
 ) -> None:
-    """The client goes while the first of two writes is under way: both are made, logged and counted, and waited for."""
+    """The client disconnects during the first of two writes: both are made, logged and counted, and the gateway waits."""
     caplog.set_level("INFO", "bff.access")
     let_go = asyncio.Event()
     async with running(ports=ANY_PORTS) as urls, listening() as service:
-        service.acts = [once(let_go, PLACED), once(let_go, second)]
+        service.acts = [after(let_go, PLACED), after(let_go, second)]
         async with running_gateway({**urls, "orders": service.url}, SLOW) as gateway:
             client = await post(gateway, {"query": TWO_WRITES})
             await until(lambda: service.requests)
-            await hung_up(gateway, client)
+            await disconnect(gateway, client)
             let_go.set()
             await until(lambda: not gateway.app.in_flight)
             assert service.heads == ["POST /orders HTTP/1.1"] * 2
@@ -84,8 +84,8 @@ async def test_writes_run_to_their_end(
     assert 'bff_requests_total{outcome="client_gone",variant="web"} 1.0' in metrics
 
 
-async def test_reads_are_cut_off(caplog: pytest.LogCaptureFixture) -> None:
-    """A read has no other use than its answer: the call to the service is ended with it."""
+async def test_reads_are_cancelled(caplog: pytest.LogCaptureFixture) -> None:
+    """With the call to the service, since the response is all that a read is for."""
     caplog.set_level("INFO", "bff.access")
     async with running(ports=ANY_PORTS) as urls, listening() as service:
         service.acts = [wait_for_ever]
@@ -104,11 +104,11 @@ async def test_reads_are_cut_off(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_of_a_batch_the_writes_run_to_their_end(caplog: pytest.LogCaptureFixture) -> None:
-    """One request holds a read and a mutation: when the client goes, the read is cut off and both writes are made."""
+    """A batch has a read and a mutation. When the client disconnects, the read is cancelled and both writes are made."""
     caplog.set_level("INFO", "bff.access")
     let_go = asyncio.Event()
     async with running(ports=ANY_PORTS) as urls, listening() as orders, listening() as products:
-        orders.acts, products.acts = [once(let_go, PLACED)], [wait_for_ever]
+        orders.acts, products.acts = [after(let_go, PLACED)], [wait_for_ever]
         services = {**urls, "orders": orders.url, "products": products.url}
         async with running_gateway(services, SLOW) as gateway:
             client = await post(gateway, [{"query": READ}, {"query": TWO_WRITES}])
@@ -123,23 +123,23 @@ async def test_of_a_batch_the_writes_run_to_their_end(caplog: pytest.LogCaptureF
     assert (line["status"], line["errors"], line["completed"]) == (499, ["CLIENT_GONE"], "ok")
 
 
-async def test_the_deadline_bounds_a_write_without_a_client(caplog: pytest.LogCaptureFixture) -> None:
-    """A service that never answers holds it for as long as the operation has; the second write is not sent."""
+async def test_a_write_without_a_client_ends_at_the_deadline(caplog: pytest.LogCaptureFixture) -> None:
+    """The service never answers: the write fails at the request's deadline, and the second one is not sent."""
     caplog.set_level("INFO", "bff.access")
     async with running(ports=ANY_PORTS) as urls, listening() as service:
         service.acts = [wait_for_ever]
         async with running_gateway({**urls, "orders": service.url}, {**SLOW, "BFF_REQUEST__DEADLINE_S": "1"}) as gateway:
             client = await post(gateway, {"query": TWO_WRITES})
             await until(lambda: service.requests)
-            await hung_up(gateway, client)
+            await disconnect(gateway, client)
             await until(lambda: not gateway.app.in_flight)
     (line,) = lines(caplog)
     assert (line["errors"], line["completed"]) == (["CLIENT_GONE", "UPSTREAM_TIMEOUT"], "error")
     assert len(service.requests) == 1
 
 
-async def test_those_who_stay_are_answered() -> None:
-    """A mutation whose client waits is answered as ever, alone and in a batch."""
+async def test_clients_that_wait_get_their_response() -> None:
+    """To a mutation, alone and in a batch."""
 
     async def answer_of(gateway: RunningGateway, body: Any) -> bytes:
         host, _, port = gateway.url.removeprefix("http://").partition(":")
@@ -154,7 +154,7 @@ async def test_those_who_stay_are_answered() -> None:
         return found.partition(b"\r\n\r\n")[2]
 
     async def soon(writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(0.05)  # longer than it takes until somebody looks after the client
+        await asyncio.sleep(0.05)  # long enough that the client is watched
         writer.write(PLACED)
 
     async with running(ports=ANY_PORTS) as urls, listening() as service:
@@ -168,8 +168,8 @@ async def test_those_who_stay_are_answered() -> None:
 BEHIND = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
-async def test_a_read_is_cut_off_where_others_wait_behind_it(caplog: pytest.LogCaptureFixture) -> None:
-    """Another request behind it must not keep the hang-up from it: it would go on, unlogged, and answer nobody."""
+async def test_a_read_is_cancelled_if_another_request_is_pipelined(caplog: pytest.LogCaptureFixture) -> None:
+    """By uvicorn alone only the newest request would notice; the one before it would continue without a log line."""
     caplog.set_level("INFO", "bff.access")
     async with running(ports=ANY_PORTS) as urls, listening() as service:
         service.acts = [wait_for_ever]
@@ -183,16 +183,16 @@ async def test_a_read_is_cut_off_where_others_wait_behind_it(caplog: pytest.LogC
     assert (line["status"], line["errors"]) == (499, ["CLIENT_GONE"])
 
 
-async def test_a_write_without_a_client_is_told_where_others_wait_behind_it(caplog: pytest.LogCaptureFixture) -> None:
-    """It runs to its end, and is logged and counted: what was done for nobody must not be done without a trace."""
+async def test_a_write_without_a_client_is_logged_if_another_request_is_pipelined(caplog: pytest.LogCaptureFixture) -> None:
+    """It runs to its end, and is logged and counted like any other."""
     caplog.set_level("INFO")
     let_go = asyncio.Event()
     async with running(ports=ANY_PORTS) as urls, listening() as service:
-        service.acts = [once(let_go, PLACED)] * 2
+        service.acts = [after(let_go, PLACED)] * 2
         async with running_gateway({**urls, "orders": service.url}, SLOW) as gateway:
             client = await post(gateway, {"query": TWO_WRITES}, BEHIND)
             await until(lambda: service.requests)
-            await hung_up(gateway, client)
+            await disconnect(gateway, client)
             let_go.set()
             await until(lambda: not gateway.app.in_flight)
             metrics = gateway.app.services.metrics.text().decode()
@@ -202,8 +202,8 @@ async def test_a_write_without_a_client_is_told_where_others_wait_behind_it(capl
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-async def test_who_hangs_up_gives_up_the_turn_to_have_a_document_prepared() -> None:
-    """Else clients that come and go could have any number of documents waiting."""
+async def test_a_client_that_disconnects_leaves_the_queue_of_documents() -> None:
+    """Otherwise clients that connect and disconnect could fill the queue of documents to prepare."""
     document = "{ " + " ".join(f'a{each}: product(id: "1") {{ name price }}' for each in range(9)) + " }"
     async with running(ports=ANY_PORTS) as urls, running_gateway(urls, SLOW) as gateway:
         plans = gateway.app.endpoints["web"].plans

@@ -1,4 +1,4 @@
-"""Nothing of a request outlives it: no traceback, no frame, no token, however it ended."""
+"""No object of a request outlives it, however it ended: no traceback, no frame, no token."""
 
 import asyncio
 import gc
@@ -19,6 +19,8 @@ from bff.commands import token as tokens
 from bff.graph.context import Context
 from bff.graph.loaders import Loaders
 from bff.request.exchange import Exchange
+from bff.request.requested_operation import RequestedOperation
+from bff.request.response import Response
 from bff.upstream.caller import Caller
 from bff.upstream.traffic.single_flight import SingleFlight
 from tests.conftest import StartGateway
@@ -27,11 +29,11 @@ from tests.support.gateways import RunningGateway
 from tests.support.services import Tapped
 
 PACKAGES = ("bff", "schema", "datasources")
-OF_A_REQUEST = (TracebackType, FrameType, Exchange, Caller, Context, Loaders)
+OF_A_REQUEST = (TracebackType, FrameType, Exchange, RequestedOperation, Response, Caller, Context, Loaders)
 CLIENTS = 300
 SETTINGS = {"BFF_SOURCES__PRODUCTS__TIMEOUT_S": "60", "BFF_REQUEST__DEADLINE_S": "60"}
 STOPS = (asyncio.AbstractEventLoop, asyncio.Future, logging.Logger, logging.Handler)
-"""What leads out of the gateway, into the test itself."""
+"""Objects that lead out of the gateway, to the test itself."""
 
 
 def is_own(name: str) -> bool:
@@ -40,7 +42,7 @@ def is_own(name: str) -> bool:
 
 
 def reachable(roots: Iterable[Any]) -> Iterator[Any]:
-    """All that the roots lead to, without what belongs to other packages' modules."""
+    """All objects that are reachable from the roots, except through other packages' modules."""
     foreign = {id(vars(module)) for name, module in list(sys.modules.items()) if not is_own(name) and module is not None}
     seen: set[int] = set()
     left = list(roots)
@@ -56,8 +58,8 @@ def reachable(roots: Iterable[Any]) -> Iterator[Any]:
 
 
 def left_over(gateway: RunningGateway, secrets: Iterable[str]) -> Counter[str]:
-    """What the project's modules and the gateway still lead to of requests that have ended, by kind."""
-    gateway.app.services.authenticator.forget()  # good tokens are known until they expire: that is meant
+    """Objects of ended requests that are still reachable from the project's modules or the gateway, counted by type."""
+    gateway.app.services.authenticator.forget()  # valid tokens are cached until they expire, on purpose
     gc.collect()
     modules = [module for name, module in list(sys.modules.items()) if is_own(name)]
     found: Counter[str] = Counter()
@@ -70,12 +72,12 @@ def left_over(gateway: RunningGateway, secrets: Iterable[str]) -> Counter[str]:
         elif isinstance(each, str | bytes):
             text = each if isinstance(each, str) else each.decode("latin-1")
             found["token"] += any(secret in text for secret in known) if "." in text else 0
-    assert flights >= 3  # the walk goes as far as the sources' policies
+    assert flights >= 3  # proves that the walk reaches the policies of the sources
     return +found
 
 
 def own_objects() -> Counter[str]:
-    """How many objects of the project's there are, by type; tracebacks and frames with them."""
+    """The number of the project's objects in memory by type, with tracebacks and frames."""
     gc.collect()
     kinds = Counter(type(each) for each in gc.get_objects())
     return Counter(
@@ -88,7 +90,7 @@ def own_objects() -> Counter[str]:
 
 
 def settled(gateway: RunningGateway) -> None:
-    """Wait until no request runs."""
+    """Wait until no request is in progress."""
     for _ in range(2000):
         if not gateway.app.in_flight:
             return
@@ -97,18 +99,18 @@ def settled(gateway: RunningGateway) -> None:
 
 
 def fresh_tokens(gateway: RunningGateway, number: int, *, first: int = 0) -> list[str]:
-    """Tokens of as many users, all different."""
+    """That many tokens, each of another user."""
     return [tokens.make(gateway.settings, sub=str(first + each), role=None, ttl_s=3600) for each in range(1, number + 1)]
 
 
 def signatures(given: Iterable[str]) -> list[str]:
-    """What is only in that very token."""
+    """The part of each token that no other token has."""
     return [token.rpartition(".")[2] for token in given]
 
 
 @contextmanager
 def asking(gateway: RunningGateway, query: str, given: Iterable[str]) -> Iterator[list[socket.socket]]:
-    """As many clients that have sent the same query and wait."""
+    """One client per token. All have sent the same query, and wait."""
     host, _, port = gateway.url.removeprefix("http://").partition(":")
     body = json.dumps({"query": query}).encode()
     clients = []
@@ -126,7 +128,7 @@ def asking(gateway: RunningGateway, query: str, given: Iterable[str]) -> Iterato
 
 
 def wait_for(gateway: RunningGateway, number: int) -> None:
-    """Wait until that many requests run."""
+    """Wait until that many requests are in progress."""
     for _ in range(4000):
         if gateway.app.in_flight == number:
             return
@@ -137,8 +139,8 @@ def wait_for(gateway: RunningGateway, number: int) -> None:
 @pytest.mark.parametrize(
     "query", ['{ product(id: "1") { name } }', "{ products(first: 3) { nodes { name } } }"], ids=["by key", "by target"]
 )
-def test_clients_that_hang_up_one_after_another(start_gateway: StartGateway, services: Tapped, query: str) -> None:
-    """Three hundred wait for the same; each that makes the call leaves it to the next. Then nothing is left of any."""
+def test_clients_that_disconnect_one_after_another(start_gateway: StartGateway, services: Tapped, query: str) -> None:
+    """300 requests share a call, which passes to the next request when its client disconnects. Nothing is left of any."""
     gateway = start_gateway(**SETTINGS)
     services.fail("products", Fault.HANG)
     given = fresh_tokens(gateway, CLIENTS)
@@ -147,13 +149,13 @@ def test_clients_that_hang_up_one_after_another(start_gateway: StartGateway, ser
         for number, client in enumerate(clients, start=1):
             client.close()
             if number % 3 == 0:
-                wait_for(gateway, CLIENTS - number)  # so that they leave one after another, and not all at once
+                wait_for(gateway, CLIENTS - number)  # so that they don't disconnect all at once
     settled(gateway)
     assert left_over(gateway, signatures(given)) == Counter()
 
 
 def unfriendly(gateway: RunningGateway, services: Tapped, given: list[str]) -> None:
-    """Requests that fail in every way there is, each token used once a way."""
+    """Requests that fail in each way; each token is used once per way."""
     broken = b'{"items":[{"id":1},' + services.data.products.json([2]) + b'],"nextCursor":null,"total":2}'
     kept = json_answer(broken, "cache-control: public, max-age=60")
     queries = [
@@ -179,7 +181,7 @@ def unfriendly(gateway: RunningGateway, services: Tapped, given: list[str]) -> N
 
 
 def test_requests_that_fail(start_gateway: StartGateway, services: Tapped) -> None:
-    """Sources that fail, rows that can't be read and are kept, documents and tokens that are wrong: nothing is left."""
+    """By failing services, invalid records in cached replies, invalid documents and invalid tokens: nothing is left."""
     gateway = start_gateway(BFF_SOURCES__ORDERS__BREAKER__MINIMUM_CALLS="1000", BFF_SOURCES__USERS__RETRY__ATTEMPTS="1")
     given = fresh_tokens(gateway, 12)
     unfriendly(gateway, services, given[:6])
@@ -188,5 +190,5 @@ def test_requests_that_fail(start_gateway: StartGateway, services: Tapped) -> No
     unfriendly(gateway, services, given[6:])
     assert left_over(gateway, signatures(given)) == Counter()
     grown = own_objects() - before
-    # A handful of what runs beside the requests may come and go; six requests of each kind leave nothing.
+    # Background work may leave up to five objects of a type; a leak would leave six or more, one per token.
     assert {kind: number for kind, number in grown.items() if number >= 6} == {}

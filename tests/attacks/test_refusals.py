@@ -1,4 +1,4 @@
-"""Those who are turned away are counted as well: by address with no token or a bad one, as the user with a good one."""
+"""Refused requests are charged too: to the user if the token is valid, otherwise to the consumer or the address."""
 
 import httpx
 import pytest
@@ -15,8 +15,8 @@ for _variant in ("WEB", "ADMIN"):
 
 
 @pytest.mark.parametrize("kind", ["no token", "a bad token", "no role", "a consumer's key for another variant", "a bad key"])
-def test_who_is_refused_is_charged(start_gateway: StartGateway, kind: str) -> None:
-    """At `/admin`: after its burst the answer is 429, before the body is read; no other client's count is charged."""
+def test_refused_requests_are_charged(start_gateway: StartGateway, kind: str) -> None:
+    """At `/admin`: after the burst they are 429. No other client's limit is charged."""
     key = new_key()
     gateway = start_gateway(
         **RATED, BFF_CONSUMERS__PARTNER__KEY_SHA256=digest_of(key), BFF_CONSUMERS__PARTNER__VARIANTS="web"
@@ -35,7 +35,7 @@ def test_who_is_refused_is_charged(start_gateway: StartGateway, kind: str) -> No
     refused = [ask("graphql") for _ in range(BURST - 1)]
     assert [response.status_code for response in refused] == [status] * (BURST - 1)
     assert all("ratelimit" in response.headers for response in refused)
-    assert ask("api/Nothing").status_code == status, "the trusted operations count as the graph does"
+    assert ask("api/Nothing").status_code == status, "trusted operations share the limits of GraphQL"
     limited = ask("graphql")
     assert (limited.status_code, limited.json()["errors"][0]["extensions"]["code"]) == (429, "RATE_LIMITED")
     assert gateway.post("admin", QUERY, headers=gateway.bearer("1", "admin")).status_code == 200

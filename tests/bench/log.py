@@ -17,10 +17,12 @@ from typing import Any
 
 from graphql import OperationType
 
-from bff.request import access_log, logs
-from bff.request.exchange import Response
+from bff.observe import logs
+from bff.request import access_log
+from bff.request.response import EncodedResponse
 
-_RESPONSE = Response(200, (), b"")
+_OPERATION: Any = SimpleNamespace(name="Account", kind=OperationType.QUERY)
+_RESPONSE = EncodedResponse(200, (), b"", operation=_OPERATION)
 _BATCH = 500
 _REST_S = 0.05
 
@@ -30,8 +32,7 @@ def request() -> Any:
     return SimpleNamespace(
         scope={"method": "POST", "path": "/web/graphql"},
         endpoint=SimpleNamespace(variant=SimpleNamespace(name="web")),
-        consumer=None,
-        operation=SimpleNamespace(name="Account", kind=OperationType.QUERY),
+        client=SimpleNamespace(consumer=None),
         request_id="0123456789abcdef0123456789abcdef",
         calls=Counter(users=1, orders=1, products=1),
     )

@@ -1,4 +1,4 @@
-"""Errors: what the gateway refuses has a code and a status, and what clients see of any error is fit for them."""
+"""Errors: each refusal has a code and a status, and what clients see of an error reveals nothing internal."""
 
 import json
 import logging
@@ -78,21 +78,21 @@ CODES = {
     "UPSTREAM_ERROR",
     "INTERNAL_SERVER_ERROR",
 }
-"""graph.md's table."""
+"""All codes that clients may see."""
 
 
-def located(original: Exception | None, message: str = "inner words") -> GraphQLError:
-    """An error as an execution gives it."""
+def located(original: Exception | None, message: str = "an internal message") -> GraphQLError:
+    """An error as graphql-core's execution raises it."""
     source = Source("{ me { id } }")
     return GraphQLError(message, nodes=parse(source).definitions[0], path=["me", 0, "id"], original_error=original)
 
 
 @pytest.mark.parametrize(("error", "code", "status"), REFUSALS, ids=[type(row[0]).__name__ for row in REFUSALS])
 def test_a_refusal_has_its_code_and_status(error: GatewayError, code: str, status: int | None) -> None:
-    """No status: the request was well-formed, and the media type decides between 200 and 400."""
+    """No status means that the request is well-formed, and that the media type decides between 200 and 400."""
     assert error.status == status
     assert errors.of_gateway(error) == {"message": error.message, "extensions": {"code": code}}
-    assert error.message.endswith((".", "?")) or error.message.startswith("PersistedQuery")  # a word of Apollo's protocol
+    assert error.message.endswith((".", "?")) or error.message.startswith("PersistedQuery")  # Apollo's protocol requires it
 
 
 @pytest.mark.parametrize("error", [row[0] for row in REFUSALS], ids=[type(row[0]).__name__ for row in REFUSALS])
@@ -104,8 +104,8 @@ def test_a_refusal_s_headers_are_headers(error: GatewayError) -> None:
     assert (b"www-authenticate" in dict(error.headers)) is (error.status == 401)
 
 
-def test_the_codes_are_those_of_the_contract() -> None:
-    """Every code that stands in the code of the gateway is in graph.md's table."""
+def test_no_code_is_undocumented() -> None:
+    """Every code in the sources is in `CODES`, or is one of a mutation's `userErrors`."""
     used: set[str] = set()
     for package in ("bff", "schema", "datasources"):
         for file in Path(errors.__file__).parents[1].joinpath(package).rglob("*.py"):
@@ -115,12 +115,12 @@ def test_the_codes_are_those_of_the_contract() -> None:
     assert used <= CODES | {"CONFLICT", "NOT_FOUND", "INVALID", "IDEMPOTENCY_KEY_REUSED"}
 
 
-def test_a_document_s_fault_tells_where() -> None:
-    """Message, place and code, and nothing else."""
+def test_an_error_in_a_document_has_its_location() -> None:
+    """Message, location and code, and nothing else."""
     with pytest.raises(GraphQLSyntaxError) as caught:
         parse("{ me {\n }")
-    told = errors.of_document(caught.value, "GRAPHQL_PARSE_FAILED")
-    assert told == {
+    entry = errors.of_document(caught.value, "GRAPHQL_PARSE_FAILED")
+    assert entry == {
         "message": "Syntax Error: Expected Name, found <EOF>.",
         "locations": [{"line": 2, "column": 3}],
         "extensions": {"code": "GRAPHQL_PARSE_FAILED"},
@@ -138,15 +138,15 @@ def test_a_document_s_fault_tells_where() -> None:
             "The users service is not being asked at present.",
             {"code": "UPSTREAM_UNAVAILABLE", "source": "users", "retryAfter": 4},
         ),
-        (ValueError("inner words"), "Internal server error.", {"code": "INTERNAL_SERVER_ERROR"}),
-        (GraphQLError("inner words"), "Internal server error.", {"code": "INTERNAL_SERVER_ERROR"}),
+        (ValueError("an internal message"), "Internal server error.", {"code": "INTERNAL_SERVER_ERROR"}),
+        (GraphQLError("an internal message"), "Internal server error.", {"code": "INTERNAL_SERVER_ERROR"}),
         (None, "Internal server error.", {"code": "INTERNAL_SERVER_ERROR"}),
     ],
 )
-def test_an_error_of_execution_is_told_by_its_kind(
+def test_the_type_of_an_execution_error_decides_what_is_shown(
     original: Exception | None, message: str, extensions: dict[str, object]
 ) -> None:
-    """Those raised on purpose with their words, any other without; path and place with all."""
+    """Errors for clients keep their message, any other is masked; all have path and location."""
     assert errors.of_execution(located(original), "request-1") == {
         "message": message,
         "locations": [{"line": 1, "column": 1}],
@@ -156,25 +156,25 @@ def test_an_error_of_execution_is_told_by_its_kind(
 
 
 @pytest.mark.parametrize("original", [None, GraphQLError("Argument 'id' is null.")])
-def test_graphql_s_own_word_on_an_argument_is_told(original: Exception | None) -> None:
-    """It is the client's mistake, and names only what the client sent."""
-    told = errors.of_execution(located(original, "Argument 'id' is null."), "request-1")
-    assert (told["message"], told["extensions"]) == ("Argument 'id' is null.", {"code": "BAD_USER_INPUT"})
+def test_graphql_core_s_message_about_an_argument_is_shown(original: Exception | None) -> None:
+    """It is the client's mistake, and quotes only what the client sent."""
+    entry = errors.of_execution(located(original, "Argument 'id' is null."), "request-1")
+    assert (entry["message"], entry["extensions"]) == ("Argument 'id' is null.", {"code": "BAD_USER_INPUT"})
 
 
-def test_an_exception_cannot_pose_as_an_argument() -> None:
-    """A fault whose message happens to begin so is masked all the same."""
-    told = errors.of_execution(located(ValueError("x"), "Argument secret"), "request-1")
-    assert told["message"] == "Internal server error."
+def test_an_exception_with_a_similar_message_is_masked() -> None:
+    """Only graphql-core's own errors about arguments are shown."""
+    entry = errors.of_execution(located(ValueError("x"), "Argument secret"), "request-1")
+    assert entry["message"] == "Internal server error."
 
 
-def test_an_error_without_a_place_has_none() -> None:
-    """No empty members."""
+def test_an_error_without_a_location_has_no_empty_members() -> None:
+    """Neither `locations` nor `path`."""
     assert errors.of_execution(GraphQLError("x"), "r") == errors.internal()
 
 
-def test_a_fault_is_logged_by_kind_and_place(caplog: pytest.LogCaptureFixture) -> None:
-    """Not by its message, which may hold what somebody has sent; at most twelve frames."""
+def test_a_fault_is_logged_by_type_and_frames(caplog: pytest.LogCaptureFixture) -> None:
+    """At most twelve frames. Not its message, which may contain a client's data."""
 
     def deep(levels: int) -> None:
         if levels:
@@ -208,13 +208,13 @@ def test_a_fault_is_logged_by_kind_and_place(caplog: pytest.LogCaptureFixture) -
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_every_kind_of_source_error_has_its_code(error: SourceError, extensions: dict[str, object]) -> None:
-    """Code and source always; `retryAfter` where it is known, and then a whole second at the least."""
+def test_each_error_of_a_service_has_its_code(error: SourceError, extensions: dict[str, object]) -> None:
+    """And its source; `retryAfter` if it is known, in whole seconds and at least 1."""
     assert errors.of_execution(GraphQLError("x", original_error=error), "request-1")["extensions"] == extensions
 
 
-def test_a_masked_fault_is_told_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """What the client is not told, somebody is."""
+def test_a_masked_fault_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Operators see what the client doesn't, except for the message."""
     errors.of_execution(GraphQLError("x", original_error=KeyError("secret")), "request-1")
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("bff.errors", "ERROR")

@@ -1,4 +1,4 @@
-"""A client that hangs up: nothing is read for it any more. Its writes: see `tests/attacks/test_hangup.py`."""
+"""A client that disconnects: its reads are cancelled. For its writes see `tests/attacks/test_disconnect.py`."""
 
 import asyncio
 
@@ -14,15 +14,17 @@ SLOW = {f"BFF_SOURCES__{name}__TIMEOUT_S": "60" for name in ("ORDERS", "PRODUCTS
 
 
 async def reached(service: Peer, times: int = 1) -> None:
-    """Wait until so many requests have come to the service."""
+    """Wait until the service has received that many requests."""
     async with asyncio.timeout(PATIENCE_S):
         while len(service.requests) < times:  # noqa: ASYNC110 - a tiny wait for a real socket
             await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize(("source", "query"), [("products", QUERY), ("orders", ORDER)])
-async def test_work_stops_when_its_client_hangs_up(source: str, query: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The call to the service is ended, the request is over, and its line in the log says why."""
+async def test_work_is_cancelled_when_its_client_disconnects(
+    source: str, query: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The call to the service and the request end, and the access log says why."""
     caplog.set_level("INFO", "bff.access")
     async with running(ports=ANY_PORTS) as urls, listening() as service:
         service.acts = [wait_for_ever]
@@ -39,8 +41,8 @@ async def test_work_stops_when_its_client_hangs_up(source: str, query: str, capl
     assert line["upstream_calls"] == {source: 1}
 
 
-async def test_others_who_wait_for_the_same_get_it(caplog: pytest.LogCaptureFixture) -> None:
-    """Two ask for one product and share the call; the one that made it hangs up, and the other asks anew."""
+async def test_a_shared_call_is_repeated_for_those_who_still_wait(caplog: pytest.LogCaptureFixture) -> None:
+    """Two requests share a call. The client that caused it disconnects, so the other request makes its own call."""
     async with running(ports=ANY_PORTS) as urls, listening() as service:
         service.acts = [wait_for_ever]
         async with running_gateway({**urls, "products": service.url}, SLOW) as gateway:

@@ -1,4 +1,4 @@
-"""GraphQL over HTTP at a real endpoint: forms, statuses, refusals."""
+"""GraphQL over HTTP over real sockets: media types, statuses, refusals."""
 
 import gzip
 import re
@@ -15,9 +15,9 @@ RESPONSE = "application/graphql-response+json"
 JSON = "application/json"
 
 
-@pytest.mark.parametrize(("accept", "form"), [(RESPONSE, RESPONSE), (JSON, JSON), ("*/*", JSON), (None, JSON)])
-def test_both_forms_by_post_and_get(dev_gateway: RunningGateway, accept: str | None, form: str) -> None:
-    """The client has the form that it asks for, in UTF-8, by either method."""
+@pytest.mark.parametrize(("accept", "media"), [(RESPONSE, RESPONSE), (JSON, JSON), ("*/*", JSON), (None, JSON)])
+def test_both_media_types_by_post_and_get(dev_gateway: RunningGateway, accept: str | None, media: str) -> None:
+    """The response has the media type that the client accepts, in UTF-8, by either method."""
     headers = {"accept": accept} if accept else {}
     url = f"{dev_gateway.url}/web/graphql"
     request = dev_gateway.http.build_request("POST", url, json={"query": '{ product(id: "1") { name } }'}, headers=headers)
@@ -28,7 +28,7 @@ def test_both_forms_by_post_and_get(dev_gateway: RunningGateway, accept: str | N
         responses.append(dev_gateway.http.get(url, params={"query": '{ product(id: "1") { name } }'}, headers=headers))
     for response in responses:
         assert response.status_code == 200
-        assert response.headers["content-type"] == f"{form}; charset=utf-8"
+        assert response.headers["content-type"] == f"{media}; charset=utf-8"
         assert response.json() == {"data": {"product": {"name": "Product 1"}}}
         assert re.fullmatch(r"public, max-age=\d+|public, no-cache", response.headers["cache-control"])
         assert "Accept" in response.headers["vary"]
@@ -50,8 +50,8 @@ def test_both_forms_by_post_and_get(dev_gateway: RunningGateway, accept: str | N
         ({"query": "{ me " * 20 + "{ id }" + " }" * 20}, "QUERY_TOO_COMPLEX"),
     ],
 )
-def test_a_well_formed_request_that_can_t_be_served(dev_gateway: RunningGateway, body: object, code: str) -> None:
-    """It is 400 in the newer form and 200 in the older, and never has `data`."""
+def test_a_well_formed_request_that_fails_before_execution(dev_gateway: RunningGateway, body: object, code: str) -> None:
+    """400 with the newer media type, 200 with `application/json`, and in no case `data`."""
     for accept, status in ((RESPONSE, 400), (JSON, 200)):
         response = dev_gateway.post("web", body, headers={"accept": accept})
         assert response.status_code == status
@@ -80,10 +80,10 @@ def test_a_well_formed_request_that_can_t_be_served(dev_gateway: RunningGateway,
         (b"{}", {"accept": "text/csv"}, 406, "BAD_REQUEST"),
     ],
 )
-def test_a_request_that_is_none(
+def test_a_malformed_request(
     dev_gateway: RunningGateway, content: bytes, headers: dict[str, str], status: int, code: str
 ) -> None:
-    """Its status says what is wrong, in a GraphQL answer all the same."""
+    """Its status says what is wrong. The body has GraphQL's format."""
     headers = {"content-type": "application/json", **headers}
     response = dev_gateway.http.post(f"{dev_gateway.url}/web/graphql", content=content, headers=headers)
     assert response.status_code == status
@@ -92,7 +92,7 @@ def test_a_request_that_is_none(
 
 
 def test_methods(dev_gateway: RunningGateway) -> None:
-    """GET and POST; a GET is only ever a query."""
+    """GET, HEAD, POST and OPTIONS; a mutation needs POST."""
     url = f"{dev_gateway.url}/web/graphql"
     for method in ("PUT", "DELETE", "PATCH"):
         response = dev_gateway.http.request(method, url)
@@ -104,14 +104,14 @@ def test_methods(dev_gateway: RunningGateway) -> None:
 
 
 @pytest.mark.parametrize("query", ["variables=nonsense", "variables=[]", "query=a&query=b", "query=%ff", ""])
-def test_parameters_that_can_t_be_read(dev_gateway: RunningGateway, query: str) -> None:
-    """A GET that asks for nothing that can be understood is 400."""
+def test_malformed_url_parameters(dev_gateway: RunningGateway, query: str) -> None:
+    """A GET without a readable request is 400."""
     response = dev_gateway.http.get(f"{dev_gateway.url}/web/graphql?{query}", headers={"accept": JSON})
     assert response.status_code == 400
 
 
 def test_variables_by_get(dev_gateway: RunningGateway) -> None:
-    """Variables and the operation's name come as parameters."""
+    """Variables and the operation's name are URL parameters."""
     params = {
         "query": "query A($id: ID!) { product(id: $id) { id } } query B { __typename }",
         "variables": '{"id":"3"}',
@@ -122,7 +122,7 @@ def test_variables_by_get(dev_gateway: RunningGateway) -> None:
 
 
 def test_graphiql_is_for_browsers(dev_gateway: RunningGateway, gateway: RunningGateway) -> None:
-    """A browser's GET has the page on each variant, admin's too; in production only admin has one, and programs never."""
+    """A browser's GET gets the page of each variant, in production of admin only. A program's GET never does."""
     browser = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
     for variant in ("web", "mobile", "admin"):
         response = dev_gateway.http.get(f"{dev_gateway.url}/{variant}/graphql", headers=browser)
@@ -134,8 +134,8 @@ def test_graphiql_is_for_browsers(dev_gateway: RunningGateway, gateway: RunningG
     assert dev_gateway.http.get(f"{dev_gateway.url}/web/graphql").status_code == 400
 
 
-def test_foreign_pages_ask_only_where_they_may(start_gateway: StartGateway) -> None:
-    """CORS is off, and on for the origins named."""
+def test_cors_allows_only_the_configured_origins(start_gateway: StartGateway) -> None:
+    """By default it allows none."""
     preflight = {"origin": "https://shop.example.com", "access-control-request-method": "POST"}
     closed = start_gateway()
     assert "access-control-allow-origin" not in closed.http.options(f"{closed.url}/web/graphql", headers=preflight).headers
@@ -146,8 +146,8 @@ def test_foreign_pages_ask_only_where_they_may(start_gateway: StartGateway) -> N
     assert "access-control-allow-origin" not in foreign.headers
 
 
-def test_a_client_that_hangs_up_or_dawdles(start_gateway: StartGateway, services: Tapped) -> None:
-    """Half a body is waited for no longer than an operation may take; a client that is gone costs nobody anything."""
+def test_a_client_that_disconnects_or_is_slow(start_gateway: StartGateway, services: Tapped) -> None:
+    """An incomplete body is refused with 408 at the request's deadline. A disconnect affects no other client."""
     gateway = start_gateway(BFF_REQUEST__DEADLINE_S="1.5")
     address = urlsplit(gateway.url)
     head = b"POST /web/graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"

@@ -1,4 +1,4 @@
-"""Trusted documents as REST, over real requests: parameters, statuses, caching, and what describes them."""
+"""Trusted operations as REST, over real sockets: parameters, statuses, caching, and their OpenAPI document."""
 
 import json
 from collections.abc import Callable
@@ -36,7 +36,7 @@ DOCUMENTS = {
 
 @pytest.fixture
 def manifest(tmp_path: Path) -> Path:
-    """A manifest with those documents."""
+    """A manifest with `DOCUMENTS`."""
     path = tmp_path / "app-1.json"
     path.write_text(json.dumps({f"id-{name}": text for name, text in DOCUMENTS.items()}))
     return path
@@ -44,7 +44,7 @@ def manifest(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def gateway(start_gateway: StartGateway, manifest: Path) -> RunningGateway:
-    """One whose web graph takes trusted documents only."""
+    """A gateway whose web variant takes trusted documents only."""
     return start_gateway(
         BFF_VARIANTS__WEB__DOCUMENTS="trusted",
         BFF_VARIANTS__WEB__MANIFESTS=str(manifest),
@@ -57,7 +57,7 @@ Call = Callable[..., httpx.Response]
 
 @pytest.fixture
 def call(gateway: RunningGateway) -> Call:
-    """Calls an operation of the web graph: by GET, unless there is a body."""
+    """Calls an operation, by default of the web variant: by GET, unless there is a body."""
 
     def call(
         name: str, *, method: str | None = None, headers: Any = None, variant: str = "web", **given: Any
@@ -75,7 +75,7 @@ def code(response: httpx.Response) -> str | None:
 
 
 def test_a_query_by_get_and_by_post(call: Call) -> None:
-    """The same answer, in the form of GraphQL's."""
+    """Both have the same response, in GraphQL's format."""
     expected = {"data": {"product": {"name": "Product 1", "price": 101.0}}}
     got = call("Product", params={"id": "1"})
     assert got.status_code == 200
@@ -102,15 +102,15 @@ def test_parameters_have_types(call: Call, parameters: dict[str, str], number: i
         ("Page", {"first": ""}, "first: expected an integer."),
         ("Page", {"first": "1e3"}, "first: expected an integer."),
         ("Page", {"withPrice": "yes"}, "withPrice: expected true or false."),
-        ("Page", [("first", "1"), ("first", "2")], "first: is given twice."),
-        ("Page", {"frist": "1"}, "There is no parameter frist; there are: category, first, withPrice."),
-        ("Me", {"id": "1"}, "There is no parameter id; there are: none."),
+        ("Page", [("first", "1"), ("first", "2")], "first: expected one value, got 2."),
+        ("Page", {"frist": "1"}, "Unknown parameter frist: expected one of: category, first, withPrice."),
+        ("Me", {"id": "1"}, "Unknown parameter id: expected none."),
         ("Product", {}, "Variable '$id' has invalid value: Expected a value of non-null type 'ID!' to be provided."),
         ("Many", {"status": "LOST"}, None),
     ],
 )
-def test_bad_parameters_are_named(call: Call, services: Tapped, name: str, parameters: Any, message: str | None) -> None:
-    """400, before any call."""
+def test_invalid_parameters_are_named(call: Call, services: Tapped, name: str, parameters: Any, message: str | None) -> None:
+    """With 400, before any upstream call."""
     before = services.count().total()
     response = call(name, params=parameters)
     assert (response.status_code, code(response)) == (400, "BAD_USER_INPUT")
@@ -129,14 +129,14 @@ def test_bad_parameters_are_named(call: Call, services: Tapped, name: str, param
         (b'{"id": "' + b"1" * 200_000 + b'"}', 413, "BAD_REQUEST"),
     ],
 )
-def test_bad_bodies(call: Call, body: bytes, status: int, expected: str) -> None:
-    """Each is refused, and says why."""
+def test_invalid_bodies(call: Call, body: bytes, status: int, expected: str) -> None:
+    """Each is refused with its status and code."""
     response = call("Product", content=body, headers={"content-type": "application/json"})
     assert (response.status_code, code(response)) == (status, expected)
 
 
 def test_enums_and_objects_as_parameters(call: Call, gateway: RunningGateway) -> None:
-    """An enum is its name; an object comes in a body."""
+    """An enum is its name in a query string; an object is sent in a body."""
     many = call("Many", params={"status": "PAID"}, headers=gateway.bearer())
     assert many.status_code == 200
     assert many.json()["data"]["me"]["id"] == "1"
@@ -146,8 +146,8 @@ def test_enums_and_objects_as_parameters(call: Call, gateway: RunningGateway) ->
     assert placed.json()["data"]["placeOrder"]["order"]["total"] > 0
 
 
-def test_a_mutation_goes_by_post_alone(call: Call, gateway: RunningGateway) -> None:
-    """And only as a page of ours could send it."""
+def test_a_mutation_needs_post(call: Call, gateway: RunningGateway) -> None:
+    """With a content type that no cross-site form can send."""
     got = call("Cancel", params={"id": "1"}, headers=gateway.bearer())
     assert (got.status_code, got.headers["allow"]) == (405, "POST, OPTIONS")
     assert call("Cancel", method="OPTIONS").headers["allow"] == "POST, OPTIONS"
@@ -161,14 +161,14 @@ def test_a_mutation_goes_by_post_alone(call: Call, gateway: RunningGateway) -> N
     assert call("Product", method="DELETE").status_code == 405
 
 
-def test_who_may_ask_is_who_may_ask_the_graph(call: Call, gateway: RunningGateway, services: Tapped) -> None:
-    """Tokens, roles and rules at fields; what has nothing but an error has its status."""
+def test_authorization_is_that_of_the_variant(call: Call, gateway: RunningGateway, services: Tapped) -> None:
+    """Tokens, roles and rules of fields. A response without data has the status of its error."""
     before = services.count().total()
     assert call("Me", headers={"authorization": "Bearer x"}).status_code == 401
     for name in ("Product", "Nothing"):
         assert call(name, variant="admin", params={"id": "1"}).status_code == 401
         assert call(name, variant="admin", params={"id": "1"}, headers=gateway.bearer("1")).status_code == 403
-        # Nor does OPTIONS tell names.
+        # OPTIONS must not reveal which names exist either.
         assert call(name, variant="admin", method="OPTIONS").headers["allow"] == "GET, HEAD, POST, OPTIONS"
     assert call("Cancel", variant="admin", method="OPTIONS").headers["allow"] == "GET, HEAD, POST, OPTIONS"
     anonymous = call("Theirs", params={"id": "2"})
@@ -180,8 +180,8 @@ def test_who_may_ask_is_who_may_ask_the_graph(call: Call, gateway: RunningGatewa
     assert call("Product", variant="admin", params={"id": "1"}, headers=gateway.bearer("1", "admin")).status_code == 200
 
 
-def test_what_is_there_in_part_is_200(call: Call) -> None:
-    """With the error beside it."""
+def test_partial_data_is_200(call: Call) -> None:
+    """With the errors in the body."""
     response = call("Both")
     assert response.status_code == 200
     assert response.json()["data"]["product"] is not None
@@ -190,13 +190,13 @@ def test_what_is_there_in_part_is_200(call: Call) -> None:
 
 @pytest.mark.parametrize("name", ["Nothing", "product", "Product/1", "%00", "id-Product"])
 def test_an_unknown_name_is_404(call: Call, name: str) -> None:
-    """As a GraphQL answer, so that clients read it like any other."""
+    """With a body in GraphQL's format, as every other response."""
     response = call(name)
     assert response.status_code == 404
 
 
-def test_a_document_that_no_longer_fits_is_a_fault_of_the_gateway(call: Call) -> None:
-    """The client can't mend it."""
+def test_a_document_that_is_no_longer_valid_is_500(call: Call) -> None:
+    """The client did not write it, and can't correct it."""
     response = call("Broken")
     assert (response.status_code, code(response)) == (500, "GRAPHQL_VALIDATION_FAILED")
 
@@ -212,7 +212,7 @@ def test_a_document_that_no_longer_fits_is_a_fault_of_the_gateway(call: Call) ->
 def test_a_service_that_is_down_is_5xx(
     start_gateway: StartGateway, manifest: Path, services: Tapped, fault: Fault, status: int, expected: str
 ) -> None:
-    """As HTTP says it, with the source; never to be kept."""
+    """By the kind of failure, with the source in the error. It must not be cached."""
     quick = {"BFF_SOURCES__PRODUCTS__TIMEOUT_S": "0.3"} if fault is Fault.HANG else {}
     gateway = start_gateway(BFF_VARIANTS__WEB__MANIFESTS=str(manifest), **quick)
     services.fail("products", fault)
@@ -222,8 +222,8 @@ def test_a_service_that_is_down_is_5xx(
     assert response.headers["cache-control"] == "no-store"
 
 
-def test_a_get_can_be_kept_and_asked_about(call: Call) -> None:
-    """As the graph's own GET."""
+def test_a_get_can_be_cached_and_revalidated(call: Call) -> None:
+    """As a GET of the GraphQL endpoint."""
     first = call("Product", params={"id": "1"})
     assert first.headers["cache-control"].startswith("public, ")
     again = call("Product", params={"id": "1"}, headers={"if-none-match": first.headers["etag"]})
@@ -232,8 +232,8 @@ def test_a_get_can_be_kept_and_asked_about(call: Call) -> None:
     assert (head.status_code, head.headers["etag"], head.content) == (200, first.headers["etag"], b"")
 
 
-def test_rates_are_counted(start_gateway: StartGateway, manifest: Path) -> None:
-    """On the same account as the graph's requests."""
+def test_rate_limits_are_shared_with_graphql(start_gateway: StartGateway, manifest: Path) -> None:
+    """Requests to both are charged to the same limit, also those for unknown names."""
     gateway = start_gateway(
         BFF_RATE__ENABLED="true",
         BFF_VARIANTS__WEB__RATE__BURST="2",
@@ -245,8 +245,8 @@ def test_rates_are_counted(start_gateway: StartGateway, manifest: Path) -> None:
     assert statuses == [404, 429]
 
 
-def test_of_several_versions_the_last_counts(start_gateway: StartGateway, tmp_path: Path) -> None:
-    """Manifests in their order: a name is the newest document's."""
+def test_the_last_of_several_versions_counts(start_gateway: StartGateway, tmp_path: Path) -> None:
+    """In the order of the manifests' file names."""
     for version, field in (("1", "name"), ("2", "price")):
         text = f"query Product($id: ID!) {{ product(id: $id) {{ {field} }} }}"
         operations = [{"id": version, "body": text, "name": "Product", "type": "query"}]
@@ -257,27 +257,27 @@ def test_of_several_versions_the_last_counts(start_gateway: StartGateway, tmp_pa
     assert list(answer["data"]["product"]) == ["price"]
 
 
-def test_it_is_described(own_background: Background, services: Tapped, manifest: Path) -> None:
-    """In dev mode: a page that needs nobody else's files, and OpenAPI with types for what goes in and out."""
+def test_operations_have_an_openapi_document(own_background: Background, services: Tapped, manifest: Path) -> None:
+    """In dev mode. It has the types of parameters and responses; its page loads no files from other hosts."""
     environment = {"BFF_VARIANTS__WEB__MANIFESTS": str(manifest), "BFF_VARIANTS__ADMIN__OPENAPI": "false"}
     gateway = own_background.enter(running_gateway(services.urls, environment, mode="dev"))
     page = gateway.http.get(f"{gateway.url}/docs")
     assert page.status_code == 200
     assert "sha256-" in page.headers["content-security-policy"]
-    told = gateway.http.get(f"{gateway.url}/openapi.json").json()
-    assert told["openapi"].startswith("3.1")
-    assert "/web/api/Broken" not in told["paths"]
-    product = told["paths"]["/web/api/Product"]["get"]
+    document = gateway.http.get(f"{gateway.url}/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    assert "/web/api/Broken" not in document["paths"]
+    product = document["paths"]["/web/api/Product"]["get"]
     assert product["parameters"] == [{"name": "id", "in": "query", "required": True, "schema": {"type": "string"}}]
     data = product["responses"]["200"]["content"]["application/json"]["schema"]["properties"]["data"]
     fields = data["properties"]["product"]
     assert (fields["type"], fields["required"]) == (["object", "null"], ["name", "price"])
     assert fields["properties"]["price"]["type"] == "number"
-    page_ = told["paths"]["/web/api/Page"]["get"]
+    page_ = document["paths"]["/web/api/Page"]["get"]
     (first,) = [each for each in page_["parameters"] if each["name"] == "first"]
     assert (first["required"], first["schema"]["default"], first["schema"]["type"]) == (False, 2, ["integer", "null"])
-    assert list(told["paths"]["/web/api/Place"]) == ["post"]
-    body = told["paths"]["/web/api/Place"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert list(document["paths"]["/web/api/Place"]) == ["post"]
+    body = document["paths"]["/web/api/Place"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert body["properties"]["input"] == {"$ref": "#/components/schemas/web.PlaceOrderInput"}
-    assert told["components"]["schemas"]["web.OrderItemInput"]["required"] == ["productId", "quantity"]
-    assert all(path.startswith("/web/") for path in told["paths"])
+    assert document["components"]["schemas"]["web.OrderItemInput"]["required"] == ["productId", "quantity"]
+    assert all(path.startswith("/web/") for path in document["paths"])

@@ -128,7 +128,7 @@ class FakeSource:
 
     def _now(self, name: str) -> Callable[..., Any]:
         """The method of that name as it is when it is called."""
-        return lambda *given, **named: getattr(self, name)(*given, **named)
+        return lambda *given, **named: getattr(self, name)(*given, **named)  # noqa: PLW0108 - looked up for each call
 
     def _answer(self, record: Any) -> Any:
         return self.broken.get(record.id, record)

@@ -12,8 +12,8 @@ from functools import lru_cache
 
 import msgspec
 
+from bff.runtime.clock import Clock
 from bff.runtime.loop import TimeLimit
-from bff.upstream.caller import Clock
 from bff.upstream.errors import (
     BadAnswer,
     Busy,

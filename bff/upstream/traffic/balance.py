@@ -30,7 +30,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le
 
-from bff.upstream.caller import Clock
+from bff.runtime.clock import Clock
 from bff.upstream.errors import SourceError
 from bff.upstream.events import InstanceChanged, InstanceState, Listener
 from bff.upstream.traffic.call import Call, Reply

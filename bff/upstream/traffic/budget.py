@@ -4,7 +4,7 @@ A service that is sick gets a share on top at most, and not twice the load in it
 retries and hedges together.
 """
 
-from bff.upstream.caller import Clock
+from bff.runtime.clock import Clock
 from bff.upstream.traffic.window import Window
 
 _WINDOW_S = 10.0

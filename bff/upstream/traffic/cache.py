@@ -21,9 +21,10 @@ from typing import Annotated, Any
 from annotated_types import Ge, Le
 from msgspec.structs import replace as copy
 
+from bff.runtime.clock import Clock
 from bff.runtime.error_copies import detached
 from bff.runtime.loop import TimeLimit, running_loop
-from bff.upstream.caller import Clock, Deadline
+from bff.upstream.caller import Deadline
 from bff.upstream.errors import (
     BadAnswer,
     Busy,

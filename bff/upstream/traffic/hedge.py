@@ -13,7 +13,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from bff.upstream.caller import Clock
+from bff.runtime.clock import Clock
 from bff.upstream.events import CallRetried, Listener
 from bff.upstream.traffic.budget import RetryBudget
 from bff.upstream.traffic.call import Call, Handler, Reply

@@ -61,6 +61,7 @@ def test_a_key_does_not_hold_what_was_sent() -> None:
     operation, other = b"one", b"other"
     key = response_key(operation, {"a": 1, "b": "x" * 100_000})
     assert key == response_key(operation, {"b": "x" * 100_000, "a": 1})
+    assert response_key(operation, {"a": {"b": 1, "c": 2}}) == response_key(operation, {"a": {"c": 2, "b": 1}})
     assert response_key(operation, None) == response_key(operation, {})
     different = [{"a": 1}, {"a": 1.0}, {"a": True}, {"a": "1"}, {"a": None}, {"a": [1]}, {}]
     assert len({response_key(operation, each) for each in different}) == len(different)

@@ -1,4 +1,4 @@
-"""Names and parameters of trusted operations."""
+"""Trusted operations: their names, and their parameters."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def calls(*texts: str, name: str | None = None) -> TrustedOperations:
 
 @pytest.fixture
 def call() -> TrustedOperation:
-    """One with a parameter of each kind."""
+    """An operation with a parameter of each kind."""
     found = calls(ALL).get("All")
     assert found is not None
     return found
@@ -69,7 +69,7 @@ def call() -> TrustedOperation:
     ],
 )
 def test_a_query_string_becomes_variables(call: TrustedOperation, query_string: bytes, expected: dict[str, Any]) -> None:
-    """Each by its type; whether it is a good value is GraphQL's to say."""
+    """Each by its type. GraphQL then checks enums, IDs and custom scalars."""
     assert call.of_query(query_string) == expected
 
 
@@ -84,27 +84,27 @@ def test_a_query_string_becomes_variables(call: TrustedOperation, query_string: 
         (b"float=1e999", "float: expected a number."),
         (b"float=.5", "float: expected a number."),
         (b"flag=TRUE", "flag: expected true or false."),
-        (b"text=a&text=b", "text: is given twice."),
+        (b"text=a&text=b", "text: expected one value, got 2."),
         (b"range={", "range: expected JSON."),
         (b"range=" + b"[" * 5000, "range: expected JSON."),
-        (b"text=%FF", "The parameters can't be read."),
-        (b"text=\xff", "The parameters can't be read."),
-        (b"&".join([b"ids=1"] * 201), "The parameters can't be read."),
+        (b"text=%FF", "The parameters are malformed, or more than 200."),
+        (b"text=\xff", "The parameters are malformed, or more than 200."),
+        (b"&".join([b"ids=1"] * 201), "The parameters are malformed, or more than 200."),
         (
             b"Int=1",
-            "There is no parameter Int; there are: at, flag, float, grid, id, ids, int, range, ranges, size, sizes, text.",
+            "Unknown parameter Int: expected one of: at, flag, float, grid, id, ids, int, range, ranges, size, sizes, text.",
         ),
     ],
 )
-def test_what_can_not_be_read_is_named(call: TrustedOperation, query_string: bytes, message: str) -> None:
-    """With what was expected."""
+def test_an_invalid_query_string_is_refused(call: TrustedOperation, query_string: bytes, message: str) -> None:
+    """The message names the parameter and what was expected."""
     with pytest.raises(InvalidParameter) as caught:
         call.of_query(query_string)
     assert caught.value.message == message
 
 
-def test_a_body_is_an_object(call: TrustedOperation) -> None:
-    """Or nothing at all."""
+def test_a_body_is_a_json_object_or_empty(call: TrustedOperation) -> None:
+    """Anything else is refused."""
     assert call.of_body(b" ") == {}
     assert call.of_body(b'{"int": 1, "ids": ["a"]}') == {"int": 1, "ids": ["a"]}
     for body in (b"null", b"[]", b"1", b"{", b"[" * 5000, b'{"x": 1}', b'"\xff"'):
@@ -112,8 +112,8 @@ def test_a_body_is_an_object(call: TrustedOperation) -> None:
             call.of_body(body)
 
 
-def test_names_are_found_in_the_text() -> None:
-    """In manifests that don't say them: of each operation, not of comments."""
+def test_names_are_found_in_the_documents() -> None:
+    """If the manifest has no names: those of operations, not of comments, fragments or anonymous operations."""
     found = calls(ALL, "mutation  Do($text: String) { b(text: $text) }", "{ a }", "query { a }", "fragment F on Query { a }")
     assert [(each.name, each.operation, each.is_mutation) for each in found] == [
         ("All", "All", False),
@@ -124,16 +124,16 @@ def test_names_are_found_in_the_text() -> None:
     assert both.get("Three") is None
 
 
-def test_a_name_of_the_manifest_is_the_one_operation_s() -> None:
-    """Whatever the operation is called in its document."""
+def test_a_name_in_the_manifest_is_that_of_the_only_operation() -> None:
+    """Whatever its name in the document is."""
     named = calls("mutation Inner($text: String) { b(text: $text) }", name="outer").get("outer")
     assert named is not None
     assert (named.operation, named.is_mutation, list(named.types)) == (None, True, ["text"])
 
 
 @pytest.mark.parametrize("text", ["query Bad($x: Int", "query Bad($x: Colour) { a }", "query Bad { a(" + "[" * 9000])
-def test_a_document_that_is_no_good_has_no_parameters(text: str) -> None:
-    """What is wrong with it is told when it is called."""
+def test_an_invalid_document_has_no_parameters(text: str) -> None:
+    """A call of it is refused with the errors of the document."""
     found = calls(text).get("Bad")
     assert found is not None
     assert found.types == {}

@@ -1,4 +1,4 @@
-"""JSON Schema of what goes into operations and comes out, held against real values by a validator."""
+"""JSON Schema of operations' parameters and responses."""
 
 from typing import Any
 
@@ -18,18 +18,18 @@ SCHEMA = build_schema(
 )
 
 
-def answer(text: str) -> dict[str, Any]:
-    """The schema of a document's answer."""
+def data_of(text: str) -> dict[str, Any]:
+    """The schema of the `data` of a document's only operation."""
     document = parse(text)
     fragments = {each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)}
     (node,) = [each for each in document.definitions if isinstance(each, OperationDefinitionNode)]
     assert isinstance(SCHEMA.query_type, GraphQLObjectType)
-    return Shapes("web", fragments).of_answer(SCHEMA.query_type, node)
+    return Shapes("web", fragments).of_data(SCHEMA.query_type, node)
 
 
-def test_fields_merge_and_may_be_missing() -> None:
-    """As the answer has them: aliases, fragments, fields asked for twice, and what a switch may leave out."""
-    thing = answer(
+def test_fields_are_merged() -> None:
+    """As in the response: aliases, fragments, repeated fields. Fields with `@skip` or `@include` are not required."""
+    thing = data_of(
         """
         query A($s: Boolean!) {
           t: thing(sizes: []) { ...F at { size } at { name @skip(if: $s) } __typename }
@@ -47,15 +47,15 @@ def test_fields_merge_and_may_be_missing() -> None:
     assert (at["required"], list(at["properties"])) == (["size"], ["size", "name"])
 
 
-def test_what_only_one_of_several_types_has_may_be_missing() -> None:
-    """On an interface."""
-    named = answer("{ named { name ... on Thing { size } } }")["properties"]["named"]
+def test_a_field_of_one_type_of_an_interface_is_not_required() -> None:
+    """Objects of the other types don't have it."""
+    named = data_of("{ named { name ... on Thing { size } } }")["properties"]["named"]
     assert named["required"] == ["name"]
     assert "size" in named["properties"]
 
 
 def test_inputs_refer_to_components() -> None:
-    """Also to themselves; a field with a default may be left out."""
+    """Also recursively. A field with a default is not required."""
     shapes = Shapes("web", {})
     assert SCHEMA.query_type is not None
     arguments = SCHEMA.query_type.fields["thing"].args
@@ -72,7 +72,7 @@ def test_inputs_refer_to_components() -> None:
 
 
 @pytest.mark.parametrize("text", ["{ __schema { types { name } } }", "{ __typename }"])
-def test_introspection_is_anything(text: str) -> None:
-    """Its shape is well known elsewhere."""
+def test_introspection_fields_have_no_schema(text: str) -> None:
+    """Any value is valid for them."""
     assert graphql_sync(SCHEMA, text).errors is None
-    assert answer(text)["required"]
+    assert data_of(text)["required"]

@@ -1,24 +1,21 @@
-"""The access log: one line a request, and nothing personal in it."""
+"""The access log: one line per request, and nothing personal in it."""
 
 import json
 import logging
+import time
 from collections import Counter
 from typing import Any
 
 import pytest
 
-from bff.engine.plans import Plans
-from bff.gate.documents import Documents
-from bff.gate.limits import LimitOptions
-from bff.gate.manifests import TrustedDocuments
-from bff.gate.rate import RateOptions
-from bff.operations.calls import TrustedOperations
+from bff.engine.operation import Operation
+from bff.gate.consumers import Consumer
 from bff.request import access_log
-from bff.request.endpoint import Endpoint
-from bff.request.exchange import Exchange, Response
-from bff.request.http import GraphQLRequest
-from schema.variants import EVERYONE as VARIANTS
-from tests.support.shop import schemas
+from bff.request.exchange import Client, Exchange, headers_of, open_exchange
+from bff.request.http import ClientDisconnected
+from bff.request.response import EncodedResponse
+from bff.upstream.caller import Deadline
+from tests.support.endpoints import endpoint
 
 SECRET = "hunter2"
 DOCUMENT = f"""
@@ -36,34 +33,27 @@ def at_info(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "bff.access")
 
 
-def exchange(document: str | None = DOCUMENT) -> Exchange:
-    """A request with something secret in every place where a client can put it."""
-    plans = Plans(schemas()["web"], LimitOptions(), introspection=True)
-    documents = Documents("web", "any", TrustedDocuments([]))
-    endpoint = Endpoint(
-        VARIANTS[0],
-        schemas()["web"],
-        plans,
-        LimitOptions(),
-        RateOptions(),
-        documents,
-        TrustedOperations(schemas()["web"], []),
-        None,
-        None,
-    )
+def exchange() -> Exchange:
+    """A request with a secret in every place where a client can put one."""
     scope: dict[str, Any] = {
         "method": "POST",
         "path": "/web/graphql",
         "query_string": f"variables={SECRET}".encode(),
         "client": (SECRET, 1),
-        "headers": [(b"authorization", f"Bearer {SECRET}".encode()), (b"cookie", SECRET.encode())],
+        "headers": [
+            (b"authorization", f"Bearer {SECRET}".encode()),
+            (b"cookie", SECRET.encode()),
+            (b"x-request-id", b"request-1"),
+        ],
     }
-    made = Exchange(endpoint, scope, None, {b"authorization": [SECRET.encode()]}, "request-1", "00-x", None)  # type: ignore[arg-type]
-    made.request = GraphQLRequest(document, None, {"password": SECRET}, {"x": SECRET})
-    if document is not None:
-        made.operation = plans.get(document)[0].operation(None)
+    made = open_exchange(endpoint(), scope, None, headers_of(scope), Deadline.after(1, time.monotonic), SECRET)  # type: ignore[arg-type]
     made.calls = Counter(users=1, products=2)
     return made
+
+
+def operation(document: str = DOCUMENT) -> Operation:
+    """The only operation of a document."""
+    return endpoint().plans.get(document)[0].operation(None)
 
 
 def line(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
@@ -76,8 +66,9 @@ def line(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
 
 
 def test_a_request_to_a_variant_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
-    """What was run, how it ended and what it cost; no variables, no query string, no header, nothing of the document."""
-    access_log.log_request(exchange(), Response(200, (), SECRET.encode(), ("FORBIDDEN",), "partial"), 0.0123456)
+    """What ran, how it ended and how many upstream calls it took; no variables, no query string, nothing of the document."""
+    response = EncodedResponse(200, (), SECRET.encode(), ("FORBIDDEN",), "partial", operation())
+    access_log.log_request(exchange(), response, 0.0123456)
     assert line(caplog) == {
         "method": "POST",
         "path": "/web/graphql",
@@ -93,43 +84,61 @@ def test_a_request_to_a_variant_is_a_line(caplog: pytest.LogCaptureFixture) -> N
     }
 
 
-def test_a_request_that_was_refused_is_a_line_too(caplog: pytest.LogCaptureFixture) -> None:
-    """Before there was any operation."""
-    access_log.log_request(exchange(None), Response(401, (), b"", ("UNAUTHENTICATED",), "refused"), 0.001)
+def test_a_consumer_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    """By the name in the settings."""
+    made = exchange()
+    made.client = Client(consumer=Consumer("partner", frozenset()))
+    access_log.log_request(made, EncodedResponse(200, (), b""), 0.001)
+    assert line(caplog)["consumer"] == "partner"
+
+
+def test_a_request_without_an_operation_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    """It was refused before its operation was known, or it is a batch."""
+    access_log.log_request(exchange(), EncodedResponse(401, (), b"", ("UNAUTHENTICATED",), "refused"), 0.001)
     fields = line(caplog)
     assert (fields["operation"], fields["type"], fields["status"]) == (None, None, 401)
 
 
-def test_an_operation_without_a_name_has_none(caplog: pytest.LogCaptureFixture) -> None:
-    """Its text does not take the name's place."""
-    access_log.log_request(exchange("{ me { id } }"), Response(200, (), b""), 0.001)
+def test_an_unnamed_operation_has_no_name(caplog: pytest.LogCaptureFixture) -> None:
+    """Its text is not logged instead."""
+    access_log.log_request(exchange(), EncodedResponse(200, (), b"", operation=operation("{ me { id } }")), 0.001)
     fields = line(caplog)
     assert (fields["operation"], fields["type"]) == (None, "query")
 
 
 def test_a_long_name_is_cut_off(caplog: pytest.LogCaptureFixture) -> None:
     """A client chooses it."""
-    access_log.log_request(exchange(f"query {'A' * 5000} {{ me {{ id }} }}"), Response(200, (), b""), 0.001)
+    named = operation(f"query {'A' * 5000} {{ me {{ id }} }}")
+    access_log.log_request(exchange(), EncodedResponse(200, (), b"", operation=named), 0.001)
     assert line(caplog)["operation"] == "A" * 100
 
 
-def test_a_client_that_hung_up_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
-    """With the status that servers use for it among themselves."""
-    access_log.log_disconnect(exchange(None), 0.5)
+def test_a_disconnect_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    """With status 499, as nginx has it, and with the operation if it was known."""
+    access_log.log_disconnect(exchange(), ClientDisconnected(operation=operation()), 0.5)
     fields = line(caplog)
-    assert (fields["status"], fields["errors"]) == (499, ["CLIENT_GONE"])
+    assert (fields["status"], fields["errors"], fields["operation"]) == (499, ["CLIENT_GONE"], "Account")
+    assert "completed" not in fields
+
+
+def test_a_disconnect_names_the_outcome_of_completed_mutations(caplog: pytest.LogCaptureFixture) -> None:
+    """They ran to their end without a client."""
+    access_log.log_disconnect(exchange(), ClientDisconnected("partial", ["FORBIDDEN"]), 0.5)
+    fields = line(caplog)
+    assert (fields["completed"], fields["errors"]) == ("partial", ["CLIENT_GONE", "FORBIDDEN"])
 
 
 def test_any_other_request_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
-    """Method and path are what a client sent, and are cut off."""
+    """Method and path are the client's, and are cut off."""
     access_log.log_other("M" * 100, "/" + "p" * 5000, 404, 0.001, "request-1")
     fields = line(caplog)
     assert fields == {"method": "M" * 20, "path": "/" + "p" * 199, "status": 404, "ms": 1.0, "request_id": "request-1"}
 
 
-def test_where_nobody_reads_it_nothing_is_made(caplog: pytest.LogCaptureFixture) -> None:
-    """Above the level of information the log costs nothing."""
+def test_nothing_is_done_above_the_log_level(caplog: pytest.LogCaptureFixture) -> None:
+    """A line that is not written costs nothing."""
     caplog.set_level(logging.WARNING, "bff.access")
     access_log.log_request(None, None, 0.0)  # type: ignore[arg-type]
+    access_log.log_disconnect(None, None, 0.0)  # type: ignore[arg-type]
     access_log.log_other("GET", "/", 200, 0.0, "r")
     assert caplog.records == []

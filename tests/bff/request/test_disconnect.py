@@ -1,44 +1,44 @@
-"""When the client goes away, the work for it stops."""
+"""When the client disconnects, the work for it is cancelled."""
 
 import asyncio
 from typing import Any
 
 import pytest
 
-from bff.request import disconnect as hangup
+import bff.request.disconnect as watching
 from bff.request.disconnect import CancelOnDisconnect, cancel_nothing
 from bff.request.http import ClientDisconnected
 
 
 class Client:
-    """What the server's `receive` knows of the client: silent until it says or does something."""
+    """A client as ASGI's `receive` sees it: silent until it sends something or disconnects."""
 
     def __init__(self) -> None:
         self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self.looked = 0
+        self.received = 0
 
     async def receive(self) -> dict[str, Any]:
-        self.looked += 1
+        self.received += 1
         return await self.messages.get()
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         self.messages.put_nowait({"type": "http.disconnect"})
 
 
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Client:
-    """A client that is looked after at once."""
-    monkeypatch.setattr(hangup, "_PATIENCE_S", 0)
+    """A client that is watched at once."""
+    monkeypatch.setattr(watching, "_WATCH_AFTER_S", 0)
     return Client()
 
 
 def tasks() -> int:
-    """How many tasks there are beside the test's own."""
+    """The number of tasks besides the test's own."""
     return len(asyncio.all_tasks()) - 1
 
 
 async def until_cancelled(seen: list[str]) -> None:
-    """Work that takes for ever, and notes its end."""
+    """Work that never ends by itself. Notes when it is cancelled."""
     try:
         await asyncio.get_running_loop().create_future()
     except asyncio.CancelledError:
@@ -46,10 +46,10 @@ async def until_cancelled(seen: list[str]) -> None:
         raise
 
 
-async def test_what_runs_is_cancelled_when_the_client_is_gone(client: Client) -> None:
-    """And is said to be gone, not cancelled: the server's task goes on."""
+async def test_work_is_cancelled_when_the_client_disconnects(client: Client) -> None:
+    """It ends with `ClientDisconnected`, not with a cancellation: the server's task continues."""
     seen: list[str] = []
-    asyncio.get_running_loop().call_later(0.02, client.hang_up)
+    asyncio.get_running_loop().call_later(0.02, client.disconnect)
     with pytest.raises(ClientDisconnected):
         async with CancelOnDisconnect(client.receive):
             await until_cancelled(seen)
@@ -61,35 +61,35 @@ async def test_what_runs_is_cancelled_when_the_client_is_gone(client: Client) ->
     assert tasks() == 0
 
 
-async def test_what_else_the_client_sends_is_no_reason(client: Client) -> None:
-    """Only its going is."""
+async def test_other_messages_cancel_nothing(client: Client) -> None:
+    """Only a disconnect does."""
     client.messages.put_nowait({"type": "http.request", "body": b"", "more_body": False})
     async with CancelOnDisconnect(client.receive):
         await asyncio.sleep(0.02)
-    assert client.looked == 2
+    assert client.received == 2
 
 
-async def test_a_quick_answer_is_not_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody looks before it would be worth it, and nothing is left over."""
-    monkeypatch.setattr(hangup, "_PATIENCE_S", 3600)
+async def test_short_work_is_not_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Watching begins only after a while; no task and no timer is left over."""
+    monkeypatch.setattr(watching, "_WATCH_AFTER_S", 3600)
     client = Client()
     watch = CancelOnDisconnect(client.receive)
     async with watch:
         await asyncio.sleep(0)
-    assert (client.looked, tasks()) == (0, 0)
+    assert (client.received, tasks()) == (0, 0)
     assert watch._timer.cancelled()
 
 
-async def test_an_answer_that_is_there_goes_out(client: Client) -> None:
-    """The watching ends with the work."""
+async def test_watching_ends_with_the_work(client: Client) -> None:
+    """Its task is cancelled."""
     async with CancelOnDisconnect(client.receive):
         await asyncio.sleep(0.02)
     await asyncio.sleep(0)
-    assert (client.looked, tasks()) == (1, 0)
+    assert (client.received, tasks()) == (1, 0)
 
 
-async def test_another_cancellation_goes_on(client: Client) -> None:
-    """A server that stops is not taken for a client that goes."""
+async def test_a_cancellation_by_the_server_is_not_swallowed(client: Client) -> None:
+    """A server that stops is not mistaken for a client that disconnects."""
 
     async def request() -> None:
         async with CancelOnDisconnect(client.receive):
@@ -102,8 +102,8 @@ async def test_another_cancellation_goes_on(client: Client) -> None:
         await running
 
 
-async def test_both_at_once_is_the_servers(client: Client) -> None:
-    """Gone and stopped in one moment: the stop goes on."""
+async def test_a_cancellation_by_the_server_wins(client: Client) -> None:
+    """If the client disconnects at the same moment, the work ends all the same and nothing is left over."""
 
     async def request() -> None:
         async with CancelOnDisconnect(client.receive):
@@ -112,22 +112,22 @@ async def test_both_at_once_is_the_servers(client: Client) -> None:
     running = asyncio.create_task(request())
     await asyncio.sleep(0.02)
     running.cancel()
-    client.hang_up()
+    client.disconnect()
     with pytest.raises((asyncio.CancelledError, ClientDisconnected)):
         await running
     assert tasks() == 0
 
 
-async def test_an_error_of_the_work_is_its_own(client: Client) -> None:
-    """It comes through as it is."""
+async def test_an_error_of_the_work_passes_through(client: Client) -> None:
+    """Unchanged."""
     with pytest.raises(ZeroDivisionError):
         async with CancelOnDisconnect(client.receive):
             raise ZeroDivisionError
 
 
-async def test_what_must_not_be_stopped_goes_on(client: Client) -> None:
+async def test_work_that_must_not_be_cancelled_continues(client: Client) -> None:
     """It runs to its end; afterwards `is_gone` is true."""
-    asyncio.get_running_loop().call_later(0.02, client.hang_up)
+    asyncio.get_running_loop().call_later(0.02, client.disconnect)
     async with CancelOnDisconnect(client.receive, cancel_nothing) as watch:
         async with asyncio.timeout(5):
             while not watch.is_gone:  # noqa: ASYNC110
@@ -138,10 +138,10 @@ async def test_what_must_not_be_stopped_goes_on(client: Client) -> None:
     assert tasks() == 0
 
 
-async def test_what_ends_is_for_the_caller_to_say(client: Client) -> None:
-    """In place of the task, `stop` is called, once."""
+async def test_stop_is_called_instead_of_cancelling(client: Client) -> None:
+    """Once, and the task is not cancelled."""
     stopped: list[str] = []
-    client.hang_up()
+    client.disconnect()
     async with CancelOnDisconnect(client.receive, lambda: stopped.append("stopped")):
         async with asyncio.timeout(5):
             while not stopped:  # noqa: ASYNC110
@@ -149,8 +149,8 @@ async def test_what_ends_is_for_the_caller_to_say(client: Client) -> None:
     assert stopped == ["stopped"]
 
 
-async def test_the_server_stops_what_the_client_could_not(client: Client) -> None:
-    """A mutation whose client is gone still ends with the server."""
+async def test_the_server_cancels_work_that_a_disconnect_does_not(client: Client) -> None:
+    """A mutation whose client has disconnected still ends when the server stops."""
     seen: list[str] = []
 
     async def request() -> None:
@@ -158,7 +158,7 @@ async def test_the_server_stops_what_the_client_could_not(client: Client) -> Non
             await until_cancelled(seen)
 
     running = asyncio.create_task(request())
-    client.hang_up()
+    client.disconnect()
     await asyncio.sleep(0.02)
     assert not running.done()
     running.cancel()

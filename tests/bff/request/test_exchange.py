@@ -1,138 +1,65 @@
-"""An exchange: a request's id and trace, the client's own where they are sane."""
+"""An exchange, and what a request may be assumed to be before the gate has looked at it."""
 
-import os
-import re
-from typing import Any
+import time
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from bff.request.exchange import Exchange, headers_of, request_id_of, traceparent_of
-
-_TRACE = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-PARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+from bff.request.exchange import ANONYMOUS, UNCHARGED, Exchange, headers_of, open_exchange
+from bff.request.http import MediaType
+from bff.upstream.caller import Deadline
+from tests.support.endpoints import endpoint
 
 
-@pytest.mark.parametrize("given_id", ["a", "0", "req-1_2.3~4", "A" * 128, "018f4e6e-8b3c-7c3a-9f51-0242ac120002"])
-def test_a_sane_request_id_is_kept(given_id: str) -> None:
-    """Letters, digits and a few signs, up to 128 of them."""
-    assert request_id_of({b"x-request-id": [given_id.encode()]}) == given_id
+async def no_body() -> dict[str, object]:
+    """ASGI's `receive`, which must not be called."""
+    raise AssertionError("the body is not read")
 
 
-@pytest.mark.parametrize("tail", ["", "-", "-what-may-come"])
-def test_a_later_version_is_read_as_far_as_it_is_known(tail: str) -> None:
-    """Trace and flags are taken from it, and go on in the version that we speak (W3C Trace Context, section 3.2.4)."""
-    version, trace, _, flags = traceparent_of({b"traceparent": [b"cc" + PARENT[2:] + tail.encode()]}).split("-")
-    assert (version, trace, flags) == ("00", "0af7651916cd43dd8448eb211c80319c", "01")
+def opened(*headers: tuple[bytes, bytes]) -> Exchange:
+    """The exchange of a request with those headers."""
+    scope = {"method": "POST", "headers": headers}
+    return open_exchange(
+        endpoint(),
+        scope,
+        no_body,  # type: ignore[arg-type] - ASGI's messages are loosely typed
+        headers_of(scope),
+        Deadline.after(1.0, time.monotonic),
+        "192.0.2.1",
+    )
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
-        None,
-        [b""],
-        [b" "],
-        [b"a b"],
-        [b"a\n"],
-        [b"a\r\nX-Evil: 1"],
-        [b"a\x00"],
-        [b"\xff"],
-        ["é".encode()],
-        [b'"quoted"'],
-        [b"<script>"],
-        [b"a,b"],
-        [b"A" * 129],
-        [b"a", b"b"],
-        [b"a", b"a"],
-        [],
-    ],
-)
-def test_any_other_request_id_is_made_anew(values: list[bytes] | None) -> None:
-    """None, several, too long a one, or one that does not belong into a header, a log or a page: a new one, each time."""
-    headers: dict[bytes, Any] = {} if values is None else {b"x-request-id": values}
-    one, other = request_id_of(headers), request_id_of(headers)
-    assert re.fullmatch("[0-9a-f]{32}", one)
-    assert one != other
-
-
-@given(st.binary(max_size=200))
-def test_a_request_id_is_fit_for_headers_and_logs(junk: bytes) -> None:
-    """Whatever came in."""
-    assert re.fullmatch(r"[A-Za-z0-9._~-]{1,128}", request_id_of({b"x-request-id": [junk]}))
-
-
-def test_a_client_s_trace_is_continued_with_a_span_of_our_own() -> None:
-    """Trace and flags stay, the parent is ours (W3C Trace Context, section 3.4)."""
-    version, trace, span, flags = traceparent_of({b"traceparent": [PARENT]}).split("-")
-    assert (version, trace, flags) == ("00", "0af7651916cd43dd8448eb211c80319c", "01")
-    assert re.fullmatch("[0-9a-f]{16}", span)
-    assert span != "b7ad6b7169203331"
-
-
-@pytest.mark.parametrize("flags", ["00", "01", "03", "ff"])
-def test_the_flags_are_the_client_s(flags: str) -> None:
-    """Whoever began the trace decides whether it is sampled."""
-    assert traceparent_of({b"traceparent": [PARENT[:-2] + flags.encode()]})[-2:] == flags
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        None,
-        [],
-        [b""],
-        [PARENT, PARENT],
-        [PARENT + b"\n"],
-        [PARENT + b"-00"],
-        [b" " + PARENT],
-        [PARENT.upper()],
-        [b"ff" + PARENT[2:]],
-        [b"00-00000000000000000000000000000000-b7ad6b7169203331-01"],
-        [b"00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01"],
-        [b"00-0af7651916cd43dd8448eb211c80319-b7ad6b7169203331-01"],
-        [b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b716920333-01"],
-        [b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1"],
-        [b"00-0af7651916cd43dd8448eb211c80319g-b7ad6b7169203331-01"],
-        [b"\xff"],
-    ],
-)
-def test_any_other_trace_is_made_anew(values: list[bytes] | None) -> None:
-    """None, several, or one that is not as the specification has it: a new trace, sampled."""
-    headers: dict[bytes, Any] = {} if values is None else {b"traceparent": values}
-    one, other = traceparent_of(headers), traceparent_of(headers)
-    assert _TRACE.fullmatch(one)
-    assert "0af7651916cd43dd8448eb211c80319c" not in one
-    assert one.endswith("-01")
-    assert one[3:35] != other[3:35]
-
-
-def test_headers_are_kept_with_all_their_values() -> None:
-    """In order; what is read as one is joined by commas."""
-    headers = headers_of({"headers": [(b"accept", b"a"), (b"x", b"1"), (b"accept", b"b")]})
-    assert headers == {b"accept": [b"a", b"b"], b"x": [b"1"]}
-    exchange = Exchange(None, {}, None, headers, "id", "trace", None)  # type: ignore[arg-type]
+def test_headers_keep_all_their_values() -> None:
+    """In order; the values of one header are joined by commas (RFC 9110, section 5.3)."""
+    exchange = opened((b"accept", b"a"), (b"x", b"1"), (b"accept", b"b"))
+    assert exchange.headers == {b"accept": [b"a", b"b"], b"x": [b"1"]}
     assert exchange.header(b"accept") == b"a, b"
     assert exchange.header(b"x") == b"1"
     assert exchange.header(b"nothing") is None
 
 
-def test_no_two_ids_are_alike_however_many() -> None:
-    """Over several of the portions in which random digits are fetched."""
-    ids = [request_id_of({}) for _ in range(1000)] + [traceparent_of({})[3:35] for _ in range(1000)]
-    assert len(set(ids)) == 2000
-    assert {len(each) for each in ids} == {32}
+@pytest.mark.parametrize(
+    ("accept", "accepted", "media"),
+    [
+        (b"application/graphql-response+json", MediaType.RESPONSE, MediaType.RESPONSE),
+        (b"*/*", MediaType.JSON, MediaType.JSON),
+        (b"text/html", None, MediaType.JSON),
+    ],
+)
+def test_the_media_type_is_known_from_the_head(accept: bytes, accepted: MediaType | None, media: MediaType) -> None:
+    """So that even the first refusal has the media type that the client prefers; JSON if it accepts neither."""
+    exchange = opened((b"accept", accept))
+    assert (exchange.accepted, exchange.media) == (accepted, media)
 
 
-def test_a_forked_process_has_ids_of_its_own() -> None:
-    """What the parent would have given out next is not what the child gives out."""
-    read, write = os.pipe()
-    request_id_of({})
-    child = os.fork()
-    if child == 0:
-        os.write(write, request_id_of({}).encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    assert os.read(read, 32).decode() != request_id_of({})
-    os.close(read)
-    os.close(write)
+async def test_a_new_exchange_is_anonymous_and_charged_nothing() -> None:
+    """What holds before a step of the gate has run is a value, and not the absence of one."""
+    exchange = opened()
+    assert exchange.client is ANONYMOUS
+    assert exchange.client.is_anonymous
+    assert exchange.ledger is UNCHARGED
+    assert not exchange.ledger.counts_cost
+    assert exchange.ledger.headers() == ()
+    await exchange.ledger.charge_requests(2)
+    await exchange.ledger.charge_cost(10)
+    await exchange.ledger.correct_cost(-10)
+    assert dict(exchange.calls) == {}

@@ -1,40 +1,32 @@
-"""GraphQL over HTTP: which form is answered in, what a request is, and that no bytes do any harm."""
+"""Reading requests: which media type the response has, what a valid request is, and that no bytes raise anything else."""
 
 import json
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlencode
 
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.errors import BadRequest, CsrfPrevented
+from bff.request.encoding import encode_json
 from bff.request.http import (
-    NO_STORE,
     ClientDisconnected,
     GraphQLRequest,
     MediaType,
-    cache_control_of,
-    canonical,
     check_content,
-    content_headers,
     decode_body,
     decode_query,
-    encode,
-    etag_of,
-    is_known,
     negotiate,
     read_body,
     wants_html,
 )
-from bff.upstream.caller import Freshness
 
 JSON, RESPONSE = MediaType.JSON, MediaType.RESPONSE
 _DEEP = 100_000
 
-# The form of the answer
+# Accept
 
 
 @pytest.mark.parametrize(
@@ -66,8 +58,8 @@ _DEEP = 100_000
         (b"application/json;q=1.000", JSON),
     ],
 )
-def test_the_form_is_the_one_the_client_likes_best(accept: bytes | None, media: MediaType) -> None:
-    """By quality, the most specific range counting (RFC 9110, section 12.5.1); wildcards and nothing mean plain JSON."""
+def test_the_media_type_is_the_one_of_highest_quality(accept: bytes | None, media: MediaType) -> None:
+    """The most specific range counts (RFC 9110, section 12.5.1). Wildcards and no `Accept` mean `application/json`."""
     assert negotiate(accept) is media
 
 
@@ -94,21 +86,21 @@ def test_the_form_is_the_one_the_client_likes_best(accept: bytes | None, media: 
         b"\xff\xfe",
     ],
 )
-def test_what_takes_neither_form_gets_none(accept: bytes) -> None:
-    """Another type, a quality of zero or none that is one, another charset: 406 is for others to say."""
+def test_there_is_none_if_the_client_accepts_neither(accept: bytes) -> None:
+    """Another type, a quality of zero, an invalid quality, or another charset."""
     assert negotiate(accept) is None
 
 
 @given(st.binary(max_size=200))
-def test_no_accept_whatsoever_raises(accept: bytes) -> None:
-    """Any bytes are a form, or none."""
+def test_no_accept_raises(accept: bytes) -> None:
+    """Any bytes give a media type or None."""
     assert negotiate(accept) in {JSON, RESPONSE, None}
     wants_html(accept)
 
 
 @pytest.mark.parametrize("last", [b"*/*", b"text/html", b"application/graphql-response+json", b"application/json;q=0"])
-def test_a_long_accept_is_disregarded(last: bytes) -> None:
-    """Thousands of ranges are not looked at: a server may disregard the header (RFC 9110, section 12.5.1)."""
+def test_a_long_accept_is_ignored(last: bytes) -> None:
+    """Thousands of ranges would block the event loop; a server may ignore the header (RFC 9110, section 12.5.1)."""
     accept = b"a/b;q=0.1," * 3000 + last
     assert negotiate(accept) is JSON
     assert not wants_html(accept)
@@ -129,7 +121,7 @@ def test_a_long_accept_is_disregarded(last: bytes) -> None:
     ],
 )
 def test_only_a_browser_wants_html(accept: bytes | None, wanted: bool) -> None:
-    """It names it; programs don't."""
+    """It names `text/html`; programs don't."""
     assert wants_html(accept) is wanted
 
 
@@ -148,7 +140,7 @@ def test_only_a_browser_wants_html(accept: bytes | None, wanted: bool) -> None:
     ],
 )
 @pytest.mark.parametrize("encoding", [None, b"", b"identity", b" Identity "])
-def test_json_is_read(content_type: bytes, encoding: bytes | None) -> None:
+def test_json_is_accepted(content_type: bytes, encoding: bytes | None) -> None:
     """In UTF-8, not compressed."""
     check_content(content_type, encoding)
 
@@ -168,7 +160,7 @@ def test_json_is_read(content_type: bytes, encoding: bytes | None) -> None:
         b"; application/json",
     ],
 )
-def test_what_a_form_on_a_foreign_page_could_send_is_refused_as_such(content_type: bytes | None) -> None:
+def test_content_that_a_cross_site_form_could_send_is_refused(content_type: bytes | None) -> None:
     """Those that browsers send without asking first (Fetch standard, CORS-safelisted), and none at all."""
     with pytest.raises(CsrfPrevented) as caught:
         check_content(content_type, None)
@@ -203,7 +195,7 @@ def test_any_other_body_is_refused(content_type: bytes, encoding: bytes | None) 
 
 
 def receiver(*messages: dict[str, Any]) -> Callable[[], Any]:
-    """ASGI's receive; to ask for more than there is is a mistake."""
+    """ASGI's `receive`. Asking for more than these messages is an error."""
     rest = list(messages)
 
     async def receive() -> dict[str, Any]:
@@ -228,18 +220,18 @@ def chunk(body: bytes, *, more: bool = False) -> dict[str, Any]:
 )
 @pytest.mark.parametrize("declared", [None, b"6", b"0", b"junk", b"-1", b"\xb2"])
 async def test_a_body_is_read_to_its_end(messages: list[dict[str, Any]], declared: bytes | None) -> None:
-    """In however many parts it comes, up to the limit; what was declared matters only where it is too much."""
+    """In any number of parts, up to the limit. A declared length matters only if it is above the limit."""
     assert await read_body(receiver(*messages), declared, 6) == b"abcdef"
 
 
-async def test_no_body_is_an_empty_one() -> None:
-    """ASGI may leave the member out."""
+async def test_no_body_is_an_empty_body() -> None:
+    """ASGI may leave `body` out."""
     assert await read_body(receiver({"type": "http.request"}), None, 6) == b""
 
 
 @pytest.mark.parametrize("declared", [b"7", b"100000000", b"9" * 5000])
 async def test_a_body_that_is_declared_too_long_is_not_read(declared: bytes) -> None:
-    """Not a byte of it; the connection is of no more use."""
+    """No byte of it is read, so the connection is closed."""
     with pytest.raises(BadRequest) as caught:
         await read_body(receiver(), declared, 6)
     assert (caught.value.status, caught.value.headers) == (413, ((b"connection", b"close"),))
@@ -248,16 +240,14 @@ async def test_a_body_that_is_declared_too_long_is_not_read(declared: bytes) -> 
 
 @pytest.mark.parametrize("messages", [[chunk(b"abcdefg")], [chunk(b"abcd", more=True), chunk(b"efg", more=True)]])
 @pytest.mark.parametrize("declared", [None, b"6"])
-async def test_a_body_that_turns_out_too_long_is_read_no_further(
-    messages: list[dict[str, Any]], declared: bytes | None
-) -> None:
-    """Whatever was declared: chunked bodies declare nothing."""
+async def test_reading_stops_at_the_limit(messages: list[dict[str, Any]], declared: bytes | None) -> None:
+    """Whatever length was declared: a chunked body declares none."""
     with pytest.raises(BadRequest) as caught:
         await read_body(receiver(*messages), declared, 6)
     assert caught.value.status == 413
 
 
-async def test_a_client_that_hangs_up_is_gone() -> None:
+async def test_a_client_may_disconnect_while_the_body_is_read() -> None:
     """Before the body, or in the middle of it."""
     gone = {"type": "http.disconnect"}
     for messages in ([gone], [chunk(b"abc", more=True), gone]):
@@ -269,7 +259,7 @@ async def test_a_client_that_hangs_up_is_gone() -> None:
 
 
 def refused_body(body: bytes) -> str:
-    """Why a body is refused: as a bad request, and nothing else."""
+    """The message of the `BadRequest` with which a body is refused."""
     with pytest.raises(BadRequest) as caught:
         decode_body(body)
     assert (caught.value.status, caught.value.code) == (400, "BAD_REQUEST")
@@ -297,8 +287,8 @@ def refused_body(body: bytes) -> str:
         (b'{"query":"a","query":"b"}', GraphQLRequest("b")),
     ],
 )
-def test_a_body_is_a_request(body: bytes, request_: GraphQLRequest) -> None:
-    """The members that the specification names; null is as left out, others are ignored, of two the last one counts."""
+def test_a_body_has_the_members_of_a_request(body: bytes, request_: GraphQLRequest) -> None:
+    """Those that the specification names. Null means absent, others are ignored, of duplicates the last one counts."""
     assert decode_body(body) == request_
 
 
@@ -338,24 +328,24 @@ def test_a_body_is_a_request(body: bytes, request_: GraphQLRequest) -> None:
         b'{"variables":{"a":' + b"[" * _DEEP,
     ],
 )
-def test_what_is_no_json_is_refused(body: bytes) -> None:
-    """Nor what only Python reads, half a character, or brackets without end."""
+def test_invalid_json_is_refused(body: bytes) -> None:
+    """Also what only Python reads, unpaired surrogates, and endless nesting."""
     refused_body(body)
 
 
 @pytest.mark.parametrize("body", [b"null", b"1", b'"{a}"', b"true"])
 def test_json_that_is_no_object_is_refused(body: bytes) -> None:
-    """And said so."""
+    """The message says that an object was expected."""
     assert "Expected `object`" in refused_body(body)
 
 
 def test_a_list_of_requests_is_a_batch() -> None:
-    """Within the limit; an empty one, and one that is longer, are refused with the figures."""
+    """Of 1 to `max_batch` requests. The refusal of any other names its size and the limit."""
     one = GraphQLRequest(query="{a}")
     assert decode_body(b' \n[{"query":"{a}"}]', 2) == [one]
     assert decode_body(b'[{"query":"{a}"},{"query":"{a}"}]', 2) == [one, one]
-    assert refused_body(b"[]") == "Requests in the batch: 0, allowed are 1 to 1."
-    assert refused_body(b'[{"query":"{a}"},{"query":"{a}"}]') == "Requests in the batch: 2, allowed are 1 to 1."
+    assert refused_body(b"[]") == "The batch has 0 requests: expected 1 to 1."
+    assert refused_body(b'[{"query":"{a}"},{"query":"{a}"}]') == "The batch has 2 requests: expected 1 to 1."
 
 
 @pytest.mark.parametrize(
@@ -374,17 +364,17 @@ def test_a_list_of_requests_is_a_batch() -> None:
     ],
 )
 def test_a_member_of_the_wrong_type_is_named(body: bytes, member: str) -> None:
-    """So that whoever wrote the client finds it."""
+    """So that the client's author finds it."""
     assert f"$.{member}" in refused_body(body)
 
 
 @given(st.binary(max_size=100))
-def test_no_body_whatsoever_raises_anything_else(body: bytes) -> None:
-    """Any bytes are a request or a bad one."""
+def test_no_body_raises_anything_but_bad_request(body: bytes) -> None:
+    """Any bytes are a request or a `BadRequest`, whose message can be encoded."""
     try:
         decode_body(body)
     except BadRequest as error:
-        encode({"message": error.message})
+        encode_json({"message": error.message})
 
 
 _JSON = st.recursive(
@@ -395,7 +385,7 @@ _JSON = st.recursive(
 
 
 @given(_JSON)
-def test_variables_come_as_they_were_sent(value: Any) -> None:
+def test_variables_are_decoded_unchanged(value: Any) -> None:
     """By POST and by GET alike."""
     body = json.dumps({"query": "{a}", "variables": {"v": value}}).encode()
     assert decode_body(body).variables == {"v": value}
@@ -407,7 +397,7 @@ def test_variables_come_as_they_were_sent(value: Any) -> None:
 
 
 def refused_query(query_string: bytes) -> str:
-    """Why parameters are refused."""
+    """The message of the `BadRequest` with which a query string is refused."""
     with pytest.raises(BadRequest) as caught:
         decode_query(query_string)
     assert (caught.value.status, caught.value.code) == (400, "BAD_REQUEST")
@@ -431,8 +421,8 @@ def refused_query(query_string: bytes) -> str:
         (b"query=a;b", GraphQLRequest("a;b")),
     ],
 )
-def test_parameters_are_a_request(query_string: bytes, request_: GraphQLRequest) -> None:
-    """The same members as a body's; variables and extensions are JSON; what is empty is left out."""
+def test_url_parameters_have_the_members_of_a_request(query_string: bytes, request_: GraphQLRequest) -> None:
+    """The same as in a body. Variables and extensions are JSON. Empty parameters are absent ones."""
     assert decode_query(query_string) == request_
 
 
@@ -449,8 +439,8 @@ def test_parameters_are_a_request(query_string: bytes, request_: GraphQLRequest)
         b"&" * 50 + b"query=a",
     ],
 )
-def test_parameters_that_cannot_be_read_are_refused(query_string: bytes) -> None:
-    """Not UTF-8, given twice, or far too many."""
+def test_malformed_url_parameters_are_refused(query_string: bytes) -> None:
+    """Not UTF-8, given twice, or too many."""
     refused_query(query_string)
 
 
@@ -473,94 +463,15 @@ def test_parameters_that_cannot_be_read_are_refused(query_string: bytes) -> None
         "{}{}",
     ],
 )
-def test_a_parameter_that_is_no_object_is_named(name: str, text: str) -> None:
-    """JSON of another kind, and what is no JSON."""
+def test_a_url_parameter_that_is_no_json_object_is_named(name: str, text: str) -> None:
+    """Another kind of JSON, or invalid JSON."""
     assert refused_query(f"query=a&{name}={text}".encode()) == f"{name}: expected a JSON object."
 
 
 @given(st.binary(max_size=100))
-def test_no_parameters_whatsoever_raise_anything_else(query_string: bytes) -> None:
-    """Any bytes are a request or a bad one."""
+def test_no_url_parameters_raise_anything_but_bad_request(query_string: bytes) -> None:
+    """Any bytes are a request or a `BadRequest`, whose message can be encoded."""
     try:
         decode_query(query_string)
     except BadRequest as error:
-        encode({"message": error.message})
-
-
-# Answers
-
-
-@pytest.mark.parametrize("media", MediaType)
-def test_an_answer_says_what_it_is(media: MediaType) -> None:
-    """Its form with the charset, its length; it depends on who asks and is kept by nobody."""
-    body = encode({"data": {"name": "é"}})
-    assert orjson.loads(body) == {"data": {"name": "é"}}
-    assert dict(content_headers(media, body)) == {
-        b"content-type": f"{media.value}; charset=utf-8".encode(),
-        b"content-length": str(len(body)).encode(),
-        b"vary": b"Accept, Authorization, X-API-Key",
-        b"cache-control": b"no-store",
-        b"x-content-type-options": b"nosniff",
-    }
-
-
-@pytest.mark.parametrize(
-    ("noted", "is_private", "expected"),
-    [
-        ([], False, b"no-store"),
-        ([(30.9, True, True)], False, b"public, max-age=30"),
-        ([(30.0, True, True)], True, b"private, max-age=30"),
-        ([(30.0, True, True), (5.0, True, True)], False, b"public, max-age=5"),
-        ([(30.0, True, True), (60.0, False, True)], False, b"private, max-age=30"),
-        ([(30.0, True, True), (0.0, True, True)], False, b"public, no-cache"),
-        ([(-3.0, False, True)], False, b"private, no-cache"),
-        ([(30.0, True, True), (30.0, True, False)], False, b"no-store"),
-    ],
-)
-def test_an_answer_may_be_kept_as_the_strictest_of_its_parts(
-    noted: list[tuple[float, bool, bool]], is_private: bool, expected: bytes
-) -> None:
-    """For the shortest time, by the fewest; where nothing was asked, nothing is said of it."""
-    freshness = Freshness()
-    for left_s, is_shared, may_keep in noted:
-        freshness.note(left_s, is_shared=is_shared, may_keep=may_keep)
-    assert cache_control_of(freshness, is_private=is_private) == expected
-    freshness.forbid()
-    assert cache_control_of(freshness, is_private=is_private) == NO_STORE
-
-
-def test_a_validator_is_that_of_the_bytes() -> None:
-    """Equal where they are, strong, and compared weakly (RFC 9110, section 13.1.2)."""
-    etag, other = etag_of(b"a"), etag_of(b"b")
-    assert etag == etag_of(b"a") != other
-    for header in (etag, b"W/" + etag, other + b", " + etag, other + b",W/" + etag, b"*", b" * "):
-        assert is_known(etag, header)
-    for known in (None, b"", other, etag[1:-1], b'"*"'):
-        assert not is_known(etag, known)
-
-
-def test_variables_are_the_same_in_any_order() -> None:
-    """None at all and an empty object too; a number is no text."""
-    assert canonical({"a": 1, "b": {"c": 2, "d": 3}}) == canonical({"b": {"d": 3, "c": 2}, "a": 1})
-    assert canonical(None) == canonical({})
-    assert canonical({"a": 1}) != canonical({"a": "1"})
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (2**70, b"1180591620717411303424"),
-        (-(2**70), b"-1180591620717411303424"),
-        (2**64 - 1, b"18446744073709551615"),
-        ("half \ud83d of one", '"half \ufffd of one"'.encode()),
-        ("whole \ud83d\ude00", '"whole \U0001f600"'.encode()),
-        (
-            {"a\udc00": [2**64, ("b\ud800", None, 0.5, True)]},
-            '{"a\ufffd":[18446744073709551616,["b\ufffd",null,0.5,true]]}'.encode(),
-        ),
-        (float("inf"), b"null"),
-    ],
-)
-def test_an_answer_is_encoded_whatever_is_in_it(value: object, text: bytes) -> None:
-    """As JSON that any client can read."""
-    assert encode({"data": value}) == b'{"data":' + text + b"}"
+        encode_json({"message": error.message})

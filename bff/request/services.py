@@ -1,0 +1,34 @@
+"""What the steps of the pipeline work with: bound once, at start-up."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bff.gate.auth import Authenticator
+from bff.gate.consumers import Consumers
+from bff.gate.rate import Counts
+from bff.graph.controls import Controls
+from bff.graph.rules import RecordRule
+from bff.graph.sources import Sources
+from bff.observe.metrics import Metrics
+from bff.upstream.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The gateway's parts that all variants share.
+
+    Attributes:
+        counts: of rate limits and quotas; None if these are off.
+        rules: by record, who may see which of them.
+        controls: what an administrator can do to the running gateway.
+        is_draining: whether new requests are refused because the process is stopping.
+    """
+
+    authenticator: Authenticator
+    consumers: Consumers
+    counts: Counts | None
+    sources: Sources
+    rules: Mapping[type[Record], RecordRule]
+    metrics: Metrics
+    controls: Controls
+    is_draining: Callable[[], bool]

@@ -1,0 +1,21 @@
+"""An endpoint for tests of what happens around it."""
+
+from functools import cache
+
+from bff.engine.plans import Plans
+from bff.gate.documents import Documents
+from bff.gate.limits import LimitOptions
+from bff.gate.manifests import TrustedDocuments
+from bff.gate.rate import RateOptions
+from bff.graph.variants import VARIANTS
+from bff.request.endpoint import Endpoint
+from tests.support.shop import schemas
+
+
+@cache
+def endpoint() -> Endpoint:
+    """The web variant by its defaults, without GraphiQL and without a response cache."""
+    schema, limits = schemas()["web"], LimitOptions()
+    plans = Plans(schema, limits, introspection=True)
+    documents = Documents("web", "any", TrustedDocuments([]))
+    return Endpoint(VARIANTS[0], schema, plans, limits, RateOptions(), documents, None, None)
