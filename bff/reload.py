@@ -4,14 +4,14 @@ What can change then is where the services are: their instances and weights. Wha
 file that can't be used: then all stays as it is.
 """
 
-import logging
 from collections.abc import Callable, Mapping
 
 from bff.graph.controls import Reloaded
+from bff.runtime.log import Log
 from bff.settings import Settings, SettingsError
 from bff.upstream.traffic.stack import Stack
 
-_log = logging.getLogger("bff.reload")
+_log = Log("bff.reload")
 
 
 class Reload:
@@ -25,13 +25,13 @@ class Reload:
     def __call__(self) -> Reloaded:
         """Take over what has changed. Never raises for what stands in the file."""
         if self._load is None:
-            _log.warning("nothing to reload", extra={"fields": {}})
+            _log.warning("nothing to reload")
             return Reloaded(faults=("there are no settings to read again",))
         try:
             settings = self._load()
         except SettingsError as error:
             faults = str(error).splitlines()
-            _log.error("settings not reloaded", extra={"fields": {"faults": faults}})
+            _log.error("settings not reloaded", faults=faults)
             return Reloaded(faults=tuple(faults))
         moved = []
         for name, stack in self._stacks.items():
@@ -49,5 +49,5 @@ class Reload:
         ]
         taken = {f"{name}_service_url": settings.instances(name) for name in moved}
         self._settings = before.model_copy(update=taken)
-        _log.info("settings reloaded", extra={"fields": {"moved": moved, "needs_restart": waiting}})
+        _log.info("settings reloaded", moved=moved, needs_restart=waiting)
         return Reloaded(tuple(moved), tuple(waiting))

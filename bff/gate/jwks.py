@@ -6,7 +6,6 @@ unavailable the last good set is used.
 """
 
 import asyncio
-import logging
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ import jwt
 import msgspec
 
 from bff.errors import KeysUnavailable
+from bff.runtime.log import Log
 from bff.upstream.caller import Clock
 from bff.upstream.traffic.freshness import cache_control
 from bff.upstream.wire import Wire, WireReply, WireRequest
@@ -44,7 +44,7 @@ _MOST_BYTES = 1024 * 1024
 _MOST_KEYS = 100
 _HEADERS = (("Accept", "application/jwk-set+json, application/json"), ("Accept-Encoding", "identity"), ("User-Agent", "bff"))
 _SECONDS = re.compile(r"[0-9]{1,10}\Z")
-_log = logging.getLogger("bff.jwks")
+_log = Log("bff.jwks")
 
 
 class _KeySetError(Exception):
@@ -154,8 +154,7 @@ class KeySet:
         except Exception as error:  # noqa: BLE001 - whatever it is, the last good set holds, and the rounds go on
             self._failures += 1
             reason = str(error) if isinstance(error, _KeySetError) else type(error).__name__
-            held = len(self._keys or ())
-            _log.warning("key set not fetched", extra={"fields": {"issuer": self._name, "reason": reason, "keys": held}})
+            _log.warning("key set not fetched", issuer=self._name, reason=reason, keys=len(self._keys or ()))
         finally:
             self._fetching = None
 
@@ -165,7 +164,7 @@ class KeySet:
         self._keys = keys
         self._failures = 0
         if before != after:
-            _log.info("key set fetched", extra={"fields": {"issuer": self._name, "keys": len(keys)}})
+            _log.info("key set fetched", issuer=self._name, keys=len(keys))
         if any(after.get(name) != numbers for name, numbers in before.items()):
             self._on_withdrawn()
 

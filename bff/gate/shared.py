@@ -8,7 +8,6 @@ An answer in time matters more than shared state, so the wait is limited:
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -25,6 +24,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from bff.gate.rate import Bucket, Charge, Count, Counts, Period
 from bff.gate.script import COUNT
 from bff.gate.shared_state import SharedStateBudget, SharedStateUnavailable
+from bff.runtime.log import Log
 
 WAIT_S = 0.25
 AWAY_S = 1.0
@@ -41,7 +41,7 @@ _PREFIX = "bff:1:"
 _MOST_AT_ONCE = 256
 _MOST_WAITING = 10_000
 _MOST_LATER = 1_000
-_log = logging.getLogger("bff.shared")
+_log = Log("bff.shared")
 
 
 class _Question:
@@ -271,9 +271,9 @@ class Shared:
         self._is_there = there
         self._on_change(there)
         if there:
-            _log.info("shared state in Redis", extra={"fields": {}})
+            _log.info("shared state in Redis")
         else:
-            _log.warning("Redis is away: this gateway counts by itself", extra={"fields": {"reason": reason}})
+            _log.warning("Redis is away: this gateway counts by itself", reason=reason)
 
     async def aclose(self) -> None:
         """Close all connections. Waiting requests go on without Redis."""

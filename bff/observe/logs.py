@@ -1,7 +1,7 @@
-"""Log lines: one JSON object each, or plain text for a person at a console. To standard output, as containers expect.
+"""Formats log lines and writes them to standard output, as containers expect: as JSON objects, or as text for a console.
 
-A record's members stand in `extra={"fields": {…}}`; nothing else of a request gets into a line. Logging never waits for the
-reader of the lines: see `writer`.
+A line has the fields of its event (`bff.runtime.log`) and nothing else of a request. Logging never waits for the reader of
+the lines: see `writer`.
 """
 
 import atexit
@@ -18,13 +18,15 @@ import orjson
 
 from bff.errors import frames_of
 from bff.observe.writer import LineWriter
+from bff.runtime.log import DirectHandler, Log
 
 LogFormat = Literal["json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 _STDOUT = 1
 _as_json = json.JSONEncoder(default=str).encode
 _root = logging.getLogger()
-_log = logging.getLogger("bff.log")
+_LOGGER = "bff.log"
+_log = Log(_LOGGER)
 
 
 class _Timestamps:
@@ -108,8 +110,8 @@ class ConsoleFormatter(LineFormatter):
         return f"{line}\n".encode()
 
 
-class LineHandler(logging.Handler):
-    """Hands lines to a writer. `line` does so without a log record."""
+class LineHandler(DirectHandler):
+    """Formats lines and queues them in a `LineWriter`."""
 
     def __init__(self, formatter: LineFormatter, fd: int = _STDOUT) -> None:
         super().__init__()
@@ -122,16 +124,24 @@ class LineHandler(logging.Handler):
         try:
             line = self._lines.encode(record)
         except Exception as error:  # noqa: BLE001 - `logging`'s own handling writes to standard error, which may block
-            fields = {"kind": type(error).__qualname__, "file": record.filename, "line": record.lineno}
-            line = self._lines.line(record.created, "error", _log.name, "a record could not be written", fields)
+            line = self._failure(error, file=record.filename, line=record.lineno)
         self.writer.write(line)
 
-    def line(self, level: str, logger: str, message: str, fields: Mapping[str, Any]) -> None:
-        """Queue a line with the current time. The caller has checked the level."""
-        self.writer.write(self._lines.line(time.time(), level, logger, message, fields))
+    def line(self, level: str, logger: str, event: str, fields: Mapping[str, Any]) -> None:
+        """Queue a line with the current time. The caller has checked the level. Never blocks."""
+        try:
+            line = self._lines.line(time.time(), level, logger, event, fields)
+        except Exception as error:  # noqa: BLE001 - a line that can't be formatted must not fail what it reports
+            line = self._failure(error, event=event)
+        self.writer.write(line)
+
+    def _failure(self, error: Exception, **about: Any) -> bytes:
+        """The line that replaces one that can't be formatted. It holds nothing of its contents."""
+        fields = {"kind": type(error).__qualname__, **about}
+        return self._lines.line(time.time(), "error", _LOGGER, "a record could not be written", fields)
 
     def _notice(self, number: int) -> bytes:
-        return self._lines.line(time.time(), "warning", _log.name, "log lines dropped", {"lines": number})
+        return self._lines.line(time.time(), "warning", _LOGGER, "log lines dropped", {"lines": number})
 
 
 def configure(level: LogLevel, format: LogFormat) -> None:
@@ -159,30 +169,6 @@ def dropped_lines() -> int:
     return sum(handler.writer.dropped for handler in _line_handlers())
 
 
-def write(logger: logging.Logger, level: int, message: str, fields: dict[str, Any]) -> None:
-    """Log a line. If our handler is the only one, it gets the line without a log record, which would cost more."""
-    if not logger.isEnabledFor(level):
-        return
-    handler = direct_handler(logger)
-    if handler is None:
-        logger.log(level, message, extra={"fields": fields})
-    else:
-        handler.line(logging.getLevelName(level).lower(), logger.name, message, fields)
-
-
-def direct_handler(logger: logging.Logger) -> LineHandler | None:
-    """Our handler, if all of `logger`'s lines go to it alone, unfiltered; otherwise None."""
-    handlers = _root.handlers
-    if len(handlers) != 1 or type(handler := handlers[0]) is not LineHandler or handler.filters:
-        return None
-    each: logging.Logger | None = logger
-    while each is not None and each is not _root:
-        if each.handlers or each.filters or not each.propagate:
-            return None
-        each = each.parent
-    return handler
-
-
 def _line_handlers() -> list[LineHandler]:
     return [handler for handler in _root.handlers if isinstance(handler, LineHandler)]
 
@@ -190,8 +176,7 @@ def _line_handlers() -> list[LineHandler]:
 def _log_unraisable(fault: "sys.UnraisableHookArgs") -> None:
     """Log an error that a finalizer raised: its type and its frames."""
     trace: TracebackType | None = fault.exc_traceback
-    fields = {"kind": fault.exc_type.__qualname__, "frames": frames_of(trace)}
-    _log.error("a finalizer failed", extra={"fields": fields})
+    _log.error("a finalizer failed", kind=fault.exc_type.__qualname__, frames=frames_of(trace))
 
 
 def _writable(value: Any) -> Any:

@@ -1,19 +1,19 @@
 """Measures how long the event loop was blocked. Nothing is served meanwhile, not even `/health`."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from bff.runtime.log import Log
 from bff.upstream.caller import Clock
 
 EVERY_S: Final = 0.05
 """Seconds between two looks. A block is measured from when the next look is due, so up to this much of it is missed."""
 _LONG_S = 1.0
 _TELL_AGAIN_S = 10.0
-_log = logging.getLogger("bff.loop")
+_log = Log("bff.loop")
 
 
 class LoopWatch:
@@ -58,5 +58,4 @@ class LoopWatch:
             return
         self._told_at = now
         untold, self._untold = self._untold, 0
-        fields = {"seconds": round(late_s, 3), "not_logged_before": untold}
-        _log.warning("the event loop was held", extra={"fields": fields})
+        _log.warning("the event loop was held", seconds=round(late_s, 3), not_logged_before=untold)

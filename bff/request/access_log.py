@@ -1,38 +1,37 @@
 """One line a request. No variables, no query string, no header but the request id: nothing personal."""
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
-from bff.observe import logs
 from bff.request.exchange import Exchange, Response
+from bff.runtime.log import Log
 
-_log = logging.getLogger("bff.access")
+_log = Log("bff.access")
 _LONGEST_NAME = 100
 _LONGEST_PATH = 200
 
 
 def log_request(exchange: Exchange, response: Response, duration_s: float, **more: Any) -> None:
     """A request to a variant."""
-    if not _log.isEnabledFor(logging.INFO):
+    if not _log.is_info_enabled:
         return
     operation = exchange.operation
     scope = exchange.scope
-    fields = {
-        "method": scope["method"],
-        "path": scope["path"][:_LONGEST_PATH],
-        "variant": exchange.endpoint.variant.name,
-        "consumer": exchange.consumer.name if exchange.consumer else None,
-        "operation": operation.name[:_LONGEST_NAME] if operation and operation.name else None,
-        "type": operation.kind.value if operation else None,
-        "status": response.status,
-        "ms": round(duration_s * 1000, 2),
-        "request_id": exchange.request_id,
-        "upstream_calls": dict(exchange.calls),
-        "errors": list(response.codes),
+    _log.info(
+        "request",
+        method=scope["method"],
+        path=scope["path"][:_LONGEST_PATH],
+        variant=exchange.endpoint.variant.name,
+        consumer=exchange.consumer.name if exchange.consumer else None,
+        operation=operation.name[:_LONGEST_NAME] if operation and operation.name else None,
+        type=operation.kind.value if operation else None,
+        status=response.status,
+        ms=round(duration_s * 1000, 2),
+        request_id=exchange.request_id,
+        upstream_calls=dict(exchange.calls),
+        errors=list(response.codes),
         **more,
-    }
-    logs.write(_log, logging.INFO, "request", fields)
+    )
 
 
 def log_disconnect(exchange: Exchange, duration_s: float, outcome: str | None = None, codes: Sequence[str] = ()) -> None:
@@ -46,18 +45,18 @@ def log_disconnect(exchange: Exchange, duration_s: float, outcome: str | None = 
 
 def log_refused(status: int, code: str) -> None:
     """What was refused before it was a request."""
-    logs.write(_log, logging.INFO, "request", {"status": int(status), "errors": [code]})
+    _log.info("request", status=int(status), errors=[code])
 
 
 def log_other(method: str, path: str, status: int, duration_s: float, request_id: str) -> None:
     """Any other request."""
-    if not _log.isEnabledFor(logging.INFO):
+    if not _log.is_info_enabled:
         return
-    fields = {
-        "method": method[:20],
-        "path": path[:_LONGEST_PATH],
-        "status": status,
-        "ms": round(duration_s * 1000, 2),
-        "request_id": request_id,
-    }
-    logs.write(_log, logging.INFO, "request", fields)
+    _log.info(
+        "request",
+        method=method[:20],
+        path=path[:_LONGEST_PATH],
+        status=status,
+        ms=round(duration_s * 1000, 2),
+        request_id=request_id,
+    )

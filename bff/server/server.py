@@ -11,7 +11,6 @@ A second signal stops it at once. On SIGHUP the settings are read again.
 """
 
 import asyncio
-import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -21,12 +20,13 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
+from bff.runtime.log import Log
 from bff.server.connection import ClientConnection, ServerConfig
 from bff.server.host import Gateway
 from bff.server.sockets import listening, refuse_new
 from bff.settings import Settings
 
-_log = logging.getLogger("bff.server")
+_log = Log("bff.server")
 _KEEP_ALIVE_S = 75
 _LOOK_AGAIN_S = 0.02
 _LAST_HANDSHAKES_S = 0.2
@@ -97,7 +97,7 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         """The first signal drains, the second stops at once."""
         if self._draining is None:
-            _log.info("draining", extra={"fields": {"signal": signal.Signals(sig).name}})
+            _log.info("draining", signal=signal.Signals(sig).name)
             self._gateway.leave()
             self._draining = asyncio.get_running_loop().create_task(self._stop())
         else:

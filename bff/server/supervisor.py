@@ -4,7 +4,6 @@ A worker that ends is replaced; one whose event loop is blocked is killed and re
 ends when all workers have. After a stop workers have `stop_s` to end, also when the supervisor itself has died.
 """
 
-import logging
 import mmap
 import multiprocessing
 import multiprocessing.connection
@@ -22,8 +21,9 @@ from typing import Annotated
 from annotated_types import Ge, Le
 
 from bff.observe import logs
+from bff.runtime.log import Log
 
-_log = logging.getLogger("bff.supervisor")
+_log = Log("bff.supervisor")
 _STOP = (signal.SIGTERM, signal.SIGINT)
 _LOOK_AGAIN_S = 0.2
 _PAUSE_S = 1.0
@@ -187,7 +187,7 @@ class Supervisor:
         except OSError as error:  # too many processes, or too little memory: perhaps later
             worker.close()
             pause_s = self._pause()
-            _log.error("no worker begun", extra={"fields": {"reason": error.strerror, "again_in_s": pause_s}})
+            _log.error("no worker begun", reason=error.strerror, again_in_s=pause_s)
         else:
             self._workers.append(worker)
 
@@ -199,8 +199,7 @@ class Supervisor:
                 if now - worker.began_at >= _STEADY_S:
                     self._deaths = 0
                 pause_s = self._pause()
-                fields = {"pid": worker.process.pid, "exitcode": worker.process.exitcode, "in_s": pause_s}
-                _log.error("worker replaced", extra={"fields": fields})
+                _log.error("worker replaced", pid=worker.process.pid, exitcode=worker.process.exitcode, in_s=pause_s)
 
     def _pause(self) -> float:
         """Delay the next start, longer each time, so that a worker that can't start doesn't keep the machine busy."""
@@ -218,11 +217,10 @@ class Supervisor:
                 continue
             if is_over:
                 worker.kill()
-                _log.error("worker killed: it did not stop", extra={"fields": {"pid": worker.process.pid}})
+                _log.error("worker killed: it did not stop", pid=worker.process.pid)
             elif limit_s and silent_s >= limit_s:
                 worker.kill()
-                fields = {"pid": worker.process.pid, "silent_s": round(silent_s, 1)}
-                _log.error("worker killed: its event loop stands still", extra={"fields": fields})
+                _log.error("worker killed: its event loop stands still", pid=worker.process.pid, silent_s=round(silent_s, 1))
 
     # In the worker
 
@@ -243,7 +241,7 @@ class Supervisor:
         """A thread: stop this worker when the supervisor has died, even if the event loop is blocked."""
         while os.read(reading, 1):
             pass
-        _log.error("the supervisor is gone", extra={"fields": {}})
+        _log.error("the supervisor is gone")
         self._over[0] = 1
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(self._stop_s)

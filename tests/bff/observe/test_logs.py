@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.observe.logs import ConsoleFormatter, JsonFormatter, configure, direct_handler, flush
+from bff.observe.logs import ConsoleFormatter, JsonFormatter, configure, flush
+from bff.runtime.log import Log
 
 
 def record(message: str = "request", *args: Any, **fields: Any) -> logging.LogRecord:
@@ -226,9 +227,7 @@ def test_a_record_that_can_t_be_written_is_said(capfd: pytest.CaptureFixture[str
 def test_a_line_without_a_record_is_the_same_line(capfd: pytest.CaptureFixture[str]) -> None:
     """The access log makes its lines itself: they differ in nothing but the time."""
     configure("info", "json")
-    handler = direct_handler(logging.getLogger("bff.access"))
-    assert handler is not None
-    handler.line("info", "bff.access", "request", {"a": 1})
+    Log("bff.access").info("request", a=1)
     logging.getLogger("bff.access").info("request", extra={"fields": {"a": 1}})
     flush()
     first, second = (line.partition(",")[2] for line in capfd.readouterr().out.splitlines())
@@ -236,17 +235,20 @@ def test_a_line_without_a_record_is_the_same_line(capfd: pytest.CaptureFixture[s
 
 
 @pytest.mark.usefixtures("own_logging")
-@pytest.mark.parametrize("place", ["bff.access", "bff", ""])
-def test_whoever_else_listens_gets_records(place: str) -> None:
-    """A handler or a filter anywhere on the way is not passed by."""
-    configure("info", "json")
-    access, logger = logging.getLogger("bff.access"), logging.getLogger(place)
-    assert direct_handler(access) is not None
-    other = logging.NullHandler()
-    logger.addHandler(other)
-    assert direct_handler(access) is None
-    logger.removeHandler(other)
-    assert direct_handler(access) is not None
+def test_a_line_that_cannot_be_formatted_is_replaced(capfd: pytest.CaptureFixture[str]) -> None:
+    """Also without a log record: the caller gets no error, and the line that is written has none of its values."""
+
+    class Unreadable:
+        def __str__(self) -> str:
+            raise RuntimeError("secret")
+
+    configure("info", "console")
+    Log("bff.access").info("request", a=Unreadable())
+    flush()
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert "a record could not be written kind=RuntimeError event=request" in out
+    assert "secret" not in out
 
 
 @pytest.mark.parametrize(
