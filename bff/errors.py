@@ -16,7 +16,6 @@ An error that is none of these, nor of `bff.graph.errors` or `bff.upstream.error
 is not shown.
 """
 
-import logging
 import traceback
 from collections.abc import Iterable, Mapping
 from math import ceil
@@ -26,12 +25,13 @@ from typing import Any, ClassVar
 from graphql import GraphQLError
 
 from bff.graph.errors import GraphError
+from bff.runtime.log import Log
 from bff.upstream.errors import SourceError
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
 INTERNAL = "INTERNAL_SERVER_ERROR"
-_log = logging.getLogger("bff.errors")
+_log = Log("bff.errors")
 
 
 class GatewayError(Exception):
@@ -278,16 +278,8 @@ def internal() -> Mapping[str, Any]:
 
 def log_fault(error: BaseException, request_id: str) -> None:
     """Log a fault of ours: its kind and where it came up. Not its message, which may hold what somebody has sent."""
-    _log.error(
-        "internal error",
-        extra={
-            "fields": {
-                "request_id": request_id,
-                "kind": type(error).__qualname__,
-                "frames": frames_of(error.__traceback__),
-            }
-        },
-    )
+    frames = frames_of(error.__traceback__)
+    _log.error("internal error", request_id=request_id, kind=type(error).__qualname__, frames=frames)
 
 
 def frames_of(trace: TracebackType | None) -> list[str]:

@@ -1,7 +1,6 @@
 """The composition root: the one place that wires settings, sources, schemas and steps into an application."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from bff.reload import Reload
 from bff.request import pipeline
 from bff.request.endpoint import Endpoint
 from bff.runtime.background import Background
+from bff.runtime.log import Log
 from bff.server.host import Gateway
 from bff.server.static import Assets
 from bff.settings import SOURCES, Settings, SettingsError, VariantSettings
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from bff.gate.shared import Shared
 
 S = TypeVar("S", bound=RestSource[Any])
-_log = logging.getLogger("bff.app")
+_log = Log("bff.app")
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +224,7 @@ def _authenticator(settings: Settings, resolver: Resolver) -> _TokenChecks:
             sets.append((name, keys))
         text = None if secret is None else secret.get_secret_value()
         if text is not None and len(text.encode()) < SHORTEST_SAFE_SECRET:
-            _log.warning("JWT_SECRET is short", extra={"fields": {"issuer": name, "bytes_wanted": SHORTEST_SAFE_SECRET}})
+            _log.warning("JWT_SECRET is short", issuer=name, bytes_wanted=SHORTEST_SAFE_SECRET)
         return Issuer(text, keys, issuer, audience, confinement)
 
     issuers = [

@@ -1,6 +1,5 @@
 """Answers an operation: by its plan, or where it has none by graphql-core; and makes the response of what comes of it."""
 
-import logging
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import isawaitable
@@ -17,9 +16,10 @@ from bff.engine.operation import Operation
 from bff.engine.plan import ObjectPlan
 from bff.engine.run import Run
 from bff.graph.context import Context, Degraded
+from bff.runtime.log import Log
 
 PLAN = "plan"
-_log = logging.getLogger("bff.engine")
+_log = Log("bff.engine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +73,7 @@ async def _when_done(run: Run, waiting: Awaitable[None], context: Context, plan:
 
 
 async def _by_core(operation: Operation, given: Mapping[str, Any], context: Context, reason: str) -> GraphQLResult:
-    _log.debug(
-        "no plan",
-        extra={"fields": {"variant": context.variant.name, "operation": operation.name, "reason": reason}},
-    )
+    _log.debug("no plan", variant=context.variant.name, operation=operation.name, reason=reason)
     result = execute(
         operation.schema,
         operation.document,

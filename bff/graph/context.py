@@ -1,6 +1,5 @@
 """All that a resolver may touch. One a request; it dies with it."""
 
-import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,10 +9,11 @@ from bff.graph.controls import Controls
 from bff.graph.errors import SignInNeeded
 from bff.graph.loaders import Loaders
 from bff.graph.variants import Variant
+from bff.runtime.log import Log
 from bff.upstream.caller import Caller
 from schema.sources import Sources
 
-_audit = logging.getLogger("bff.audit")
+_audit = Log("bff.audit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,7 @@ class Context:
 
     def audit(self, action: str, **details: Any) -> None:
         """Leave a line in the log of who changed the gateway itself, and how."""
-        fields = {"action": action, "by": self.signed_in().sub, "request_id": self.caller.request_id, **details}
-        _audit.info("audit", extra={"fields": fields})
+        _audit.info("audit", action=action, by=self.signed_in().sub, request_id=self.caller.request_id, **details)
 
     def signed_in(self) -> Viewer:
         """The viewer. Raises `SignInNeeded` where there is none."""
