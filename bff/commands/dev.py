@@ -39,7 +39,7 @@ async def run(settings: Settings, load_again: Callable[[], Settings]) -> None:
 
         gateway = create(settings, "dev", again)
         _greet(settings, url_of(listener))
-        await Server(with_cors(gateway, settings), gateway, settings).serve(sockets=[listener])
+        await Server(with_cors(gateway, settings), gateway, settings.connections, settings.drain).serve(sockets=[listener])
 
 
 async def run_services(host: str, first_port: int, *, latency_s: float, no_store: bool) -> None:

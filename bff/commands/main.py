@@ -91,7 +91,8 @@ def serve(host: str | None, port: int | None, config: Path | None, workers: int 
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
         if settings.workers == 1:
-            uvloop.run(Server(with_cors(gateway, settings), gateway, settings).serve(sockets=[listener]))
+            server = Server(with_cors(gateway, settings), gateway, settings.connections, settings.drain)
+            uvloop.run(server.serve(sockets=[listener]))
         else:
             _supervise(gateway, settings, listener)
 
@@ -100,7 +101,8 @@ def _supervise(gateway: Gateway, settings: Settings, listener: socket) -> None:
     options, drain = settings.supervisor, settings.drain
 
     def work(ties: Ties) -> None:
-        server = worker.WorkerServer(with_cors(gateway, settings), gateway, settings, is_last=ties.is_over)
+        app = with_cors(gateway, settings)
+        server = worker.WorkerServer(app, gateway, settings.connections, drain, is_last=ties.is_over)
         uvloop.run(worker.serve(server, listener, ties, options.unresponsive_s))
 
     stop_s = drain.delay_s + drain.timeout_s + _STOP_GRACE_S

@@ -15,16 +15,18 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from types import FrameType
+from typing import Annotated
 
 import uvicorn
+from annotated_types import Ge, Gt, Le
 from starlette.types import ASGIApp
 
 from bff.runtime.log import Log
-from bff.server.connection import ClientConnection, ServerConfig
+from bff.server.connection import ClientConnection, ConnectionOptions, ServerConfig
 from bff.server.host import Gateway
 from bff.server.sockets import listening, refuse_new
-from bff.settings import Settings
 
 _log = Log("bff.server")
 _KEEP_ALIVE_S = 75
@@ -35,22 +37,49 @@ _QUIET_S = 1.0
 """A connection that was idle for this many seconds presumably has no request on its way."""
 
 
-class Server(uvicorn.Server):
-    """uvicorn's server with a graceful stop.
+@dataclass(frozen=True, slots=True)
+class DrainOptions:
+    """How the gateway stops.
 
-    `is_last`: whether no other process accepts connections on the same socket once this server has stopped. Otherwise the
-    others accept them, and no connection is refused.
+    Attributes:
+        delay_s: seconds after the signal during which requests are served as usual, with `/ready` at 503.
+        timeout_s: seconds that running requests then have to finish.
     """
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - pydantic reads it where the settings are composed
+
+    delay_s: Annotated[float, Ge(0), Le(300)] = 0.0
+    timeout_s: Annotated[float, Gt(0), Le(300)] = 15.0
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server with a graceful stop."""
 
     config: ServerConfig
 
     def __init__(
-        self, app: ASGIApp, gateway: Gateway, settings: Settings, *, is_last: Callable[[], bool] = lambda: True
+        self,
+        app: ASGIApp,
+        gateway: Gateway,
+        connections: ConnectionOptions,
+        drain: DrainOptions,
+        *,
+        is_last: Callable[[], bool] = lambda: True,
     ) -> None:
+        """Make a server. It listens once `serve` is called.
+
+        Args:
+            app: what serves requests: the gateway, or a middleware around it.
+            gateway: the gateway itself, which is told to drain and to reload its settings.
+            connections: limits on clients' connections.
+            drain: how long a stop may take.
+            is_last: whether no other process accepts connections on the same socket once this server has stopped.
+                Otherwise the others accept them, and no connection is refused.
+        """
         super().__init__(
             ServerConfig(
                 app,
-                settings.connections,
+                connections,
                 loop="uvloop",
                 ws="none",
                 lifespan="on",
@@ -64,7 +93,7 @@ class Server(uvicorn.Server):
             )
         )
         self._gateway = gateway
-        self._drain = settings.drain
+        self._drain = drain
         self._is_last = is_last
         self._listeners: list[socket.socket] = []
         self._draining: asyncio.Task[None] | None = None
