@@ -125,15 +125,21 @@ class KeysUnavailable(GatewayError):
 
 
 class RateLimited(GatewayError):
-    """Too much was asked. `policy` names what was passed; `retry_after_s` is when it may go on."""
+    """A rate limit was exceeded: the limit named `policy` grants `quota` units in `window_s` seconds.
+
+    `amount` is what the request needs of it. After `retry_after_s` seconds that much is available.
+    """
 
     code = "RATE_LIMITED"
 
-    def __init__(self, policy: str, retry_after_s: float, headers: Headers = ()) -> None:
+    def __init__(self, policy: str, quota: int, window_s: float, amount: float, retry_after_s: float) -> None:
         seconds = max(1, ceil(retry_after_s))
         self.retry_after = seconds
-        message = f"Too much was asked ({policy}): try again in {seconds} seconds."
-        super().__init__(message, status=429, headers=((b"retry-after", b"%d" % seconds), *headers))
+        message = (
+            f"Rate limit {policy} exceeded: it allows {quota} in {ceil(window_s)} seconds, and this request needs "
+            f"{amount:g} more. Try again in {seconds} seconds."
+        )
+        super().__init__(message, status=429, headers=((b"retry-after", b"%d" % seconds),))
 
     @property
     def extensions(self) -> dict[str, Any]:

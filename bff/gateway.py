@@ -17,11 +17,11 @@ from bff.engine.pace import Pace
 from bff.engine.plans import Plans
 from bff.gate.auth import SHORTEST_SAFE_SECRET, Authenticator, Confinement, Issuer
 from bff.gate.consumers import Consumer, Consumers
+from bff.gate.counts import Counts, InMemory
 from bff.gate.documents import Documents
 from bff.gate.jwks import KeySet
 from bff.gate.manifests import ManifestError, TrustedDocuments, read_all
 from bff.gate.proxies import Proxies
-from bff.gate.rate import Counts, InMemory
 from bff.gate.response_cache import DropOnWrite, ResponseCache
 from bff.graph.controls import Reloaded
 from bff.graph.variants import VARIANTS

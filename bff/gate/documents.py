@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from bff.errors import BadRequest, OperationNotAllowed, PersistedQueryNotFound, PersistedQueryNotSupported
+from bff.gate.counts import Bucket, Charge, InMemory, Period, Quota
 from bff.gate.manifests import SHA256, TrustedDocuments, hash_of
-from bff.gate.rate import Bucket, Charge, InMemory, Period, Quota
 from bff.gate.shared_state import SharedStateBudget, SharedStateUnavailable
 from bff.runtime.bounded_cache import ENTRY_BYTES, BoundedCache
 

@@ -1,4 +1,4 @@
-"""The Lua script that counts in Redis: each count is a hash of `left` and `at`, by the rules of `rate.InMemory`.
+"""The Lua script that counts in Redis: each count is a hash of `left` and `at`, by the rules of `counts.InMemory`.
 
 It uses only Redis's clock, since the clocks of the gateways may differ. It repairs unusable values: a key of another type, a
 member that is no number, a time in the future after the clock was set back.

@@ -21,7 +21,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, ResponseError
 
-from bff.gate.rate import Bucket, Charge, Count, Counts, Period
+from bff.gate.counts import Bucket, Charge, Count, Counts, Period
 from bff.gate.script import COUNT
 from bff.gate.shared_state import SharedStateBudget, SharedStateUnavailable
 from bff.runtime.log import Log
@@ -330,20 +330,20 @@ def _key(kind: str, *parts: str) -> str:
 
 
 class SharedCounts:
-    """Counts of several gateways; while Redis is away, this one's own. As `rate.Counts`."""
+    """Counts of several gateways; while Redis is away, this one's own. As `counts.Counts`."""
 
     def __init__(self, shared: Shared, own: Counts) -> None:
         self._shared = shared
         self._own = own
 
     async def take(self, charges: Sequence[Charge], wait_budget: SharedStateBudget | None = None) -> Sequence[Count]:
-        """See `rate.Counts`."""
+        """See `counts.Counts`."""
         try:
             return await self._shared.counted(charges, wait_budget or SharedStateBudget())
         except SharedStateUnavailable:
             return await self._own.take(charges)
 
     async def settle(self, charges: Sequence[Charge]) -> None:
-        """See `rate.Counts`. If a correction is lost, the original charge remains."""
+        """See `counts.Counts`. If a correction is lost, the original charge remains."""
         if not self._shared.settle_later(charges):
             await self._own.settle(charges)

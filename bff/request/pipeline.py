@@ -30,8 +30,9 @@ from bff.errors import (
 from bff.gate.auth import Authenticator
 from bff.gate.consumers import HEADER as API_KEY
 from bff.gate.consumers import Consumers, granted
+from bff.gate.counts import Counts
 from bff.gate.limits import check_variables
-from bff.gate.rate import Counts, Ledger, Subject, counted_name
+from bff.gate.rate import Ledger, Subject, counted_name
 from bff.gate.response_cache import response_key
 from bff.gate.shared_state import SharedStateBudget
 from bff.graph.context import Context

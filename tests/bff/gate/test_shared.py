@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from bff.gate.counts import Bucket, Charge, Count, InMemory, Period, Quota, period_end
 from bff.gate.documents import Documents
 from bff.gate.manifests import TrustedDocuments, hash_of
-from bff.gate.rate import Bucket, Charge, Count, InMemory, Period, Quota, period_end
 from bff.gate.script import CLOCK, COUNT
 from bff.gate.shared import TICK_S, WAIT_S, Shared, SharedCounts
 from bff.gate.shared_state import SharedStateBudget, SharedStateUnavailable
