@@ -9,7 +9,7 @@ local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 """
 
-# ARGV: "1" to grant all charges or none, "0" to make them in any case; then for each key kind, amount, quota, units a second.
+# ARGV: "1" to grant all charges or none, "0" to make them anyway; then for each key kind, amount, quota, units a second.
 # Returns for each key: units left, seconds until the whole quota is available, seconds until the charge can be granted.
 COUNT = (
     CLOCK

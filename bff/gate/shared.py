@@ -1,6 +1,6 @@
 """State that several gateways share in Redis: counts and documents. While Redis is unavailable each gateway uses its own.
 
-The commands of concurrent requests are sent in one round trip, in order. Commands that arrive meanwhile are sent in the next.
+The commands of concurrent requests are sent in one round trip, in order. Commands that arrive meanwhile go with the next.
 A reply in time matters more than shared state, so the wait is limited:
 1. A request waits for Redis at most `wait_s` in all (`SharedStateBudget`), and never past its deadline.
 2. After a round trip that takes `wait_s`, or `_MOST_SLOW_IN_ROW` slow ones in a row, Redis counts as unavailable. It is not

@@ -150,7 +150,10 @@ def test_behind_a_proxy_each_client_is_counted(start_gateway: StartGateway) -> N
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({"query": "{ " + "__typename " * 51 + "}"}, "fields of one name side by side: 51, allowed are 50"),
+        (
+            {"query": "{ " + "__typename " * 51 + "}"},
+            "fields with the same response key in a selection set: 51, allowed are 50",
+        ),
         (
             {"query": "{ " + "...F " * 30 + "} fragment F on Query { __typename me { id } }"},
             "root fields: 60, allowed are 50",
@@ -158,9 +161,9 @@ def test_behind_a_proxy_each_client_is_counted(start_gateway: StartGateway) -> N
         ({"query": "{ __typename " + "@skip(if: false) " * 101 + "}"}, "directives: 101, allowed are 100"),
         (
             {"query": PRODUCT, "variables": {"a": json.loads("[" * 12 + "]" * 12)}},
-            "variables' depth: more than 10, allowed are 10",
+            "depth of variables: more than 10, allowed are 10",
         ),
-        ({"query": PRODUCT, "variables": {"a": [0] * 5001}}, "variables' size: more than 5000, allowed are 5000"),
+        ({"query": PRODUCT, "variables": {"a": [0] * 5001}}, "size of variables: more than 5000, allowed are 5000"),
     ],
 )
 def test_a_limit_says_the_figure_and_itself(gateway: RunningGateway, services: Tapped, body: Any, message: str) -> None:

@@ -63,7 +63,7 @@ def test_they_let_the_limit_through_and_no_more(pair: list[tuple[str, Command]],
     redis.stop()
     url, command = pair[0]
     assert httpx.post(f"{url}/web/graphql", json={"query": "{ __typename }"}, trust_env=False).status_code == 200
-    command.wait_for("Redis is away: this gateway counts by itself")
+    command.wait_for("Redis is unavailable: this gateway uses its own counts")
     assert "bff_shared_state_up 0" in httpx.get(f"{url}/metrics", trust_env=False).text
     redis.start()
     command.wait_for('"message":"shared state in Redis"')

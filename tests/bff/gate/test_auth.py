@@ -351,7 +351,7 @@ def test_admin_must_match_exactly(role: str) -> None:
 
 def test_an_authenticator_does_not_tell_its_secret() -> None:
     """Its repr is fit for a log."""
-    assert repr(Authenticator([PLAIN])) == "<Authenticator of 1 issuers, 0 known>"
+    assert repr(Authenticator([PLAIN])) == "<Authenticator of 1 issuers, 0 tokens cached>"
 
 
 # What is known of a token
@@ -409,7 +409,7 @@ def test_a_bad_token_is_never_known() -> None:
 
 def test_what_known_tokens_weigh_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """In bytes, the least recently used goes; no token is among the keys, only its hash."""
-    monkeypatch.setattr("bff.gate.auth._MOST_KNOWN_BYTES", 4000)
+    monkeypatch.setattr("bff.gate.auth._MOST_CACHED_BYTES", 4000)
     authenticator = Watched([PLAIN])
     one, two, three = (bearer(token(sub=sub)) for sub in "123")
     for each in (one, two, one, three, one):
@@ -417,11 +417,11 @@ def test_what_known_tokens_weigh_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     assert authenticator.looked == 3
     now(authenticator.authenticate(two))
     assert authenticator.looked == 4
-    assert len(authenticator._known) == 2
-    assert all(len(key) == 32 for key in authenticator._known)
+    assert len(authenticator._cache) == 2
+    assert all(len(key) == 32 for key in authenticator._cache)
     now(authenticator.authenticate(bearer(token(roles=[f"role {number}" for number in range(200)]))))
     assert authenticator.looked == 5
-    assert authenticator._known.weight <= 4000, "one with many roles is too heavy to be known at all"
+    assert authenticator._cache.weight <= 4000, "one with many roles is too heavy to be known at all"
 
 
 # Confined issuers

@@ -60,7 +60,7 @@ def test_several_versions_stand_side_by_side(tmp_path: Path) -> None:
 def test_one_id_is_one_document(tmp_path: Path) -> None:
     """Two versions that mean different things by it can't both be served: the start says so."""
     one, other = written(tmp_path, "1.json", {"a": "{ a }"}), written(tmp_path, "2.json", {"a": "{ b }"})
-    with pytest.raises(ManifestError, match=r"2\.json: a is another document in 1\.json"):
+    with pytest.raises(ManifestError, match=r"2\.json: the id a is another document in 1\.json"):
         read_all([str(one), str(other)])
 
 
