@@ -31,7 +31,7 @@ from bff.server import worker
 from bff.server.host import Gateway
 from bff.server.server import Server, listen
 from bff.server.sockets import allow_many
-from bff.server.supervisor import Supervisor, Ties
+from bff.server.supervisor import Supervisor, SupervisorLink
 from bff.settings import NAME, Settings, SettingsError, load
 
 _GC_THRESHOLDS = (100_000, 50, 100)
@@ -100,10 +100,10 @@ def serve(host: str | None, port: int | None, config: Path | None, workers: int 
 def _supervise(gateway: Gateway, settings: Settings, listener: socket) -> None:
     options, drain = settings.supervisor, settings.drain
 
-    def work(ties: Ties) -> None:
+    def work(link: SupervisorLink) -> None:
         app = with_cors(gateway, settings)
-        server = worker.WorkerServer(app, gateway, settings.connections, drain, is_last=ties.is_over)
-        uvloop.run(worker.serve(server, listener, ties, options.unresponsive_s))
+        server = worker.WorkerServer(app, gateway, settings.connections, drain, is_last=link.is_stopping)
+        uvloop.run(worker.serve(server, listener, link, options.unresponsive_s))
 
     stop_s = drain.delay_s + drain.timeout_s + _STOP_GRACE_S
     # The port closes when all processes have closed it, so the supervisor closes its copy too.
