@@ -19,7 +19,7 @@ class Watched:
     def look(self, *, late_s: float) -> None:
         """The next look."""
         self.now += EVERY_S + late_s
-        self.watch.look()
+        self.watch.check()
 
 
 def test_lateness_is_observed() -> None:
