@@ -183,7 +183,7 @@ def _log_unraisable(fault: "sys.UnraisableHookArgs") -> None:
 
 
 def _as_writable(value: Any) -> Any:
-    """The value, or its text if JSON can't hold it: an unpaired surrogate, a number beyond 64 bits, a key of another type."""
+    """The value, or its text if JSON can't hold it: an unpaired surrogate, a number beyond 64 bits, another key type."""
     try:
         orjson.dumps(value)
     except TypeError:

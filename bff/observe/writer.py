@@ -67,7 +67,7 @@ class LineWriter:
         size = len(line) + _LINE_BYTES
         with self._lock:
             if self._unreported or self._queued - self._done + size > self._max_bytes:
-                # After it was full, the queue takes lines only when half of it is free, or lines and notices would alternate.
+                # After it was full, the queue takes lines only when half of it is free, or lines and notices would mix.
                 if self._queued - self._done + size > self._max_bytes // 2:
                     self.dropped += 1
                     self._unreported += 1
