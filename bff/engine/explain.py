@@ -10,7 +10,7 @@ from typing import Any
 
 from bff.engine.operation import Operation
 from bff.engine.plan import FieldPlan, LoadByKey, Method, Plan, Resolver, checked_rule, objects_in
-from bff.gate.limits import ListLengths
+from bff.gate.cost import ListLengths
 from bff.graph.loaders import LOADS, Load
 
 
