@@ -1,4 +1,4 @@
-"""A client that hangs up stops what is read for it, and nothing of what it has written."""
+"""A client that disconnects: its reads are cancelled, and its writes run to their end."""
 
 import asyncio
 import json
@@ -21,14 +21,14 @@ FAILED = response(b"{}", "content-type: application/json", status="500 Internal 
 
 
 async def until(is_so: Callable[[], Any]) -> None:
-    """Wait for something to be so, on real sockets."""
+    """Wait until the condition is true, on real sockets."""
     async with asyncio.timeout(PATIENCE_S):
         while not is_so():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
 def once(let_go: asyncio.Event, answer: bytes) -> Act:
-    """Answer when the test says so."""
+    """Answer when the test allows it."""
 
     async def act(writer: asyncio.StreamWriter) -> None:
         await let_go.wait()
@@ -44,12 +44,12 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
 
 
 def watches() -> int:
-    """How many clients are being watched, in this process."""
+    """The number of clients that this process watches for a disconnect."""
     return sum("CancelOnDisconnect._watch" in repr(task.get_coro()) for task in asyncio.all_tasks())
 
 
 async def hung_up(gateway: RunningGateway, client: asyncio.StreamWriter) -> None:
-    """Hang up once the gateway watches, and wait until it knows. The request goes on."""
+    """Disconnect once the gateway watches, and wait until it has noticed. The request goes on."""
     await until(watches)
     client.close()
     await until(lambda: not watches())
@@ -64,7 +64,7 @@ async def hung_up(gateway: RunningGateway, client: asyncio.StreamWriter) -> None
 async def test_writes_run_to_their_end(
     caplog: pytest.LogCaptureFixture, second: bytes, completed: str, codes: list[str]
 ) -> None:
-    """The client goes while the first of two writes is under way: both are made, logged and counted, and waited for."""
+    """The client disconnects during the first of two writes. Both are made, logged and counted, and a stop waits."""
     caplog.set_level("INFO", "bff.access")
     let_go = asyncio.Event()
     async with running(ports=ANY_PORTS) as urls, listening() as service:
@@ -84,8 +84,8 @@ async def test_writes_run_to_their_end(
     assert 'bff_requests_total{outcome="client_gone",variant="web"} 1.0' in metrics
 
 
-async def test_reads_are_cut_off(caplog: pytest.LogCaptureFixture) -> None:
-    """A read has no other use than its answer: the call to the service is ended with it."""
+async def test_reads_are_cancelled(caplog: pytest.LogCaptureFixture) -> None:
+    """Only the client needs the answer to a read, so the call to the service is cancelled."""
     caplog.set_level("INFO", "bff.access")
     async with running(ports=ANY_PORTS) as urls, listening() as service:
         service.acts = [wait_for_ever]
@@ -104,7 +104,7 @@ async def test_reads_are_cut_off(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_of_a_batch_the_writes_run_to_their_end(caplog: pytest.LogCaptureFixture) -> None:
-    """One request holds a read and a mutation: when the client goes, the read is cut off and both writes are made."""
+    """A batch has a read and a mutation. The read is cancelled, and both writes are made."""
     caplog.set_level("INFO", "bff.access")
     let_go = asyncio.Event()
     async with running(ports=ANY_PORTS) as urls, listening() as orders, listening() as products:
@@ -124,7 +124,7 @@ async def test_of_a_batch_the_writes_run_to_their_end(caplog: pytest.LogCaptureF
 
 
 async def test_the_deadline_bounds_a_write_without_a_client(caplog: pytest.LogCaptureFixture) -> None:
-    """A service that never answers holds it for as long as the operation has; the second write is not sent."""
+    """A service that never answers delays it until the operation's deadline. The second write is not sent."""
     caplog.set_level("INFO", "bff.access")
     async with running(ports=ANY_PORTS) as urls, listening() as service:
         service.acts = [wait_for_ever]
@@ -138,8 +138,8 @@ async def test_the_deadline_bounds_a_write_without_a_client(caplog: pytest.LogCa
     assert len(service.requests) == 1
 
 
-async def test_those_who_stay_are_answered() -> None:
-    """A mutation whose client waits is answered as ever, alone and in a batch."""
+async def test_a_mutation_whose_client_waits_is_answered() -> None:
+    """Alone and in a batch."""
 
     async def answer_of(gateway: RunningGateway, body: Any) -> bytes:
         host, _, port = gateway.url.removeprefix("http://").partition(":")
@@ -168,8 +168,8 @@ async def test_those_who_stay_are_answered() -> None:
 BEHIND = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
-async def test_a_read_is_cut_off_where_others_wait_behind_it(caplog: pytest.LogCaptureFixture) -> None:
-    """Another request behind it must not keep the hang-up from it: it would go on, unlogged, and answer nobody."""
+async def test_a_read_is_cancelled_also_if_requests_wait_behind_it(caplog: pytest.LogCaptureFixture) -> None:
+    """It once didn't notice the disconnect: it ran on, was not logged, and wrote to a closed connection."""
     caplog.set_level("INFO", "bff.access")
     async with running(ports=ANY_PORTS) as urls, listening() as service:
         service.acts = [wait_for_ever]
@@ -183,8 +183,8 @@ async def test_a_read_is_cut_off_where_others_wait_behind_it(caplog: pytest.LogC
     assert (line["status"], line["errors"]) == (499, ["CLIENT_GONE"])
 
 
-async def test_a_write_without_a_client_is_told_where_others_wait_behind_it(caplog: pytest.LogCaptureFixture) -> None:
-    """It runs to its end, and is logged and counted: what was done for nobody must not be done without a trace."""
+async def test_a_write_is_logged_also_if_requests_wait_behind_it(caplog: pytest.LogCaptureFixture) -> None:
+    """It runs to its end after the disconnect, and is logged and counted."""
     caplog.set_level("INFO")
     let_go = asyncio.Event()
     async with running(ports=ANY_PORTS) as urls, listening() as service:
@@ -202,8 +202,8 @@ async def test_a_write_without_a_client_is_told_where_others_wait_behind_it(capl
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-async def test_who_hangs_up_gives_up_the_turn_to_have_a_document_prepared() -> None:
-    """Else clients that come and go could have any number of documents waiting."""
+async def test_a_disconnect_removes_a_document_from_the_queue() -> None:
+    """Otherwise clients that connect and disconnect could queue any number of documents."""
     document = "{ " + " ".join(f'a{each}: product(id: "1") {{ name price }}' for each in range(9)) + " }"
     async with running(ports=ANY_PORTS) as urls, running_gateway(urls, SLOW) as gateway:
         plans = gateway.app.endpoints["web"].plans

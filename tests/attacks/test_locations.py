@@ -1,4 +1,4 @@
-"""Where an error is said to be: the line and column of the field that failed, in a document of several lines."""
+"""Locations of errors: line and column of the failed field, in a document of several lines."""
 
 import pytest
 
@@ -18,10 +18,10 @@ DOCUMENT = """query Q($s: Boolean!) {
 
 
 @pytest.mark.parametrize("way", ["plan", "graphql-core"])
-def test_the_error_of_a_service_stands_where_its_field_does(
+def test_a_service_s_error_has_the_location_of_its_field(
     gateway: RunningGateway, services: Tapped, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    """By a plan and by graphql-core's executor; with the service's name in its extensions."""
+    """With a plan and with graphql-core's executor. The extensions name the service."""
     if way != "plan":
         monkeypatch.setattr("bff.engine.operation.MOST_PLANS", 0)
     services.fail("products", Fault.STATUS_400)

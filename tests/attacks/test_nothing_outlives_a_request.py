@@ -1,4 +1,4 @@
-"""Nothing of a request outlives it: no traceback, no frame, no token, however it ended."""
+"""Nothing of a request outlives it: no traceback, frame or token, however it ended."""
 
 import asyncio
 import gc
@@ -40,7 +40,7 @@ def is_own(name: str) -> bool:
 
 
 def reachable(roots: Iterable[Any]) -> Iterator[Any]:
-    """All that the roots lead to, without what belongs to other packages' modules."""
+    """All objects that the roots refer to, directly or not, without those of other packages' modules."""
     foreign = {id(vars(module)) for name, module in list(sys.modules.items()) if not is_own(name) and module is not None}
     seen: set[int] = set()
     left = list(roots)
@@ -56,7 +56,7 @@ def reachable(roots: Iterable[Any]) -> Iterator[Any]:
 
 
 def left_over(gateway: RunningGateway, secrets: Iterable[str]) -> Counter[str]:
-    """What the project's modules and the gateway still lead to of requests that have ended, by kind."""
+    """The objects of ended requests that the project's modules and the gateway still refer to, by kind."""
     gateway.app.services.authenticator.forget()  # good tokens are known until they expire: that is meant
     gc.collect()
     modules = [module for name, module in list(sys.modules.items()) if is_own(name)]
@@ -75,7 +75,7 @@ def left_over(gateway: RunningGateway, secrets: Iterable[str]) -> Counter[str]:
 
 
 def own_objects() -> Counter[str]:
-    """How many objects of the project's there are, by type; tracebacks and frames with them."""
+    """The number of the project's objects by type, with tracebacks and frames."""
     gc.collect()
     kinds = Counter(type(each) for each in gc.get_objects())
     return Counter(
@@ -102,13 +102,13 @@ def fresh_tokens(gateway: RunningGateway, number: int, *, first: int = 0) -> lis
 
 
 def signatures(given: Iterable[str]) -> list[str]:
-    """What is only in that very token."""
+    """The part that is only in that token."""
     return [token.rpartition(".")[2] for token in given]
 
 
 @contextmanager
 def asking(gateway: RunningGateway, query: str, given: Iterable[str]) -> Iterator[list[socket.socket]]:
-    """As many clients that have sent the same query and wait."""
+    """That many clients that have sent the same query and wait."""
     host, _, port = gateway.url.removeprefix("http://").partition(":")
     body = json.dumps({"query": query}).encode()
     clients = []
@@ -137,8 +137,8 @@ def wait_for(gateway: RunningGateway, number: int) -> None:
 @pytest.mark.parametrize(
     "query", ['{ product(id: "1") { name } }', "{ products(first: 3) { nodes { name } } }"], ids=["by key", "by target"]
 )
-def test_clients_that_hang_up_one_after_another(start_gateway: StartGateway, services: Tapped, query: str) -> None:
-    """Three hundred wait for the same; each that makes the call leaves it to the next. Then nothing is left of any."""
+def test_clients_that_disconnect_one_after_another(start_gateway: StartGateway, services: Tapped, query: str) -> None:
+    """Three hundred wait for the same call. Each caller disconnects and leaves it to the next. Then nothing is left."""
     gateway = start_gateway(**SETTINGS)
     services.fail("products", Fault.HANG)
     given = fresh_tokens(gateway, CLIENTS)
@@ -152,8 +152,8 @@ def test_clients_that_hang_up_one_after_another(start_gateway: StartGateway, ser
     assert left_over(gateway, signatures(given)) == Counter()
 
 
-def unfriendly(gateway: RunningGateway, services: Tapped, given: list[str]) -> None:
-    """Requests that fail in every way there is, each token used once a way."""
+def failing(gateway: RunningGateway, services: Tapped, given: list[str]) -> None:
+    """Requests that fail in every possible way, with a new token for each."""
     broken = b'{"items":[{"id":1},' + services.data.products.json([2]) + b'],"nextCursor":null,"total":2}'
     kept = json_answer(broken, "cache-control: public, max-age=60")
     queries = [
@@ -179,13 +179,13 @@ def unfriendly(gateway: RunningGateway, services: Tapped, given: list[str]) -> N
 
 
 def test_requests_that_fail(start_gateway: StartGateway, services: Tapped) -> None:
-    """Sources that fail, rows that can't be read and are kept, documents and tokens that are wrong: nothing is left."""
+    """Failing sources, unreadable rows in the cache, bad documents and tokens: nothing is left."""
     gateway = start_gateway(BFF_SOURCES__ORDERS__BREAKER__MINIMUM_CALLS="1000", BFF_SOURCES__USERS__RETRY__ATTEMPTS="1")
     given = fresh_tokens(gateway, 12)
-    unfriendly(gateway, services, given[:6])
+    failing(gateway, services, given[:6])
     assert left_over(gateway, signatures(given)) == Counter()
     before = own_objects()
-    unfriendly(gateway, services, given[6:])
+    failing(gateway, services, given[6:])
     assert left_over(gateway, signatures(given)) == Counter()
     grown = own_objects() - before
     # A handful of what runs beside the requests may come and go; six requests of each kind leave nothing.

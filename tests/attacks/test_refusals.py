@@ -1,4 +1,4 @@
-"""Those who are turned away are counted as well: by address with no token or a bad one, as the user with a good one."""
+"""Refused requests are charged too: to the address without a good token, and to the user with one."""
 
 import httpx
 import pytest
@@ -15,8 +15,8 @@ for _variant in ("WEB", "ADMIN"):
 
 
 @pytest.mark.parametrize("kind", ["no token", "a bad token", "no role", "a consumer's key for another variant", "a bad key"])
-def test_who_is_refused_is_charged(start_gateway: StartGateway, kind: str) -> None:
-    """At `/admin`: after its burst the answer is 429, before the body is read; no other client's count is charged."""
+def test_refused_requests_are_charged(start_gateway: StartGateway, kind: str) -> None:
+    """At `/admin`: after the burst the answer is 429, before the body is read. No other client's count is charged."""
     key = new_key()
     gateway = start_gateway(
         **RATED, BFF_CONSUMERS__PARTNER__KEY_SHA256=digest_of(key), BFF_CONSUMERS__PARTNER__VARIANTS="web"

@@ -1,4 +1,4 @@
-"""Trusted operations as REST pass each step of the gate, and any that it may get."""
+"""Trusted operations as REST pass every step of the gate, also steps that are added to it."""
 
 import json
 from pathlib import Path
@@ -13,16 +13,16 @@ from tests.conftest import StartGateway
 
 
 async def refuse(exchange: Exchange, _: pipeline.Services) -> Response | None:
-    """A further step of the gate."""
+    """A further step, which refuses."""
     if exchange.header(b"x-odd") is not None:
         raise BadRequest("Odd.", status=403)
     return None
 
 
-def test_a_step_of_the_gate_holds_for_rest_too(
+def test_a_step_of_the_gate_applies_to_rest_too(
     start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """It is put into the gate's one list, and nowhere else."""
+    """It is added only to the gate's list."""
     manifest = tmp_path / "app.json"
     manifest.write_text(json.dumps({"a1": "query Kind { __typename }"}))
     for steps in ((refuse, *pipeline.GATE), (*pipeline.GATE[:-1], refuse, pipeline.GATE[-1])):
@@ -36,7 +36,7 @@ def test_a_step_of_the_gate_holds_for_rest_too(
 
 
 def test_a_derived_list_keeps_each_step_in_its_place() -> None:
-    """A step that is to be replaced has to be there."""
+    """A step that is to be replaced must exist."""
     assert (pipeline.admit, rest.accept, pipeline.authenticate, pipeline.charge, rest.read) == rest.GATE
     with pytest.raises(ValueError, match="refuse"):
         pipeline.replaced(pipeline.GATE, {refuse: rest.read})

@@ -100,7 +100,7 @@ class InFlight:
         self._answers.append(httpx.post(f"{url}/web/graphql", json=query, timeout=_HANG_S, trust_env=False))
 
     def answer(self) -> object:
-        """Let the service answer; what the client was answered."""
+        """Let the service answer. Returns what the client got."""
         self._may.set()
         self._thread.join(_HANG_S)
         return self._answers[0].json()
