@@ -1,4 +1,4 @@
-"""A client that hangs up: nothing is read for it any more. Its writes: see `tests/attacks/test_hangup.py`."""
+"""A client that disconnects: its reads are cancelled. Its writes: see `tests/attacks/test_disconnect.py`."""
 
 import asyncio
 
@@ -14,15 +14,15 @@ SLOW = {f"BFF_SOURCES__{name}__TIMEOUT_S": "60" for name in ("ORDERS", "PRODUCTS
 
 
 async def reached(service: Peer, times: int = 1) -> None:
-    """Wait until so many requests have come to the service."""
+    """Wait until that many requests have reached the service."""
     async with asyncio.timeout(PATIENCE_S):
         while len(service.requests) < times:  # noqa: ASYNC110 - a tiny wait for a real socket
             await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize(("source", "query"), [("products", QUERY), ("orders", ORDER)])
-async def test_work_stops_when_its_client_hangs_up(source: str, query: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The call to the service is ended, the request is over, and its line in the log says why."""
+async def test_work_stops_when_the_client_disconnects(source: str, query: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The call to the service is cancelled, the request ends, and its log line says why."""
     caplog.set_level("INFO", "bff.access")
     async with running(ports=ANY_PORTS) as urls, listening() as service:
         service.acts = [wait_for_ever]
@@ -39,8 +39,8 @@ async def test_work_stops_when_its_client_hangs_up(source: str, query: str, capl
     assert line["upstream_calls"] == {source: 1}
 
 
-async def test_others_who_wait_for_the_same_get_it(caplog: pytest.LogCaptureFixture) -> None:
-    """Two ask for one product and share the call; the one that made it hangs up, and the other asks anew."""
+async def test_other_requests_for_the_same_object_are_answered(caplog: pytest.LogCaptureFixture) -> None:
+    """Two requests share a call. The one that made it is disconnected, and the other makes a new call."""
     async with running(ports=ANY_PORTS) as urls, listening() as service:
         service.acts = [wait_for_ever]
         async with running_gateway({**urls, "products": service.url}, SLOW) as gateway:

@@ -17,7 +17,7 @@ JSON = "application/json"
 
 @pytest.mark.parametrize(("accept", "form"), [(RESPONSE, RESPONSE), (JSON, JSON), ("*/*", JSON), (None, JSON)])
 def test_both_forms_by_post_and_get(dev_gateway: RunningGateway, accept: str | None, form: str) -> None:
-    """The client has the form that it asks for, in UTF-8, by either method."""
+    """The client gets the media type that it asks for, in UTF-8, by either method."""
     headers = {"accept": accept} if accept else {}
     url = f"{dev_gateway.url}/web/graphql"
     request = dev_gateway.http.build_request("POST", url, json={"query": '{ product(id: "1") { name } }'}, headers=headers)
@@ -51,7 +51,7 @@ def test_both_forms_by_post_and_get(dev_gateway: RunningGateway, accept: str | N
     ],
 )
 def test_a_well_formed_request_that_can_t_be_served(dev_gateway: RunningGateway, body: object, code: str) -> None:
-    """It is 400 in the newer form and 200 in the older, and never has `data`."""
+    """It is 400 with the newer media type and 200 with the older one, and never has `data`."""
     for accept, status in ((RESPONSE, 400), (JSON, 200)):
         response = dev_gateway.post("web", body, headers={"accept": accept})
         assert response.status_code == status
@@ -80,7 +80,7 @@ def test_a_well_formed_request_that_can_t_be_served(dev_gateway: RunningGateway,
         (b"{}", {"accept": "text/csv"}, 406, "BAD_REQUEST"),
     ],
 )
-def test_a_request_that_is_none(
+def test_an_invalid_request_is_refused(
     dev_gateway: RunningGateway, content: bytes, headers: dict[str, str], status: int, code: str
 ) -> None:
     """Its status says what is wrong, in a GraphQL answer all the same."""
@@ -105,7 +105,7 @@ def test_methods(dev_gateway: RunningGateway) -> None:
 
 @pytest.mark.parametrize("query", ["variables=nonsense", "variables=[]", "query=a&query=b", "query=%ff", ""])
 def test_parameters_that_can_t_be_read(dev_gateway: RunningGateway, query: str) -> None:
-    """A GET that asks for nothing that can be understood is 400."""
+    """A GET without a usable query is 400."""
     response = dev_gateway.http.get(f"{dev_gateway.url}/web/graphql?{query}", headers={"accept": JSON})
     assert response.status_code == 400
 
@@ -122,7 +122,7 @@ def test_variables_by_get(dev_gateway: RunningGateway) -> None:
 
 
 def test_graphiql_is_for_browsers(dev_gateway: RunningGateway, gateway: RunningGateway) -> None:
-    """A browser's GET has the page on each variant, admin's too; in production only admin has one, and programs never."""
+    """A browser's GET gets the page. In production only admin has one. Other clients never get it."""
     browser = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
     for variant in ("web", "mobile", "admin"):
         response = dev_gateway.http.get(f"{dev_gateway.url}/{variant}/graphql", headers=browser)
@@ -134,8 +134,8 @@ def test_graphiql_is_for_browsers(dev_gateway: RunningGateway, gateway: RunningG
     assert dev_gateway.http.get(f"{dev_gateway.url}/web/graphql").status_code == 400
 
 
-def test_foreign_pages_ask_only_where_they_may(start_gateway: StartGateway) -> None:
-    """CORS is off, and on for the origins named."""
+def test_cors_allows_only_configured_origins(start_gateway: StartGateway) -> None:
+    """Without origins it is off."""
     preflight = {"origin": "https://shop.example.com", "access-control-request-method": "POST"}
     closed = start_gateway()
     assert "access-control-allow-origin" not in closed.http.options(f"{closed.url}/web/graphql", headers=preflight).headers
@@ -146,8 +146,8 @@ def test_foreign_pages_ask_only_where_they_may(start_gateway: StartGateway) -> N
     assert "access-control-allow-origin" not in foreign.headers
 
 
-def test_a_client_that_hangs_up_or_dawdles(start_gateway: StartGateway, services: Tapped) -> None:
-    """Half a body is waited for no longer than an operation may take; a client that is gone costs nobody anything."""
+def test_a_client_that_disconnects_or_is_slow(start_gateway: StartGateway, services: Tapped) -> None:
+    """Half a body is waited for at most for the operation's deadline. A disconnected client affects no other."""
     gateway = start_gateway(BFF_REQUEST__DEADLINE_S="1.5")
     address = urlsplit(gateway.url)
     head = b"POST /web/graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"

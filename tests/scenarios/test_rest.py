@@ -44,7 +44,7 @@ def manifest(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def gateway(start_gateway: StartGateway, manifest: Path) -> RunningGateway:
-    """One whose web graph takes trusted documents only."""
+    """A gateway whose web variant accepts only trusted documents."""
     return start_gateway(
         BFF_VARIANTS__WEB__DOCUMENTS="trusted",
         BFF_VARIANTS__WEB__MANIFESTS=str(manifest),
@@ -57,7 +57,7 @@ Call = Callable[..., httpx.Response]
 
 @pytest.fixture
 def call(gateway: RunningGateway) -> Call:
-    """Calls an operation of the web graph: by GET, unless there is a body."""
+    """Calls an operation of the web variant: by GET if there is no body."""
 
     def call(
         name: str, *, method: str | None = None, headers: Any = None, variant: str = "web", **given: Any
@@ -75,7 +75,7 @@ def code(response: httpx.Response) -> str | None:
 
 
 def test_a_query_by_get_and_by_post(call: Call) -> None:
-    """The same answer, in the form of GraphQL's."""
+    """Both give the same answer, in GraphQL's form."""
     expected = {"data": {"product": {"name": "Product 1", "price": 101.0}}}
     got = call("Product", params={"id": "1"})
     assert got.status_code == 200
@@ -89,7 +89,7 @@ def test_a_query_by_get_and_by_post(call: Call) -> None:
     [({}, 2, False), ({"first": "3"}, 3, False), ({"first": "1", "withPrice": "true"}, 1, True)],
 )
 def test_parameters_have_types(call: Call, parameters: dict[str, str], number: int, has_price: bool) -> None:
-    """A number is one, and what is left out has its default."""
+    """A number is parsed as one, and an absent parameter has its default."""
     nodes = call("Page", params=parameters).json()["data"]["products"]["nodes"]
     assert len(nodes) == number
     assert all(("price" in node) is has_price for node in nodes)
@@ -110,7 +110,7 @@ def test_parameters_have_types(call: Call, parameters: dict[str, str], number: i
     ],
 )
 def test_bad_parameters_are_named(call: Call, services: Tapped, name: str, parameters: Any, message: str | None) -> None:
-    """400, before any call."""
+    """With 400, before any call."""
     before = services.count().total()
     response = call(name, params=parameters)
     assert (response.status_code, code(response)) == (400, "BAD_USER_INPUT")
@@ -129,14 +129,14 @@ def test_bad_parameters_are_named(call: Call, services: Tapped, name: str, param
         (b'{"id": "' + b"1" * 200_000 + b'"}', 413, "BAD_REQUEST"),
     ],
 )
-def test_bad_bodies(call: Call, body: bytes, status: int, expected: str) -> None:
-    """Each is refused, and says why."""
+def test_invalid_bodies_are_refused(call: Call, body: bytes, status: int, expected: str) -> None:
+    """Each with its reason."""
     response = call("Product", content=body, headers={"content-type": "application/json"})
     assert (response.status_code, code(response)) == (status, expected)
 
 
 def test_enums_and_objects_as_parameters(call: Call, gateway: RunningGateway) -> None:
-    """An enum is its name; an object comes in a body."""
+    """An enum by its name; an object in a body."""
     many = call("Many", params={"status": "PAID"}, headers=gateway.bearer())
     assert many.status_code == 200
     assert many.json()["data"]["me"]["id"] == "1"
@@ -146,8 +146,8 @@ def test_enums_and_objects_as_parameters(call: Call, gateway: RunningGateway) ->
     assert placed.json()["data"]["placeOrder"]["order"]["total"] > 0
 
 
-def test_a_mutation_goes_by_post_alone(call: Call, gateway: RunningGateway) -> None:
-    """And only as a page of ours could send it."""
+def test_a_mutation_needs_post(call: Call, gateway: RunningGateway) -> None:
+    """And not in a form that a foreign page could send."""
     got = call("Cancel", params={"id": "1"}, headers=gateway.bearer())
     assert (got.status_code, got.headers["allow"]) == (405, "POST, OPTIONS")
     assert call("Cancel", method="OPTIONS").headers["allow"] == "POST, OPTIONS"
@@ -161,8 +161,8 @@ def test_a_mutation_goes_by_post_alone(call: Call, gateway: RunningGateway) -> N
     assert call("Product", method="DELETE").status_code == 405
 
 
-def test_who_may_ask_is_who_may_ask_the_graph(call: Call, gateway: RunningGateway, services: Tapped) -> None:
-    """Tokens, roles and rules at fields; what has nothing but an error has its status."""
+def test_access_is_that_of_the_graph(call: Call, gateway: RunningGateway, services: Tapped) -> None:
+    """Tokens, roles and field rules apply. An answer with only errors has the status of the error."""
     before = services.count().total()
     assert call("Me", headers={"authorization": "Bearer x"}).status_code == 401
     for name in ("Product", "Nothing"):
@@ -180,8 +180,8 @@ def test_who_may_ask_is_who_may_ask_the_graph(call: Call, gateway: RunningGatewa
     assert call("Product", variant="admin", params={"id": "1"}, headers=gateway.bearer("1", "admin")).status_code == 200
 
 
-def test_what_is_there_in_part_is_200(call: Call) -> None:
-    """With the error beside it."""
+def test_a_partial_answer_is_200(call: Call) -> None:
+    """With the errors in it."""
     response = call("Both")
     assert response.status_code == 200
     assert response.json()["data"]["product"] is not None
@@ -190,13 +190,13 @@ def test_what_is_there_in_part_is_200(call: Call) -> None:
 
 @pytest.mark.parametrize("name", ["Nothing", "product", "Product/1", "%00", "id-Product"])
 def test_an_unknown_name_is_404(call: Call, name: str) -> None:
-    """As a GraphQL answer, so that clients read it like any other."""
+    """As a GraphQL answer, which clients can read like any other."""
     response = call(name)
     assert response.status_code == 404
 
 
-def test_a_document_that_no_longer_fits_is_a_fault_of_the_gateway(call: Call) -> None:
-    """The client can't mend it."""
+def test_an_invalid_trusted_document_is_500(call: Call) -> None:
+    """The client can't correct it."""
     response = call("Broken")
     assert (response.status_code, code(response)) == (500, "GRAPHQL_VALIDATION_FAILED")
 
@@ -212,7 +212,7 @@ def test_a_document_that_no_longer_fits_is_a_fault_of_the_gateway(call: Call) ->
 def test_a_service_that_is_down_is_5xx(
     start_gateway: StartGateway, manifest: Path, services: Tapped, fault: Fault, status: int, expected: str
 ) -> None:
-    """As HTTP says it, with the source; never to be kept."""
+    """With the source, and not cacheable."""
     quick = {"BFF_SOURCES__PRODUCTS__TIMEOUT_S": "0.3"} if fault is Fault.HANG else {}
     gateway = start_gateway(BFF_VARIANTS__WEB__MANIFESTS=str(manifest), **quick)
     services.fail("products", fault)
@@ -222,8 +222,8 @@ def test_a_service_that_is_down_is_5xx(
     assert response.headers["cache-control"] == "no-store"
 
 
-def test_a_get_can_be_kept_and_asked_about(call: Call) -> None:
-    """As the graph's own GET."""
+def test_a_get_can_be_cached_and_revalidated(call: Call) -> None:
+    """As the graph's GET."""
     first = call("Product", params={"id": "1"})
     assert first.headers["cache-control"].startswith("public, ")
     again = call("Product", params={"id": "1"}, headers={"if-none-match": first.headers["etag"]})
@@ -232,8 +232,8 @@ def test_a_get_can_be_kept_and_asked_about(call: Call) -> None:
     assert (head.status_code, head.headers["etag"], head.content) == (200, first.headers["etag"], b"")
 
 
-def test_rates_are_counted(start_gateway: StartGateway, manifest: Path) -> None:
-    """On the same account as the graph's requests."""
+def test_rates_apply(start_gateway: StartGateway, manifest: Path) -> None:
+    """With the same counts as requests to the graph."""
     gateway = start_gateway(
         BFF_RATE__ENABLED="true",
         BFF_VARIANTS__WEB__RATE__BURST="2",
@@ -245,8 +245,8 @@ def test_rates_are_counted(start_gateway: StartGateway, manifest: Path) -> None:
     assert statuses == [404, 429]
 
 
-def test_of_several_versions_the_last_counts(start_gateway: StartGateway, tmp_path: Path) -> None:
-    """Manifests in their order: a name is the newest document's."""
+def test_a_name_is_the_last_manifest_s_document(start_gateway: StartGateway, tmp_path: Path) -> None:
+    """Manifests are read in the order of their names."""
     for version, field in (("1", "name"), ("2", "price")):
         text = f"query Product($id: ID!) {{ product(id: $id) {{ {field} }} }}"
         operations = [{"id": version, "body": text, "name": "Product", "type": "query"}]
@@ -257,8 +257,8 @@ def test_of_several_versions_the_last_counts(start_gateway: StartGateway, tmp_pa
     assert list(answer["data"]["product"]) == ["price"]
 
 
-def test_it_is_described(own_background: Background, services: Tapped, manifest: Path) -> None:
-    """In dev mode: a page that needs nobody else's files, and OpenAPI with types for what goes in and out."""
+def test_openapi_and_page(own_background: Background, services: Tapped, manifest: Path) -> None:
+    """In dev mode: a page without external files, and OpenAPI with types for parameters and answers."""
     environment = {"BFF_VARIANTS__WEB__MANIFESTS": str(manifest), "BFF_VARIANTS__ADMIN__OPENAPI": "false"}
     gateway = own_background.enter(running_gateway(services.urls, environment, mode="dev"))
     page = gateway.http.get(f"{gateway.url}/docs")
