@@ -18,14 +18,14 @@ QUERY = '{ user(id: "1") { name orders { id } } product(id: "1") { name } }'
 
 @dataclass(frozen=True)
 class Row:
-    """What a fault comes to.
+    """The effects of a fault.
 
     Attributes:
-        code: what the client is told, with `retry_after` where the service said when.
-        counts: whether the breaker counts it against the service.
-        again: whether the call is made a second time: a read, and a write under its key; and so, with a second instance,
-            whether that one answers.
-        stale: whether an old answer that the service allows to be used stands in.
+        code: the code that the client gets, with `retry_after` if the service has sent one.
+        counts: whether the breaker counts the fault.
+        again: whether the call is repeated: a read, and a write with its idempotency key. With a second instance, the
+            repeated call goes to that one.
+        stale: whether a stale reply is used instead, if the service allows it.
     """
 
     code: str
@@ -71,7 +71,7 @@ every_fault = pytest.mark.parametrize("fault", list(Fault), ids=lambda fault: fa
 
 
 def quick(fault: Fault, source: str = "ORDERS") -> dict[str, str]:
-    """Settings that make short work of a fault that takes its time; all else gets its own, however busy the machine is."""
+    """A short timeout for faults that take long. Other faults have the usual one, since machines may be busy."""
     slow = fault in {Fault.HANG, Fault.SLOW_LORIS}
     return {f"BFF_SOURCES__{source}__TIMEOUT_S": "0.4"} if slow else {}
 
@@ -159,7 +159,8 @@ def test_a_healthy_instance_answers_instead(start_gateway: StartGateway, service
     for number in range(40):
         answer = gateway.ask("web", QUERY, sub="1")
         codes |= {error["extensions"]["code"] for error in answer.get("errors", ())}
-        if faulty.requests >= 2 and number >= 5:
+        # A refused revalidation is repeated without its validator, perhaps at the other instance: then the client sees no error.
+        if faulty.requests >= 2 and number >= 5 and (codes or row.again):
             break
     assert faulty.requests >= 1
     assert codes == (set() if row.again else {row.code})
@@ -321,7 +322,7 @@ def test_the_deadline_bounds_the_whole_operation(start_gateway: StartGateway, se
     """A call may take only the time that the operation has left."""
     gateway = start_gateway(BFF_REQUEST__DEADLINE_S="1.5", BFF_SOURCES__ORDERS__TIMEOUT_S="300")
     services.fail("orders", Fault.HANG)
-    answer = gateway.ask("web", QUERY, sub="1")  # whose client would wait for 30 s
+    answer = gateway.ask("web", QUERY, sub="1")  # the client itself would wait for 30 s
     assert answer["data"]["user"] == {"name": "User 1", "orders": None}
     assert answer["errors"][0]["extensions"]["code"] == "UPSTREAM_TIMEOUT"
 
