@@ -41,7 +41,7 @@ class LimitOptions:
         root_fields: fields of an operation's root type.
         operations: operations of the document.
         fields: fields and fragments of all operations.
-        repeats: fields with the same response key in one selection set, without fragments: each pair has to be compared.
+        repeats: fields with the same response key in one selection set: each pair has to be compared.
         comparisons: steps to check whether fields with the same response key can be merged (GraphQL specification, section
             5.3.2), as graphql-core counts them. Many fragments in one selection set need many steps.
         directives: uses of directives in the document.

@@ -62,8 +62,8 @@ def _kwdefaults() -> dict[str, Any]:
     return defaults
 
 
-def test_what_is_asked_once_leaves_no_plan_behind(gateway: RunningGateway) -> None:
-    """Documents that never come again: their trees are kept, and nothing that was compiled of them."""
+def test_a_document_sent_once_leaves_no_plan_behind(gateway: RunningGateway) -> None:
+    """The plans of documents that are never sent again are not cached, only their parsed trees."""
     for number in range(15):
         gateway.ask("web", unfolding(number), dict.fromkeys(SWITCHES, True))
     gc.collect()

@@ -33,8 +33,8 @@ def test_a_mutation_without_a_write_evicts_nothing(start_gateway: StartGateway, 
     gateway.post("web", {"query": "mutation { updateProfile(input: {}) { user { id } } }"}, headers=gateway.bearer("1"))
     assert asked(gateway, services) == 0
     services.forget()
-    told = gateway.ask("admin", CHANGE, {"id": "99999", "price": 5})
-    assert told["data"]["updateProduct"]["userErrors"] == [{"code": "NOT_FOUND"}]
+    result = gateway.ask("admin", CHANGE, {"id": "99999", "price": 5})
+    assert result["data"]["updateProduct"]["userErrors"] == [{"code": "NOT_FOUND"}]
     assert [method for _, method, _ in services.calls] == ["PATCH"], "it went out"
     assert asked(gateway, services) == 0
     gateway.ask("admin", CHANGE, {"id": "1", "price": 5})

@@ -26,7 +26,7 @@ def product(request: bytes, *headers: str, status: str = "200 OK") -> bytes:
 
 
 def serve(services: Tapped, *headers: str, status: str = "200 OK") -> list[bytes]:
-    """From now on products are answered so. The requests, as they come."""
+    """Answer with this product from now on. Returns a list to which the requests are added."""
     port = services.ports["products"]
     port.custom = lambda request: product(request, *headers, status=status)
     return port.failed
@@ -77,11 +77,11 @@ def test_clients_get_the_remaining_lifetime(gateway: RunningGateway, services: T
     for number, (headers, most_s) in enumerate(cases, 1):
         serve(services, *headers)
         for _ in range(2):
-            told = gateway.post("web", {"query": query(number)}).headers["cache-control"]
+            result = gateway.post("web", {"query": query(number)}).headers["cache-control"]
             if most_s is None:
-                assert told == "no-store"
+                assert result == "no-store"
             else:
-                assert int(told.replace("no-cache", "max-age=0").partition("max-age=")[2]) <= most_s
+                assert int(result.replace("no-cache", "max-age=0").partition("max-age=")[2]) <= most_s
 
 
 def http_date(seconds: int) -> str:

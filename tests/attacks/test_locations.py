@@ -26,7 +26,7 @@ def test_a_service_s_error_has_the_location_of_its_field(
         monkeypatch.setattr("bff.engine.operation.MOST_PLANS", 0)
     services.fail("products", Fault.STATUS_400)
     answer = gateway.ask("web", DOCUMENT, {"s": False})
-    told = {error["path"][0]: error for error in answer["errors"]}
-    assert told["product"]["locations"] == [{"line": 3, "column": 3}]
-    assert told["second"]["locations"] == [{"line": 7, "column": 7}]
+    result = {error["path"][0]: error for error in answer["errors"]}
+    assert result["product"]["locations"] == [{"line": 3, "column": 3}]
+    assert result["second"]["locations"] == [{"line": 7, "column": 7}]
     assert {error["extensions"]["source"] for error in answer["errors"]} == {"products"}

@@ -162,7 +162,7 @@ async def test_no_viewer_sees_another_viewer_s_reply() -> None:
 
 
 def answers_with(services: Tapped, name: str, body: Any, status: str = "200 OK") -> None:
-    """From now on the service says this, whatever it is asked."""
+    """From now on the service answers every request with this."""
     services.ports[name].custom = lambda _: json_answer(json.dumps(body).encode(), status=status)
 
 

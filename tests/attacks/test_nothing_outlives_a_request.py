@@ -70,7 +70,7 @@ def left_over(gateway: RunningGateway, secrets: Iterable[str]) -> Counter[str]:
         elif isinstance(each, str | bytes):
             text = each if isinstance(each, str) else each.decode("latin-1")
             found["token"] += any(secret in text for secret in known) if "." in text else 0
-    assert flights >= 3  # the walk goes as far as the sources' policies
+    assert flights >= 3  # the walk reaches the sources' policies
     return +found
 
 
@@ -188,5 +188,5 @@ def test_requests_that_fail(start_gateway: StartGateway, services: Tapped) -> No
     failing(gateway, services, given[6:])
     assert left_over(gateway, signatures(given)) == Counter()
     grown = own_objects() - before
-    # A handful of what runs beside the requests may come and go; six requests of each kind leave nothing.
+    # A few objects of background tasks may appear and disappear. Six requests of each kind must leave nothing.
     assert {kind: number for kind, number in grown.items() if number >= 6} == {}

@@ -39,7 +39,7 @@ def test_registrations_of_one_address_are_bounded(start_gateway: StartGateway, r
         assert sent.json() == {"data": {f"a{number}": "Query"}}
     keys = redis.cli("keys", "bff:1:document:*")
     assert 1 <= len(keys) <= 20
-    assert all(0 < int(redis.cli("ttl", key)[0]) <= 600 for key in keys), "nobody has asked for them yet"
+    assert all(0 < int(redis.cli("ttl", key)[0]) <= 600 for key in keys), "not requested by hash yet"
     assert registered(gateway, text(1000, 100), **gateway.bearer("1"))
     assert len(redis.cli("keys", "bff:1:document:*")) == len(keys) + 1
 

@@ -40,7 +40,7 @@ def test_an_answer_read_byte_by_byte_is_cut_off(start_gateway: StartGateway, ser
     with connected(gateway.url, small=True) as connection:
         connection.sendall(_HEAD + _BODY)
         until = time.monotonic() + 60
-        while not connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):  # what has come stays readable after a reset
+        while not connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):  # received bytes stay readable after a reset
             assert connection.recv(1)
             assert time.monotonic() < until, "it is still served"
             time.sleep(0.01)

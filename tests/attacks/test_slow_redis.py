@@ -52,7 +52,7 @@ def test_a_slow_redis_counts_as_unavailable(start_gateway: StartGateway, slow: S
         response = gateway.post("web", body)
         assert response.json() == {"data": {"__typename": "Query"}}
         assert "ratelimit" in response.headers
-    # A ping a second at most, whose reply is too slow as well, each on a connection of its own.
+    # At most one ping a second, each on a new connection. Its reply is too slow as well.
     assert slow.asked - asked <= 10
     assert not is_up(gateway)
     slow.delay_s = 0.0
@@ -65,7 +65,7 @@ def test_a_slow_redis_counts_as_unavailable(start_gateway: StartGateway, slow: S
 
 @pytest.mark.parametrize("kind", ["set", "rpush", "zadd", "hash of no numbers"])
 def test_a_value_of_another_type_counts_as_absent(start_gateway: StartGateway, redis: RunningRedis, kind: str) -> None:
-    """Under each key that the gateway uses. Counting starts anew, in Redis."""
+    """Under each key that the gateway uses. Counting starts again, in Redis."""
     gateway = start_gateway(**RATED, BFF_REDIS__WAIT_S="10", REDIS_URL=redis.url)
     body = {"query": QUERY, "extensions": named(QUERY)}
 
@@ -85,7 +85,7 @@ def test_a_value_of_another_type_counts_as_absent(start_gateway: StartGateway, r
             redis.cli("hset", key, "left", "nan", "at", "a while ago")
         else:
             redis.cli(kind, key, "1", "nonsense") if kind == "zadd" else redis.cli(kind, key, "nonsense")
-    assert [ask(), ask()] == [999, 998], "counting starts anew"
+    assert [ask(), ask()] == [999, 998], "counting starts again"
     counts = [key for key in keys if ":rate:" in key]
     assert [redis.cli("type", key) for key in counts] == [["hash"]] * 3, "in Redis"
     assert all(float(redis.cli("hget", key, "left")[0]) > 900 for key in counts)

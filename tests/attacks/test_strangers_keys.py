@@ -51,7 +51,7 @@ class Odd:
 
 def ask_at_once(gateway: RunningGateway, ids: Sequence[int]) -> list[Any]:
     """The products' names, or the errors' codes, of operations that run in one turn of the event loop."""
-    gateway.app.endpoints["web"].plans.pace._clock = lambda: 0.0  # else a slow machine spreads them over several turns
+    gateway.app.endpoints["web"].plans.pace._clock = lambda: 0.0  # otherwise a slow machine spreads them over several turns
     answers = gateway.post("web", [{"query": f'{{ product(id: "{each}") {{ name }} }}'} for each in ids]).json()
     return [
         each["errors"][0]["extensions"]["code"] if "errors" in each else each["data"]["product"]["name"] for each in answers
@@ -70,8 +70,8 @@ def test_one_bad_key_fails_alone(start_gateway: StartGateway, services: Tapped, 
     gateway = start_gateway(**SETTINGS)
     service = Odd(services, ANSWERS[kind])
     ids = [BAD, *STRANGERS] if first else [*STRANGERS, BAD]
-    told = "FORBIDDEN" if kind == "403" else "UPSTREAM_ERROR"
-    expected = [told if each == BAD else f"Product {each}" for each in ids]
+    result = "FORBIDDEN" if kind == "403" else "UPSTREAM_ERROR"
+    expected = [result if each == BAD else f"Product {each}" for each in ids]
     assert ask_at_once(gateway, ids) == expected
     assert service.take() == sorted([ids, *([each] for each in ids)])
     assert ask_at_once(gateway, ids) == expected

@@ -116,7 +116,7 @@ def test_through_nginx_each_viewer_gets_its_own_answer(start_gateway: StartGatew
     query = "%7Bme%7Bid%20email%7D%7D"
     token = gateway.token("1")
     inner = f"GET /web/graphql?query={query} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\r\n".encode()
-    # A body of this size goes through a file, and so to the gateway in segments of its own.
+    # nginx buffers a body of this size in a file, and so sends it to the gateway in separate segments.
     head, body = post("foo", b"\r\n" * 16_000 + inner)
     with nginx(tmp_path, [gateway.url], websockets=True) as url:
         for round_ in range(12):

@@ -86,7 +86,7 @@ def bombs() -> dict[str, dict[str, Any]]:
 
 
 _MOST_WORK = 1_500_000
-"""Function calls of a request, by gateway and services. A bomb that goes off takes thousands of times as many."""
+"""Function calls of a request, by gateway and services. A successful attack takes thousands of times as many."""
 
 
 @pytest.mark.parametrize("name", bombs())

@@ -87,7 +87,7 @@ async def test_concurrent_requests_share_calls() -> None:
         async with running_gateway({**urls, "products": service.url}) as gateway:
             with ExitStack() as stack:
                 clients = [stack.enter_context(connected(gateway.url)) for _ in range(20)]
-                for number, client in enumerate(clients, 1):  # the event loop, which serves as well, stands still meanwhile
+                for number, client in enumerate(clients, 1):  # this blocks the event loop, which also serves
                     body = b'{"query":"{ product(id: %d) { id } }"}' % number
                     client.sendall(HEAD % len(body) + body)
                 answers = await asyncio.gather(*(asyncio.to_thread(until_closed, client) for client in clients))

@@ -159,7 +159,7 @@ def test_a_healthy_instance_answers_instead(start_gateway: StartGateway, service
     for number in range(40):
         answer = gateway.ask("web", QUERY, sub="1")
         codes |= {error["extensions"]["code"] for error in answer.get("errors", ())}
-        # A refused revalidation is repeated without its validator, perhaps at the other instance: then the client sees no error.
+        # A refused revalidation is repeated without its validator, perhaps at the other instance, without an error.
         if faulty.requests >= 2 and number >= 5 and (codes or row.again):
             break
     assert faulty.requests >= 1

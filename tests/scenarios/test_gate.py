@@ -370,13 +370,13 @@ def test_an_administrator_reloads_the_settings(
     reload = "mutation { reloadSettings { moved needsRestart userErrors { message code } } }"
     assert gateway.ask("web", PRODUCT)["data"] == {"product": None}
     broken.append("sources.products.timeout_s: expected a number")
-    told = gateway.ask("admin", reload)["data"]["reloadSettings"]
-    assert told["moved"] == []
-    assert told["userErrors"] == [{"message": "The settings can't be used: the log says why.", "code": "INVALID"}]
+    result = gateway.ask("admin", reload)["data"]["reloadSettings"]
+    assert result["moved"] == []
+    assert result["userErrors"] == [{"message": "The settings can't be used: the log says why.", "code": "INVALID"}]
     broken.clear()
     now["products"] = services.urls["products"]
-    told = gateway.ask("admin", reload)["data"]["reloadSettings"]
-    assert told == {"moved": ["products"], "needsRestart": ["log_level"], "userErrors": []}
+    result = gateway.ask("admin", reload)["data"]["reloadSettings"]
+    assert result == {"moved": ["products"], "needsRestart": ["log_level"], "userErrors": []}
     assert gateway.ask("web", PRODUCT)["data"] == {"product": {"name": "Product 1"}}
     lines = [record.fields for record in caplog.records if record.name == "bff.audit"]  # type: ignore[attr-defined]
     assert [line["action"] for line in lines] == ["reload_settings"] * len(lines)

@@ -111,7 +111,7 @@ def test_parameters_that_can_t_be_read(dev_gateway: RunningGateway, query: str) 
 
 
 def test_variables_by_get(dev_gateway: RunningGateway) -> None:
-    """Variables and the operation's name come as parameters."""
+    """Variables and the operation's name are parameters."""
     params = {
         "query": "query A($id: ID!) { product(id: $id) { id } } query B { __typename }",
         "variables": '{"id":"3"}',

@@ -141,9 +141,9 @@ def test_an_operation_can_be_explained_where_graphiql_is_served(dev_gateway: Run
     body = {"query": ACCOUNT, "variables": {"id": "1"}, "extensions": {"explain": True}}
     answer = dev_gateway.http.post(f"{dev_gateway.url}/web/graphql", json=body).json()
     assert answer["data"] is None
-    told = answer["extensions"]["explain"]
-    assert [[asked["source"] for asked in wave] for wave in told["waves"]] == [["users", "orders"], ["products"]]
-    assert told["text"].startswith("query Account: 2 waves, at most 3 calls\n")
+    result = answer["extensions"]["explain"]
+    assert [[asked["source"] for asked in wave] for wave in result["waves"]] == [["users", "orders"], ["products"]]
+    assert result["text"].startswith("query Account: 2 waves, at most 3 calls\n")
     refused = dev_gateway.http.post(f"{dev_gateway.url}/web/graphql", json={**body, "variables": {}}).json()
     assert refused["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 

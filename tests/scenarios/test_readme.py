@@ -22,7 +22,7 @@ def console_sessions(text: str) -> list[tuple[str, str]]:
 
 
 def test_each_command_prints_the_output_below_it(tmp_path: Path) -> None:
-    """A newcomer who types the README's lines sees the README's answers."""
+    """The output is that of the README."""
     sessions = console_sessions((ROOT / "README.md").read_text(encoding="utf-8"))
     assert len(sessions) >= 5
     with bff(tmp_path, "dev", "--port", "0") as dev:

@@ -264,20 +264,20 @@ def test_openapi_and_page(own_background: Background, services: Tapped, manifest
     page = gateway.http.get(f"{gateway.url}/docs")
     assert page.status_code == 200
     assert "sha256-" in page.headers["content-security-policy"]
-    told = gateway.http.get(f"{gateway.url}/openapi.json").json()
-    assert told["openapi"].startswith("3.1")
-    assert "/web/api/Broken" not in told["paths"]
-    product = told["paths"]["/web/api/Product"]["get"]
+    result = gateway.http.get(f"{gateway.url}/openapi.json").json()
+    assert result["openapi"].startswith("3.1")
+    assert "/web/api/Broken" not in result["paths"]
+    product = result["paths"]["/web/api/Product"]["get"]
     assert product["parameters"] == [{"name": "id", "in": "query", "required": True, "schema": {"type": "string"}}]
     data = product["responses"]["200"]["content"]["application/json"]["schema"]["properties"]["data"]
     fields = data["properties"]["product"]
     assert (fields["type"], fields["required"]) == (["object", "null"], ["name", "price"])
     assert fields["properties"]["price"]["type"] == "number"
-    page_ = told["paths"]["/web/api/Page"]["get"]
+    page_ = result["paths"]["/web/api/Page"]["get"]
     (first,) = [each for each in page_["parameters"] if each["name"] == "first"]
     assert (first["required"], first["schema"]["default"], first["schema"]["type"]) == (False, 2, ["integer", "null"])
-    assert list(told["paths"]["/web/api/Place"]) == ["post"]
-    body = told["paths"]["/web/api/Place"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert list(result["paths"]["/web/api/Place"]) == ["post"]
+    body = result["paths"]["/web/api/Place"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert body["properties"]["input"] == {"$ref": "#/components/schemas/web.PlaceOrderInput"}
-    assert told["components"]["schemas"]["web.OrderItemInput"]["required"] == ["productId", "quantity"]
-    assert all(path.startswith("/web/") for path in told["paths"])
+    assert result["components"]["schemas"]["web.OrderItemInput"]["required"] == ["productId", "quantity"]
+    assert all(path.startswith("/web/") for path in result["paths"])

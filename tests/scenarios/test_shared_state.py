@@ -54,8 +54,8 @@ def test_together_they_grant_exactly_the_limit(pair: list[tuple[str, Command]], 
             return Counter(answer.status_code for answer in answers)
 
     async def ask() -> Counter[int]:
-        told = await asyncio.gather(*(client(pair[number % 2][0], 10) for number in range(50)))
-        return sum(told, Counter())
+        result = await asyncio.gather(*(client(pair[number % 2][0], 10) for number in range(50)))
+        return sum(result, Counter())
 
     statuses = asyncio.run(ask())
     assert set(statuses) == {200, 429}

@@ -15,8 +15,8 @@ def test_anonymous_requests(gateway: RunningGateway) -> None:
     """`me` is null without an error. Fields that need a sign-in are null with an error."""
     answer = gateway.ask("web", SUMMARY)
     assert answer["data"] == {"me": None, "user": None, "order": None}
-    told = [(error["path"], error["extensions"]["code"]) for error in answer["errors"]]
-    assert told == [(["user"], "UNAUTHENTICATED"), (["order"], "UNAUTHENTICATED")]
+    result = [(error["path"], error["extensions"]["code"]) for error in answer["errors"]]
+    assert result == [(["user"], "UNAUTHENTICATED"), (["order"], "UNAUTHENTICATED")]
 
 
 @pytest.mark.parametrize("variant", ["web", "mobile"])
@@ -105,11 +105,11 @@ def test_identity_is_a_setting_of_each_source(start_gateway: StartGateway, servi
     gateway = start_gateway(BFF_SOURCES__ORDERS__FORWARD_IDENTITY="false", BFF_SOURCES__PRODUCTS__FORWARD_IDENTITY="true")
     gateway.ask("web", '{ order(id: "1") { items { product { id } } } }', sub="1")
     gateway.ask("web", 'mutation { cancelOrder(id: "1") { order { id } } }', sub="1")
-    told = [
+    result = [
         (name, method, sent.get("x-user-id"))
         for (name, method, _), sent in zip(services.calls, services.headers, strict=True)
     ]
-    assert told == [
+    assert result == [
         ("orders", "GET", None),
         ("products", "GET", "1"),
         ("orders", "GET", None),

@@ -69,7 +69,7 @@ def test_a_refusal_is_a_well_formed_answer() -> None:
 
 
 def _deep(levels: int) -> str:
-    """So many levels of fields on web: me, orders, user, orders, … and a leaf."""
+    """That many levels of fields on web: me, orders, user, orders, … and a leaf."""
     names = ["me", *(["orders(first: 1)", "user"] * levels)][: levels - 1]
     return "{ " + " { ".join(names) + " { id" + " }" * levels
 

@@ -17,7 +17,7 @@ APOLLO = {
 
 
 def written(folder: Path, name: str, content: Any) -> Path:
-    """A file with that content: bytes as they are, anything else as JSON."""
+    """A file with that content: bytes unchanged, anything else as JSON."""
     path = folder / name
     path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
     return path

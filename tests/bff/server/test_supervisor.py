@@ -59,7 +59,7 @@ class Supervised:
             self.said.append(line.rstrip())
             if line.startswith(beginning):
                 return line.rstrip()
-        raise AssertionError(f"nobody said {beginning!r}, but {self.said}")
+        raise AssertionError(f"no line begins with {beginning!r}: {self.said}")
 
     def began(self, count: int) -> list[int]:
         """The process ids of that many workers that have started."""
@@ -91,7 +91,7 @@ def supervised(folder: Path, program: str) -> Iterator[Supervised]:
     try:
         yield Supervised(process)
     finally:
-        with suppress(ProcessLookupError):  # nobody is left
+        with suppress(ProcessLookupError):  # all have ended
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(_PATIENCE_S)
         assert process.stdout is not None
