@@ -16,7 +16,6 @@ GatewayError                                                 status
 the gateway: it is logged, and its message is not shown to clients.
 """
 
-import logging
 from collections.abc import Iterable, Mapping
 from math import ceil
 from typing import Any, ClassVar
@@ -25,12 +24,13 @@ from graphql import GraphQLError
 
 from bff.graph.errors import GraphError
 from bff.runtime.frames import frames_of
+from bff.runtime.log import Log
 from bff.upstream.errors import SourceError
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
 INTERNAL = "INTERNAL_SERVER_ERROR"
-_log = logging.getLogger("bff.errors")
+_log = Log("bff.errors")
 
 
 class GatewayError(Exception):
@@ -131,15 +131,21 @@ class KeysUnavailable(GatewayError):
 
 
 class RateLimited(GatewayError):
-    """A rate limit or quota is exceeded. `policy` is its name; `retry_after_s` the seconds until it allows the request."""
+    """A rate limit was exceeded: the limit named `policy` grants `quota` units in `window_s` seconds.
+
+    `amount` is what the request needs of it. After `retry_after_s` seconds that much is available.
+    """
 
     code = "RATE_LIMITED"
 
-    def __init__(self, policy: str, retry_after_s: float, headers: Headers = ()) -> None:
+    def __init__(self, policy: str, quota: int, window_s: float, amount: float, retry_after_s: float) -> None:
         seconds = max(1, ceil(retry_after_s))
         self.retry_after = seconds
-        message = f"The limit {policy} is exceeded: try again in {seconds} seconds."
-        super().__init__(message, status=429, headers=((b"retry-after", b"%d" % seconds), *headers))
+        message = (
+            f"Rate limit {policy} exceeded: it allows {quota} in {ceil(window_s)} seconds, and this request needs "
+            f"{amount:g} more. Try again in {seconds} seconds."
+        )
+        super().__init__(message, status=429, headers=((b"retry-after", b"%d" % seconds),))
 
     @property
     def extensions(self) -> dict[str, Any]:
@@ -290,13 +296,5 @@ def internal() -> Mapping[str, Any]:
 
 def log_fault(error: BaseException, request_id: str) -> None:
     """Log a fault of the gateway: its type and its frames. Not its message, which may contain a client's data."""
-    _log.error(
-        "internal error",
-        extra={
-            "fields": {
-                "request_id": request_id,
-                "kind": type(error).__qualname__,
-                "frames": frames_of(error.__traceback__),
-            }
-        },
-    )
+    frames = frames_of(error.__traceback__)
+    _log.error("internal error", request_id=request_id, kind=type(error).__qualname__, frames=frames)

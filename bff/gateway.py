@@ -1,7 +1,6 @@
 """The composition root: makes an ASGI application of an `App` and its settings. The only place that wires."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,11 +18,11 @@ from bff.engine.pace import Pace
 from bff.engine.plans import Plans
 from bff.gate.auth import SHORTEST_SAFE_SECRET, Authenticator, Confinement, Issuer
 from bff.gate.consumers import Consumer, Consumers
+from bff.gate.counts import Counts, InMemory
 from bff.gate.documents import Documents
 from bff.gate.jwks import KeySet
 from bff.gate.manifests import ManifestError, TrustedDocuments, read_all
 from bff.gate.proxies import Proxies
-from bff.gate.rate import Counts, InMemory
 from bff.gate.response_cache import DropOnWrite, ResponseCache
 from bff.graph.controls import Reloaded
 from bff.graph.sources import Sources
@@ -40,6 +39,7 @@ from bff.request.endpoint import Endpoint
 from bff.request.response import EncodedResponse
 from bff.request.services import Services
 from bff.runtime.background import Background
+from bff.runtime.log import Log
 from bff.server.host import Gateway
 from bff.server.static import Assets
 from bff.settings import Settings, SettingsError, VariantSettings
@@ -54,7 +54,7 @@ Mode = Literal["serve", "dev"]
 if TYPE_CHECKING:
     from bff.gate.shared import Shared
 
-_log = logging.getLogger("bff.app")
+_log = Log("bff.app")
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +232,7 @@ def _authenticator(settings: Settings, resolver: Resolver) -> _TokenChecks:
             sets.append((name, keys))
         text = None if secret is None else secret.get_secret_value()
         if text is not None and len(text.encode()) < SHORTEST_SAFE_SECRET:
-            _log.warning("JWT_SECRET is short", extra={"fields": {"issuer": name, "bytes_wanted": SHORTEST_SAFE_SECRET}})
+            _log.warning("JWT_SECRET is short", issuer=name, bytes_wanted=SHORTEST_SAFE_SECRET)
         return Issuer(text, keys, issuer, audience, confinement)
 
     issuers = [

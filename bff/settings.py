@@ -35,6 +35,7 @@ from bff.gate.rate import RateOptions
 from bff.gate.response_cache import ResponseCacheOptions
 from bff.observe.logs import LogFormat, LogLevel
 from bff.server.connection import ConnectionOptions
+from bff.server.server import DrainOptions
 from bff.server.supervisor import SupervisorOptions
 from bff.upstream.traffic.balance import BalanceOptions, InstanceOptions
 from bff.upstream.traffic.breaker import BreakerOptions
@@ -305,13 +306,6 @@ class ProxySettings(_Options):
     trusted: Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_list)] = ()
 
 
-class DrainSettings(_Options):
-    """How the gateway stops: for `delay_s` it says that it is about to, then waits at most `timeout_s` for what runs."""
-
-    delay_s: float = Field(default=0.0, ge=0, le=300)
-    timeout_s: float = Field(default=15.0, gt=0, le=300)
-
-
 class Settings(BaseSettings):
     """The settings of every application; `settings_class` adds those of its sources and variants. They never change."""
 
@@ -337,7 +331,7 @@ class Settings(BaseSettings):
     consumers: dict[Name, ConsumerSettings] = Field(default={}, max_length=10_000)
     tiers: dict[Name, RateOptions] = Field(default={}, max_length=100)
     proxies: ProxySettings = ProxySettings()
-    drain: DrainSettings = DrainSettings()
+    drain: DrainOptions = DrainOptions()
     supervisor: SupervisorOptions = SupervisorOptions()
 
     def instances(self, source: str) -> tuple[InstanceOptions, ...] | None:

@@ -41,7 +41,7 @@ async def run(app: App, settings: Settings, load_again: Callable[[], Settings]) 
 
         gateway = create(app, settings, "dev", again)
         _greet(app, settings, url_of(listener))
-        await Server(with_cors(gateway, settings), gateway, settings).serve(sockets=[listener])
+        await Server(with_cors(gateway, settings), gateway, settings.connections, settings.drain).serve(sockets=[listener])
 
 
 async def run_services(app: App, host: str, first_port: int, options: DemoOptions) -> None:

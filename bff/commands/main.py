@@ -33,7 +33,7 @@ from bff.server import worker
 from bff.server.host import Gateway
 from bff.server.server import Server, listen
 from bff.server.sockets import allow_many
-from bff.server.supervisor import Supervisor, Ties
+from bff.server.supervisor import Supervisor, SupervisorLink
 from bff.settings import NAME, Settings, SettingsError, app_named, load
 
 _PORTS = 65_536
@@ -130,7 +130,8 @@ def serve(place: Place, host: str | None, port: int | None, workers: int | None)
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
         if settings.workers == 1:
-            uvloop.run(Server(with_cors(gateway, settings), gateway, settings).serve(sockets=[listener]))
+            server = Server(with_cors(gateway, settings), gateway, settings.connections, settings.drain)
+            uvloop.run(server.serve(sockets=[listener]))
         else:
             _supervise(gateway, settings, listener)
 
@@ -138,9 +139,10 @@ def serve(place: Place, host: str | None, port: int | None, workers: int | None)
 def _supervise(gateway: Gateway, settings: Settings, listener: socket) -> None:
     options, drain = settings.supervisor, settings.drain
 
-    def work(ties: Ties) -> None:
-        server = worker.WorkerServer(with_cors(gateway, settings), gateway, settings, is_last=ties.is_over)
-        uvloop.run(worker.serve(server, listener, ties, options.unresponsive_s))
+    def work(link: SupervisorLink) -> None:
+        app = with_cors(gateway, settings)
+        server = worker.WorkerServer(app, gateway, settings.connections, drain, is_last=link.is_stopping)
+        uvloop.run(worker.serve(server, listener, link, options.unresponsive_s))
 
     stop_s = drain.delay_s + drain.timeout_s + _STOP_GRACE_S
     # The port closes when all processes have closed it, so the supervisor closes its copy too.

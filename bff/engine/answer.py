@@ -1,6 +1,5 @@
 """Executes an operation, by its plan or else by graphql-core, and makes the GraphQL response."""
 
-import logging
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import isawaitable
@@ -18,9 +17,10 @@ from bff.engine.plan import ObjectPlan
 from bff.engine.response import Response
 from bff.engine.run import Run
 from bff.graph.context import Context, Degraded
+from bff.runtime.log import Log
 
 PLAN = "plan"
-_log = logging.getLogger("bff.engine")
+_log = Log("bff.engine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +74,7 @@ async def _result_of(response: Response, waiting: Awaitable[None], context: Cont
 
 
 async def _by_core(operation: Operation, given: Mapping[str, Any], context: Context, reason: str) -> GraphQLResult:
-    _log.debug(
-        "no plan",
-        extra={"fields": {"variant": context.variant.name, "operation": operation.name, "reason": reason}},
-    )
+    _log.debug("no plan", variant=context.variant.name, operation=operation.name, reason=reason)
     result = execute(
         operation.schema,
         operation.document,

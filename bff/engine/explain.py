@@ -11,7 +11,7 @@ from typing import Any
 from bff.engine.operation import Operation
 from bff.engine.plan import FieldPlan, LoadByKey, Method, Plan, Resolver, Source, checked_rule, objects_in
 from bff.engine.plan_text import plan_text
-from bff.gate.limits import ListLengths
+from bff.gate.cost import ListLengths
 from bff.upstream.reads import Read
 
 

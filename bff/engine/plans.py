@@ -23,7 +23,8 @@ from bff.engine.pace import Pace
 from bff.engine.prepare import GoodDocument, Preparation, has_variable_lengths
 from bff.engine.rows import Memo
 from bff.errors import InvalidOperation, TooComplex
-from bff.gate.limits import CostModel, LimitOptions, depth_of
+from bff.gate.cost import CostModel
+from bff.gate.limits import LimitOptions, depth_of
 from bff.runtime.bounded_cache import BoundedCache
 
 MOST_BYTES = 32 * 1024 * 1024

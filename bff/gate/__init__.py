@@ -1,1 +1,1 @@
-"""May it come in: who asks, and how much one may ask at once. Every refusal comes before any call to a service."""
+"""Who may use the gateway, how much, and with which documents. A request is refused before any call to a service."""

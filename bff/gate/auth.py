@@ -1,8 +1,8 @@
-"""Who asks: from the `Authorization` header to a viewer, or a refusal. A bad token is never taken for none.
+"""Authentication: from the `Authorization` header to a viewer, or a refusal. A bad token never counts as no token.
 
-Tokens are JSON web tokens (RFC 7519). Which issuer's keys a token is checked with is decided by its `iss`; which algorithms
-they take, by the key and never by the token (RFC 8725, section 3.1): a secret is for HS256 alone, a key of a set for the one
-algorithm of its kind.
+Tokens are JSON web tokens (RFC 7519). The claim `iss` selects the issuer and so the keys that a token is checked with. The
+key selects the algorithm, and never the token (RFC 8725, section 3.1): a secret is used with HS256 only, a key of a key set
+with the one algorithm of its kind.
 """
 
 import time
@@ -25,11 +25,11 @@ from bff.upstream.caller import Identity
 
 LEEWAY_S = 10
 SHORTEST_SAFE_SECRET = 32
-"""Bytes, as many as HS256's hash has (RFC 7518, section 3.2)."""
+"""Bytes: the size of the hash of HS256 (RFC 7518, section 3.2)."""
 
 _BY_SECRET = "HS256"  # noqa: S105 - an algorithm
 _LONGEST_TOKEN = 8192
-_MOST_KNOWN_BYTES = 32 * 1024 * 1024
+_MOST_CACHED_BYTES = 32 * 1024 * 1024
 _VIEWER_BYTES = 700
 """Bytes of a cached token besides its text, roles and scopes. An estimate."""
 _MOST_SCOPES = 100
@@ -56,9 +56,14 @@ class Confinement:
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Whose tokens are taken, and how they are checked. `issuer` and `audience` are looked at where they are set.
+    """An issuer whose tokens are accepted, and how they are checked.
 
-    `confinement` is None if the issuer may claim anything.
+    Attributes:
+        secret: for HS256; None if its tokens are not signed with a secret.
+        keys: for the other algorithms; None if it has no key set.
+        issuer: the value of `iss`; None: `iss` is not checked.
+        audience: the value of `aud`; None: `aud` is not checked.
+        confinement: limits on what its tokens may claim; None: they may claim anything.
     """
 
     secret: str | None = field(default=None, repr=False)
@@ -75,12 +80,12 @@ class Issuer:
 
 @dataclass(frozen=True, slots=True)
 class ClaimOptions:
-    """In which claims roles and scopes stand. A name that is no claim is taken for a path, parted by dots.
+    """The claims that hold roles and scopes. A name that is no claim is read as a path of names separated by dots.
 
     Attributes:
         roles: an array of roles.
         role: one role.
-        scopes: an array of scopes, or one string with blanks between them (RFC 8693, section 4.2).
+        scopes: an array of scopes, or one string of scopes separated by spaces (RFC 8693, section 4.2).
     """
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
@@ -92,7 +97,10 @@ class ClaimOptions:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A verified token's bearer, for the graph and for the services. `variants`: where it may be used; None: in all."""
+    """The bearer of a verified token, for the graph and for the services.
+
+    `variants` are those in which the token may be used; None: in all.
+    """
 
     viewer: Viewer
     identity: Identity
@@ -104,14 +112,14 @@ class SignedIn:
 
 
 class Authenticator:
-    """Checks tokens. Bound at start-up. Whom a good token speaks for is known until it expires, by the token's hash."""
+    """Checks tokens. Made once, at start-up. A good token is cached by its hash until it expires."""
 
     def __init__(
         self, issuers: Sequence[Issuer], claims: ClaimOptions | None = None, clock: Callable[[], float] = time.time
     ) -> None:
         self._clock = clock
         self._claims = claims or ClaimOptions()
-        self._known: BoundedCache[bytes, tuple[float, SignedIn]] = BoundedCache(max_weight=_MOST_KNOWN_BYTES)
+        self._cache: BoundedCache[bytes, tuple[float, SignedIn]] = BoundedCache(max_weight=_MOST_CACHED_BYTES)
         self._named = {each.issuer: each for each in issuers if each.issuer is not None}
         self._default = next((each for each in issuers if each.issuer is None), None)
         self._jwt = jwt.PyJWT()
@@ -119,29 +127,33 @@ class Authenticator:
         self._quiet = _without_key_warning if short else nullcontext
 
     def __repr__(self) -> str:
-        return f"<Authenticator of {len(self._named) + (self._default is not None)} issuers, {len(self._known)} known>"
+        issuers = len(self._named) + (self._default is not None)
+        return f"<Authenticator of {issuers} issuers, {len(self._cache)} tokens cached>"
 
     def forget(self) -> None:
-        """Check every token anew: a key that some were checked with is good no longer."""
-        self._known.clear()
+        """Empty the cache, because a key was withdrawn: every token is checked again."""
+        self._cache.clear()
 
     async def authenticate(self, headers: Sequence[bytes]) -> SignedIn | None:
-        """Who the `Authorization` headers speak for; None where there are none. Raises `InvalidToken`, `KeysUnavailable`."""
+        """The bearer of the token in the `Authorization` headers; None if there is no header.
+
+        Raises `InvalidToken`, and `KeysUnavailable` if the issuer's key set could not be fetched yet.
+        """
         if not headers:
             return None
         if len(headers) > 1:
-            raise InvalidToken("expected one Authorization header")
+            raise InvalidToken("expected one Authorization header, got several")
         digest = sha256(headers[0]).digest()
-        known = self._known.get(digest)
-        if known is not None and self._clock() < known[0]:
-            return known[1]
-        self._known.drop(digest)
-        until, signed_in = await self._read(headers[0])
-        self._known.put(digest, (until, signed_in), _weight(signed_in))
+        cached = self._cache.get(digest)
+        if cached is not None and self._clock() < cached[0]:
+            return cached[1]
+        self._cache.drop(digest)
+        expires_at, signed_in = await self._read(headers[0])
+        self._cache.put(digest, (expires_at, signed_in), _weight(signed_in))
         return signed_in
 
     async def _read(self, header: bytes) -> tuple[float, SignedIn]:
-        """Until when, in seconds since the epoch, whom the header speaks for."""
+        """When the token expires, in seconds since 1970 with the leeway added, and its bearer. Raises `InvalidToken`."""
         scheme, _, token = header.decode("latin-1").strip().partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token or " " in token:
@@ -157,7 +169,7 @@ class Authenticator:
         return int(claims["exp"]) + LEEWAY_S, SignedIn(viewer, Identity(viewer.sub, f"Bearer {token}"), variants)
 
     async def _verify(self, token: str) -> tuple[dict[str, Any], Issuer]:
-        """The claims and the issuer of a token."""
+        """The claims and the issuer of a token. Raises `InvalidToken`."""
         if len(token) > _LONGEST_TOKEN or not (token.isascii() and token.isprintable()):  # it is forwarded unchanged
             raise InvalidToken("not a JSON web token")
         try:
@@ -169,18 +181,18 @@ class Authenticator:
             raise InvalidToken("its signature or form is wrong") from error
 
     def _issuer_of(self, claims: Mapping[str, Any]) -> Issuer:
-        """Whose the token says it is. Its signature will have to bear that out."""
+        """The issuer that the token names. Its signature, which is checked next, has to prove it."""
         name = claims.get("iss")
         found = self._named.get(name, self._default) if isinstance(name, str) else self._default
         if found is None and len(self._named) == 1:
-            (found,) = self._named.values()  # which says what is wrong with it
+            (found,) = self._named.values()  # the check of `iss` or of the signature then gives the reason
         if found is None:
             raise InvalidToken("it is of another issuer")
         return found
 
     @staticmethod
     async def _key_of(issuer: Issuer, header: Mapping[str, Any]) -> tuple[Any, str]:
-        """What to check the signature with. The algorithm is the key's own; the token may only agree."""
+        """The key to check the signature with, and its algorithm. The token's `alg` must be the same."""
         algorithm, kid = header.get("alg"), header.get("kid")
         if algorithm == _BY_SECRET and issuer.secret is not None:
             return issuer.secret, _BY_SECRET
@@ -204,7 +216,7 @@ class Authenticator:
                     options={
                         "require": issuer.required,
                         "verify_aud": issuer.audience is not None,
-                        "verify_iat": False,  # when it was issued is not for us to judge: clocks differ
+                        "verify_iat": False,  # clocks differ, so a token may seem to be issued in the future
                     },
                 )
         except jwt.ExpiredSignatureError as error:
@@ -222,14 +234,14 @@ class Authenticator:
 
 @contextmanager
 def _without_key_warning() -> Iterator[None]:
-    """Said once, at the start, and not again at each request."""
+    """Suppress PyJWT's warning of a short secret: it is logged once, at start-up."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InsecureKeyLengthWarning)
         yield
 
 
 def confined(viewer: Viewer, to: Confinement) -> Viewer:
-    """The viewer within the issuer's limits. Raises `InvalidToken` if the issuer may not have this subject."""
+    """The viewer within the issuer's limits. Raises `InvalidToken` if the issuer may not claim this subject."""
     if not viewer.sub.startswith(to.subject_prefix):
         raise InvalidToken("its issuer may not speak for its subject")
     scopes = None if viewer.scopes is None else viewer.scopes & to.scopes
@@ -245,7 +257,7 @@ def _weight(signed_in: SignedIn) -> int:
 
 
 def roles_of(claims: Mapping[str, Any], options: ClaimOptions) -> frozenset[str]:
-    """The roles in the array and in the one string; whatever else stands there gives none."""
+    """The roles in the array and in the string. Values of other types are ignored."""
     roles, role = _claim(claims, options.roles), _claim(claims, options.role)
     found = {each for each in roles if isinstance(each, str)} if isinstance(roles, list) else set()
     if isinstance(role, str):
@@ -254,7 +266,7 @@ def roles_of(claims: Mapping[str, Any], options: ClaimOptions) -> frozenset[str]
 
 
 def scopes_of(claims: Mapping[str, Any], options: ClaimOptions) -> frozenset[str] | None:
-    """The scopes; None where the token doesn't speak of any."""
+    """The scopes; None if the token has no claim of scopes."""
     scopes = _claim(claims, options.scopes)
     if scopes is None:
         return None

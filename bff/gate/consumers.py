@@ -1,7 +1,7 @@
-"""Consumers: programs that are known by name, as a partner's or a build of the app, by an API key in `X-API-Key`.
+"""Consumers: client programs that are identified by an API key in `X-API-Key`, as a partner's system or a build of the app.
 
-The settings hold a key's SHA-256 and never the key: a key is 256 random bits, which need no slow hash. A consumer may come
-with a user's token or without; what the consumer may then is a bound to what the user may through it.
+The settings hold a key's SHA-256 and never the key. A key is 256 random bits, so a fast hash is enough. A request may have
+an API key, a user's token, or both. With both, the consumer's scopes limit what the user may do through it.
 """
 
 import re
@@ -15,7 +15,7 @@ from bff.gate.rate import RateOptions
 
 HEADER = b"x-api-key"
 PREFIX = "bff_"
-"""What a key begins with, so that scanners for leaked secrets know one when they see it."""
+"""The beginning of every key, so that scanners for leaked secrets recognize one."""
 
 _LONGEST_KEY = 512
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
@@ -23,13 +23,14 @@ _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """A program that is known by name.
+    """A client program with an API key.
 
     Attributes:
-        name: in logs and metrics.
-        variants: where it may come in.
-        scopes: what it may ask for, beyond what needs none.
-        rate: how much it may ask for itself; None where only its users are counted, or it as anybody.
+        name: as in the settings and in the access log.
+        variants: the variants that it may use.
+        scopes: the scopes that its requests have.
+        rate: its own rate limits, which apply to all of its requests together. None: requests with a user's token are
+            charged to the user alone, and others to the consumer by the variant's limits.
     """
 
     name: str
@@ -39,7 +40,7 @@ class Consumer:
 
 
 class Consumers:
-    """Who is known, by the digest of the key."""
+    """All consumers, by the digests of their keys."""
 
     def __init__(self, by_digest: Mapping[str, Consumer]) -> None:
         self._by_digest = {bytes.fromhex(digest): consumer for digest, consumer in by_digest.items()}
@@ -48,10 +49,10 @@ class Consumers:
         return f"<Consumers: {len(self._by_digest)} keys>"
 
     def identify(self, headers: Sequence[bytes]) -> Consumer | None:
-        """Whose key was sent; None where none was. Raises `InvalidApiKey`."""
+        """The consumer whose key was sent; None if no key was sent. Raises `InvalidApiKey`."""
         if not headers:
             return None
-        # Found by its digest: how long that takes tells nothing of the keys that there are.
+        # Looked up by digest, so the time of the lookup tells nothing about the keys that exist.
         found = self._by_digest.get(sha256(headers[0]).digest()) if len(headers[0]) <= _LONGEST_KEY else None
         if found is None or len(headers) > 1:
             raise InvalidApiKey
@@ -59,22 +60,22 @@ class Consumers:
 
 
 def new_key() -> str:
-    """A key that nobody has yet."""
+    """A new random key."""
     return PREFIX + secrets.token_urlsafe(32)
 
 
 def digest_of(key: str) -> str:
-    """What the settings hold of a key."""
+    """A key's digest, as the settings hold it: SHA-256 in hexadecimal digits."""
     return sha256(key.encode()).hexdigest()
 
 
 def is_digest(text: str) -> bool:
-    """Whether it may be what the settings hold of a key."""
+    """Whether the text has the form of a digest."""
     return _DIGEST.match(text) is not None
 
 
 def granted(token: Collection[str] | None, consumer: Consumer | None) -> frozenset[str]:
-    """The scopes of a request: the token's, as far as the consumer has them too; of one alone, its own."""
+    """The scopes of a request: those that both the token and the consumer have, or those of the only one that is given."""
     if consumer is None:
         return frozenset(token or ())
     return consumer.scopes if token is None else consumer.scopes & frozenset(token)

@@ -1,9 +1,9 @@
-"""Which document is meant: the text that was sent, or one that is known by its hash or id.
+"""Finds the document of a request: the text that was sent, or a known document by its hash or id.
 
-Automatic persisted queries (Apollo's protocol: `extensions.persistedQuery`) are registered by clients as they go, and shared
-by gateways through Redis. Since any client may register documents, registrations are limited: in size, in number for each
-client, and in time until the document is first requested by its hash. A document beyond a limit is executed but not
-registered. Trusted documents (`documentId`) come from manifests only.
+Clients register automatic persisted queries (Apollo's protocol: `extensions.persistedQuery`). Gateways share them through
+Redis. Any client may register documents, so registrations are limited: in size, in number for each client, and in time until
+the document is first requested by its hash. A document beyond a limit is executed but not registered. Trusted documents
+(`documentId`) come only from manifests.
 """
 
 import re
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from bff.errors import BadRequest, OperationNotAllowed, PersistedQueryNotFound, PersistedQueryNotSupported
+from bff.gate.counts import Bucket, Charge, InMemory, Period, Quota
 from bff.gate.manifests import SHA256, TrustedDocuments, hash_of
-from bff.gate.rate import Bucket, Charge, InMemory, Period, Quota
 from bff.gate.shared_state import SharedStateBudget, SharedStateUnavailable
 from bff.runtime.bounded_cache import ENTRY_BYTES, BoundedCache
 
@@ -29,12 +29,12 @@ MOST_TEXT_BYTES = 16 * 1024
 """A longer document is executed but not registered."""
 
 _MOST_BYTES = 8 * 1024 * 1024
-"""Memory for documents that were requested by their hash; for those that were not yet, a quarter of it."""
+"""Memory for documents that were requested by their hash, in bytes. Those that were not yet have a quarter of it."""
 _USED_S = 30 * 86_400
 _UNUSED_S = 600
-"""Seconds for which a registered document is kept: `_UNUSED_S` until it is requested by its hash, `_USED_S` after that."""
+"""Seconds for which a registered document is kept: `_UNUSED_S` before it is first requested by its hash, `_USED_S` after."""
 _REGISTRATION_BYTES = 512
-"""Charged for a registration besides its text: a key and an entry, in Redis and in this process."""
+"""Bytes charged for a registration besides its text: a key and an entry, in Redis and in this process."""
 _REGISTRATIONS = (
     Bucket("registrations", 128 * 1024, 16 * 1024 / 60),
     Quota("registrations-day", 2 * 1024 * 1024, Period.DAY),
@@ -45,7 +45,7 @@ _LONGEST_ID = 512
 
 
 class _Registered(msgspec.Struct, gc=False):
-    """A registered document. `until`: when it expires, by the monotonic clock."""
+    """A registered document. It expires at `until`, by the monotonic clock."""
 
     text: str
     until: float
@@ -57,9 +57,9 @@ class _Registered(msgspec.Struct, gc=False):
 
 
 class Documents:
-    """The documents that a variant knows by name.
+    """The documents that a variant knows by hash or id.
 
-    Documents that were not yet requested by hash are kept separately, so that registering many evicts none in use.
+    Documents that were not yet requested by hash are kept separately, so that registering many evicts none that is in use.
     """
 
     def __init__(
@@ -89,14 +89,15 @@ class Documents:
         extensions: Mapping[str, Any] | None,
         wait_budget: SharedStateBudget | None = None,
     ) -> tuple[str, str | None]:
-        """The text that is meant, and the hash under which to register it once it has been found good.
+        """The document's text, and the hash under which to register it once it is found valid; None: don't register it.
 
-        `patience` limits the wait for documents that other gateways registered.
+        `wait_budget` limits the wait for documents that other gateways registered.
+
         Raises `BadRequest`, `PersistedQueryNotFound`, `PersistedQueryNotSupported`, `OperationNotAllowed`.
         """
         if document_id is None and not (extensions and "persistedQuery" in extensions):
             if query is None:
-                raise BadRequest("Expected a query, or the id of a document.")
+                raise BadRequest("Expected a query, documentId, or extensions.persistedQuery.")
             self._check(query)
             return query, None
         if document_id is not None:
@@ -104,7 +105,7 @@ class Documents:
         digest = _hash_in(extensions or {})
         if query is not None:
             if hash_of(query) != digest:
-                raise BadRequest("The persisted query's sha256Hash is not that of the query.")
+                raise BadRequest("extensions.persistedQuery.sha256Hash: expected the query's SHA-256, got another hash.")
             self._check(query)
             return query, (digest if self._mode == "any" and not self._is_registered(digest) else None)
         found = self._trusted.get(digest) or await self._find(digest, wait_budget or SharedStateBudget())
@@ -123,7 +124,7 @@ class Documents:
         if found is None:
             raise OperationNotAllowed if self._mode == "trusted" else PersistedQueryNotFound
         if query is not None and query != found:
-            raise BadRequest("The query is another than the one of its documentId.")
+            raise BadRequest("The query is not the document that documentId names: send only one of them, or the same.")
         return found
 
     def _is_registered(self, digest: str) -> bool:
@@ -131,7 +132,7 @@ class Documents:
         return found is not None and self._clock() < found.until
 
     def _known(self, digest: str) -> str | None:
-        """The text with that hash, if this process knows it. From now on it counts as requested by its hash."""
+        """The text with that hash, if this process knows it. It counts as requested by its hash from now on."""
         found = self._used.get(digest)
         if found is not None:
             if self._clock() < found.until:
@@ -153,23 +154,28 @@ class Documents:
             found = await self._shared.get("document", f"{self._variant}:{digest}", wait_budget)
         except SharedStateUnavailable:
             return None
-        # Whoever else may write to Redis shall not choose what a hash stands for.
-        came = None if found is None else found.decode("utf-8", "replace")
-        if came is None or hash_of(came) != digest:
+        # The hash is checked, because other programs may write to the same Redis.
+        text = None if found is None else found.decode("utf-8", "replace")
+        if text is None or hash_of(text) != digest:
             return None
-        self._keep_used(digest, came)
-        return came
+        self._keep_used(digest, text)
+        return text
 
     def _keep_used(self, digest: str, text: str) -> None:
-        """A document was requested by its hash: keep it for long, here and in Redis."""
+        """Keep a document for `_USED_S`, here and in Redis, because it was requested by its hash."""
         entry = _Registered(text, self._clock() + _USED_S)
         self._used.put(digest, entry, entry.weight)
         self._share(digest, text, _USED_S)
 
     async def register(self, digest: str, text: str, whose: tuple[str, str] = ("", "")) -> None:
-        """Register a document, within the limits of the client that registers it: `whose` is its kind and name.
+        """Register a document, within the limits of the client that registers it.
 
-        Only for valid documents. Does not wait for Redis.
+        Does not wait for Redis.
+
+        Args:
+            digest: the SHA-256 of the text.
+            text: of a valid document.
+            whose: kind and name of the client that the registration is charged to, as in `rate.Subject`.
         """
         size = len(text.encode("utf-8", "surrogatepass"))
         if size > MOST_TEXT_BYTES:

@@ -1,12 +1,13 @@
-"""An issuer's key set (RFC 7517), fetched beside the requests and renewed while the gateway runs.
+"""An issuer's key set (RFC 7517), fetched by a background task and renewed while the gateway runs.
 
-Keys rotate without a restart: the set is fetched again as often as its `Cache-Control` says, within limits; when a token
-names a key that is not in it, at most once in `UNKNOWN_KEY_S`; and when an administrator asks for it. While the issuer is
-unavailable the last good set is used.
+Keys rotate without a restart. The set is fetched again
+- when it is no longer fresh by its `Cache-Control`, within limits,
+- when a token names a key that is not in it, at most once in `UNKNOWN_KEY_S`,
+- when an administrator asks for it.
+While the issuer is unavailable the last good set is used.
 """
 
 import asyncio
-import logging
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ import msgspec
 
 from bff.errors import KeysUnavailable
 from bff.runtime.clock import Clock
+from bff.runtime.log import Log
 from bff.upstream.traffic.freshness import cache_control
 from bff.upstream.wire import Wire, WireReply, WireRequest
 
@@ -28,10 +30,10 @@ MOST_REFRESH_S = 300.0
 """Limits on the interval between fetches, in seconds. A withdrawn key may be accepted for one interval."""
 
 UNKNOWN_KEY_S = 10.0
-"""So long it takes until the next unknown key id may make the set be fetched."""
+"""Minimum interval in seconds between fetches that are caused by an unknown `kid`."""
 
 ALGORITHMS = {"RS256": "RSA", "ES256": "EC", "EdDSA": "OKP"}
-"""The algorithms of key sets, each with the only kind of key that it is used with (RFC 7518, section 6; RFC 8037)."""
+"""The algorithms of key sets, each with the `kty` of its keys (RFC 7518, section 6; RFC 8037)."""
 
 _CURVES = {"ES256": frozenset({"P-256"}), "EdDSA": frozenset({"Ed25519", "Ed448"})}
 _SHORTEST_RSA_BITS = 2048
@@ -39,16 +41,16 @@ _FETCH_TIMEOUT_S = 5.0
 _FIRST_RETRY_S = 1.0
 _LONGEST_RETRY_S = 60.0
 _MOST_DOUBLINGS = 6
-"""Doublings of the time between retries, so that the power of two stays finite after any number of failures."""
+"""Limit on the doublings of the time between retries, so that the power of two is finite after any number of failures."""
 _MOST_BYTES = 1024 * 1024
 _MOST_KEYS = 100
 _HEADERS = (("Accept", "application/jwk-set+json, application/json"), ("Accept-Encoding", "identity"), ("User-Agent", "bff"))
 _SECONDS = re.compile(r"[0-9]{1,10}\Z")
-_log = logging.getLogger("bff.jwks")
+_log = Log("bff.jwks")
 
 
 class _KeySetError(Exception):
-    """What came is no key set. The message is for the log and holds nothing of the issuer's."""
+    """The reply is no usable key set. The message is for the log, so it has nothing of the reply."""
 
 
 class _Document(msgspec.Struct):
@@ -60,7 +62,7 @@ _document = msgspec.json.Decoder(_Document)
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A key to verify with, and the one algorithm that it is for."""
+    """A key to verify signatures with, and the only algorithm that it is used with."""
 
     id: str | None
     algorithm: str
@@ -68,9 +70,9 @@ class PublicKey:
 
 
 class KeySet:
-    """The keys at `url`. `name` says in the log whose they are; `on_withdrawn` is called when a key is gone from the set.
+    """The key set at a URL. The composition root runs `run` as a background task.
 
-    `run` is a task of the composition root's. Until the first set has come, no token can be checked.
+    Until the first set is fetched, no token can be checked.
     """
 
     def __init__(
@@ -82,6 +84,15 @@ class KeySet:
         *,
         clock: Clock = time.monotonic,
     ) -> None:
+        """Make a key set. Nothing is fetched yet.
+
+        Args:
+            name: the issuer's name in the log.
+            url: where the set is.
+            wire: the HTTP client.
+            on_withdrawn: called when a key is no longer in the set, or has changed.
+            clock: in seconds.
+        """
         self._name = name
         self._url = url
         self._wire = wire
@@ -98,9 +109,11 @@ class KeySet:
         return f"<KeySet {self._name}: {len(self._keys or ())} keys>"
 
     async def find(self, id: str | None, algorithm: str) -> PublicKey | None:
-        """The key of that id for that algorithm; without an id, the only one there is for it. None where there is none.
+        """The key with that id for that algorithm; None if there is none. May fetch the set.
 
-        Raises `KeysUnavailable` where no set could be had so far.
+        Without an id it is the key for that algorithm, if there is only one.
+
+        Raises `KeysUnavailable` if no set could be fetched yet.
         """
         found = self._find(id, algorithm)
         if found is None and self._clock() - self._fetched_at >= UNKNOWN_KEY_S:
@@ -118,7 +131,7 @@ class KeySet:
         return fitting[0] if fitting and (id is not None or len(fitting) == 1) else None
 
     async def run(self) -> None:
-        """Fetch now and then at intervals, shorter ones after a failure, until cancelled."""
+        """Fetch the set now, and again when it is due or `refresh` is called, until cancelled."""
         while True:
             self._due.clear()  # before the fetch: a request for one during it needs another one
             await self._fetch_once()
@@ -139,7 +152,7 @@ class KeySet:
         self._due.set()
 
     async def _fetch_once(self) -> None:
-        """Fetch, or wait for whoever does. A request that is cancelled meanwhile doesn't end it for the others."""
+        """Fetch the set, or wait for the fetch in progress. A cancelled request doesn't cancel it for the others."""
         if self._fetching is None:
             self._fetching = asyncio.create_task(self._fetch())
         await asyncio.shield(self._fetching)
@@ -151,11 +164,10 @@ class KeySet:
                 reply = await self._wire.send(WireRequest("GET", self._url, _HEADERS), max_response_bytes=_MOST_BYTES)
             self._take(parse_keys(reply))
             self._refresh_s = refresh_s(reply.headers)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the last good set holds, and the rounds go on
+        except Exception as error:  # noqa: BLE001 - after any failure the last good set is used, and `run` tries again
             self._failures += 1
             reason = str(error) if isinstance(error, _KeySetError) else type(error).__name__
-            held = len(self._keys or ())
-            _log.warning("key set not fetched", extra={"fields": {"issuer": self._name, "reason": reason, "keys": held}})
+            _log.warning("key set not fetched", issuer=self._name, reason=reason, keys=len(self._keys or ()))
         finally:
             self._fetching = None
 
@@ -165,7 +177,7 @@ class KeySet:
         self._keys = keys
         self._failures = 0
         if before != after:
-            _log.info("key set fetched", extra={"fields": {"issuer": self._name, "keys": len(keys)}})
+            _log.info("key set fetched", issuer=self._name, keys=len(keys))
         if any(after.get(name) != numbers for name, numbers in before.items()):
             self._on_withdrawn()
 
@@ -190,19 +202,19 @@ def _numbers(key: PublicKey) -> bytes:
 
 
 def parse_keys(reply: WireReply) -> tuple[PublicKey, ...]:
-    """The keys of a set that tokens can be verified with; others are passed over (RFC 7517, section 5).
+    """The keys of a set that tokens can be verified with. Others are ignored (RFC 7517, section 5).
 
-    Raises `_KeySetError` where it is no set, or none of its keys can be used: then the last good one is better.
+    Raises `_KeySetError` if it is no set or has no such key: the last good set is used instead.
     """
     if reply.status != 200:
         raise _KeySetError(f"status {reply.status}")
     try:
         members = _document.decode(reply.body).keys
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _KeySetError("no key set") from error
+        raise _KeySetError("not a key set") from error
     keys = tuple(key for each in members[:_MOST_KEYS] if (key := _public_key(each)) is not None)
     if not keys:
-        raise _KeySetError("no key of it can be used")
+        raise _KeySetError("none of its keys can be used")
     return keys
 
 
@@ -218,10 +230,10 @@ def _public_key(member: Mapping[str, Any]) -> PublicKey | None:
         or not isinstance(kid, str | None)
     ):
         return None
-    # What is private of it, should an issuer publish that, is not taken.
+    # If an issuer publishes a private key by mistake, only its public members are read.
     public = {name: value for name, value in member.items() if name in {"kty", "crv", "x", "y", "n", "e"}}
     try:
-        # The library is large, and loaded only where there is a key set.
+        # The cryptography library is large, so it is loaded only if there is a key set.
         key = jwt.PyJWK({**public, "alg": algorithm}).key
     except (jwt.PyJWTError, ValueError, TypeError, AttributeError, OverflowError):
         return None
@@ -231,7 +243,7 @@ def _public_key(member: Mapping[str, Any]) -> PublicKey | None:
 
 
 def _algorithm(member: Mapping[str, Any]) -> str | None:
-    """The algorithm that a key is for, by its kind and curve. What it says itself must agree."""
+    """The algorithm of a key, by its kind and curve; None if there is none. If the key has an `alg`, it must agree."""
     for algorithm, kind in ALGORITHMS.items():
         curves = _CURVES.get(algorithm)
         if member.get("kty") == kind and (curves is None or member.get("crv") in curves):

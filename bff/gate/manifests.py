@@ -1,7 +1,7 @@
-"""Trusted documents: what was registered when an app was built, read from manifests. No I/O but reading files at start-up.
+"""Trusted documents: documents that were registered when an app was built. They are read from manifests at start-up.
 
-Two formats, told apart by their form: Apollo's persisted query manifest (version 1), and Relay's map from id to text. Each
-app version brings a manifest of its own; they stand side by side, and a document that several have is one.
+Two formats are known, which are told apart by their content: Apollo's persisted query manifest (version 1), and Relay's map
+from id to text. Each version of an app has its own manifest. Several manifests may hold the same document.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ SHA256 = "sha256:"
 
 
 class ManifestError(Exception):
-    """A manifest can't be used; the message names the file and says why."""
+    """A manifest can't be used. The message names the file and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class TrustedDocument:
 
     Attributes:
         text: the whole document.
-        ids: by which it is asked for: the manifest's own, and `sha256:` with the text's hash.
-        name: of its operation, where the manifest says it; else it is the document's own affair.
-        manifest: the file that it comes from, without its folder.
+        ids: the ids that requests may use: the manifest's own, and `sha256:` with the text's hash.
+        name: the operation's name, if the manifest has it.
+        manifest: the name of the file that it comes from, without its folder.
     """
 
     text: str
@@ -57,7 +57,7 @@ _members = msgspec.json.Decoder(dict[str, Any])
 
 
 class TrustedDocuments:
-    """All documents of a variant's manifests, by any of their ids."""
+    """All documents of a variant's manifests. Raises `ManifestError` if one id stands for two documents."""
 
     def __init__(self, documents: Iterable[TrustedDocument]) -> None:
         self._all = tuple(documents)
@@ -68,7 +68,7 @@ class TrustedDocuments:
             for name in document.ids:
                 other = self._by_id.setdefault(name, document)
                 if other.text != document.text:
-                    raise ManifestError(f"{document.manifest}: {name} is another document in {other.manifest}")
+                    raise ManifestError(f"{document.manifest}: the id {name} is another document in {other.manifest}")
 
     def __len__(self) -> int:
         return len(self._texts)
@@ -80,22 +80,22 @@ class TrustedDocuments:
         return f"<TrustedDocuments: {len(self)}>"
 
     def get(self, id: str) -> str | None:
-        """The text of that id; a bare hash is one as well."""
+        """The text of the document with that id, or with that SHA-256; None if there is none."""
         found = self._by_id.get(id) or self._by_id.get(SHA256 + id)
         return None if found is None else found.text
 
     def has_text(self, text: str) -> bool:
-        """Whether that very text is trusted."""
+        """Whether a document with exactly that text is trusted."""
         return text in self._texts
 
 
 def read_all(places: Iterable[str]) -> TrustedDocuments:
-    """The documents of manifests: of files, and of all `.json` files of folders. Raises `ManifestError`."""
+    """The documents of all manifests. A place is a file, or a folder with `.json` files. Raises `ManifestError`."""
     documents: list[TrustedDocument] = []
     for path in _files(places):
         documents += read(path)
         if len(documents) > _MOST_DOCUMENTS:
-            raise ManifestError(f"{path}: more than {_MOST_DOCUMENTS} documents in all")
+            raise ManifestError(f"{path}: expected at most {_MOST_DOCUMENTS} documents in all, got {len(documents)}")
     return TrustedDocuments(documents)
 
 
@@ -109,26 +109,27 @@ def _files(places: Iterable[str]) -> Iterator[Path]:
 
 
 def read(path: Path) -> list[TrustedDocument]:
-    """One manifest's documents. Raises `ManifestError`."""
+    """The documents of one manifest. Raises `ManifestError`."""
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ManifestError(f"{path}: larger than {_MOST_BYTES} bytes")
+        size = path.stat().st_size
+        if size > _MOST_BYTES:
+            raise ManifestError(f"{path}: expected at most {_MOST_BYTES} bytes, got {size}")
         content = path.read_bytes()
     except OSError as error:
-        raise ManifestError(f"{path}: {error.strerror or 'it can not be read'}") from error
+        raise ManifestError(f"{path}: {error.strerror or 'it cannot be read'}") from error
     try:
         members = _members.decode(content)
         if "format" in members and not isinstance(members["format"], dict):
-            return _of_apollo(path, content)
+            return _apollo_documents(path, content)
         return [_document(path, name, text, None) for name, text in _relay.decode(content).items()]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ManifestError(f"{path}: no manifest in Apollo's or Relay's format ({error})") from error
+        raise ManifestError(f"{path}: expected a manifest in Apollo's or Relay's format ({error})") from error
 
 
-def _of_apollo(path: Path, content: bytes) -> list[TrustedDocument]:
+def _apollo_documents(path: Path, content: bytes) -> list[TrustedDocument]:
     manifest = _apollo.decode(content)
     if manifest.format != _APOLLO or manifest.version != 1:
-        raise ManifestError(f"{path}: expected {_APOLLO} of version 1")
+        raise ManifestError(f"{path}: expected {_APOLLO} of version 1, got {manifest.format} of version {manifest.version}")
     return [_document(path, each.id, each.body, each.name) for each in manifest.operations]
 
 

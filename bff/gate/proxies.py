@@ -1,4 +1,4 @@
-"""The client's address, where proxies stand in front: `X-Forwarded-For` is believed as far as trusted proxies wrote it."""
+"""The client's address behind proxies: only entries of `X-Forwarded-For` that trusted proxies have added are used."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -7,20 +7,23 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 Network = IPv4Network | IPv6Network
 
 _MOST_HOPS = 20
-_LONGEST_KEPT = 45
-"""Characters of the longest IP address without a zone. Longer ones are not cached."""
-_ONE_SITE = 64
-"""Bits of an IPv6 address that one customer has; the rest is theirs to choose, so all of it counts as one."""
+_LONGEST_CACHED = 45
+"""Characters of the longest IP address without a zone. Longer addresses are not cached."""
+_CUSTOMER_BITS = 64
+"""Bits of the IPv6 prefix that one customer gets. The customer chooses the other bits, so all count as one client."""
 
 
 class Proxies:
-    """Which peers are believed. Without any, the peer is the client."""
+    """The networks of trusted proxies. Without any, the peer is the client."""
 
     def __init__(self, trusted: Sequence[Network] = ()) -> None:
         self._trusted = tuple(trusted)
 
     def client(self, peer: str | None, forwarded_for: Sequence[bytes]) -> str:
-        """The address to count by: that of the last hop that no trusted proxy vouches for as one of its own."""
+        """The address that counts are kept for: the rightmost `X-Forwarded-For` address that is not a trusted proxy.
+
+        It is the peer's if the peer is no trusted proxy, and empty if the peer has no address.
+        """
         if peer is None:
             return ""
         if not self._trusted or not forwarded_for or not self._is_trusted(peer):
@@ -30,7 +33,7 @@ class Proxies:
         for hop in reversed(hops):
             address = _bare(hop.strip())
             if address is None:
-                break  # what can't be read is nobody's word
+                break  # an entry that is no address ends the list
             client = address
             if not self._is_trusted(address):
                 break
@@ -46,9 +49,9 @@ class Proxies:
 
 
 def counted_as(address: str) -> str:
-    """An IPv4 address itself; of an IPv6 one its site."""
+    """The address, or for IPv6 its /64 network."""
     # An address with a zone (RFC 4007) may have any length, so it is not cached.
-    return _usual(address) if len(address) <= _LONGEST_KEPT else _counted_as(address)
+    return _usual(address) if len(address) <= _LONGEST_CACHED else _counted_as(address)
 
 
 def _counted_as(address: str) -> str:
@@ -59,14 +62,14 @@ def _counted_as(address: str) -> str:
     mapped = getattr(ip, "ipv4_mapped", None)
     if mapped is not None:
         return str(mapped)
-    return str(ip) if ip.version == 4 else str(ip_network(f"{address.partition('%')[0]}/{_ONE_SITE}", strict=False))
+    return str(ip) if ip.version == 4 else str(ip_network(f"{address.partition('%')[0]}/{_CUSTOMER_BITS}", strict=False))
 
 
 _usual = lru_cache(maxsize=4096)(_counted_as)
 
 
 def _bare(text: str) -> str | None:
-    """An address without port and brackets; None where it is none."""
+    """The address without port and brackets; None if it is no address."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

@@ -1,7 +1,7 @@
-"""Whole answers that are kept: those of anonymous queries that everybody may have, for as long as all that went into them.
+"""Response cache for anonymous queries. An entry lives as long as the shortest-lived upstream reply in it.
 
-The key of an answer is its operation, which belongs to one variant, and its variables. A write through this gateway evicts
-all answers, unless the service rejected it: which of them it affects is not known.
+The key of an entry is its operation, which belongs to one variant, and its variables. A write through this gateway evicts
+all entries, because it is not known which ones it affects; unless the service rejected the write.
 """
 
 import time
@@ -19,12 +19,12 @@ from bff.upstream.events import CallEnded, Event
 
 _OVERHEAD_BYTES = 500
 _UNSETTLED_S = 30.0
-"""Seconds after a write without an answer in which nothing is cached: the write may still take effect."""
+"""Seconds after a write without a reply in which nothing is cached: the write may still take effect."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseCacheOptions:
-    """Whether whole answers are kept, and how many."""
+    """Whether responses are cached, and the limits of the cache of one variant."""
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
@@ -34,9 +34,9 @@ class ResponseCacheOptions:
 
 
 def response_key(operation: bytes, variables: Mapping[str, Any] | None) -> Hashable:
-    """The cache key of an answer; None if it can't be cached because its variables have no canonical form.
+    """The cache key of a response; None if it can't be cached because its variables have no canonical form.
 
-    `operation` is the operation's digest. All keys have the same size, whatever the client sent.
+    `operation` is the operation's digest. All keys have the same size, so a client can't make them large.
     """
     try:
         canonical = orjson.dumps(variables or {}, option=orjson.OPT_SORT_KEYS)
@@ -46,59 +46,59 @@ def response_key(operation: bytes, variables: Mapping[str, Any] | None) -> Hasha
 
 
 class ResponseCache:
-    """The answers of one variant."""
+    """The cached response bodies of one variant."""
 
     def __init__(self, options: ResponseCacheOptions, clock: Clock = time.monotonic) -> None:
         self._clock = clock
-        self._kept: BoundedCache[Hashable, tuple[float, bytes]] = BoundedCache(
+        self._entries: BoundedCache[Hashable, tuple[float, bytes]] = BoundedCache(
             max_weight=options.max_bytes, max_entries=options.max_entries
         )
         self._settled_at = 0.0
         self.generation = 0
-        """Incremented by `clear`: an answer that was begun before must not be cached after it."""
+        """Incremented by `clear`. A response whose execution began in an earlier generation must not be cached."""
 
     def __repr__(self) -> str:
-        return f"<ResponseCache: {len(self._kept)}, {self._kept.weight} bytes>"
+        return f"<ResponseCache: {len(self._entries)}, {self._entries.weight} bytes>"
 
     def get(self, key: Hashable) -> tuple[bytes, float] | None:
-        """The answer, and for how many seconds it may still be used."""
-        found = self._kept.get(key)
+        """The body, and the seconds for which it is still fresh; None if there is no fresh entry."""
+        found = self._entries.get(key)
         if found is None:
             return None
         left_s = found[0] - self._clock()
         if left_s <= 0:
-            self._kept.drop(key)
+            self._entries.drop(key)
             return None
         return found[1], left_s
 
     def put(self, key: Hashable, body: bytes, left_s: float, generation: int) -> None:
-        """Keep an answer that was begun in that generation."""
+        """Cache a body for `left_s` seconds, unless `generation`, in which its execution began, has ended."""
         now = self._clock()
         if generation == self.generation and left_s > 0 and now >= self._settled_at:
-            self._kept.put(key, (now + left_s, body), len(body) + _OVERHEAD_BYTES)
+            self._entries.put(key, (now + left_s, body), len(body) + _OVERHEAD_BYTES)
 
     def clear(self, unsettled_s: float = 0.0) -> None:
         """Evict everything, and cache nothing for `unsettled_s` seconds."""
-        self._kept.clear()
+        self._entries.clear()
         self.generation += 1
         self._settled_at = max(self._settled_at, self._clock() + unsettled_s)
 
 
 class DropOnWrite:
-    """A listener: evicts cached answers after a write to a service, unless the service rejected it.
+    """A listener that evicts all cached responses after a write to a service, unless the service rejected it.
 
-    It watches calls and not operations: a mutation without a write evicts nothing, and a write that outlives its request
-    still does.
+    It watches calls and not operations. A mutation without a write evicts nothing, and a write that outlives its request
+    evicts as any other.
     """
 
-    def __init__(self, kept: Iterable[ResponseCache]) -> None:
-        self._kept = tuple(kept)
+    def __init__(self, caches: Iterable[ResponseCache]) -> None:
+        self._caches = tuple(caches)
 
     def __call__(self, event: Event) -> None:
-        """Something happened around a call."""
+        """Evict if the event is the end of such a write."""
         if type(event) is not CallEnded or event.method == "GET":
             return
         if event.status is not None and 400 <= event.status < 500:
             return
-        for each in self._kept:
+        for each in self._caches:
             each.clear(_UNSETTLED_S if event.status is None else 0.0)

@@ -1,7 +1,7 @@
-"""The Lua script that counts in Redis: each count is a hash of `left` and `at`, by the rules of `rate.InMemory`.
+"""The Lua script that counts in Redis. Each count is a hash with the fields `left` and `at`, as in `counts.InMemory`.
 
-It uses only Redis's clock, since the clocks of the gateways may differ. It repairs unusable values: a key of another type, a
-member that is no number, a time in the future after the clock was set back.
+It uses only Redis's clock, since the clocks of gateways may differ. It repairs unusable values: a key of another type,
+a field that is no number, a time in the future after the clock was set back.
 """
 
 CLOCK = """
@@ -9,7 +9,8 @@ local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 """
 
-# ARGV: 1 to take all or nothing, 0 to settle; then for each key kind, amount, quota, units a second.
+# ARGV: "1" to grant all charges or none, "0" to make them anyway; then for each key kind, amount, quota, units a second.
+# Returns for each key: units left, seconds until the whole quota is available, seconds until the charge can be granted.
 COUNT = (
     CLOCK
     + """
@@ -33,7 +34,7 @@ local function period_end(kind)
   return (day - of_month + length) * 86400
 end
 
--- What is stored; nil where there is nothing, or nothing that can be read.
+-- The stored fields; nil if there are none, or they can't be read.
 local function stored(key)
   local known = redis.pcall('HMGET', key, 'left', 'at')
   if known.err then
@@ -58,7 +59,7 @@ for number, key in ipairs(KEYS) do
     left = left and math.min(quota, left + math.max(now - at, 0) * per_s) or quota
   else
     ends = period_end(kind)
-    -- Another period's: one that has ended, or one that is yet to come, if the clock was set back.
+    -- The count of another period: one that has ended, or a future one if the clock was set back.
     if not at or math.abs(at - ends) > 1 then left = quota end
   end
   local wait = 0

@@ -1,14 +1,14 @@
-"""State that several gateways share in Redis: counts and documents. While Redis is away each gateway uses its own.
+"""State that several gateways share in Redis: counts and documents. While Redis is unavailable each gateway uses its own.
 
-Commands of concurrent requests go out in one round trip, in order; those that come during it go with the next.
-An answer in time matters more than shared state, so the wait is limited:
+The commands of concurrent requests are sent in one round trip, in order. Commands that arrive meanwhile go with the next.
+A reply in time matters more than shared state, so the wait is limited:
 1. A request waits for Redis at most `wait_s` in all (`SharedStateBudget`), and never past its deadline.
-2. After a round trip that takes `wait_s`, or several slow ones in a row, Redis counts as away and isn't used for `AWAY_S`.
-3. Commands that need no answer (corrections of cost, registrations) are queued, and no request waits for them.
+2. After a round trip that takes `wait_s`, or `_MOST_SLOW_IN_ROW` slow ones in a row, Redis counts as unavailable. It is not
+   used until it answers a ping fast; the pings are `RECONNECT_S` apart.
+3. Commands that need no reply (corrections of cost, registrations) are queued, and no request waits for them.
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,283 +22,293 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, ResponseError
 
-from bff.gate.rate import Bucket, Charge, Count, Counts, Period
+from bff.gate.counts import Bucket, Charge, Count, Counts, Period
 from bff.gate.script import COUNT
 from bff.gate.shared_state import SharedStateBudget, SharedStateUnavailable
+from bff.runtime.log import Log
 
 WAIT_S = 0.25
-AWAY_S = 1.0
-"""Seconds without Redis after a failure, and between attempts to reconnect."""
+RECONNECT_S = 1.0
+"""Seconds between reconnect attempts after a failure."""
 TICK_S = 0.025
-"""Waiting is counted in ticks of the event loop and not in seconds: a late tick counts as one."""
+"""Seconds between two ticks. Waiting is counted in ticks of the event loop, not in seconds, and a late tick counts as one:
+a busy process must not take its own delay for a slow Redis."""
 
 _SLOW_RATIO = 0.4
-"""A round trip that takes this share of `wait_s` is slow."""
-_MOST_SLOW = 3
-"""Consecutive slow round trips after which Redis counts as away."""
+"""A round trip that takes at least this share of `wait_s` is slow."""
+_MOST_SLOW_IN_ROW = 3
+"""Consecutive slow round trips after which Redis counts as unavailable."""
 _PREFIX = "bff:1:"
-"""With the version of what is kept, so that gateways of two versions don't misread each other's."""
-_MOST_AT_ONCE = 256
-_MOST_WAITING = 10_000
-_MOST_LATER = 1_000
-_log = logging.getLogger("bff.shared")
+"""Begins every key. It has the version of the stored format, so that gateways of two versions don't misread each other."""
+_MOST_IN_ROUND_TRIP = 256
+_MOST_QUEUED = 10_000
+_MOST_UNAWAITED = 1_000
+_log = Log("bff.shared")
 
 
-class _Question:
-    """A command for Redis. `answer` is None if no request waits for it; `most` is the limit of `patience.waited`."""
+class _Command:
+    """A command for Redis.
 
-    __slots__ = ("answer", "command", "most", "wait_budget")
+    Attributes:
+        arguments: the command's name and arguments; the name `_COUNT_SCRIPT` stands for the script.
+        reply: completed with the reply; None if no request waits for it.
+        wait_budget: of the request that waits.
+        most_ticks: the request stops waiting when `wait_budget.waited` reaches it.
+    """
+
+    __slots__ = ("arguments", "most_ticks", "reply", "wait_budget")
 
     def __init__(
         self,
-        command: tuple[Any, ...],
-        answer: "asyncio.Future[Any] | None",
+        arguments: tuple[Any, ...],
+        reply: "asyncio.Future[Any] | None",
         wait_budget: SharedStateBudget,
-        most: int,
+        most_ticks: int,
     ) -> None:
-        self.command = command
-        self.answer = answer
+        self.arguments = arguments
+        self.reply = reply
         self.wait_budget = wait_budget
-        self.most = most
+        self.most_ticks = most_ticks
 
     @property
     def is_wanted(self) -> bool:
-        """Whether to send it: False once the request that waited has ended or given up."""
-        return self.answer is None or not self.answer.done()
+        """Whether to send the command: False if the request that waited has ended or stopped waiting."""
+        return self.reply is None or not self.reply.done()
 
-    def lose(self) -> None:
-        """There will be no answer."""
-        if self.answer is not None and not self.answer.done():
-            self.answer.set_exception(SharedStateUnavailable())
+    def fail(self) -> None:
+        """End the wait with `SharedStateUnavailable`."""
+        if self.reply is not None and not self.reply.done():
+            self.reply.set_exception(SharedStateUnavailable())
 
 
-_UNAWAITED = SharedStateBudget()
-"""The patience of commands that no request waits for. Never counted."""
+_NO_BUDGET = SharedStateBudget()
+"""The wait budget of commands that no request waits for. Never counted."""
 
 
 class Shared:
-    """Redis, as far as it is there. `on_change` is told when it goes and when it comes back."""
+    """A Redis that may become unavailable. `on_change` is called with whether it is available, each time that changes."""
 
     def __init__(self, url: str, on_change: Callable[[bool], None] = lambda _: None, *, wait_s: float = WAIT_S) -> None:
         self._redis: Redis = Redis.from_url(
             url,
             max_connections=4,
-            # Each round trip is bounded as a whole, below.
+            # `_tick` limits the time of a whole round trip.
             socket_timeout=None,
             socket_connect_timeout=wait_s,
-            # A second try would charge twice.
+            # A retry would charge twice.
             retry=Retry(NoBackoff(), 0),
         )
         self._on_change = on_change
         self._most_ticks = ceil(wait_s / TICK_S)
         self._slow_ticks = ceil(_SLOW_RATIO * wait_s / TICK_S)
-        self._is_there: bool | None = None
-        self._digest = ""
-        self._waiting: deque[_Question] = deque()
-        self._later = 0
-        """The number of commands in `_waiting` that no request waits for."""
-        self._asked: Sequence[_Question] = ()
-        """The commands of the current round trip; below, its time limit and its ticks so far."""
-        self._limit: asyncio.Timeout | None = None
+        self._is_available: bool | None = None
+        self._script_digest = ""
+        self._queue: deque[_Command] = deque()
+        self._unawaited = 0
+        """The number of commands in `_queue` that no request waits for."""
+        self._in_flight: Sequence[_Command] = ()
+        """The commands of the current round trip. Its time limit and its ticks so far follow."""
+        self._timeout: asyncio.Timeout | None = None
         self._is_given_up = False
         self._ticks = 0
-        self._slow = 0
-        self._asking: asyncio.Task[None] | None = None
-        self._looking: asyncio.Task[None] | None = None
-        self._ticking: asyncio.TimerHandle | None = None
+        self._slow_in_row = 0
+        self._sending: asyncio.Task[None] | None = None
+        self._reconnecting: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
-        return f"<Shared: {'there' if self._is_there else 'away'}>"
+        return f"<Shared: {'available' if self._is_available else 'unavailable'}>"
 
     @property
-    def is_there(self) -> bool:
-        """Whether it answered when it was last asked."""
-        return bool(self._is_there)
+    def is_available(self) -> bool:
+        """Whether Redis answered the last command."""
+        return bool(self._is_available)
 
     async def begin(self) -> None:
-        """Connect now, so that no request has to wait for it. If Redis is away, keep trying."""
+        """Connect now, so that no request has to wait for it. If Redis is unavailable, keep trying in the background."""
         with suppress(SharedStateUnavailable):
-            await self._ask(SharedStateBudget(), "PING")
+            await self._send(SharedStateBudget(), "PING")
 
     async def counted(self, charges: Sequence[Charge], wait_budget: SharedStateBudget) -> list[Count]:
-        """The counts after the charges: all of them are made or none. Raises `SharedStateUnavailable`."""
-        figures = await self._ask(wait_budget, _SCRIPTED, *_arguments(charges, take=True))
-        return _counts(figures, len(charges))
+        """The counts after the charges: all are granted or none. Raises `SharedStateUnavailable`."""
+        numbers = await self._send(wait_budget, _COUNT_SCRIPT, *_arguments(charges, take=True))
+        return _counts(numbers, len(charges))
 
     def settle_later(self, charges: Sequence[Charge]) -> bool:
-        """Take, or give back where amounts are below zero, without waiting. False if that can't be queued."""
-        return self._ask_later(_SCRIPTED, *_arguments(charges, take=False))
+        """Queue charges that may bring counts below zero; negative amounts are given back. False if the queue is full."""
+        return self._enqueue_unawaited(_COUNT_SCRIPT, *_arguments(charges, take=False))
 
     async def get(self, kind: str, name: str, wait_budget: SharedStateBudget) -> bytes | None:
-        """What was put under that name. Raises `SharedStateUnavailable`."""
-        found = await self._ask(wait_budget, "GET", _key(kind, name))
+        """The value that was stored under that name, or None. Raises `SharedStateUnavailable`."""
+        found = await self._send(wait_budget, "GET", _key(kind, name))
         if found is not None and not isinstance(found, bytes):
             raise SharedStateUnavailable
         return found
 
     def put_later(self, kind: str, name: str, value: bytes, *, for_s: int) -> None:
-        """Store `value` for `for_s` seconds, without waiting. It is lost if Redis is away."""
-        self._ask_later("SET", _key(kind, name), value, "EX", for_s)
+        """Queue a value to be stored for `for_s` seconds. It is lost if Redis is unavailable or the queue is full."""
+        self._enqueue_unawaited("SET", _key(kind, name), value, "EX", for_s)
 
-    async def _ask(self, wait_budget: SharedStateBudget, *command: Any) -> Any:
-        most = self._most_ticks
+    async def _send(self, wait_budget: SharedStateBudget, *arguments: Any) -> Any:
+        most_ticks = self._most_ticks
         if wait_budget.deadline is not None:
-            most = min(most, wait_budget.waited + ceil(wait_budget.deadline.left() / TICK_S))
-        if self._looking is not None or len(self._waiting) >= _MOST_WAITING or wait_budget.waited >= most:
+            most_ticks = min(most_ticks, wait_budget.waited + ceil(wait_budget.deadline.left() / TICK_S))
+        if self._reconnecting is not None or len(self._queue) >= _MOST_QUEUED or wait_budget.waited >= most_ticks:
             raise SharedStateUnavailable
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._begin(_Question(command, answer, wait_budget, most))
-        return await answer
+        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._enqueue(_Command(arguments, reply, wait_budget, most_ticks))
+        return await reply
 
-    def _ask_later(self, *command: Any) -> bool:
-        if self._looking is not None or self._later >= _MOST_LATER:
+    def _enqueue_unawaited(self, *arguments: Any) -> bool:
+        if self._reconnecting is not None or self._unawaited >= _MOST_UNAWAITED:
             return False
-        self._later += 1
-        self._begin(_Question(command, None, _UNAWAITED, 0))
+        self._unawaited += 1
+        self._enqueue(_Command(arguments, None, _NO_BUDGET, 0))
         return True
 
-    def _begin(self, question: _Question) -> None:
-        self._waiting.append(question)
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._ask_all())
-        if self._ticking is None:
-            self._ticking = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+    def _enqueue(self, command: _Command) -> None:
+        self._queue.append(command)
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send_all())
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
     def _tick(self) -> None:
         """Count a tick for each waiting request and for the round trip. Requests past their limit stop waiting."""
-        waiting = [each for each in chain(self._asked, self._waiting) if each.answer is not None and not each.answer.done()]
+        waiting = [each for each in chain(self._in_flight, self._queue) if each.reply is not None and not each.reply.done()]
         for wait_budget in {each.wait_budget for each in waiting}:
             wait_budget.waited += 1
-        for question in waiting:
-            if question.wait_budget.waited >= question.most:
-                question.lose()
+        for command in waiting:
+            if command.wait_budget.waited >= command.most_ticks:
+                command.fail()
         self._ticks += 1
         loop = asyncio.get_running_loop()
-        if self._limit is not None and not self._is_given_up and self._ticks >= self._most_ticks:
-            self._limit.reschedule(loop.time())
+        if self._timeout is not None and not self._is_given_up and self._ticks >= self._most_ticks:
+            self._timeout.reschedule(loop.time())
             self._is_given_up = True  # the cancelled round trip may take long to end, so it is not awaited
             self._give_up("slow")
-        self._ticking = None if self._asking is None else loop.call_later(TICK_S, self._tick)
+        self._timer = None if self._sending is None else loop.call_later(TICK_S, self._tick)
 
-    def _next(self) -> list[_Question]:
+    def _next_commands(self) -> list[_Command]:
         """The commands of the next round trip."""
-        questions: list[_Question] = []
-        while self._waiting and len(questions) < _MOST_AT_ONCE:
-            question = self._waiting.popleft()
-            self._later -= question.answer is None
-            if question.is_wanted:
-                questions.append(question)
-        return questions
+        commands: list[_Command] = []
+        while self._queue and len(commands) < _MOST_IN_ROUND_TRIP:
+            command = self._queue.popleft()
+            self._unawaited -= command.reply is None
+            if command.is_wanted:
+                commands.append(command)
+        return commands
 
-    async def _ask_all(self) -> None:
-        """Make round trips until no command is left, or Redis is away."""
+    async def _send_all(self) -> None:
+        """Make round trips until no command is left, or Redis is unavailable."""
         try:
-            while questions := self._next():
-                self._asked, self._ticks, self._is_given_up = questions, 0, False
+            while commands := self._next_commands():
+                self._in_flight, self._ticks, self._is_given_up = commands, 0, False
                 try:
-                    answers = await self._round_trip(questions)
+                    replies = await self._round_trip(commands)
                 except Exception as error:  # noqa: BLE001 - whatever the client raises, no request may wait forever
                     if not self._is_given_up:
                         self._give_up(type(error).__name__)
                     continue
                 finally:
-                    self._asked, self._limit = (), None
-                if self._is_given_up:  # the answers came too late
+                    self._in_flight, self._timeout = (), None
+                if self._is_given_up:  # the replies came too late
                     continue
-                for question, answer in zip(questions, answers, strict=True):
-                    if isinstance(answer, Exception):
-                        question.lose()
-                    elif question.answer is not None and not question.answer.done():
-                        question.answer.set_result(answer)
-                self._tell(there=True)
-                self._slow = self._slow + 1 if self._ticks >= self._slow_ticks else 0
-                if self._slow >= _MOST_SLOW:
+                for command, reply in zip(commands, replies, strict=True):
+                    if isinstance(reply, Exception):
+                        command.fail()
+                    elif command.reply is not None and not command.reply.done():
+                        command.reply.set_result(reply)
+                self._set_available(available=True)
+                self._slow_in_row = self._slow_in_row + 1 if self._ticks >= self._slow_ticks else 0
+                if self._slow_in_row >= _MOST_SLOW_IN_ROW:
                     self._give_up("slow")
         finally:
-            self._asking = None
+            self._sending = None
 
     def _give_up(self, reason: str) -> None:
-        """Redis is away: fail all commands, and try to reconnect."""
-        lost = [*self._asked, *self._waiting]
-        self._waiting.clear()
-        self._later = self._slow = 0
-        self._looking = asyncio.create_task(self._look())
-        self._tell(there=False, reason=reason)
-        for question in lost:
-            question.lose()
+        """Redis is unavailable: fail all commands, and try to reconnect."""
+        lost = [*self._in_flight, *self._queue]
+        self._queue.clear()
+        self._unawaited = self._slow_in_row = 0
+        self._reconnecting = asyncio.create_task(self._reconnect())
+        self._set_available(available=False, reason=reason)
+        for command in lost:
+            command.fail()
 
-    async def _round_trip(self, questions: Sequence[_Question]) -> list[Any]:
-        """The answers. One of them may be an error that concerns only its own key."""
-        async with asyncio.timeout(None) as self._limit:
-            answers = await self._piped(questions)
-            if any(isinstance(answer, NoScriptError) for answer in answers):
-                # Redis is new, or was restarted: nothing has been charged.
-                self._digest = await self._redis.script_load(COUNT)  # type: ignore[no-untyped-call, unused-ignore]
-                again = [number for number, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-                for number, answer in zip(again, await self._piped([questions[each] for each in again]), strict=True):
-                    answers[number] = answer
-        for answer in answers:
-            if isinstance(answer, BaseException) and not _is_of_one_key(answer):
-                raise answer
-        return answers
+    async def _round_trip(self, commands: Sequence[_Command]) -> list[Any]:
+        """The replies to the commands. A reply may be an error that concerns only its own key."""
+        async with asyncio.timeout(None) as self._timeout:
+            replies = await self._pipeline(commands)
+            if any(isinstance(reply, NoScriptError) for reply in replies):
+                # Redis is new, or was restarted: nothing has been charged, so these commands can be sent again.
+                self._script_digest = await self._redis.script_load(COUNT)  # type: ignore[no-untyped-call, unused-ignore]
+                unknown = [number for number, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+                for number, reply in zip(unknown, await self._pipeline([commands[each] for each in unknown]), strict=True):
+                    replies[number] = reply
+        for reply in replies:
+            if isinstance(reply, BaseException) and not _is_of_one_key(reply):
+                raise reply
+        return replies
 
-    async def _piped(self, questions: Sequence[_Question]) -> list[Any]:
+    async def _pipeline(self, commands: Sequence[_Command]) -> list[Any]:
         async with self._redis.pipeline(transaction=False) as pipe:
-            for question in questions:
-                command = question.command
-                if command[0] is _SCRIPTED:
-                    pipe.execute_command("EVALSHA", self._digest or "0" * 40, *command[1:])
+            for command in commands:
+                arguments = command.arguments
+                if arguments[0] is _COUNT_SCRIPT:
+                    pipe.execute_command("EVALSHA", self._script_digest or "0" * 40, *arguments[1:])
                 else:
-                    pipe.execute_command(*command)
+                    pipe.execute_command(*arguments)
             return await pipe.execute(raise_on_error=False)
 
-    async def _look(self) -> None:
-        """While Redis is away: try it until it answers fast."""
+    async def _reconnect(self) -> None:
+        """Ping Redis until it answers fast."""
         while True:
-            await asyncio.sleep(AWAY_S)
+            await asyncio.sleep(RECONNECT_S)
             try:
                 async with asyncio.timeout(self._slow_ticks * TICK_S):
                     await self._redis.ping()  # type: ignore[misc, unused-ignore]
-            except Exception:  # noqa: BLE001, S112 - after any error Redis is still away
+            except Exception:  # noqa: BLE001, S112 - after any error Redis is still unavailable
                 continue
-            self._looking = None
-            self._tell(there=True)
+            self._reconnecting = None
+            self._set_available(available=True)
             return
 
-    def _tell(self, *, there: bool, reason: str | None = None) -> None:
-        if there is self._is_there:
+    def _set_available(self, *, available: bool, reason: str | None = None) -> None:
+        if available is self._is_available:
             return
-        self._is_there = there
-        self._on_change(there)
-        if there:
-            _log.info("shared state in Redis", extra={"fields": {}})
+        self._is_available = available
+        self._on_change(available)
+        if available:
+            _log.info("shared state in Redis")
         else:
-            _log.warning("Redis is away: this gateway counts by itself", extra={"fields": {"reason": reason}})
+            _log.warning("Redis is unavailable: this gateway uses its own counts", reason=reason)
 
     async def aclose(self) -> None:
         """Close all connections. Waiting requests go on without Redis."""
-        if self._ticking is not None:
-            self._ticking.cancel()
-        lost = [*self._asked, *self._waiting]
-        tasks = [task for task in (self._asking, self._looking) if task is not None]
+        if self._timer is not None:
+            self._timer.cancel()
+        lost = [*self._in_flight, *self._queue]
+        tasks = [task for task in (self._sending, self._reconnecting) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for question in lost:
-            question.lose()
+        for command in lost:
+            command.fail()
         await self._redis.aclose(close_connection_pool=True)
 
 
-_SCRIPTED = "counts"
-"""In a question's place of a command: the script, by whatever name Redis knows it."""
+_COUNT_SCRIPT = "counts"
+"""The name of the command that runs the script. Redis knows the script by a digest, which may not be known yet."""
 
 
 def _is_of_one_key(error: BaseException) -> bool:
-    """Whether the error concerns one key only, which has another type. After any other, Redis counts as away."""
+    """Whether the error concerns one key only, which has another type. After any other error Redis counts as unavailable."""
     return isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE")
 
 
 def _arguments(charges: Sequence[Charge], *, take: bool) -> list[Any]:
+    """The script's arguments: `take` refuses charges that exceed a limit, otherwise they are made in any case."""
     arguments: list[Any] = [len(charges), *(_key("rate", *charge.key) for charge in charges), "1" if take else "0"]
     for charge in charges:
         limit = charge.limit
@@ -309,19 +319,19 @@ def _arguments(charges: Sequence[Charge], *, take: bool) -> list[Any]:
     return arguments
 
 
-def _counts(answer: Any, number: int) -> list[Count]:
-    """The script's answer: three figures for each charge. Raises `SharedStateUnavailable` if it is anything else."""
+def _counts(reply: Any, number: int) -> list[Count]:
+    """The counts in the script's reply: three numbers a charge. Raises `SharedStateUnavailable` for any other reply."""
     try:
-        figures = [float(each) for each in answer]
+        numbers = [float(each) for each in reply]
     except (TypeError, ValueError):
         raise SharedStateUnavailable from None
-    if len(figures) != 3 * number or not all(map(isfinite, figures)):
+    if len(numbers) != 3 * number or not all(map(isfinite, numbers)):
         raise SharedStateUnavailable
-    return [Count(*figures[start : start + 3]) for start in range(0, len(figures), 3)]
+    return [Count(*numbers[start : start + 3]) for start in range(0, len(numbers), 3)]
 
 
 def _key(kind: str, *parts: str) -> str:
-    """A key of Redis. What may be personal in it goes as a digest."""
+    """A key in Redis. It holds only a digest of the parts, which may be personal."""
     digest = blake2b(digest_size=16)
     for part in parts:
         encoded = part.encode("utf-8", "surrogatepass")
@@ -330,20 +340,20 @@ def _key(kind: str, *parts: str) -> str:
 
 
 class SharedCounts:
-    """Counts of several gateways; while Redis is away, this one's own. As `rate.Counts`."""
+    """A `counts.Counts` in Redis. While Redis is unavailable, this process's own counts are used."""
 
     def __init__(self, shared: Shared, own: Counts) -> None:
         self._shared = shared
         self._own = own
 
     async def take(self, charges: Sequence[Charge], wait_budget: SharedStateBudget | None = None) -> Sequence[Count]:
-        """See `rate.Counts`."""
+        """See `counts.Counts`."""
         try:
             return await self._shared.counted(charges, wait_budget or SharedStateBudget())
         except SharedStateUnavailable:
             return await self._own.take(charges)
 
     async def settle(self, charges: Sequence[Charge]) -> None:
-        """See `rate.Counts`. If a correction is lost, the original charge remains."""
+        """See `counts.Counts`. If a correction is lost, the original charge remains."""
         if not self._shared.settle_later(charges):
             await self._own.settle(charges)

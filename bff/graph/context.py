@@ -1,6 +1,5 @@
 """What resolvers use: who asks, in which variant, and the loaders. One for each operation."""
 
-import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +10,10 @@ from bff.graph.errors import SignInNeeded
 from bff.graph.loaders import Loaders
 from bff.graph.sources import Sources
 from bff.graph.variants import Variant
+from bff.runtime.log import Log
 from bff.upstream.caller import Caller
 
-_audit = logging.getLogger("bff.audit")
+_audit = Log("bff.audit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,7 @@ class Context:
 
     def audit(self, action: str, **details: Any) -> None:
         """Leave a line in the log of who changed the gateway itself, and how."""
-        fields = {"action": action, "by": self.signed_in().sub, "request_id": self.caller.request_id, **details}
-        _audit.info("audit", extra={"fields": fields})
+        _audit.info("audit", action=action, by=self.signed_in().sub, request_id=self.caller.request_id, **details)
 
     def signed_in(self) -> Viewer:
         """The viewer. Raises `SignInNeeded` where there is none."""

@@ -1,7 +1,7 @@
-"""The HTML of a variant's GraphiQL page and the headers it goes out with, rendered once at start-up.
+"""A variant's GraphiQL page: HTML and headers, rendered once at start-up.
 
-The page holds no inline script and no secret: what its script must know stands in a block of JSON. Its content security
-policy lets it load from and talk to this gateway only, so that not even an image in a description can call home.
+The page has no inline script and no secret. Its script reads its configuration from a block of JSON. The content security
+policy allows requests to this gateway only, so that not even an image in a description can contact another server.
 """
 
 import json
@@ -21,9 +21,9 @@ _POLICY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
-        # GraphiQL's dialogs and menus put <style> elements of their own into the page.
+        # GraphiQL's dialogs and menus add <style> elements to the page.
         "style-src 'self' 'unsafe-inline'",
-        "font-src data:",  # GraphiQL's fonts and marks are in its stylesheet
+        "font-src data:",  # GraphiQL's fonts are in its stylesheet
         "img-src 'self' data:",
         "connect-src 'self'",
         "base-uri 'none'",
@@ -57,9 +57,8 @@ def page(variant: str, variants: Sequence[str], examples: Sequence[Example], *, 
     Args:
         variant: the name of the graph; it is served at `/{variant}/graphql`.
         variants: all variants, in the order of the links between them.
-        examples: the operations offered; the first is in the editor on the first visit.
-        admin_only: whether the gateway refuses every request without an administrator's token, so that the page can
-            say what is missing.
+        examples: the operations offered. The first is in the editor on the first visit.
+        admin_only: whether the gateway refuses every request without an administrator's token. The page then asks for one.
     """
     config = {
         "variant": variant,
@@ -95,5 +94,5 @@ def _link(variant: str, *, is_current: bool) -> str:
 
 
 def _json_in_html(value: object) -> str:
-    """JSON that no HTML parser mistakes for the end of its block or for a comment; any non-ASCII is escaped too."""
+    """JSON without characters that end an HTML script element or start a comment. Non-ASCII characters are escaped too."""
     return json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,1 +1,1 @@
-"""What the gateway says of itself: metrics, access log. Listeners: never in the way of a request."""
+"""Metrics, logs, and listeners of the sources' events. None of them delays or fails a request."""

@@ -1,6 +1,6 @@
-"""Counters and histograms for one thread: a look into a dictionary each, where the library's own take a lock.
+"""Counters and histograms for one thread. They cost a dictionary look-up; those of `prometheus_client` take a lock.
 
-They are collectors of `prometheus_client`, which writes them out.
+They are collectors of `prometheus_client`, which formats them.
 """
 
 from bisect import bisect_left
@@ -21,18 +21,18 @@ class Counter(Collector):
         registry.register(self)
 
     def count(self, *labels: str) -> None:
-        """One more."""
+        """Add one to the counter with these labels."""
         self._counts[labels] = self._counts.get(labels, 0) + 1
 
     def collect(self) -> Iterable[Metric]:
-        """What has been counted so far."""
+        """The current values."""
         family = CounterMetricFamily(self._name, self._documentation, labels=self._labels)
         for labels, number in self._counts.items():
             family.add_metric(labels, number)
         yield family
 
     def describe(self) -> Iterable[Metric]:
-        """Its name alone, for the registry."""
+        """The metric without values, for the registry."""
         yield CounterMetricFamily(self._name, self._documentation, labels=self._labels)
 
 
@@ -50,7 +50,7 @@ class ReadCounter(Collector):
         yield CounterMetricFamily(self._name, self._documentation, value=self._read())
 
     def describe(self) -> Iterable[Metric]:
-        """Its name alone, for the registry."""
+        """The metric without values, for the registry."""
         yield CounterMetricFamily(self._name, self._documentation)
 
 
@@ -74,7 +74,7 @@ class Histogram(Collector):
         registry.register(self)
 
     def observe(self, seconds: float, *labels: str) -> None:
-        """One more, that took so long."""
+        """Record a duration."""
         counts = self._counts.get(labels)
         if counts is None:
             counts = self._counts[labels] = [0] * (len(self._bounds) + 1)
@@ -83,7 +83,7 @@ class Histogram(Collector):
         self._sums[labels] += seconds
 
     def collect(self) -> Iterable[Metric]:
-        """What has been observed so far."""
+        """The current values."""
         family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
         for labels, counts in self._counts.items():
             buckets, below = [], 0
@@ -94,5 +94,5 @@ class Histogram(Collector):
         yield family
 
     def describe(self) -> Iterable[Metric]:
-        """Its name alone, for the registry."""
+        """The metric without values, for the registry."""
         yield HistogramMetricFamily(self._name, self._documentation, labels=self._labels)

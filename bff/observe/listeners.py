@@ -1,64 +1,59 @@
-"""Hands the sources' events to their listeners, so that none of them is ever in the way of a call."""
+"""Passes the sources' events to listeners, which can neither fail a call nor each other."""
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
-from bff.observe import logs
+from bff.runtime.log import Log
 from bff.upstream.events import BreakerChanged, CallEnded, Event, InstanceChanged, Listener
 
-_log = logging.getLogger("bff.sources")
-_QUIET = frozenset({"ok", "cancelled"})
+_log = Log("bff.sources")
+_NOT_LOGGED = frozenset({"ok", "cancelled"})
+"""Outcomes of calls that are no failures."""
 
 
 def to_all(listeners: Sequence[Listener]) -> Listener:
-    """One listener that tells all; what one raises is logged and stops neither the others nor the call."""
+    """One listener that calls all of these. If one raises, the error is logged and the others are still called."""
 
-    def tell(event: Event) -> None:
+    def call_all(event: Event) -> None:
         for listener in listeners:
             try:
                 listener(event)
-            except Exception:  # noqa: BLE001 - whatever it is, it is the listener's affair
+            except Exception:  # noqa: BLE001 - a listener's fault must not fail the call
                 _log.exception("a listener failed")
 
-    return tell
+    return call_all
 
 
 def log_event(event: Event) -> None:
-    """A line for each change of a breaker or an instance, and for each call that went out and failed."""
-    fields: dict[str, Any]
+    """Log each change of a breaker or an instance, and each call that was sent and failed."""
     match event:
         case BreakerChanged():
-            fields = {
-                "source": event.source,
-                "route": event.route,
-                "before": event.before.value,
-                "after": event.after.value,
-                "forced": event.forced or None,
-            }
-            _log.warning("breaker changed", extra={"fields": _given(fields)})
+            fields = _given(
+                source=event.source,
+                route=event.route,
+                before=event.before.value,
+                after=event.after.value,
+                forced=event.forced or None,
+            )
+            _log.warning("breaker changed", **fields)
         case InstanceChanged():
-            fields = {
-                "source": event.source,
-                "instance": event.instance,
-                "state": event.state.value,
-                "for_s": event.for_s,
-            }
-            _log.warning("instance changed", extra={"fields": _given(fields)})
-        case CallEnded(outcome=outcome) if outcome not in _QUIET:
-            fields = {
-                "source": event.source,
-                "route": event.route,
-                "method": event.method,
-                "instance": event.instance,
-                "outcome": outcome,
-                "status": event.status,
-                "problem": event.problem or None,
-                "ms": round(event.duration_s * 1000, 2),
-                "request_id": event.request_id,
-            }
-            logs.write(_log, logging.INFO, "call failed", _given(fields))
+            fields = _given(source=event.source, instance=event.instance, state=event.state.value, for_s=event.for_s)
+            _log.warning("instance changed", **fields)
+        case CallEnded(outcome=outcome) if outcome not in _NOT_LOGGED:
+            fields = _given(
+                source=event.source,
+                route=event.route,
+                method=event.method,
+                instance=event.instance,
+                outcome=outcome,
+                status=event.status,
+                problem=event.problem or None,
+                ms=round(event.duration_s * 1000, 2),
+                request_id=event.request_id,
+            )
+            _log.info("call failed", **fields)
 
 
-def _given(fields: dict[str, Any]) -> dict[str, Any]:
+def _given(**fields: Any) -> dict[str, Any]:
+    """The fields that have a value."""
     return {name: value for name, value in fields.items() if value is not None}

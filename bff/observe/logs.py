@@ -1,7 +1,7 @@
-"""Log lines: one JSON object each, or plain text for a person at a console. To standard output, as containers expect.
+"""Formats log lines and writes them to standard output, as containers expect: as JSON objects, or as text for a console.
 
-A record's members stand in `extra={"fields": {…}}`; nothing else of a request gets into a line. Logging never waits for the
-reader of the lines: see `writer`.
+A line has the fields of its event (`bff.runtime.log`) and nothing else of a request. Logging never waits for the reader of
+the lines: see `writer`.
 """
 
 import atexit
@@ -18,23 +18,25 @@ import orjson
 
 from bff.observe.writer import LineWriter
 from bff.runtime.frames import frames_of
+from bff.runtime.log import DirectHandler, Log
 
 LogFormat = Literal["json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 _STDOUT = 1
 _as_json = json.JSONEncoder(default=str).encode
 _root = logging.getLogger()
-_log = logging.getLogger("bff.log")
+_LOGGER = "bff.log"
+_log = Log(_LOGGER)
 
 
 class _Timestamps:
-    """Formats times for lines, in UTC with milliseconds. Keeps the text of the last second, which most lines share."""
+    """Formats times in UTC with milliseconds. The text of the last second is cached, since most lines share it."""
 
     def __init__(self) -> None:
         self._known = (0, "1970-01-01T00:00:00")
 
     def text(self, seconds: float) -> str:
-        """The time `seconds` after 1970 began."""
+        """The text of a time, which is in seconds since 1970."""
         second = int(seconds // 1)
         micros = round((seconds - second) * 1e6)
         if micros == 1_000_000:
@@ -47,7 +49,7 @@ class _Timestamps:
 
 
 class LineFormatter(logging.Formatter):
-    """Makes lines of log records, or of their parts without a record: a record costs more than the rest of a line."""
+    """Formats log records, or the parts of a line without a record, since a record costs more than the rest of a line."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +58,10 @@ class LineFormatter(logging.Formatter):
     def line(
         self, at: float, level: str, logger: str, message: str, fields: Mapping[str, Any], exception: str | None = None
     ) -> bytes:
-        """A line with its line feed. `at` is in seconds since 1970, `level` in lower case, `exception` a traceback."""
+        """A line with its line feed.
+
+        `at` is in seconds since 1970, `level` in lower case, `exception` a formatted traceback.
+        """
         raise NotImplementedError
 
     def encode(self, record: logging.LogRecord) -> bytes:
@@ -83,7 +88,7 @@ class JsonFormatter(LineFormatter):
         try:
             return orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE)
         except TypeError:
-            writable = {name: _writable(value) for name, value in line.items()}
+            writable = {name: _as_writable(value) for name, value in line.items()}
             return orjson.dumps(writable, option=orjson.OPT_APPEND_NEWLINE)
 
 
@@ -94,22 +99,22 @@ class ConsoleFormatter(LineFormatter):
         self,
         at: float,
         level: str,
-        logger: str,  # noqa: ARG002 - a person knows it by the message
+        logger: str,  # noqa: ARG002 - a person at a console knows it from the message
         message: str,
         fields: Mapping[str, Any],
         exception: str | None = None,
     ) -> bytes:
         """`12:00:00 info access method=GET …`."""
         pairs = " ".join(f"{name}={_text(value)}" for name, value in fields.items() if value not in (None, [], (), {}))
-        line = f"{self._timestamps.text(at)[11:19]} {level:7} {_shown(message)} {pairs}".rstrip()
+        line = f"{self._timestamps.text(at)[11:19]} {level:7} {_escaped(message)} {pairs}".rstrip()
         if exception is not None:
-            # Set in, so that no line of an exception can be taken for one of the log's own.
-            line = "\n  ".join([line, *map(_shown, exception.split("\n"))])
+            # Indented, so that no line of an exception can be taken for a line of the log.
+            line = "\n  ".join([line, *map(_escaped, exception.split("\n"))])
         return f"{line}\n".encode()
 
 
-class LineHandler(logging.Handler):
-    """Hands lines to a writer. `line` does so without a log record."""
+class LineHandler(DirectHandler):
+    """Formats lines and queues them in a `LineWriter`."""
 
     def __init__(self, formatter: LineFormatter, fd: int = _STDOUT) -> None:
         super().__init__()
@@ -122,65 +127,49 @@ class LineHandler(logging.Handler):
         try:
             line = self._lines.encode(record)
         except Exception as error:  # noqa: BLE001 - `logging`'s own handling writes to standard error, which may block
-            fields = {"kind": type(error).__qualname__, "file": record.filename, "line": record.lineno}
-            line = self._lines.line(record.created, "error", _log.name, "a record could not be written", fields)
+            line = self._failure(error, file=record.filename, line=record.lineno)
         self.writer.write(line)
 
-    def line(self, level: str, logger: str, message: str, fields: Mapping[str, Any]) -> None:
-        """Queue a line with the current time. The caller has checked the level."""
-        self.writer.write(self._lines.line(time.time(), level, logger, message, fields))
+    def line(self, level: str, logger: str, event: str, fields: Mapping[str, Any]) -> None:
+        """Queue a line with the current time. The caller has checked the level. Never blocks."""
+        try:
+            line = self._lines.line(time.time(), level, logger, event, fields)
+        except Exception as error:  # noqa: BLE001 - a line that can't be formatted must not fail what it reports
+            line = self._failure(error, event=event)
+        self.writer.write(line)
+
+    def _failure(self, error: Exception, **about: Any) -> bytes:
+        """The line that replaces one that can't be formatted. It holds nothing of its contents."""
+        fields = {"kind": type(error).__qualname__, **about}
+        return self._lines.line(time.time(), "error", _LOGGER, "a record could not be written", fields)
 
     def _notice(self, number: int) -> bytes:
-        return self._lines.line(time.time(), "warning", _log.name, "log lines dropped", {"lines": number})
+        return self._lines.line(time.time(), "warning", _LOGGER, "log lines dropped", {"lines": number})
 
 
 def configure(level: LogLevel, format: LogFormat) -> None:
-    """Set up the process's logging; only the command line calls it."""
+    """Set up the process's logging. Only the command line calls it."""
     handler = LineHandler(JsonFormatter() if format == "json" else ConsoleFormatter())
     _root.handlers[:] = [handler]
     _root.setLevel(logging.WARNING)
     logging.getLogger("bff").setLevel(level.upper())
-    # uvicorn's own lines say what ours say; its warnings stay.
+    # uvicorn's lines of lower levels repeat ours.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    # By default these are written to standard error, which may block too.
+    # By default warnings are written to standard error, which may block too.
     logging.captureWarnings(capture=True)
     sys.unraisablehook = _log_unraisable
     atexit.register(handler.writer.flush)
 
 
 def flush() -> None:
-    """Wait at most a second until all lines are written: for a process that ends without Python's exit handlers."""
+    """Wait at most a second until all lines are written. For a process that ends without Python's exit handlers."""
     for handler in _line_handlers():
         handler.writer.flush()
 
 
 def dropped_lines() -> int:
-    """How many lines this process has dropped."""
+    """The number of lines that this process has dropped."""
     return sum(handler.writer.dropped for handler in _line_handlers())
-
-
-def write(logger: logging.Logger, level: int, message: str, fields: dict[str, Any]) -> None:
-    """Log a line. If our handler is the only one, it gets the line without a log record, which would cost more."""
-    if not logger.isEnabledFor(level):
-        return
-    handler = direct_handler(logger)
-    if handler is None:
-        logger.log(level, message, extra={"fields": fields})
-    else:
-        handler.line(logging.getLevelName(level).lower(), logger.name, message, fields)
-
-
-def direct_handler(logger: logging.Logger) -> LineHandler | None:
-    """Our handler, if all of `logger`'s lines go to it alone, unfiltered; otherwise None."""
-    handlers = _root.handlers
-    if len(handlers) != 1 or type(handler := handlers[0]) is not LineHandler or handler.filters:
-        return None
-    each: logging.Logger | None = logger
-    while each is not None and each is not _root:
-        if each.handlers or each.filters or not each.propagate:
-            return None
-        each = each.parent
-    return handler
 
 
 def _line_handlers() -> list[LineHandler]:
@@ -190,12 +179,11 @@ def _line_handlers() -> list[LineHandler]:
 def _log_unraisable(fault: "sys.UnraisableHookArgs") -> None:
     """Log an error that a finalizer raised: its type and its frames."""
     trace: TracebackType | None = fault.exc_traceback
-    fields = {"kind": fault.exc_type.__qualname__, "frames": frames_of(trace)}
-    _log.error("a finalizer failed", extra={"fields": fields})
+    _log.error("a finalizer failed", kind=fault.exc_type.__qualname__, frames=frames_of(trace))
 
 
-def _writable(value: Any) -> Any:
-    """The value, or its text where JSON can't say it: half a character, a number beyond 64 bits, a key that is no string."""
+def _as_writable(value: Any) -> Any:
+    """The value, or its text if JSON can't hold it: an unpaired surrogate, a number beyond 64 bits, another key type."""
     try:
         orjson.dumps(value)
     except TypeError:
@@ -213,6 +201,6 @@ def _text(value: Any) -> str:
     return text if text.isprintable() and " " not in text else json.dumps(text)
 
 
-def _shown(text: str) -> str:
-    """A console shows control characters as what they do; here they are shown as what they are."""
+def _escaped(text: str) -> str:
+    """The text with control characters escaped, since a console would execute them."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

@@ -1,4 +1,4 @@
-"""Prometheus metrics. Labels come from lists that the gateway itself bounds; nothing that a client sends is one."""
+"""Prometheus metrics. The gateway bounds the values of every label, and no value comes from a client."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +28,7 @@ _HELD_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Metrics:
-    """The process's metrics, in a registry of their own. A listener of the sources' events."""
+    """The metrics of this process, in a registry of their own. `on_event` is a listener of the sources' events."""
 
     def __init__(self, sources: tuple[str, ...]) -> None:
         self.registry = CollectorRegistry()
@@ -42,63 +42,75 @@ class Metrics:
             registry=self.registry,
         )
         self._request_seconds = Histogram(
-            "bff_request_seconds", "From head to answer.", ["variant"], _BUCKETS, registry=self.registry
+            "bff_request_seconds",
+            "Seconds from a request's head to its answer.",
+            ["variant"],
+            _BUCKETS,
+            registry=self.registry,
         )
         self._documents = Counter(
-            "bff_documents", "Documents asked for, known or new.", ["variant", "result"], registry=self.registry
+            "bff_documents",
+            "Documents of requests, by whether they were known or new.",
+            ["variant", "result"],
+            registry=self.registry,
         )
         self._operations = Counter(
             "bff_operations",
-            "Operations run, by what ran them: plan, or why there was none and graphql-core did.",
+            "Operations, by what executed them: plan, or the reason why graphql-core did.",
             ["variant", "by"],
             registry=self.registry,
         )
-        self._answers = Counter("bff_answers", "Whole answers looked up.", ["variant", "result"], registry=self.registry)
+        self._answers = Counter(
+            "bff_answers", "Look-ups in the response cache.", ["variant", "result"], registry=self.registry
+        )
         self._shared_state = Gauge(
-            "bff_shared_state_up", "1 while Redis answers; 0 without one, or while it is away.", registry=self.registry
+            "bff_shared_state_up", "1 while Redis is available; 0 while it is not, or without one.", registry=self.registry
         )
         self._calls = Counter(
             "bff_upstream_calls", "Calls to a source, by how they ended.", ["source", "outcome"], registry=self.registry
         )
         self._call_seconds = Histogram(
-            "bff_upstream_call_seconds", "Calls that went out.", ["source"], _BUCKETS, registry=self.registry
+            "bff_upstream_call_seconds", "Seconds of calls that were sent.", ["source"], _BUCKETS, registry=self.registry
         )
         self._retries = Counter(
             "bff_upstream_retries",
-            "Calls made again, by why; hedge: while the first was under way.",
+            "Calls that were repeated, by reason; hedge: while the first was in progress.",
             ["source", "outcome"],
             registry=self.registry,
         )
         self._cached = Counter(
             "bff_upstream_cache",
-            "Reads that passed the cache, by what it had.",
+            "Reads that used the cache, by result.",
             ["source", "result"],
             registry=self.registry,
         )
         self._shared = Counter(
-            "bff_upstream_shared", "Reads that waited for another one's call.", ["source"], registry=self.registry
+            "bff_upstream_shared",
+            "Reads that waited for the same call of another request.",
+            ["source"],
+            registry=self.registry,
         )
         self._breaker = Gauge(
             "bff_breaker_state",
-            "1 for the state that a breaker is in.",
+            "1 for the current state of a source's breaker.",
             ["source", "state"],
             registry=self.registry,
         )
         self._route_breaker = Gauge(
             "bff_route_breaker_state",
-            "1 for the state that a route's breaker is in, once it was in another one than the first.",
+            "1 for the current state of a route's breaker, from its first change on.",
             ["source", "route", "state"],
             registry=self.registry,
         )
         self._instance = Gauge(
             "bff_instance_state",
-            "1 for the state that an instance is in, once it was in another one than the first.",
+            "1 for the current state of an instance, from its first change on.",
             ["source", "instance", "state"],
             registry=self.registry,
         )
         ReadCounter(
             "bff_log_lines_dropped",
-            "Log lines that were not written because their reader is slow or gone.",
+            "Log lines that were dropped because their reader is slow or has ended.",
             logs.dropped_lines,
             registry=self.registry,
         )
@@ -110,15 +122,15 @@ class Metrics:
         )
         self._loop_held = Histogram(
             "bff_loop_held_seconds",
-            "How late the event loop was, measured 20 times a second: how long it was blocked.",
+            "Seconds for which the event loop was blocked, measured 20 times a second.",
             [],
             _HELD_BUCKETS,
             registry=self.registry,
         )
         for source in sources:
             self._show_breaker(source, None, BreakerState.CLOSED)
-        # One look-up by the event's kind: each call has several events.
-        self._on: dict[type[Any], Callable[[Any], None]] = {
+        # A dictionary, so that an event costs one look-up: each call has several events.
+        self._handlers: dict[type[Any], Callable[[Any], None]] = {
             CallEnded: self._on_ended,
             CallRefused: lambda event: self._calls.count(event.source, event.outcome),
             CallRetried: lambda event: self._retries.count(event.source, event.outcome),
@@ -129,46 +141,46 @@ class Metrics:
         }
 
     def request(self, variant: str, outcome: str, duration_s: float) -> None:
-        """A request to a variant has been answered."""
+        """Count a request to a variant that was answered."""
         self._requests.count(variant, outcome)
         self._request_seconds.observe(duration_s, variant)
 
     def gone(self, variant: str, outcome: str | None) -> None:
-        """A client disconnected before it was answered. `outcome` is that of its mutations; None if it had none."""
+        """Count a request whose client disconnected. `outcome` is that of its mutations; None if it had none."""
         self._requests.count(variant, "client_gone")
         if outcome is not None:
             self._detached.count(variant, outcome)
 
     def document(self, variant: str, *, known: bool) -> None:
-        """A document was asked for."""
+        """Count a request's document. `known`: it was prepared before."""
         self._documents.count(variant, "known" if known else "new")
 
     def answer(self, variant: str, *, kept: bool) -> None:
-        """An answer that may be kept was asked for."""
+        """Count a look-up in the response cache. `kept`: it was a hit."""
         self._answers.count(variant, "hit" if kept else "miss")
 
     def shared_state(self, is_there: bool) -> None:
-        """Redis has gone or come back."""
+        """Set whether Redis is available."""
         self._shared_state.set(1 if is_there else 0)
 
     def operation(self, variant: str, by: str) -> None:
-        """An operation was run."""
+        """Count an operation that was executed: by a plan, or by graphql-core for the given reason."""
         self._operations.count(variant, by)
 
     def background_death(self, task: str) -> None:
-        """A background task ended unexpectedly. `task` is a name of the gateway's own."""
+        """Count a background task that ended unexpectedly. `task` is a name in the gateway's code."""
         self._background_deaths.count(task)
 
     def loop_held(self, seconds: float) -> None:
-        """The event loop was late by `seconds`."""
+        """Record that the event loop was blocked for `seconds`."""
         self._loop_held.observe(seconds)
 
     def on_event(self, event: Event) -> None:
-        """Something happened around a call."""
-        self._on[type(event)](event)
+        """Count an event of a source."""
+        self._handlers[type(event)](event)
 
     def text(self) -> bytes:
-        """All of it in Prometheus's text format."""
+        """All metrics in Prometheus's text format."""
         return generate_latest(self.registry)
 
     def _on_ended(self, event: CallEnded) -> None:

@@ -15,10 +15,10 @@ from queue import Empty, SimpleQueue
 
 MAX_BYTES = 4 * 1024 * 1024
 _LINE_BYTES = 50
-"""A line's memory in the queue besides its text: an object's header and a reference. An estimate."""
+"""Memory of a queued line besides its text, in bytes: an object's header and a reference. An estimate."""
 _FILE_WRITE_BYTES = 64 * 1024
 _GATHER_S = 0.02
-"""Seconds for which the thread collects further lines after the first: at most 50 wake-ups a second."""
+"""Seconds for which the thread collects lines after the first, so that it wakes up at most 50 times a second."""
 _POLL_S = 0.005
 
 
@@ -29,9 +29,9 @@ class LineWriter:
         """Make a writer. Its thread starts with the first line, and again in a forked process.
 
         Args:
-            fd: the descriptor to write to. It is not closed.
-            notice: makes the line that says how many lines were dropped. It is written as soon as there is room again.
-            max_bytes: the size of the queue.
+            fd: the file descriptor to write to. It is not closed.
+            notice: formats the line that says how many lines were dropped. It is written as soon as there is room again.
+            max_bytes: the maximum size of the queue.
         """
         self._fd = fd
         self._notice = notice
@@ -42,7 +42,7 @@ class LineWriter:
         def after_fork() -> None:
             writer = itself()
             if writer is not None:
-                writer._begin()  # noqa: SLF001 - its own
+                writer._begin()  # noqa: SLF001 - a method of this class
 
         os.register_at_fork(after_in_child=after_fork)
 
@@ -56,8 +56,8 @@ class LineWriter:
         self._lines: SimpleQueue[bytes] = SimpleQueue()
         self._queued = self._done = 0
         self.dropped = 0
-        """The number of lines that were not written since the process began."""
-        self._untold = 0
+        """The number of lines that were dropped since the process started."""
+        self._unreported = 0
         self._hurry = threading.Event()
         self._thread: threading.Thread | None = None
         self._is_torn = False
@@ -66,21 +66,21 @@ class LineWriter:
         """Queue a line that ends with a line feed. Never blocks: if there is no room, the line is dropped."""
         size = len(line) + _LINE_BYTES
         with self._lock:
-            if self._untold or self._queued - self._done + size > self._max_bytes:
-                # Once full, it accepts lines only when half of it is free. Otherwise lines and notices would alternate.
+            if self._unreported or self._queued - self._done + size > self._max_bytes:
+                # After it was full, the queue takes lines only when half of it is free, or lines and notices would mix.
                 if self._queued - self._done + size > self._max_bytes // 2:
                     self.dropped += 1
-                    self._untold += 1
+                    self._unreported += 1
                     return
-                self._tell()
+                self._queue_notice()
             self._queued += size
             self._lines.put(line)
             if self._thread is None:
                 self._start()
 
-    def _tell(self) -> None:
+    def _queue_notice(self) -> None:
         """Queue the notice of the lines that were dropped."""
-        number, self._untold = self._untold, 0
+        number, self._unreported = self._unreported, 0
         if number:
             line = self._notice(number)
             self._queued += len(line) + _LINE_BYTES
@@ -98,7 +98,7 @@ class LineWriter:
         until = time.monotonic() + timeout_s
         self._hurry.set()
         try:
-            while self._queued > self._done or self._untold:
+            while self._queued > self._done or self._unreported:
                 if time.monotonic() >= until or self._thread is None or not self._thread.is_alive():
                     return False
                 time.sleep(_POLL_S)
@@ -117,30 +117,30 @@ class LineWriter:
                     for chunk, number in _chunks(batch, _most_at_once(self._fd)):
                         self._write(chunk, number)
                     batch = list(_waiting(lines))
-                    if not batch and self._untold:
+                    if not batch and self._unreported:
                         with self._lock:
-                            self._tell()
+                            self._queue_notice()
                         batch = list(_waiting(lines))
-        except Exception:  # noqa: BLE001 - no memory, for example: its lines are lost and counted, and the next line starts another thread
+        except Exception:  # noqa: BLE001 - no memory, for example: the lines are counted as dropped, and the next one starts another thread
             self._begin_again(len(batch) + lines.qsize())
 
     def _begin_again(self, lost: int) -> None:
-        """After the thread has failed: start with an empty queue. The next line starts another thread."""
+        """Start with an empty queue after the thread has failed. The next line starts another thread."""
         with self._lock:
             self._lines = SimpleQueue()
             self._queued = self._done = 0
             self.dropped += lost
-            self._untold += lost
+            self._unreported += lost
             self._thread = None
 
     def _write(self, chunk: bytes, number: int) -> None:
-        """Write lines, however long it takes. If that fails (no reader, no space) they are dropped."""
+        """Write lines, which may block for any time. If it fails (no reader, no space) they are dropped."""
         left = b"\n" + chunk if self._is_torn else chunk
         try:
             while left:
                 try:
                     left = left[os.write(self._fd, left) :]
-                except BlockingIOError:  # the pipe was given to us in non-blocking mode
+                except BlockingIOError:  # the process was started with a non-blocking pipe
                     _wait_until_writable(self._fd)
             self._is_torn = False
         except OSError:

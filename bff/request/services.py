@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bff.gate.auth import Authenticator
 from bff.gate.consumers import Consumers
-from bff.gate.rate import Counts
+from bff.gate.counts import Counts
 from bff.graph.controls import Controls
 from bff.graph.rules import RecordRule
 from bff.graph.sources import Sources

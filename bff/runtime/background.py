@@ -5,7 +5,6 @@ without any sign of it.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from bff.runtime.clock import Clock
 from bff.runtime.frames import frames_of
+from bff.runtime.log import Log
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -23,7 +23,7 @@ STEADY_S: Final = 300.0
 UNNAMED: Final = "unnamed"
 """The metric's label for tasks and callbacks that are not supervised."""
 
-_log = logging.getLogger("bff.background")
+_log = Log("bff.background")
 
 
 class Background:
@@ -98,8 +98,7 @@ class Background:
 
     def _tell(self, name: str, error: BaseException | None, pause_s: float) -> None:
         self._on_death(name)
-        fields = {"task": name, **_described(error), "again_in_s": pause_s}
-        _log.error("a background task died", extra={"fields": fields})
+        _log.error("a background task died", task=name, **_described(error), again_in_s=pause_s)
 
     def _on_fault(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
@@ -107,10 +106,10 @@ class Background:
         fields = {"what": _what(about if isinstance(about, asyncio.Task) else context.get("handle")), **_described(error)}
         if isinstance(error, OSError) and not isinstance(about, asyncio.Task):
             # A broken connection. Any client can cause it, so it is no failure of ours.
-            _log.debug("a connection broke", extra={"fields": fields})
+            _log.debug("a connection broke", **fields)
             return
         self._on_death(UNNAMED)
-        _log.error("something in the background failed", extra={"fields": fields})
+        _log.error("something in the background failed", **fields)
 
 
 def _what(about: Any) -> str:

@@ -1,13 +1,13 @@
-"""A client's connection: uvicorn's protocol, with limits on what a client can occupy, and without upgrades and trailers.
+"""A client's HTTP/1.1 connection: uvicorn's protocol with limits on what a client can occupy, without upgrades and trailers.
 
-What it promises:
-1. A connection is closed if a head takes too long or is too large, or if the client reads its answer too slowly. The time
-   and the size of a body are limited by the pipeline.
+What it guarantees:
+1. A connection is closed if a head takes too long or is too large, or if the client reads its answer too slowly. The request
+   pipeline limits the time and the size of a body.
 2. An offer to upgrade is ignored (RFC 9110, section 7.8).
 3. Trailer fields are dropped (RFC 9110, section 6.5.1). A body's framing (chunk sizes, extensions, trailers) is limited.
-4. While a request waits for the one before it, nothing after it is parsed.
-5. A refusal is a GraphQL answer. It is not written where the client would take it for the answer to another request.
-6. A client that hangs up is noticed by the request that is being answered, also if others wait behind it.
+4. While a request waits for the answer to the one before it (pipelining), nothing after it is parsed.
+5. A refusal is a GraphQL answer. It is not written if the client would read it as the answer to another request.
+6. The request that is being answered is notified of a disconnect, also if others wait behind it.
 """
 
 import asyncio
@@ -31,24 +31,26 @@ from bff.server.head import refusal_of, without_upgrade
 from bff.server.sockets import reset, unacknowledged_bytes
 
 _SLICE_BYTES = 4096
-"""Bytes that are parsed between two checks whether a request has to wait for another: some hundred requests at most."""
+"""Bytes that are parsed between two checks whether a request has to wait for another: at most a few hundred requests."""
 _FRAMING_PER_BYTE = 8
-"""Framing bytes that are allowed for each byte of a body: a chunk of a single byte needs five."""
+"""Framing bytes that are allowed for each byte of a body. A chunk of a single byte needs five."""
 _SMALL_PIECES = 4096
+"""Pieces of a body, and trailer fields, that may have any size."""
 _PIECE_BYTES = 64
-"""Average size of a body's pieces beyond the first `_SMALL_PIECES`, in bytes, at the least."""
+"""Minimum average size of a body's further pieces, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionOptions:
-    """What clients' connections may hold.
+    """Limits on clients' connections.
 
     Attributes:
-        max_connections: of one process, at once.
-        head_timeout_s: for a request's line and headers to arrive; also the interval at which `read_bytes_per_s` is checked.
-        head_bytes: of the request's line and its headers.
-        headers: in one request.
-        read_bytes_per_s: the slowest rate at which a client may read an answer.
+        max_connections: connections of one process at a time.
+        head_timeout_s: seconds for a request's line and headers to arrive; also the interval at which
+            `read_bytes_per_s` is checked.
+        head_bytes: the size of the request line and the headers.
+        headers: the number of headers of one request.
+        read_bytes_per_s: the lowest rate at which a client may read an answer.
     """
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
@@ -61,9 +63,9 @@ class ConnectionOptions:
 
 
 class ServerConfig(uvicorn.Config):
-    """uvicorn's configuration, with our connections.
+    """uvicorn's configuration with `ClientConnection` as the protocol.
 
-    `is_closing`: whether each connection ends after its next answer, because the process is stopping.
+    `is_closing` is True while the process stops: each connection is closed after its next answer.
     """
 
     def __init__(self, app: Any, connections: ConnectionOptions, **options: Any) -> None:
@@ -73,7 +75,7 @@ class ServerConfig(uvicorn.Config):
 
 
 class _Stop(Exception):
-    """Raised in the parser's callbacks to stop it. `ClientConnection._refusal` has the reason."""
+    """Raised in the parser's callbacks to stop it. The reason is in `ClientConnection._refusal`."""
 
 
 class _Flow(FlowControl):
@@ -105,8 +107,8 @@ class ClientConnection(HttpToolsProtocol):
         self._refusal: GatewayError | None = None
         # The request that is being answered. uvicorn's `cycle` is the newest, which may wait behind it.
         self._first: RequestResponseCycle | None = None
-        self._looking: asyncio.TimerHandle | None = None
-        # What is being received
+        self._timer: asyncio.TimerHandle | None = None
+        # The request that is being received
         self._receiving_since: float | None = None
         self._is_in_head = True
         self._head_bytes = 0
@@ -116,10 +118,10 @@ class ClientConnection(HttpToolsProtocol):
         self._body_bytes = 0
         self._pieces = 0
         self._held = b""
-        # What is being read by the client
-        self._unread = 0
-        self._answered = 0
-        self._answered_before = 0
+        # The answers that the client is reading
+        self._unread_bytes = 0
+        self._answers = 0
+        self._answers_before = 0
 
     # asyncio's side
 
@@ -131,18 +133,18 @@ class ClientConnection(HttpToolsProtocol):
             self._refuse(TooManyConnections())
             return
         self._receiving_since = self.loop.time()
-        self._looking = self.loop.call_later(self._options.head_timeout_s, self._look)
+        self._timer = self.loop.call_later(self._options.head_timeout_s, self._check_progress)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Release everything."""
-        if self._looking is not None:
-            self._looking.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._held = b""
         self._disconnect_first()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Some of a request, or of several."""
+        """Parse bytes of one or several requests, or hold them back while a request waits for another."""
         if self.transport.is_closing():
             return
         if self._receiving_since is None:
@@ -156,8 +158,8 @@ class ClientConnection(HttpToolsProtocol):
             self._feed_held()
 
     def on_response_complete(self) -> None:
-        """An answer was written; the bytes after its request are next."""
-        self._answered += 1
+        """After an answer was written: start the next request, and parse the bytes behind it."""
+        self._answers += 1
         if self.pipeline:
             self._first = self.pipeline[-1][0]
         super().on_response_complete()
@@ -190,12 +192,12 @@ class ClientConnection(HttpToolsProtocol):
         try:
             self._parse(data)
         except httptools.HttpParserError:
-            self._refuse(self._refusal or BadRequest("This is no HTTP request that can be read."))
+            self._refuse(self._refusal or BadRequest("Expected an HTTP/1.1 request, got bytes that can't be parsed as one."))
             return
         if self._is_in_head:
             self._head_bytes += len(data)
             if self._head_bytes > self._options.head_bytes:
-                self._refuse(_head_too_large())
+                self._refuse(_head_too_large(self._options))
         elif not was_in_head:
             self._framed_bytes += len(data)
             if self._framed_bytes > self._options.head_bytes + (1 + _FRAMING_PER_BYTE) * self._body_bytes:
@@ -207,7 +209,8 @@ class ClientConnection(HttpToolsProtocol):
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
-                # The parser treats the bytes after the head as another protocol. They are the body and further requests.
+                # The parser treats the bytes after the head as another protocol. They are the body and further requests, so
+                # the head is parsed again without its offer.
                 head = without_upgrade(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
                 data = head + data[upgrade.args[0] :]
                 self.parser = httptools.HttpRequestParser(self)
@@ -220,36 +223,36 @@ class ClientConnection(HttpToolsProtocol):
     # The parser's side
 
     def on_message_begin(self) -> None:
-        """The first byte of a request."""
-        if self._receiving_since is None:  # behind another one
+        """At the first byte of a request."""
+        if self._receiving_since is None:  # its first bytes came together with another request
             self._receiving_since = self.loop.time()
         self._is_in_head = True
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A field of the head, or of the trailer, which is dropped. Raises `_Stop` if there are too many."""
+        """Take a field of the head. A field of the trailer is dropped. Raises `_Stop` if there are too many."""
         if self._is_in_head:
-            # The parser leaves the whitespace behind a value, which is no part of it (RFC 9110, section 5.5).
+            # The parser keeps whitespace after a value, which is no part of it (RFC 9110, section 5.5).
             super().on_header(name, value.rstrip(b" \t"))
             if len(self.headers) > self._options.headers:
-                self._stop(_head_too_large())
+                self._stop(_head_too_large(self._options))
         else:
             self._pieces += 1
             if self._pieces > _SMALL_PIECES:
                 self._stop(_framing_too_large())
 
     def on_headers_complete(self) -> None:
-        """The head is complete. Raises `_Stop` if it is too large or is refused."""
+        """Start the request. Raises `_Stop` if its head is too large or is refused."""
         if self._head_bytes + self._segment_bytes > self._options.head_bytes:
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > self._options.head_bytes:
-                self._stop(_head_too_large())
+                self._stop(_head_too_large(self._options))
         version = self.parser.get_http_version()
         refusal = refusal_of(self.parser.get_method(), version, self.headers)
         if refusal is not None:
             self._stop(refusal)
         if version == "1.0":
-            self.expect_100_continue = False  # it knows no interim answer, and would take it for the answer
+            self.expect_100_continue = False  # HTTP/1.0 has no interim answers: the client would take one for the answer
         if self.parser.should_upgrade():
             self._is_upgrading = True
             return
@@ -263,7 +266,7 @@ class ClientConnection(HttpToolsProtocol):
             self._end_with_newest(before)
 
     def on_body(self, body: bytes) -> None:
-        """A piece of a body. Raises `_Stop` if there are too many small pieces."""
+        """Take a piece of a body. Raises `_Stop` if there are too many small pieces."""
         self._body_bytes += len(body)
         self._pieces += 1
         if self._pieces > _SMALL_PIECES + self._body_bytes // _PIECE_BYTES:
@@ -271,7 +274,7 @@ class ClientConnection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """A request is complete."""
+        """End the request."""
         if self._is_upgrading:
             return
         self._receiving_since = None
@@ -281,7 +284,7 @@ class ClientConnection(HttpToolsProtocol):
         self._refusal = refusal
         raise _Stop
 
-    # Refusals, and the end
+    # Refusing and closing
 
     def _refuse(self, error: GatewayError) -> None:
         if self.transport.is_closing():
@@ -299,7 +302,7 @@ class ClientConnection(HttpToolsProtocol):
         self.transport.close()
 
     def _disconnect_first(self) -> None:
-        """Tell the request that is being answered that its client is gone; uvicorn tells the newest alone."""
+        """Notify the request that is being answered of the disconnect. uvicorn notifies only the newest."""
         first = self._first
         if first is not None and not first.response_complete:
             first.disconnected = True
@@ -312,7 +315,7 @@ class ClientConnection(HttpToolsProtocol):
 
     @property
     def _may_answer(self) -> bool:
-        """Whether bytes written now would be the answer to the request that is being received."""
+        """Whether the client would read bytes written now as the answer to the request that is being received."""
         if not self._is_answering:
             return True
         # True while the body of the only request in progress is being received.
@@ -324,26 +327,31 @@ class ClientConnection(HttpToolsProtocol):
         return not self._is_answering and not self._held and not (self._is_in_head and self._head_bytes)
 
     def end_after_answer(self) -> None:
-        """Close the connection after the current answer, which says so (RFC 9112, section 9.6)."""
+        """Close the connection after the current answer, which has `Connection: close` (RFC 9112, section 9.6)."""
         if self._is_answering:
             self.cycle.keep_alive = False
 
     def _end_with_newest(self, before: RequestResponseCycle | None) -> None:
-        """Close after the newest request, and not after the one before it, which has yet to be answered."""
+        """Close after the newest request, and not after the one before it, which is not answered yet."""
         if before is not None and not before.response_started and before.scope["http_version"] == "1.1":
             before.keep_alive = True
         self.cycle.keep_alive = False
 
-    def _look(self) -> None:
-        """From time to time: whether the client still sends what it has begun, and reads what it was answered."""
+    def _check_progress(self) -> None:
+        """Every `head_timeout_s`: close the connection if a head takes too long or an answer is read too slowly."""
         options, transport = self._options, self.transport
-        self._looking = self.loop.call_later(options.head_timeout_s, self._look)
-        unread = transport.get_write_buffer_size() + unacknowledged_bytes(transport.get_extra_info("socket"))
-        least = min(self._unread, int(options.read_bytes_per_s * options.head_timeout_s) or 1)
-        if unread and self._unread and self._answered == self._answered_before and self._unread - unread < least:
+        self._timer = self.loop.call_later(options.head_timeout_s, self._check_progress)
+        unread_bytes = transport.get_write_buffer_size() + unacknowledged_bytes(transport.get_extra_info("socket"))
+        least = min(self._unread_bytes, int(options.read_bytes_per_s * options.head_timeout_s) or 1)
+        if (
+            unread_bytes
+            and self._unread_bytes
+            and self._answers == self._answers_before
+            and self._unread_bytes - unread_bytes < least
+        ):
             reset(transport)
             return
-        self._unread, self._answered_before = unread, self._answered
+        self._unread_bytes, self._answers_before = unread_bytes, self._answers
         since = self._receiving_since
         if (
             self._is_answering
@@ -353,14 +361,20 @@ class ClientConnection(HttpToolsProtocol):
         ):
             return
         if self._head_bytes:
-            self._refuse(BadRequest("The head of the request took too long.", status=408))
-        else:  # nothing of a request has come, or the rest of one that was answered long ago
+            self._refuse(
+                BadRequest(f"The head of the request did not arrive within {options.head_timeout_s:g} seconds.", status=408)
+            )
+        else:  # no byte of a request has arrived, or only the rest of one that was answered
             transport.close()
 
 
-def _head_too_large() -> BadRequest:
-    return BadRequest("The head of the request is too large.", status=431)
+def _head_too_large(options: ConnectionOptions) -> BadRequest:
+    message = (
+        f"The head of the request is too large: expected at most {options.head_bytes} bytes and {options.headers} headers."
+    )
+    return BadRequest(message, status=431)
 
 
 def _framing_too_large() -> BadRequest:
-    return BadRequest("The body of the request is framed by too much else.", status=431)
+    message = "The body has too much framing: expected fewer and larger chunks, and fewer trailer fields."
+    return BadRequest(message, status=431)

@@ -1,4 +1,4 @@
-"""Rules about the head of a request (RFC 9112), without I/O: which are refused, and how an offer to upgrade is removed."""
+"""Rules about the head of a request (RFC 9112), without I/O: which are refused, and how an upgrade offer is removed."""
 
 from collections.abc import Sequence
 
@@ -9,20 +9,24 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 _VERSIONS = frozenset({"1.0", "1.1"})
 _UPGRADE_FIELDS = frozenset({b"upgrade", b"http2-settings"})
-"""Fields that offer an upgrade, and their names as options of `ClientConnection`."""
+"""Fields that offer an upgrade. `Connection` lists the same names as options."""
 
 
 def refusal_of(method: bytes, version: str, headers: Headers) -> GatewayError | None:
-    """Why a request with this head is refused; None if it is not.
+    """The reason to refuse a request with this head; None if it is accepted.
 
-    A request has exactly one `Host`; in HTTP/1.0 it may have none (RFC 9112, section 3.2). Proxies disagree on how to read
-    two of them. They also disagree on transfer codings other than `chunked`, on repeated ones, and on any in HTTP/1.0
-    (section 6.1).
+    A request has exactly one `Host`; in HTTP/1.0 it may have none (RFC 9112, section 3.2). Proxies disagree on which of two
+    counts. They also disagree on transfer codings other than `chunked`, on repeated ones, and on any in HTTP/1.0 (section
+    6.1). Such a disagreement allows request smuggling.
     """
     if version not in _VERSIONS:
-        return BadRequest("Expected HTTP/1.1.", status=505)
+        return BadRequest(f"Expected HTTP/1.1, got HTTP/{version}.", status=505)
     if method == b"CONNECT":
-        return BadRequest("This is no proxy.", status=405, headers=((b"allow", b"GET, HEAD, POST, OPTIONS"),))
+        return BadRequest(
+            "CONNECT is not supported: this server is not a proxy.",
+            status=405,
+            headers=((b"allow", b"GET, HEAD, POST, OPTIONS"),),
+        )
     hosts = 0
     codings = []
     for name, value in headers:
@@ -33,12 +37,12 @@ def refusal_of(method: bytes, version: str, headers: Headers) -> GatewayError | 
     if hosts > 1 or (not hosts and version == "1.1"):
         return BadRequest(f"Expected one Host header, got {hosts}.")
     if codings and (version != "1.1" or len(codings) > 1 or codings[0].strip().lower() != b"chunked"):
-        return BadRequest("Expected no transfer coding but chunked.", status=501)
+        return BadRequest("Expected no transfer coding except chunked, once and in HTTP/1.1.", status=501)
     return None
 
 
 def without_upgrade(method: bytes, target: bytes, version: str, headers: Headers) -> bytes:
-    """The bytes of the head without its offer to upgrade.
+    """The head as bytes, without its offer to upgrade.
 
     A server may ignore the offer (RFC 9110, section 7.8). The parser would read the bytes after such a head as another
     protocol, so it must not see the offer.

@@ -2,55 +2,85 @@
 
 On SIGTERM or SIGINT, step by step:
 1. `/ready` answers 503. For `drain.delay_s` all other requests are served as usual, so that load balancers can react.
-2. Each answer closes its connection (`Connection: close`). New connections are not let in. Those in the accept queue are
+2. Each answer closes its connection (`Connection: close`). New connections are refused. Those in the accept queue are
    accepted and served: the kernel would reset them when the listener closes.
-3. A connection is closed when it has been idle for a second, and not earlier: a request may be on its way.
-4. Requests that still arrive are refused with 503. Running ones have `drain.timeout_s` after the delay. It exits with 0.
+3. A connection is closed once it has been idle for a second. An earlier close could lose a request that is on its way.
+4. Requests that still arrive are refused with 503. Running ones have `drain.timeout_s` after the delay. The process exits
+   with 0.
 
-A second signal stops it at once. On SIGHUP the settings are read again.
+A second signal stops the process at once. On SIGHUP the settings are read again.
 """
 
 import asyncio
-import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from types import FrameType
+from typing import Annotated
 
 import uvicorn
+from annotated_types import Ge, Gt, Le
 from starlette.types import ASGIApp
 
-from bff.server.connection import ClientConnection, ServerConfig
+from bff.runtime.log import Log
+from bff.server.connection import ClientConnection, ConnectionOptions, ServerConfig
 from bff.server.host import Gateway
 from bff.server.sockets import listening, refuse_new
-from bff.settings import Settings
 
-_log = logging.getLogger("bff.server")
+_log = Log("bff.server")
 _KEEP_ALIVE_S = 75
-_LOOK_AGAIN_S = 0.02
-_LAST_HANDSHAKES_S = 0.2
-"""Seconds for TCP handshakes that have begun to finish: a round trip or two."""
-_QUIET_S = 1.0
-"""A connection that was idle for this many seconds presumably has no request on its way."""
+_POLL_S = 0.02
+_HANDSHAKE_S = 0.2
+"""Seconds in which TCP handshakes that have begun can finish: one or two round trips."""
+_IDLE_S = 1.0
+"""A connection that was idle for this many seconds is assumed to have no request on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrainOptions:
+    """How the gateway stops.
+
+    Attributes:
+        delay_s: seconds after the signal during which requests are served as usual, with `/ready` at 503.
+        timeout_s: seconds that running requests then have to finish.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - pydantic reads it where the settings are composed
+
+    delay_s: Annotated[float, Ge(0), Le(300)] = 0.0
+    timeout_s: Annotated[float, Gt(0), Le(300)] = 15.0
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server with a graceful stop.
-
-    `is_last`: whether no other process accepts connections on the same socket once this server has stopped. Otherwise the
-    others accept them, and no connection is refused.
-    """
+    """uvicorn's server with a graceful stop."""
 
     config: ServerConfig
 
     def __init__(
-        self, app: ASGIApp, gateway: Gateway, settings: Settings, *, is_last: Callable[[], bool] = lambda: True
+        self,
+        app: ASGIApp,
+        gateway: Gateway,
+        connections: ConnectionOptions,
+        drain: DrainOptions,
+        *,
+        is_last: Callable[[], bool] = lambda: True,
     ) -> None:
+        """Make a server. It listens once `serve` is called.
+
+        Args:
+            app: what serves requests: the gateway, or a middleware around it.
+            gateway: the gateway itself, which is told to drain and to reload its settings.
+            connections: limits on clients' connections.
+            drain: how long a stop may take.
+            is_last: whether no other process accepts connections on the same socket once this server has stopped.
+                Otherwise the others accept them, and no connection is refused.
+        """
         super().__init__(
             ServerConfig(
                 app,
-                settings.connections,
+                connections,
                 loop="uvloop",
                 ws="none",
                 lifespan="on",
@@ -64,7 +94,7 @@ class Server(uvicorn.Server):
             )
         )
         self._gateway = gateway
-        self._drain = settings.drain
+        self._drain = drain
         self._is_last = is_last
         self._listeners: list[socket.socket] = []
         self._draining: asyncio.Task[None] | None = None
@@ -83,7 +113,7 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Our own handlers, so that a stop that was asked for ends with 0."""
+        """Install our own signal handlers: uvicorn's would make a requested stop exit with another code than 0."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.handle_exit, number, None)
@@ -97,14 +127,14 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         """The first signal drains, the second stops at once."""
         if self._draining is None:
-            _log.info("draining", extra={"fields": {"signal": signal.Signals(sig).name}})
+            _log.info("draining", signal=signal.Signals(sig).name)
             self._gateway.leave()
             self._draining = asyncio.get_running_loop().create_task(self._stop())
         else:
             self.should_exit = self.force_exit = True
 
     async def _stop(self) -> None:
-        """Steps 1 to 4. The process ends even if one of them fails."""
+        """Run steps 1 to 4. The process ends even if one of them fails."""
         loop = asyncio.get_running_loop()
         try:
             await asyncio.sleep(self._drain.delay_s)
@@ -116,7 +146,7 @@ class Server(uvicorn.Server):
             await self._close_idle_connections(last)
             self._gateway.drain()
             while self._gateway.in_flight and loop.time() < last:  # noqa: ASYNC110 - an event would cost each request
-                await asyncio.sleep(_LOOK_AGAIN_S)
+                await asyncio.sleep(_POLL_S)
         finally:
             self.should_exit = True
 
@@ -128,7 +158,7 @@ class Server(uvicorn.Server):
         if is_last:
             for listener in self._listeners:
                 refuse_new(listener)
-        await asyncio.sleep(_LAST_HANDSHAKES_S)
+        await asyncio.sleep(_HANDSHAKE_S)
         for server in self.servers:
             server.close()
         for listener in self._listeners:
@@ -160,20 +190,20 @@ class Server(uvicorn.Server):
                 await loop.connect_accepted_socket(connection, accepted)
 
     async def _close_idle_connections(self, last: float) -> None:
-        """Close each connection once it has been idle for a second, until none is left or `last` has passed."""
+        """Close each connection once it has been idle for a second, until none is left or the time `last` is reached."""
         loop = asyncio.get_running_loop()
         idle_since: dict[ClientConnection, float] = {}
         while (connections := self._connections()) and (now := loop.time()) < last:
             for connection in connections:
                 if not connection.is_idle:
                     idle_since.pop(connection, None)
-                elif now - idle_since.setdefault(connection, now) >= _QUIET_S:
+                elif now - idle_since.setdefault(connection, now) >= _IDLE_S:
                     connection.transport.close()
-            await asyncio.sleep(_LOOK_AGAIN_S)
+            await asyncio.sleep(_POLL_S)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises `OSError` that names the address."""
+    """A listening socket. Raises an `OSError` that names the address."""
     try:
         return listening(host, port)
     except OSError as error:

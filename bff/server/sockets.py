@@ -1,4 +1,4 @@
-"""Listening sockets, for the gateway and for the demo services alike."""
+"""Sockets: listening, closing without losing a request, and what the kernel knows of a connection."""
 
 import asyncio
 import ctypes
@@ -15,15 +15,15 @@ _MOST_FILES = 1_048_576
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens already; port 0 is any free one. Raises `OSError`, and leaves nothing open."""
+    """A listening socket. Port 0 stands for any free port. Raises `OSError`, and leaves no socket open then."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named, though it goes without saying: asyncio sends small packets at once (TCP_NODELAY) only on
-    # sockets that bear it. Without, each answer would wait some 40 ms for the client's delayed acknowledgement.
+    # The protocol is named, though it is the default: asyncio sets TCP_NODELAY only on sockets that name it. Otherwise each
+    # answer would wait about 40 ms for the client's delayed acknowledgement.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
-        # Listens at once: two sockets may be bound to one port as long as neither listens, and the clash came later.
+        # Two sockets can be bound to one port as long as neither listens, so only this finds out that the port is in use.
         sock.listen(_BACKLOG)
     except OSError:
         sock.close()
@@ -41,18 +41,18 @@ _SO_ATTACH_FILTER = 26
 _DROP_SYN = (
     (0x30, 0, 0, 13),  # A = the flags of the TCP header (RFC 9293, section 3.1)
     (0x54, 0, 0, 0x12),  # A &= SYN | ACK
-    (0x15, 0, 1, 0x02),  # SYN alone: a new connection
-    (0x06, 0, 0, 0),  # is dropped
-    (0x06, 0, 0, 0xFFFFFFFF),  # all else is kept
+    (0x15, 0, 1, 0x02),  # if it is SYN alone, a new connection:
+    (0x06, 0, 0, 0),  # drop the packet
+    (0x06, 0, 0, 0xFFFFFFFF),  # otherwise accept it
 )
 
 
 def refuse_new(listener: socket.socket) -> None:
-    """Let no further connection into the accept queue, so that it can be emptied before the listener is closed.
+    """Keep new connections out of the accept queue, so that it can be emptied before the listener is closed.
 
-    The kernel drops the SYN of new connections. The client repeats it a second later, is refused by then, and can try
-    another server. If it had been let in, the closing listener would have reset it together with its request. Does nothing
-    on systems without such a filter.
+    The kernel drops the SYN of a new connection. The client repeats it a second later, is refused then, and can try another
+    server. In the accept queue the connection would be reset together with its request when the listener closes. Does
+    nothing on other systems than Linux.
     """
     if sys.platform != "linux":
         return
@@ -69,7 +69,7 @@ _SIOCOUTQ = 0x5411
 def unacknowledged_bytes(connection: Any) -> int:
     """Bytes that were written to a connection and not acknowledged by the peer (Linux, tcp(7): `SIOCOUTQ`).
 
-    The kernel buffers some MiB for a client that doesn't read, so the process's own buffer alone doesn't show how fast the
+    The kernel buffers several MiB for a client that doesn't read, so the process's own buffer doesn't show how fast the
     client reads. 0 on systems without this call.
     """
     if sys.platform != "linux" or connection is None:
@@ -81,7 +81,7 @@ def unacknowledged_bytes(connection: Any) -> int:
 
 
 def reset(transport: asyncio.Transport) -> None:
-    """Close a connection with a reset, and discard unsent data. After a normal close the kernel would go on sending it."""
+    """Close a connection with a reset and discard unsent data, which the kernel would go on sending after a normal close."""
     connection = transport.get_extra_info("socket")
     if connection is not None:
         with suppress(OSError):
@@ -90,7 +90,7 @@ def reset(transport: asyncio.Transport) -> None:
 
 
 def allow_many() -> None:
-    """As many open sockets as this process may have: many systems begin with a mere 1024."""
+    """Raise the limit on open files as far as allowed, since each connection needs one. Many systems start with 1024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
     if soft != resource.RLIM_INFINITY and soft < most:

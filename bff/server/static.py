@@ -1,7 +1,7 @@
-"""Files that our pages refer to, served from the package itself.
+"""Static files of our pages, served from the package itself.
 
-A URL that carries a file's own version may be kept for a year, since another content has another version; any other
-URL is asked about again each time. Nothing outside the folder is ever served: Starlette sees to that.
+Clients may cache a URL with a file's version for a year, since other content has another version. They must revalidate any
+other URL each time. Starlette guarantees that no file outside the folder is served.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-# Stated, not guessed: `mimetypes` asks the machine, and with `nosniff` a script of the wrong type does not run.
+# Not guessed: `mimetypes` depends on the machine, and with `nosniff` a browser doesn't run a script of the wrong type.
 _MEDIA_TYPES: Mapping[str, str] = {
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -34,12 +34,12 @@ class Folder:
         return sha256((self.path / name).read_bytes()).hexdigest()[:16]
 
     def url(self, name: str) -> str:
-        """The URL path under which the file `name` may be kept for as long as a client likes."""
+        """The URL path of the current version of the file `name`, which clients may cache."""
         return f"{self.prefix}/{quote(name)}?v={self.version(name)}"
 
 
 class Assets(StaticFiles):
-    """An ASGI app for a folder, to be mounted at its prefix. It reads the files' versions once, when it is made."""
+    """An ASGI app for a folder, to be mounted at the folder's prefix. It reads the files' versions once, when it is made."""
 
     def __init__(self, folder: Folder) -> None:
         super().__init__(directory=folder.path)
@@ -52,7 +52,7 @@ class Assets(StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Answer as Starlette does (ETag, ranges, 304, 404), with our media types and caching."""
         response = await super().get_response(path, scope)
-        # While a new gateway replaces an old one, the old may be asked for the new one's version: not to be kept.
+        # During an upgrade an old gateway may get the URL of a new version: its answer must not be cached.
         is_current = scope["query_string"] == self._queries.get(path)
         response.headers["cache-control"] = "public, max-age=31536000, immutable" if is_current else "no-cache"
         response.headers["x-content-type-options"] = "nosniff"

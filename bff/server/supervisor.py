@@ -1,10 +1,10 @@
 """A supervisor process and its worker processes.
 
-A worker that ends is replaced; one whose event loop is blocked is killed and replaced. Signals are passed on. The supervisor
-ends when all workers have. After a stop workers have `stop_s` to end, also when the supervisor itself has died.
+A worker that ends is replaced. A worker whose event loop is blocked is killed and replaced. Signals are passed on to the
+workers. The supervisor ends when all workers have ended. After a stop, or after the supervisor has died, workers have
+`stop_s` to end.
 """
 
-import logging
 import mmap
 import multiprocessing
 import multiprocessing.connection
@@ -22,29 +22,30 @@ from typing import Annotated
 from annotated_types import Ge, Le
 
 from bff.observe import logs
+from bff.runtime.log import Log
 
-_log = logging.getLogger("bff.supervisor")
+_log = Log("bff.supervisor")
 _STOP = (signal.SIGTERM, signal.SIGINT)
-_LOOK_AGAIN_S = 0.2
+_CHECK_S = 0.2
 _PAUSE_S = 1.0
-"""Seconds before a worker is replaced; doubled for each further one that ends within `_STEADY_S`."""
+"""Seconds before a worker is replaced. Doubled for each further worker that ends within `_STEADY_S` of its start."""
 _LONGEST_PAUSE_S = 30.0
 _STEADY_S = 60.0
-_LONGEST_GAP_S = 1.0
-"""The most that one look adds to a worker's silence: if the supervisor was suspended, the workers perhaps were too."""
+_MOST_GAP_S = 1.0
+"""The most seconds that one check adds to a worker's silence: if the supervisor was suspended, so may be the workers."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ties:
+class SupervisorLink:
     """A worker's link to its supervisor.
 
     Attributes:
-        beat: the heartbeat, to be called regularly by the worker's event loop.
-        is_over: whether all workers are stopping, and not only this one.
+        beat: sends a heartbeat. The worker's event loop must call it regularly.
+        is_stopping: whether all workers are stopping, and not only this one.
     """
 
     beat: Callable[[], None]
-    is_over: Callable[[], bool]
+    is_stopping: Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,47 +78,47 @@ class _Worker:
         self._seen = 0
 
     def beat(self) -> None:
-        """Called in the worker: a heartbeat."""
+        """Send a heartbeat. Called in the worker."""
         self._pulse[0] = (self._pulse[0] + 1) % 256
 
-    def look(self, gap_s: float) -> float:
-        """Called in the supervisor, `gap_s` after the last look: the seconds without a heartbeat."""
+    def check(self, gap_s: float) -> float:
+        """The seconds without a heartbeat. Called in the supervisor, `gap_s` seconds after the last check."""
         beats = self._pulse[0]
-        self.silent_s = 0.0 if beats != self._seen else self.silent_s + min(gap_s, _LONGEST_GAP_S)
+        self.silent_s = 0.0 if beats != self._seen else self.silent_s + min(gap_s, _MOST_GAP_S)
         self._seen = beats
         return self.silent_s
 
     def send_signal(self, number: int) -> None:
-        """Send it a signal, if it runs."""
+        """Send the process a signal, if it runs."""
         process = self.process
         if process is not None and process.pid is not None and process.exitcode is None:
             os.kill(process.pid, number)
 
     def kill(self) -> None:
-        """Kill it."""
+        """Kill the process."""
         self.is_killed = True
         self.send_signal(signal.SIGKILL)
 
     def close(self) -> None:
-        """Release its shared memory, once it has ended."""
+        """Release the shared memory, after the process has ended."""
         self._pulse.close()
 
 
 class Supervisor:
-    """Keeps `workers` forks of this process at `work`.
+    """Runs `work` in forks of this process, and keeps their number constant.
 
     Args:
-        workers: how many.
-        work: what each worker runs; it must end on SIGTERM.
+        workers: the number of worker processes.
+        work: runs in each worker, and must end on SIGTERM.
         options: see `SupervisorOptions`.
-        stop_s: seconds that workers have to end after the signal to stop; then they are killed.
+        stop_s: seconds that workers have to end after the signal to stop. Then they are killed.
         on_stop: called in this process on the signal to stop.
     """
 
     def __init__(
         self,
         workers: int,
-        work: Callable[[Ties], None],
+        work: Callable[[SupervisorLink], None],
         options: SupervisorOptions,
         *,
         stop_s: float,
@@ -132,26 +133,26 @@ class Supervisor:
         self._stop_until: float | None = None
         self._deaths = 0
         self._not_before = 0.0
-        self._over = mmap.mmap(-1, 1)  # shared with the workers
-        # A pipe: workers hold the reading end and see its end of file when this process has ended, for whatever reason.
+        self._stopping = mmap.mmap(-1, 1)  # shared with the workers
+        # A pipe. Workers hold the reading end, which is at its end of file once this process has ended, for any reason.
         self._alive = os.pipe()
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT has ended all workers; a second signal kills them. SIGHUP is passed on to each."""
         for number in _STOP:
             signal.signal(number, self._stop)
-        signal.signal(signal.SIGHUP, lambda number, _: self._tell(number))
-        looked_at = time.monotonic()
+        signal.signal(signal.SIGHUP, lambda number, _: self._pass_on(number))
+        checked_at = time.monotonic()
         try:
             while self._workers or self._stop_until is None:
                 self._begin_missing()
                 multiprocessing.connection.wait(
-                    [each.process.sentinel for each in self._workers if each.process], timeout=_LOOK_AGAIN_S
+                    [each.process.sentinel for each in self._workers if each.process], timeout=_CHECK_S
                 )
                 now = time.monotonic()
                 self._replace_ended(now)
-                self._look_after(now, now - looked_at)
-                looked_at = now
+                self._check_workers(now, now - checked_at)
+                checked_at = now
         finally:
             for end in self._alive:
                 os.close(end)
@@ -161,17 +162,17 @@ class Supervisor:
     def _stop(self, number: int, _: FrameType | None) -> None:
         if self._stop_until is None:
             self._stop_until = time.monotonic() + self._stop_s
-            self._over[0] = 1
-            self._tell(number)
+            self._stopping[0] = 1
+            self._pass_on(number)
             self._on_stop()
         else:
             self._stop_until = 0.0
 
-    def _tell(self, number: int) -> None:
+    def _pass_on(self, number: int) -> None:
         for worker in tuple(self._workers):
             worker.send_signal(number)
 
-    # The supervisor's rounds
+    # The supervisor's loop
 
     def _begin_missing(self) -> None:
         while len(self._workers) < self._number and self._stop_until is None and time.monotonic() >= self._not_before:
@@ -184,10 +185,10 @@ class Supervisor:
         worker.process = multiprocessing.get_context("fork").Process(target=self._begin, args=(worker,))
         try:
             worker.process.start()
-        except OSError as error:  # too many processes, or too little memory: perhaps later
+        except OSError as error:  # too many processes, or too little memory: try again later
             worker.close()
             pause_s = self._pause()
-            _log.error("no worker begun", extra={"fields": {"reason": error.strerror, "again_in_s": pause_s}})
+            _log.error("worker not started", reason=error.strerror, again_in_s=pause_s)
         else:
             self._workers.append(worker)
 
@@ -199,52 +200,52 @@ class Supervisor:
                 if now - worker.began_at >= _STEADY_S:
                     self._deaths = 0
                 pause_s = self._pause()
-                fields = {"pid": worker.process.pid, "exitcode": worker.process.exitcode, "in_s": pause_s}
-                _log.error("worker replaced", extra={"fields": fields})
+                _log.error("worker replaced", pid=worker.process.pid, exitcode=worker.process.exitcode, in_s=pause_s)
 
     def _pause(self) -> float:
-        """Delay the next start, longer each time, so that a worker that can't start doesn't keep the machine busy."""
+        """Delay the next start, and return by how much: longer each time, since a worker may fail at once each time."""
         pause_s = pause_after(self._deaths)
         self._deaths += 1
         self._not_before = time.monotonic() + pause_s
         return pause_s
 
-    def _look_after(self, now: float, gap_s: float) -> None:
-        is_over = self._stop_until is not None and now >= self._stop_until
+    def _check_workers(self, now: float, gap_s: float) -> None:
+        is_late = self._stop_until is not None and now >= self._stop_until
         limit_s = self._options.unresponsive_s
         for worker in self._workers:
-            silent_s = worker.look(gap_s)
+            silent_s = worker.check(gap_s)
             if worker.is_killed or worker.process is None:
                 continue
-            if is_over:
+            if is_late:
                 worker.kill()
-                _log.error("worker killed: it did not stop", extra={"fields": {"pid": worker.process.pid}})
+                _log.error("worker killed: it did not stop", pid=worker.process.pid)
             elif limit_s and silent_s >= limit_s:
                 worker.kill()
-                fields = {"pid": worker.process.pid, "silent_s": round(silent_s, 1)}
-                _log.error("worker killed: its event loop stands still", extra={"fields": fields})
+                _log.error("worker killed: its event loop is blocked", pid=worker.process.pid, silent_s=round(silent_s, 1))
 
     # In the worker
 
     def _begin(self, worker: _Worker) -> None:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the worker sets its own: not a reason to end
+        signal.signal(
+            signal.SIGHUP, signal.SIG_IGN
+        )  # by default it ends a process: ignored until the worker sets its own handler
         for number in _STOP:
-            signal.signal(number, signal.SIG_DFL)  # not the supervisor's: the worker sets its own
+            signal.signal(number, signal.SIG_DFL)  # not the supervisor's handler; the worker sets its own
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_STOP, signal.SIGHUP))
         reading, writing = self._alive
-        os.close(writing)  # it must be open in the supervisor alone
-        threading.Thread(target=self._follow, args=(reading,), name="supervisor watch", daemon=True).start()
+        os.close(writing)  # only the supervisor may hold it open
+        threading.Thread(target=self._watch_supervisor, args=(reading,), name="supervisor watch", daemon=True).start()
         try:
-            self._work(Ties(worker.beat, lambda: bool(self._over[0])))
+            self._work(SupervisorLink(worker.beat, lambda: bool(self._stopping[0])))
         finally:
-            logs.flush()  # a fork ends without Python's own exit
+            logs.flush()  # a fork ends without Python's exit handlers
 
-    def _follow(self, reading: int) -> None:
-        """A thread: stop this worker when the supervisor has died, even if the event loop is blocked."""
+    def _watch_supervisor(self, reading: int) -> None:
+        """Stop this worker when the supervisor has died. A thread of its own, since the event loop may be blocked."""
         while os.read(reading, 1):
             pass
-        _log.error("the supervisor is gone", extra={"fields": {}})
-        self._over[0] = 1
+        _log.error("the supervisor has died: the worker stops")
+        self._stopping[0] = 1
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(self._stop_s)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -262,7 +263,7 @@ def pause_after(deaths: int) -> float:
 
 @contextmanager
 def _signals_held_back() -> Iterator[None]:
-    """A signal waits until a fork is done. It would else find a worker that has no number yet, or still our own handler."""
+    """Block signals during a fork: a handler could find a worker without a process id, or run in the new worker."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (*_STOP, signal.SIGHUP))
     try:
         yield

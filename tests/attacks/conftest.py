@@ -1,1 +1,1 @@
-"""What attackers, outages and restarts found, a file a finding: each over real sockets."""
+"""Attacks, outages and restarts, one file a subject, over real sockets. Each test has found a fault."""

@@ -1,4 +1,4 @@
-"""What runs beside the requests dies aloud and comes back, and a held event loop shows."""
+"""Background tasks that fail are reported and restarted, and a blocked event loop shows in the metrics."""
 
 import threading
 import time
@@ -12,10 +12,8 @@ from tests.support.background import Background
 from tests.support.gateways import RunningGateway
 
 
-def test_a_background_task_that_dies_is_told_and_begun_again(
-    start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Health checks that fail unexpectedly are counted, logged and restarted."""
+def test_a_background_task_that_fails_is_restarted(start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failing health checks are counted, logged and restarted."""
     again = threading.Event()
     check = HealthChecks.check
     rounds: list[None] = []
@@ -34,7 +32,7 @@ def test_a_background_task_that_dies_is_told_and_begun_again(
     assert 'bff_background_deaths_total{task="health users"} 1.0' in metrics(gateway)
 
 
-def test_a_timer_that_fails_is_told(gateway: RunningGateway, own_background: Background) -> None:
+def test_a_failing_timer_is_counted(gateway: RunningGateway, own_background: Background) -> None:
     """No task awaits a timer, so its error is counted as `unnamed`."""
 
     async def fail() -> None:
@@ -44,8 +42,8 @@ def test_a_timer_that_fails_is_told(gateway: RunningGateway, own_background: Bac
     assert 'bff_background_deaths_total{task="unnamed"} 1.0' in metrics(gateway)
 
 
-def test_a_held_event_loop_shows_in_the_metrics(gateway: RunningGateway, own_background: Background) -> None:
-    """With how long it was held, but for the moment until the next look was due."""
+def test_a_blocked_event_loop_shows_in_the_metrics(gateway: RunningGateway, own_background: Background) -> None:
+    """With the time for which it was blocked, except the time until the next check."""
 
     async def hold() -> None:
         time.sleep(0.4)  # noqa: ASYNC251 - that is the fault
@@ -61,5 +59,5 @@ LES = ("0.25", "+Inf")
 
 
 def metrics(gateway: RunningGateway) -> str:
-    """All of it."""
+    """The metrics' text."""
     return gateway.http.get(f"{gateway.url}/metrics").text

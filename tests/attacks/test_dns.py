@@ -1,4 +1,4 @@
-"""A name server that hangs for one service's host: the other services are asked as ever."""
+"""A name server that hangs for one service's host delays no other service."""
 
 import socket
 import threading
@@ -14,7 +14,7 @@ from tests.support.services import Tapped
 
 @pytest.fixture
 def hanging_dns(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Names a host whose look-ups hang until the test is over. All other `.example` hosts are this machine."""
+    """Look-ups of one host hang until the test ends. All other `.example` hosts are this machine."""
     over, hanging = threading.Event(), set[Any]()
     real = socket.getaddrinfo
 
@@ -32,10 +32,10 @@ def hanging_dns(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Non
 
 
 @pytest.mark.parametrize("http2", ["false", "true"])
-def test_one_services_hanging_dns_costs_no_other_service(
+def test_a_hanging_name_server_delays_no_other_service(
     start_gateway: StartGateway, services: Tapped, hanging_dns: Callable[[str], None], http2: str
 ) -> None:
-    """Fifty requests to a healthy service, while more calls than a pool has threads wait for the host that hangs."""
+    """Fifty requests to a healthy service succeed, while more calls than a pool has threads wait for the hanging host."""
     hanging_dns("users.example")
     places = {
         f"{name.upper()}_SERVICE_URL": url.replace("127.0.0.1", f"{name}.example") for name, url in services.urls.items()

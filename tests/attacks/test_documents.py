@@ -1,4 +1,4 @@
-"""Documents that are made to cost much: what they leave in memory, how long they hold the event loop, what is refused."""
+"""Documents that are made to be expensive: their memory, the time for which they block the event loop, and refusals."""
 
 import asyncio
 import gc
@@ -19,7 +19,7 @@ SWITCHES = ("a", "b", "c", "d")
 
 
 def unfolding(number: int, width: int = 5) -> str:
-    """A small document whose fragments unfold to some thousand fields, with four switches; another one for each number."""
+    """A small document whose fragments expand to a few thousand fields, with four switches, by number."""
     declared = ", ".join(f"${name}: Boolean!" for name in SWITCHES)
     switched = " ".join(f"{name}: name @skip(if: ${name})" for name in SWITCHES)
 
@@ -43,10 +43,8 @@ def code_of(answer: dict[str, Any]) -> str:
     return code
 
 
-def test_many_answers_to_switches_stay_within_a_bound_of_bytes(
-    start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Documents with sixteen plans each: the cache stays within its limit, whatever is compiled."""
+def test_the_plans_of_switched_documents_are_bounded(start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Documents with sixteen plans each: the cache stays within its limit in bytes."""
     monkeypatch.setattr(plans_module.Plans.__init__, "__kwdefaults__", {**_kwdefaults(), "max_bytes": 512 * 1024})
     gateway = start_gateway(BFF_RATE__ENABLED="false")
     plans = plans_of(gateway)
@@ -79,7 +77,7 @@ def test_what_is_asked_once_leaves_no_plan_behind(gateway: RunningGateway) -> No
 
 
 def test_a_fragment_that_is_spread_in_many_places_is_compiled_once(gateway: RunningGateway) -> None:
-    """A plan is as large as its document, however much it unfolds to."""
+    """A plan's size depends on the document's size, not on its expansion."""
     text = unfolding(0)
     variables = dict.fromkeys(SWITCHES, False)
     for _ in range(2):
@@ -95,7 +93,7 @@ def test_a_fragment_that_is_spread_in_many_places_is_compiled_once(gateway: Runn
 def test_an_explosion_of_fragments_is_refused_before_it_is_validated(
     gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fields after fragments are unfolded are counted in one walk, and named in the refusal with the limit."""
+    """The fields of expanded fragments are counted in one walk. The refusal names the number and the limit."""
     monkeypatch.setattr(prepare, "validate", lambda *_, **__: pytest.fail("validated"))
     levels = "".join(
         f" fragment F{n} on User {{ name ...{'G' if n else 'H'}{n} ... on User {{ ...F{n + 1} }} }}"
@@ -108,7 +106,7 @@ def test_an_explosion_of_fragments_is_refused_before_it_is_validated(
 
 
 def test_many_operations_in_one_document_are_refused(gateway: RunningGateway) -> None:
-    """Each is measured, and may be compiled."""
+    """Each would be measured and could be compiled."""
     fifty = " ".join(f"query Q{number} {{ __typename }}" for number in range(50))
     body = {"query": fifty, "operationName": "Q7"}
     assert gateway.post("web", body).json() == {"data": {"__typename": "Query"}}
@@ -120,7 +118,7 @@ def test_many_operations_in_one_document_are_refused(gateway: RunningGateway) ->
 def test_work_grows_with_the_document_and_not_with_its_square(
     monkeypatch: pytest.MonkeyPatch, gateway: RunningGateway
 ) -> None:
-    """Twenty operations look at each selection of the document a few times, and not twenty."""
+    """Twenty operations cost a few walks of the document, and not twenty."""
     seen: Counter[str] = Counter()
     real = prepare.selections_in
 
@@ -136,8 +134,8 @@ def test_work_grows_with_the_document_and_not_with_its_square(
     assert 0 < seen["selections"] < 6 * (20 * 2 + 8 * 5)
 
 
-def test_fragments_that_have_to_be_compared_with_each_other_are_bounded(gateway: RunningGateway) -> None:
-    """A hundred beside each other make ten thousand pairs: it is cut off, and said to be too much."""
+def test_comparisons_of_fragments_are_bounded(gateway: RunningGateway) -> None:
+    """A hundred in one selection set make ten thousand pairs. The check stops at the limit, and the document is refused."""
     spreads = " ".join(f"...F{number}" for number in range(100))
     fragments = " ".join(f"fragment F{number} on User {{ id name email tier }}" for number in range(100))
     answer = gateway.ask("web", f"{{ me {{ {spreads} }} }} {fragments}")
@@ -145,8 +143,8 @@ def test_fragments_that_have_to_be_compared_with_each_other_are_bounded(gateway:
     assert "comparisons of fields" in answer["errors"][0]["message"]
 
 
-def test_lines_without_end_are_refused_unread(gateway: RunningGateway) -> None:
-    """To say where an error is, each line before it has to be counted: for each error anew."""
+def test_very_many_lines_are_refused_without_parsing(gateway: RunningGateway) -> None:
+    """For the location of an error, all lines before it are counted, for each error again."""
     unknown = " ".join(f"x{number}" for number in range(20))
     answer = gateway.ask("web", "\n" * 40_000 + f"{{ {unknown} }}")
     assert code_of(answer) == "QUERY_TOO_COMPLEX"
@@ -156,7 +154,7 @@ def test_lines_without_end_are_refused_unread(gateway: RunningGateway) -> None:
 
 
 def test_parts_of_a_batch_take_turns(monkeypatch: pytest.MonkeyPatch, start_gateway: StartGateway) -> None:
-    """Ten new documents in one request: between any two stages of them the event loop goes on."""
+    """Ten new documents in one request: the event loop runs between any two stages of them."""
     gateway = start_gateway(BFF_RATE__ENABLED="false")
     pace = plans_of(gateway).pace
     now = 0.0
@@ -205,13 +203,13 @@ DEEP = {
 
 
 @pytest.mark.parametrize("document", DEEP.values(), ids=DEEP.keys())
-def test_what_is_nested_too_deeply_to_be_read_is_too_complex(gateway: RunningGateway, document: str) -> None:
-    """Whatever it is that is nested: selections, values, types, fragments."""
+def test_documents_nested_too_deeply_to_be_parsed_are_refused(gateway: RunningGateway, document: str) -> None:
+    """Selections, values, types and fragments."""
     assert code_of(gateway.ask("web", document)) == "QUERY_TOO_COMPLEX"
 
 
-def test_variables_that_are_nested_deeply_are_too_complex(gateway: RunningGateway) -> None:
-    """As far as the JSON can be read at all."""
+def test_deeply_nested_variables_are_refused(gateway: RunningGateway) -> None:
+    """Up to the depth that the JSON parser can read."""
     nested: Any = 1
     for _ in range(200):
         nested = [nested]
@@ -233,10 +231,10 @@ FIRSTS: list[tuple[str, dict[str, Any], int]] = [
 
 
 @pytest.mark.parametrize(("argument", "variables", "length"), FIRSTS)
-def test_cost_and_explanation_tell_the_same_length(
+def test_cost_and_explain_estimate_the_same_lengths(
     start_gateway: StartGateway, argument: str, variables: dict[str, Any], length: int
 ) -> None:
-    """The objects that an operation costs are the keys that it is said to ask for."""
+    """An operation costs as many objects as `explain` says keys will be loaded."""
     gateway = start_gateway(BFF_VARIANTS__ADMIN__GRAPHIQL="true")
     shown = f"({argument})" if argument else ""
     declared = "($n: Int)" if "$n" in argument else "($m: Int = 9)" if "$m" in argument else ""
@@ -248,10 +246,10 @@ def test_cost_and_explanation_tell_the_same_length(
     assert explained["waves"][1][0]["keys"] == length
 
 
-def test_a_document_whose_turn_does_not_come_in_time_is_refused(
+def test_a_document_that_is_not_prepared_in_time_is_refused(
     start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other clients send more new documents than can be prepared: no request waits beyond its deadline."""
+    """Other clients send more new documents than can be prepared. No request waits beyond its deadline."""
     gateway = start_gateway(BFF_REQUEST__DEADLINE_S="0.2")
 
     async def never(_: str) -> Any:

@@ -17,8 +17,8 @@ _SMALL_PIPE = 4096
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_reader_of_the_log_that_stands_still_stops_nothing(tmp_path: Path, services: Tapped, workers: str) -> None:
-    """All requests are answered while the log is not read. Read again, it has each line whole; then the gateway drains."""
+def test_a_log_that_is_not_read_stops_nothing(tmp_path: Path, services: Tapped, workers: str) -> None:
+    """All requests are answered. When the log is read again each line is whole. Then the gateway drains."""
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _SMALL_PIPE)
     port = free_port()
@@ -40,8 +40,8 @@ def test_a_reader_of_the_log_that_stands_still_stops_nothing(tmp_path: Path, ser
     assert [line["request_id"] for line in lines if line.get("path") == "/web/graphql"] == ids
 
 
-def test_a_gateway_whose_log_nobody_reads_can_be_stopped(tmp_path: Path, services: Tapped) -> None:
-    """It waits a moment for its last lines to be read, and ends."""
+def test_a_gateway_whose_log_is_not_read_can_be_stopped(tmp_path: Path, services: Tapped) -> None:
+    """It waits a short time for its last lines to be read, and ends."""
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _SMALL_PIPE)
     port = free_port()

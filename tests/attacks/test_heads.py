@@ -1,4 +1,4 @@
-"""Heads that proxies and the gateway might read differently (RFC 9112), and requests that come all at once."""
+"""Heads that a proxy and the gateway could read differently (RFC 9112), and many requests at once."""
 
 import json
 
@@ -10,7 +10,7 @@ from tests.support.sockets import connected, until_closed
 
 
 def ask(gateway: RunningGateway, request: bytes) -> tuple[int, bytes]:
-    """The status and the head of the answer to a request that is the connection's last."""
+    """The status and the head of the answer to the last request of a connection."""
     with connected(gateway.url) as connection:
         connection.sendall(request)
         received = until_closed(connection)
@@ -54,16 +54,16 @@ def test_a_request_has_one_host(gateway: RunningGateway, version: bytes, hosts: 
         b"/health/",
     ],
 )
-def test_a_path_is_taken_as_it_is_sent(gateway: RunningGateway, path: bytes) -> None:
-    """Another spelling must not pass a proxy's rule for `/admin/`; and nothing redirects to a host that the client named."""
+def test_a_path_is_not_normalized(gateway: RunningGateway, path: bytes) -> None:
+    """Another spelling must not bypass a proxy's rule for `/admin/`, and no redirect uses the Host that the client sent."""
     request = b"GET %s?query=%%7B__typename%%7D HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n" % path
     status, head = ask(gateway, request)
     assert status == 404
     assert b"evil.example" not in head
 
 
-def test_requests_behind_a_waiting_one_are_not_even_parsed(gateway: RunningGateway, services: Tapped) -> None:
-    """Thousands of them in one segment cost no more than a few, and all are answered, in order."""
+def test_pipelined_requests_are_not_parsed_while_one_is_answered(gateway: RunningGateway, services: Tapped) -> None:
+    """Thousands in one segment cost no more than a few. All are answered, in order."""
     number = 1000
     get = b"GET /web/graphql?query=%%7Ba%d%%3A__typename%%7D HTTP/1.1\r\nhost: x\r\n\r\n"
     end = b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
@@ -82,7 +82,7 @@ def test_requests_behind_a_waiting_one_are_not_even_parsed(gateway: RunningGatew
 
 @pytest.mark.parametrize(("version", "interim"), [(b"1.0", False), (b"1.1", True)])
 def test_a_client_of_http_1_0_gets_no_interim_answer(gateway: RunningGateway, version: bytes, interim: bool) -> None:
-    """RFC 9110, section 10.1.1: it would take it for the answer."""
+    """RFC 9110, section 10.1.1: it would read it as the answer."""
     head = (
         b"POST /web/graphql HTTP/%s\r\nhost: x\r\ncontent-type: application/json\r\nexpect: 100-continue\r\n"
         b"connection: close\r\ncontent-length: 26\r\n\r\n"

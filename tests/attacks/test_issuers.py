@@ -1,4 +1,4 @@
-"""An issuer among several that claims what is not its to give: roles, scopes, variants, another's subjects."""
+"""One of several issuers claims more than it may: roles, scopes, variants, subjects of another issuer."""
 
 import time
 from typing import Any
@@ -17,20 +17,20 @@ ME = {"query": "{ me { id email } }"}
 
 
 def bearer(**claims: Any) -> dict[str, str]:
-    """The header of a token that the partner has signed."""
+    """The header of a token that the partner's issuer has signed."""
     usual = {"iss": "https://partner.example", "sub": "1", "exp": int(time.time()) + 600}
     return {"authorization": "Bearer " + jwt.encode({**usual, **claims}, SECRET, algorithm="HS256")}
 
 
 def status(gateway: RunningGateway, variant: str, body: dict[str, Any], **claims: Any) -> int:
-    """Of an answer to the partner's token."""
+    """The status of the answer to such a token."""
     return gateway.post(variant, body, headers=bearer(**claims)).status_code
 
 
-def test_an_issuer_gives_no_role_that_is_not_its_own(start_gateway: StartGateway) -> None:
-    """With any confinement at all, it makes no administrator; unless it is said that it may."""
+def test_a_confined_issuer_grants_no_other_roles(start_gateway: StartGateway) -> None:
+    """With any confinement it can't make administrators, unless the setting allows the role."""
     users = {"query": "{ users(first: 1) { nodes { email } } }"}
-    assert status(start_gateway(**PARTNER), "admin", users, roles=["admin"]) == 200, "one that is not confined"
+    assert status(start_gateway(**PARTNER), "admin", users, roles=["admin"]) == 200, "not confined"
     for confined in ({"SUBJECT_PREFIX": "1"}, {"VARIANTS": "web,admin"}, {"SCOPES": "read"}, {"ROLES": "clerk"}):
         gateway = start_gateway(
             **PARTNER, **{f"BFF_AUTH__ISSUERS__PARTNER__{name}": value for name, value in confined.items()}
@@ -46,8 +46,8 @@ def test_an_issuer_gives_no_role_that_is_not_its_own(start_gateway: StartGateway
     assert status(allowed, "mobile", ME) == 403
 
 
-def test_an_issuer_speaks_for_no_user_of_another(start_gateway: StartGateway) -> None:
-    """With a prefix such a token is refused; with a namespace it names another user."""
+def test_an_issuer_can_not_claim_another_issuer_s_users(start_gateway: StartGateway) -> None:
+    """With a prefix such a token is refused. With a namespace it names another user."""
     prefixed = start_gateway(**PARTNER, BFF_AUTH__ISSUERS__PARTNER__SUBJECT_PREFIX="p-")
     assert status(prefixed, "web", ME, sub="1") == 401
     assert prefixed.post("web", ME, headers=bearer(sub="p-1")).json() == {"data": {"me": None}}

@@ -1,4 +1,4 @@
-"""Cached answers, and values that JSON allows but encoders refuse: no client empties the cache, and nothing is a 500."""
+"""Cached responses, and values that JSON allows but encoders refuse: clients can't empty the cache, and nothing is a 500."""
 
 import json
 from typing import Any
@@ -18,14 +18,14 @@ CHANGE = "mutation ($id: ID!, $price: Float) { updateProduct(id: $id, input: {pr
 
 
 def asked(gateway: RunningGateway, services: Tapped) -> int:
-    """Calls that the page takes: none where its answer is kept."""
+    """The number of calls for the page; none if its response is cached."""
     before = services.count().total()
     assert len(gateway.post("web", PAGE).json()["data"]["products"]["nodes"]) == 2
     return services.count().total() - before
 
 
-def test_a_mutation_that_writes_nothing_drops_nothing(start_gateway: StartGateway, services: Tapped) -> None:
-    """Anonymous, refused here, refused by the service, or nothing but `__typename`."""
+def test_a_mutation_without_a_write_evicts_nothing(start_gateway: StartGateway, services: Tapped) -> None:
+    """Anonymous, refused here, rejected by the service, or with `__typename` only."""
     gateway = start_gateway(**KEPT)
     assert [asked(gateway, services), asked(gateway, services)] == [1, 0]
     gateway.post("web", {"query": "mutation { __typename }"})
@@ -33,16 +33,16 @@ def test_a_mutation_that_writes_nothing_drops_nothing(start_gateway: StartGatewa
     gateway.post("web", {"query": "mutation { updateProfile(input: {}) { user { id } } }"}, headers=gateway.bearer("1"))
     assert asked(gateway, services) == 0
     services.forget()
-    told = gateway.ask("admin", CHANGE, {"id": "99999", "price": 5})
-    assert told["data"]["updateProduct"]["userErrors"] == [{"code": "NOT_FOUND"}]
+    result = gateway.ask("admin", CHANGE, {"id": "99999", "price": 5})
+    assert result["data"]["updateProduct"]["userErrors"] == [{"code": "NOT_FOUND"}]
     assert [method for _, method, _ in services.calls] == ["PATCH"], "it went out"
     assert asked(gateway, services) == 0
     gateway.ask("admin", CHANGE, {"id": "1", "price": 5})
     assert [asked(gateway, services), asked(gateway, services)] == [1, 0]
 
 
-def test_after_a_write_without_an_answer_nothing_is_kept_for_a_while(start_gateway: StartGateway, services: Tapped) -> None:
-    """It may take effect yet."""
+def test_after_a_write_without_a_reply_nothing_is_cached_for_a_while(start_gateway: StartGateway, services: Tapped) -> None:
+    """The write may still take effect."""
     gateway = start_gateway(**KEPT, BFF_SOURCES__PRODUCTS__RETRY__ATTEMPTS="1", BFF_SOURCES__PRODUCTS__TIMEOUT_S="0.2")
     assert [asked(gateway, services), asked(gateway, services)] == [1, 0]
     services.fail("products", Fault.HANG)
@@ -77,7 +77,7 @@ VALUES = [
 
 
 def bodies_with(value: str) -> list[str]:
-    """Requests that have the value as a variable of any type, one that isn't declared, an extension, a name."""
+    """Requests with the value as a variable of any type, as an undeclared variable, as an extension, and as a name."""
     query = "query A($first: Int, $s: String, $id: ID = 1, $f: Float) { products(first: $first, search: $s) { totalCount } }"
     bodies = [f'{{"query": "{query}", "variables": {{"{name}": {value}}}}}' for name in ("first", "s", "id", "f", "other")]
     return [
@@ -93,7 +93,7 @@ def bodies_with(value: str) -> list[str]:
 
 
 @pytest.mark.parametrize("environment", [KEPT, {}], ids=["answers are kept", "none are kept"])
-def test_no_value_of_a_client_is_a_500(start_gateway: StartGateway, environment: dict[str, str]) -> None:
+def test_no_value_from_a_client_is_a_500(start_gateway: StartGateway, environment: dict[str, str]) -> None:
     """As JSON, in a batch and in a GET."""
     gateway = start_gateway(**environment)
     json_type, signed_in = {"content-type": "application/json"}, gateway.bearer("1")
@@ -107,7 +107,7 @@ def test_no_value_of_a_client_is_a_500(start_gateway: StartGateway, environment:
 
 
 def check(response: httpx.Response) -> None:
-    """A well-formed answer, in which nothing is a fault of the gateway."""
+    """Assert a well-formed answer without an internal error."""
     assert response.status_code in {200, 400}, response.text
     answers = json.loads(response.content.decode("utf-8"))
     for answer in answers if isinstance(answers, list) else [answers]:
@@ -149,8 +149,8 @@ def product_with(member: str) -> bytes:
     return f"{json.dumps(product)[:-1]}, {member}}}".encode()
 
 
-def test_no_value_of_a_service_is_a_500(start_gateway: StartGateway, services: Tapped) -> None:
-    """It is shown, or the object is a bad answer of the service: by closures, by a generated row, in a page."""
+def test_no_value_from_a_service_is_a_500(start_gateway: StartGateway, services: Tapped) -> None:
+    """It is shown, or the object is a bad response of the service: with closures, with generated code, in a page."""
     gateway = start_gateway(BFF_SOURCES__PRODUCTS__BREAKER__MINIMUM_CALLS="10000")
     headers = gateway.bearer("1", "admin")
     fields = "name price stock inStock updatedAt"

@@ -1,4 +1,4 @@
-"""Cached answers of services: none makes an object unreachable, is older than it says, or is only a part of the object."""
+"""Cached replies of services: none makes an object unreachable, is older than it says, or has only a part of the object."""
 
 import json
 import re
@@ -26,14 +26,14 @@ def product(request: bytes, *headers: str, status: str = "200 OK") -> bytes:
 
 
 def serve(services: Tapped, *headers: str, status: str = "200 OK") -> list[bytes]:
-    """From now on products are answered so. The requests, as they come."""
+    """Answer with this product from now on. Returns a list to which the requests are added."""
     port = services.ports["products"]
     port.custom = lambda request: product(request, *headers, status=status)
     return port.failed
 
 
 def query(number: int) -> str:
-    """A product's query."""
+    """A query for a product."""
     return f'{{ product(id: "{number}") {{ name }} }}'
 
 
@@ -50,8 +50,8 @@ def test_an_etag_that_cannot_be_sent_makes_nothing_unreachable(gateway: RunningG
         assert not [request for request in requests if b"if-none-match" in request.lower()]
 
 
-def test_a_service_that_dislikes_its_own_etag_is_asked_plainly(gateway: RunningGateway, services: Tapped) -> None:
-    """A request with the validator fails: one without it follows, and the answer is the client's."""
+def test_a_service_that_rejects_its_own_etag_is_asked_without_it(gateway: RunningGateway, services: Tapped) -> None:
+    """The request with the validator fails. One without it follows, and its answer is shown."""
     port = services.ports["products"]
     for number, status in enumerate(["400 Bad Request", "412 Precondition Failed", "431 Too Large"], 1):
 
@@ -66,8 +66,8 @@ def test_a_service_that_dislikes_its_own_etag_is_asked_plainly(gateway: RunningG
         assert len(port.failed) == 5 * number
 
 
-def test_clients_are_told_how_old_an_answer_is(gateway: RunningGateway, services: Tapped) -> None:
-    """An answer with `max-age=60` that was 50 seconds old may be kept by clients for ten, the first time and the second."""
+def test_clients_get_the_remaining_lifetime(gateway: RunningGateway, services: Tapped) -> None:
+    """A reply with `max-age=60` that was 50 seconds old may be cached by clients for ten, the first time and the second."""
     cases = [
         (("cache-control: max-age=60", f"date: {http_date(-50)}"), 10),
         ((f"expires: {http_date(10)}", f"date: {http_date(-50)}"), 10),
@@ -77,11 +77,11 @@ def test_clients_are_told_how_old_an_answer_is(gateway: RunningGateway, services
     for number, (headers, most_s) in enumerate(cases, 1):
         serve(services, *headers)
         for _ in range(2):
-            told = gateway.post("web", {"query": query(number)}).headers["cache-control"]
+            result = gateway.post("web", {"query": query(number)}).headers["cache-control"]
             if most_s is None:
-                assert told == "no-store"
+                assert result == "no-store"
             else:
-                assert int(told.replace("no-cache", "max-age=0").partition("max-age=")[2]) <= most_s
+                assert int(result.replace("no-cache", "max-age=0").partition("max-age=")[2]) <= most_s
 
 
 def http_date(seconds: int) -> str:
@@ -89,8 +89,8 @@ def http_date(seconds: int) -> str:
     return formatdate(time.time() + seconds, usegmt=True)
 
 
-def test_an_answer_that_is_revalidated_behind_the_scenes_is_not_degraded(gateway: RunningGateway, services: Tapped) -> None:
-    """The service asked for it by stale-while-revalidate; clients keep it for no time."""
+def test_stale_while_revalidate_is_not_degraded(gateway: RunningGateway, services: Tapped) -> None:
+    """The service allows it. Clients may not cache the answer."""
     serve(services, "cache-control: max-age=0, stale-while-revalidate=60")
     for _ in range(3):
         response = gateway.post("web", {"query": QUERY})
@@ -98,8 +98,8 @@ def test_an_answer_that_is_revalidated_behind_the_scenes_is_not_degraded(gateway
         assert response.headers["cache-control"] == "public, no-cache"
 
 
-def test_an_old_answer_is_shown_after_one_attempt_and_then_at_once(start_gateway: StartGateway, services: Tapped) -> None:
-    """Of a service that hangs, with nine retries to go: one call, and from then on no wait at all."""
+def test_a_stale_reply_is_shown_after_one_attempt_and_then_at_once(start_gateway: StartGateway, services: Tapped) -> None:
+    """The service hangs, and nine retries are allowed: there is one call, and later requests don't wait."""
     gateway = start_gateway(BFF_SOURCES__PRODUCTS__TIMEOUT_S="1.5", BFF_SOURCES__PRODUCTS__RETRY__ATTEMPTS="10")
     serve(services, "cache-control: max-age=0, stale-if-error=300")
     assert gateway.ask("web", QUERY) == WELL
@@ -115,8 +115,8 @@ def test_an_old_answer_is_shown_after_one_attempt_and_then_at_once(start_gateway
     services.fail("products", None)
 
 
-def test_a_viewers_old_answer_is_shown_after_one_attempt(start_gateway: StartGateway, services: Tapped) -> None:
-    """Each time: nothing is asked for behind a viewer's back."""
+def test_a_viewer_s_stale_reply_is_shown_after_one_attempt(start_gateway: StartGateway, services: Tapped) -> None:
+    """Each time, since nothing is revalidated in the background for a viewer."""
     gateway = start_gateway(BFF_SOURCES__USERS__TIMEOUT_S="0.3", BFF_SOURCES__USERS__RETRY__ATTEMPTS="10")
     user = {"id": 1, "name": "n", "email": "e", "tier": "plus", "createdAt": "2026-01-01T00:01:00Z"}
     port = services.ports["users"]
@@ -135,8 +135,8 @@ def test_a_viewers_old_answer_is_shown_after_one_attempt(start_gateway: StartGat
 PARTIAL = ["206 Partial Content", "203 Non-Authoritative", "202 Accepted", "226 IM Used", "207 Multi-Status"]
 
 
-def test_a_part_of_an_object_is_not_the_object(start_gateway: StartGateway, services: Tapped) -> None:
-    """Though it reads like one, and says that it may be kept."""
+def test_a_partial_reply_is_not_cached(start_gateway: StartGateway, services: Tapped) -> None:
+    """Though it can be read as an object, and is marked as cacheable."""
     gateway = start_gateway(BFF_SOURCES__PRODUCTS__BREAKER__MINIMUM_CALLS="1000")
     for number, status in enumerate(PARTIAL):
         requests = serve(services, "cache-control: max-age=60", "content-range: bytes 0-199/9000", status=status)
@@ -147,8 +147,8 @@ def test_a_part_of_an_object_is_not_the_object(start_gateway: StartGateway, serv
             assert len(requests) == 2 * number + time_
 
 
-def test_a_write_that_was_cut_off_is_seen_when_it_takes_effect(start_gateway: StartGateway, services: Tapped) -> None:
-    """The service acts after the gateway has given up, and after a read that still brought what was before."""
+def test_a_write_that_timed_out_is_seen_when_it_takes_effect(start_gateway: StartGateway, services: Tapped) -> None:
+    """The service acts after the gateway has given up, and after a read that still got the old state."""
     gateway = start_gateway(BFF_SOURCES__PRODUCTS__TIMEOUT_S="0.3", BFF_SOURCES__PRODUCTS__RETRY__ATTEMPTS="1")
     change = 'mutation { updateProduct(id: "5", input: { price: 1.5 }) { product { price } } }'
     read = '{ product(id: "5") { price } products(first: 5) { nodes { price } } }'

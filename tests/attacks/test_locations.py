@@ -1,4 +1,4 @@
-"""Where an error is said to be: the line and column of the field that failed, in a document of several lines."""
+"""Locations of errors: line and column of the failed field, in a document of several lines."""
 
 import pytest
 
@@ -18,15 +18,15 @@ DOCUMENT = """query Q($s: Boolean!) {
 
 
 @pytest.mark.parametrize("way", ["plan", "graphql-core"])
-def test_the_error_of_a_service_stands_where_its_field_does(
+def test_a_service_s_error_has_the_location_of_its_field(
     gateway: RunningGateway, services: Tapped, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    """By a plan and by graphql-core's executor; with the service's name in its extensions."""
+    """With a plan and with graphql-core's executor. The extensions name the service."""
     if way != "plan":
         monkeypatch.setattr("bff.engine.operation.MOST_PLANS", 0)
     services.fail("products", Fault.STATUS_400)
     answer = gateway.ask("web", DOCUMENT, {"s": False})
-    told = {error["path"][0]: error for error in answer["errors"]}
-    assert told["product"]["locations"] == [{"line": 3, "column": 3}]
-    assert told["second"]["locations"] == [{"line": 7, "column": 7}]
+    result = {error["path"][0]: error for error in answer["errors"]}
+    assert result["product"]["locations"] == [{"line": 3, "column": 3}]
+    assert result["second"]["locations"] == [{"line": 7, "column": 7}]
     assert {error["extensions"]["source"] for error in answer["errors"]} == {"products"}

@@ -1,4 +1,4 @@
-"""Clients that are counted under many names, as addresses: they reset no count and fill no memory."""
+"""Clients with many names, as addresses: they reset no count and fill no memory."""
 
 import pytest
 
@@ -8,9 +8,9 @@ QUERY = {"query": "{ __typename }"}
 FEW = 50
 
 
-def test_many_addresses_push_out_no_count_in_use(start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that has used up its burst is still refused after ten times as many other clients as there is room for."""
-    monkeypatch.setattr("bff.gate.rate._MOST_COUNTS", FEW)
+def test_many_addresses_evict_no_used_up_count(start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that has used up its burst is still refused after ten times as many other clients as counts fit."""
+    monkeypatch.setattr("bff.gate.counts._MOST_COUNTS", FEW)
     gateway = start_gateway(
         BFF_RATE__ENABLED="true",
         BFF_PROXIES__TRUSTED="127.0.0.1",

@@ -1,4 +1,4 @@
-"""A service, or a proxy before it, that swaps the answers to two requests: no viewer sees another's data."""
+"""A service or proxy that swaps the replies to two requests: no viewer sees another viewer's data."""
 
 import asyncio
 import json
@@ -44,7 +44,7 @@ class Mixer:
         self._number = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection."""
+        """Serve one connection."""
         brought_anothers = False
         try:
             while True:
@@ -77,7 +77,7 @@ class Mixer:
         return json_answer(json.dumps(answer).encode(), status="201 Created" if method == "POST" else "200 OK")
 
     async def _mixed(self, viewer: str, answer: bytes) -> bytes:
-        """The answer, or every few requests that of another viewer."""
+        """The reply, or every few requests the reply to another viewer."""
         self._number += 1
         held = self._held
         if held is not None and held[0] != viewer:
@@ -98,7 +98,7 @@ class Mixer:
 
 @asynccontextmanager
 async def mixing() -> AsyncIterator[tuple[Mixer, str]]:
-    """A mixer, and where it is."""
+    """A mixer and its URL."""
     mixer = Mixer()
     server = await asyncio.start_server(mixer.serve, "127.0.0.1", 0)
     try:
@@ -143,8 +143,8 @@ class Viewer:
             self.others.append(text)
 
 
-async def test_nobody_is_shown_another_viewers_answer() -> None:
-    """Profiles and orders, read and written. A connection that brought another's answer is not used again."""
+async def test_no_viewer_sees_another_viewer_s_reply() -> None:
+    """Profiles and orders, read and written. A connection with a wrong reply is not used again."""
     async with running(ports=ANY_PORTS) as urls, mixing() as (users, users_url), mixing() as (orders, orders_url):
         services = {**urls, "users": users_url, "orders": orders_url}
         async with running_gateway(services) as gateway:
@@ -162,7 +162,7 @@ async def test_nobody_is_shown_another_viewers_answer() -> None:
 
 
 def answers_with(services: Tapped, name: str, body: Any, status: str = "200 OK") -> None:
-    """From now on the service says this, whatever it is asked."""
+    """From now on the service answers every request with this."""
     services.ports[name].custom = lambda _: json_answer(json.dumps(body).encode(), status=status)
 
 
@@ -182,10 +182,10 @@ def answers_with(services: Tapped, name: str, body: Any, status: str = "200 OK")
     ],
     ids=["profile", "order placed", "order cancelled", "order moved on", "product"],
 )
-def test_a_write_brings_what_was_written(
+def test_a_write_s_reply_must_be_the_written_object(
     start_gateway: StartGateway, services: Tapped, variant: str, source: str, query: str, answered: Any
 ) -> None:
-    """Another object, or another owner's, is an error: what became of the write is not known. It goes out once."""
+    """Another object, or another owner's, is an error: the outcome of the write is unknown. It is sent once."""
     gateway = start_gateway()
     answers_with(services, source, answered)
     answer = gateway.ask(variant, query, sub="1", role="admin" if variant == "admin" else None)
@@ -195,7 +195,7 @@ def test_a_write_brings_what_was_written(
 
 
 def test_an_order_keeps_its_owner_when_it_is_cancelled(start_gateway: StartGateway, services: Tapped) -> None:
-    """The very order, and of another user: it is not shown."""
+    """A reply with the same order and another owner is not shown."""
     gateway = start_gateway()
     owners = iter([1, 2])
     services.ports["orders"].custom = lambda _: json_answer(json.dumps(an_order(1, userId=next(owners))).encode())
@@ -222,10 +222,10 @@ def test_an_order_keeps_its_owner_when_it_is_cancelled(start_gateway: StartGatew
     ],
     ids=["orders of users", "orders", "users", "one order", "a page by status"],
 )
-def test_rows_that_were_not_asked_for_spoil_the_answer(
+def test_a_viewer_s_reply_with_other_rows_is_not_shown(
     start_gateway: StartGateway, services: Tapped, query: str, source: str, body: Any
 ) -> None:
-    """An answer to a viewer with a row of another is that other's, perhaps: none of it is shown."""
+    """It may be the reply to another viewer, so none of it is shown."""
     gateway = start_gateway()
     answers_with(services, source, body)
     answer = gateway.ask("admin", query)
@@ -236,8 +236,8 @@ def test_rows_that_were_not_asked_for_spoil_the_answer(
     assert f'bff_upstream_calls_total{{outcome="mismatch",source="{source}"}} 1.0' in metrics
 
 
-def test_what_anybody_may_see_is_shown_as_far_as_it_was_asked_for(start_gateway: StartGateway, services: Tapped) -> None:
-    """Of products, rows that were asked for are good; what is missing beside rows that were not is not said to be absent."""
+def test_public_rows_that_were_requested_are_shown(start_gateway: StartGateway, services: Tapped) -> None:
+    """Of products the requested rows are used. If other rows came too, a missing one is an error and not null."""
     gateway = start_gateway()
     body = {"items": [a_product(1), a_product(77)]}
     services.ports["products"].custom = lambda _: json_answer(json.dumps(body).encode(), "cache-control: public, max-age=60")
@@ -252,10 +252,8 @@ def test_what_anybody_may_see_is_shown_as_far_as_it_was_asked_for(start_gateway:
 
 @pytest.mark.parametrize("make_wire", [AsyncioWire, HttpxWire], ids=["asyncio", "httpx"])
 @pytest.mark.parametrize("closes", [True, False], ids=["closed", "kept"])
-async def test_a_connection_that_brought_another_answer_is_closed(
-    make_wire: Callable[[WireOptions], Wire], closes: bool
-) -> None:
-    """When an answer turns out to be for another request its connection is closed; the next request uses another one."""
+async def test_a_connection_with_a_wrong_reply_is_closed(make_wire: Callable[[WireOptions], Wire], closes: bool) -> None:
+    """The next request uses another connection."""
     async with listening() as peer:
         peer.acts = [say(response(b"{}", "content-type: application/json"))]
         wire = make_wire(WireOptions(max_connections=1))

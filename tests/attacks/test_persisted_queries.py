@@ -1,4 +1,4 @@
-"""Anonymous clients that register persisted queries: what they can make Redis and the gateway keep is bounded."""
+"""Anonymous clients that register persisted queries can fill neither Redis nor the gateway."""
 
 import shutil
 from typing import Any
@@ -24,14 +24,14 @@ def text(number: int, length: int) -> str:
 
 
 def registered(gateway: RunningGateway, query: str, **headers: str) -> bool:
-    """Whether a query that was sent with its hash, and run, is known by it."""
+    """Whether a query that was sent with its hash, and executed, is then known by the hash."""
     sent = gateway.post("web", {"query": query, "extensions": named(query)}, headers=headers)
     assert "errors" not in sent.json()
     return "errors" not in gateway.post("web", {"extensions": named(query)}, headers=headers).json()
 
 
-def test_one_address_fills_nothing(start_gateway: StartGateway, redis: RunningRedis) -> None:
-    """What is beyond its share is run and not registered; also where rates are off. Others may register as before."""
+def test_registrations_of_one_address_are_bounded(start_gateway: StartGateway, redis: RunningRedis) -> None:
+    """Documents beyond its limit are executed and not registered, also if rates are off. Other clients can register."""
     gateway = start_gateway(BFF_REDIS__WAIT_S="10", REDIS_URL=redis.url)
     for number in range(60):
         query = text(number, 15_000)
@@ -39,13 +39,13 @@ def test_one_address_fills_nothing(start_gateway: StartGateway, redis: RunningRe
         assert sent.json() == {"data": {f"a{number}": "Query"}}
     keys = redis.cli("keys", "bff:1:document:*")
     assert 1 <= len(keys) <= 20
-    assert all(0 < int(redis.cli("ttl", key)[0]) <= 600 for key in keys), "nobody has asked for them yet"
+    assert all(0 < int(redis.cli("ttl", key)[0]) <= 600 for key in keys), "not requested by hash yet"
     assert registered(gateway, text(1000, 100), **gateway.bearer("1"))
     assert len(redis.cli("keys", "bff:1:document:*")) == len(keys) + 1
 
 
-def test_a_document_lives_long_once_it_is_asked_for(start_gateway: StartGateway, redis: RunningRedis) -> None:
-    """By its hash: here, and at another gateway."""
+def test_a_document_is_kept_for_long_once_it_is_requested_by_hash(start_gateway: StartGateway, redis: RunningRedis) -> None:
+    """Here, and at another gateway."""
     gateway = start_gateway(BFF_REDIS__WAIT_S="10", REDIS_URL=redis.url)
     query = text(1, 100)
     gateway.post("web", {"query": query, "extensions": named(query)})
@@ -57,7 +57,7 @@ def test_a_document_lives_long_once_it_is_asked_for(start_gateway: StartGateway,
     assert int(redis.cli("ttl", key)[0]) > 29 * 86_400
 
 
-def test_a_long_document_is_run_and_not_registered(start_gateway: StartGateway, redis: RunningRedis) -> None:
+def test_a_long_document_is_executed_and_not_registered(start_gateway: StartGateway, redis: RunningRedis) -> None:
     """With Redis and without."""
     for environment in ({}, {"BFF_REDIS__WAIT_S": "10", "REDIS_URL": redis.url}):
         gateway = start_gateway(**environment)

@@ -20,7 +20,7 @@ async def refuse(exchange: Exchange, _: Services) -> None:
         raise BadRequest("Odd.", status=403)
 
 
-def test_a_step_of_the_gate_holds_for_rest_too(
+def test_a_step_of_the_gate_applies_to_rest_too(
     start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """It is added to the gate's list and nowhere else."""

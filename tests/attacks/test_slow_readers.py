@@ -1,4 +1,4 @@
-"""A client that reads its answer a byte at a time holds it no longer than the slowest rate allows."""
+"""A client that reads its answer more slowly than the lowest allowed rate is disconnected."""
 
 import json
 import socket
@@ -34,20 +34,20 @@ def catalogue(_: bytes) -> bytes:
 
 
 def test_an_answer_read_byte_by_byte_is_cut_off(start_gateway: StartGateway, services: Tapped) -> None:
-    """Each time something of it was read, and it would take days."""
+    """It is read all the time, but it would take days."""
     gateway = start_gateway(BFF_CONNECTIONS__HEAD_TIMEOUT_S="0.3", BFF_CONNECTIONS__READ_BYTES_PER_S="2048")
     services.ports["products"].custom = catalogue
     with connected(gateway.url, small=True) as connection:
         connection.sendall(_HEAD + _BODY)
         until = time.monotonic() + 60
-        while not connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):  # what has come stays readable after a reset
+        while not connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):  # received bytes stay readable after a reset
             assert connection.recv(1)
             assert time.monotonic() < until, "it is still served"
             time.sleep(0.01)
 
 
 def test_an_answer_that_is_read_slowly_and_steadily_is_served(start_gateway: StartGateway, services: Tapped) -> None:
-    """A client behind a poor line gets all of it."""
+    """A client with a slow line gets all of it."""
     gateway = start_gateway(BFF_CONNECTIONS__HEAD_TIMEOUT_S="0.5", BFF_CONNECTIONS__READ_BYTES_PER_S="1024")
     services.ports["products"].custom = catalogue
     received = 0

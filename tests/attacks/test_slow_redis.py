@@ -1,4 +1,4 @@
-"""Redis that is slow, or holds what it shouldn't: no request waits for it for long, and none fails for it."""
+"""A slow Redis, and one with unexpected values: no request waits long, and none fails."""
 
 import shutil
 import time
@@ -38,8 +38,8 @@ def slow(own_background: Background, redis: RunningRedis) -> SlowPort:
     return own_background.enter(slow_port(redis))
 
 
-def test_a_slow_redis_is_one_that_is_away(start_gateway: StartGateway, slow: SlowPort) -> None:
-    """The first request stops waiting for it, and those that follow don't ask it at all."""
+def test_a_slow_redis_counts_as_unavailable(start_gateway: StartGateway, slow: SlowPort) -> None:
+    """The first request stops waiting, and later requests don't use it at all."""
     gateway = start_gateway(**RATED, BFF_REDIS__WAIT_S="1", REDIS_URL=slow.url)
     body = {"query": QUERY, "extensions": named(QUERY)}
     assert gateway.post("web", body).json() == {"data": {"__typename": "Query"}}
@@ -52,7 +52,7 @@ def test_a_slow_redis_is_one_that_is_away(start_gateway: StartGateway, slow: Slo
         response = gateway.post("web", body)
         assert response.json() == {"data": {"__typename": "Query"}}
         assert "ratelimit" in response.headers
-    # A ping a second at most, whose reply is too slow as well, each on a connection of its own.
+    # At most one ping a second, each on a new connection. Its reply is too slow as well.
     assert slow.asked - asked <= 10
     assert not is_up(gateway)
     slow.delay_s = 0.0
@@ -60,12 +60,12 @@ def test_a_slow_redis_is_one_that_is_away(start_gateway: StartGateway, slow: Slo
         if is_up(gateway):
             return
         time.sleep(0.1)
-    raise AssertionError("it is not found again")
+    raise AssertionError("Redis did not become available again")
 
 
 @pytest.mark.parametrize("kind", ["set", "rpush", "zadd", "hash of no numbers"])
-def test_redis_holds_something_else(start_gateway: StartGateway, redis: RunningRedis, kind: str) -> None:
-    """Under each key that the gateway uses: what can't be read is as if it weren't there, and counting goes on."""
+def test_a_value_of_another_type_counts_as_absent(start_gateway: StartGateway, redis: RunningRedis, kind: str) -> None:
+    """Under each key that the gateway uses. Counting starts again, in Redis."""
     gateway = start_gateway(**RATED, BFF_REDIS__WAIT_S="10", REDIS_URL=redis.url)
     body = {"query": QUERY, "extensions": named(QUERY)}
 
@@ -85,17 +85,17 @@ def test_redis_holds_something_else(start_gateway: StartGateway, redis: RunningR
             redis.cli("hset", key, "left", "nan", "at", "a while ago")
         else:
             redis.cli(kind, key, "1", "nonsense") if kind == "zadd" else redis.cli(kind, key, "nonsense")
-    assert [ask(), ask()] == [999, 998], "it counts anew"
+    assert [ask(), ask()] == [999, 998], "counting starts again"
     counts = [key for key in keys if ":rate:" in key]
-    assert [redis.cli("type", key) for key in counts] == [["hash"]] * 3, "and in Redis"
+    assert [redis.cli("type", key) for key in counts] == [["hash"]] * 3, "in Redis"
     assert all(float(redis.cli("hget", key, "left")[0]) > 900 for key in counts)
     assert is_up(gateway)
     unknown = gateway.post("web", {"extensions": named("{ a }")})
     assert unknown.json()["errors"][0]["extensions"]["code"] == "PERSISTED_QUERY_NOT_FOUND"
 
 
-def test_a_document_s_key_holds_something_else(start_gateway: StartGateway, redis: RunningRedis) -> None:
-    """A gateway that has just begun asks for it: it is not known, and is registered again."""
+def test_a_document_of_another_type_counts_as_unknown(start_gateway: StartGateway, redis: RunningRedis) -> None:
+    """For a gateway that has just started. The document can be registered again."""
     first = start_gateway(BFF_REDIS__WAIT_S="10", REDIS_URL=redis.url)
     body = {"query": QUERY, "extensions": named(QUERY)}
     assert first.post("web", body).status_code == 200
@@ -104,8 +104,8 @@ def test_a_document_s_key_holds_something_else(start_gateway: StartGateway, redi
     redis.cli("del", key)
     redis.cli("lpush", key, "nonsense")
     second = start_gateway(BFF_REDIS__WAIT_S="10", REDIS_URL=redis.url)
-    told = second.post("web", {"extensions": named(QUERY)}).json()
-    assert told["errors"][0]["extensions"]["code"] == "PERSISTED_QUERY_NOT_FOUND"
+    unknown = second.post("web", {"extensions": named(QUERY)}).json()
+    assert unknown["errors"][0]["extensions"]["code"] == "PERSISTED_QUERY_NOT_FOUND"
     assert is_up(second)
     assert second.post("web", body).status_code == 200
     assert second.post("web", {"extensions": named(QUERY)}).json() == {"data": {"__typename": "Query"}}

@@ -1,4 +1,4 @@
-"""A service that spins its answers out: much work for few bytes, or bytes that are no part of the answer."""
+"""A service that makes its replies expensive: much work for few bytes, or bytes that are no part of the reply."""
 
 import json
 
@@ -25,10 +25,10 @@ SPUN_OUT = {
 }
 
 
-def test_an_answer_that_is_spun_out_is_refused(
+def test_an_expensive_reply_is_refused(
     start_gateway: StartGateway, services: Tapped, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a few thousand calls of the parser's: each of these took the loop a quarter of a second or more."""
+    """After a few thousand calls of the parser. Each of these blocked the event loop for a quarter of a second or more."""
     calls = 0
     on_body, on_header = ServiceConnection.on_body, ServiceConnection.on_header
 
@@ -56,8 +56,8 @@ def test_an_answer_that_is_spun_out_is_refused(
     assert gateway.ask("web", QUERY) == {"data": {"product": {"name": "Product 1"}}}
 
 
-def test_trailers_and_hints_say_nothing_of_an_answer(start_gateway: StartGateway, services: Tapped) -> None:
-    """Neither may make it fresh: only the answer's own head speaks for it."""
+def test_trailers_and_interim_replies_do_not_change_freshness(start_gateway: StartGateway, services: Tapped) -> None:
+    """Only the headers of the final reply count."""
     hint = b"HTTP/1.1 103 Early Hints\r\ncache-control: max-age=60\r\nvary: *\r\n\r\n"
     port = services.ports["products"]
     port.custom = lambda _: hint + CHUNKED + WHOLE + b"cache-control: max-age=60\r\n\r\n"

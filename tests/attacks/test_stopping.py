@@ -1,4 +1,4 @@
-"""A stop loses no request: not behind a proxy, not in the accept queue, not on a connection that is kept alive."""
+"""A stop loses no request: not behind a proxy, not in the accept queue, not on a keep-alive connection."""
 
 import json
 import os
@@ -30,7 +30,7 @@ READY = b"GET /ready HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
 def environment_of(services: Tapped, **more: str) -> dict[str, str]:
-    """What a gateway in front of the services needs to know."""
+    """The environment of a gateway in front of the services."""
     places = {f"{name.upper()}_SERVICE_URL": url for name, url in services.urls.items()}
     return {"JWT_SECRET": SECRET, "BFF_RATE__ENABLED": "false", "LOG_LEVEL": "warning", **places, **more}
 
@@ -48,8 +48,8 @@ def connect(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=20)
 
 
-def test_during_the_delay_all_is_served_and_then_each_answer_is_the_last(tmp_path: Path, services: Tapped) -> None:
-    """`/ready` is 503 from the signal on; afterwards a kept connection is served once more, with `Connection: close`."""
+def test_after_the_delay_each_answer_closes_its_connection(tmp_path: Path, services: Tapped) -> None:
+    """`/ready` is 503 from the signal on. Then a kept connection is served once more, with `Connection: close`."""
     port = free_port()
     with ExitStack() as stack:
         serve = serving(stack, tmp_path, services, port, BFF_DRAIN__DELAY_S="2")
@@ -82,8 +82,8 @@ def test_during_the_delay_all_is_served_and_then_each_answer_is_the_last(tmp_pat
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_what_waits_in_the_accept_queue_is_served(tmp_path: Path, services: Tapped, workers: int) -> None:
-    """Its clients were let in by the kernel: they have sent their requests, which must not be reset."""
+def test_connections_in_the_accept_queue_are_served(tmp_path: Path, services: Tapped, workers: int) -> None:
+    """The kernel has accepted them, and their requests must not be reset."""
     port = free_port()
     with ExitStack() as stack:
         serve = serving(stack, tmp_path, services, port, workers)
@@ -116,8 +116,8 @@ def test_an_idle_connection_is_closed(tmp_path: Path, services: Tapped) -> None:
         assert serve.process.wait(20) == 0
 
 
-def test_requests_behind_one_that_is_answered_are_answered(tmp_path: Path, services: Tapped) -> None:
-    """Only the last answer ends the connection."""
+def test_pipelined_requests_are_answered(tmp_path: Path, services: Tapped) -> None:
+    """Only the last answer closes the connection."""
     port = free_port()
     with ExitStack() as stack:
         serve = serving(stack, tmp_path, services, port, BFF_SOURCES__PRODUCTS__TIMEOUT_S="10")
@@ -145,8 +145,8 @@ def test_requests_behind_one_that_is_answered_are_answered(tmp_path: Path, servi
         assert serve.process.wait(20) == 0
 
 
-def test_rolling_behind_nginx_loses_and_doubles_nothing(tmp_path: Path, services: Tapped) -> None:
-    """Two gateways with default settings, replaced in turn, while clients read and write."""
+def test_a_rolling_restart_behind_nginx_loses_and_repeats_nothing(tmp_path: Path, services: Tapped) -> None:
+    """Two gateways with default settings are replaced in turn, while clients read and write."""
     ports = [free_port() for _ in range(2)]
     before = sum(1 for _ in services.data.orders.records())
     with ExitStack() as stack:

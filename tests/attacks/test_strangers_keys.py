@@ -1,4 +1,4 @@
-"""Keys of different requests share a call. One that the service can't stand fails its own request and no other."""
+"""Keys of different requests share a call. A key that the service can't handle fails only its own request."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -44,14 +44,14 @@ class Odd:
         return json_answer(b'{"items":[' + rows + b"]}" if "?" in target else rows)
 
     def take(self) -> list[list[int]]:
-        """The calls since the last look, sorted."""
+        """The calls since the last time, sorted."""
         asked, self.asked = sorted(self.asked), []
         return asked
 
 
 def ask_at_once(gateway: RunningGateway, ids: Sequence[int]) -> list[Any]:
-    """The names of products that as many operations ask for in one turn of the event loop, or their errors' codes."""
-    gateway.app.endpoints["web"].plans.pace._clock = lambda: 0.0  # else a slow machine spreads them over several turns
+    """The products' names, or the errors' codes, of operations that run in one turn of the event loop."""
+    gateway.app.endpoints["web"].plans.pace._clock = lambda: 0.0  # otherwise a slow machine spreads them over several turns
     answers = gateway.post("web", [{"query": f'{{ product(id: "{each}") {{ name }} }}'} for each in ids]).json()
     return [
         each["errors"][0]["extensions"]["code"] if "errors" in each else each["data"]["product"]["name"] for each in answers
@@ -59,27 +59,27 @@ def ask_at_once(gateway: RunningGateway, ids: Sequence[int]) -> list[Any]:
 
 
 def names(ids: Sequence[int]) -> list[str]:
-    """What those products are called."""
+    """The names of those products."""
     return [f"Product {each}" for each in ids]
 
 
 @pytest.mark.parametrize("kind", ANSWERS)
 @pytest.mark.parametrize("first", [True, False], ids=["leads", "follows"])
-def test_one_odd_key_fails_alone(start_gateway: StartGateway, services: Tapped, kind: str, first: bool) -> None:
-    """Nine strangers get their products, in one more call each; from then on the odd key makes a call of its own."""
+def test_one_bad_key_fails_alone(start_gateway: StartGateway, services: Tapped, kind: str, first: bool) -> None:
+    """The nine other keys are loaded in one more call each. Later the bad key has a call of its own."""
     gateway = start_gateway(**SETTINGS)
     service = Odd(services, ANSWERS[kind])
     ids = [BAD, *STRANGERS] if first else [*STRANGERS, BAD]
-    told = "FORBIDDEN" if kind == "403" else "UPSTREAM_ERROR"
-    expected = [told if each == BAD else f"Product {each}" for each in ids]
+    result = "FORBIDDEN" if kind == "403" else "UPSTREAM_ERROR"
+    expected = [result if each == BAD else f"Product {each}" for each in ids]
     assert ask_at_once(gateway, ids) == expected
     assert service.take() == sorted([ids, *([each] for each in ids)])
     assert ask_at_once(gateway, ids) == expected
     assert service.take() == [STRANGERS, [BAD]]
 
 
-def test_what_came_alone_joins_the_others_again(start_gateway: StartGateway, services: Tapped) -> None:
-    """A key that stayed apart for a fault of its service is asked for with others once it has come."""
+def test_a_key_that_was_loaded_alone_joins_the_others_again(start_gateway: StartGateway, services: Tapped) -> None:
+    """A key that was separated after a fault of its service shares calls again once it was loaded."""
     gateway = start_gateway(**SETTINGS)
     service = Odd(services, ANSWERS["400"])
     ask_at_once(gateway, [*STRANGERS, BAD])
@@ -91,7 +91,7 @@ def test_what_came_alone_joins_the_others_again(start_gateway: StartGateway, ser
 
 
 def test_a_slow_key_does_not_slow_others_down(start_gateway: StartGateway, services: Tapped) -> None:
-    """Those who wait for a call that hangs ask alone with what is left of their time; the next time they don't wait."""
+    """Requests that wait for a hanging call load their keys alone in the remaining time. The next time they don't wait."""
     gateway = start_gateway(**SETTINGS, BFF_SOURCES__PRODUCTS__TIMEOUT_S="1")
     service = Odd(services, lambda: None)
     for asked in ([[1], [BAD], [BAD, 1]], [[1], [BAD]]):
@@ -101,7 +101,7 @@ def test_a_slow_key_does_not_slow_others_down(start_gateway: StartGateway, servi
 
 @pytest.mark.parametrize(("kind", "most"), [("400", 11 * 10 + 1 + 4 * 10), ("500", 11)])
 def test_a_service_that_fails_for_every_key(start_gateway: StartGateway, services: Tapped, kind: str, most: int) -> None:
-    """After a hundred asks in vain it gets one call for each request at most; with 5xx the breaker opens."""
+    """After a hundred failures each request makes one call at most. With 5xx the breaker opens."""
     gateway = start_gateway(**SETTINGS)
     service = Odd(services, ANSWERS[kind], lambda _: True)
     for number in range(15):
@@ -111,16 +111,16 @@ def test_a_service_that_fails_for_every_key(start_gateway: StartGateway, service
 
 
 @pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Service Unavailable"])
-def test_what_says_nothing_of_keys_is_not_asked_again(start_gateway: StartGateway, services: Tapped, status: str) -> None:
-    """A service that is busy is not asked ten times more."""
+def test_a_fault_that_depends_on_no_key_is_not_repeated(start_gateway: StartGateway, services: Tapped, status: str) -> None:
+    """A busy service doesn't get ten times more calls."""
     gateway = start_gateway(**SETTINGS)
     service = Odd(services, lambda: json_answer(b"{}", status=status))
     assert ask_at_once(gateway, [*STRANGERS, BAD]) == ["UPSTREAM_UNAVAILABLE"] * 10
     assert service.take() == [[*STRANGERS, BAD]]
 
 
-def test_one_wrong_object_is_not_asked_for_again(start_gateway: StartGateway, services: Tapped) -> None:
-    """A row that can't be read is lost alone already: nothing is asked twice for it, and it does not stay apart."""
+def test_one_unreadable_object_is_not_loaded_again(start_gateway: StartGateway, services: Tapped) -> None:
+    """Only that row fails, so no call is repeated, and its key is not separated."""
     gateway = start_gateway(**SETTINGS)
     body = b'{"items":[{"id":13},' + services.data.products.json([1]) + b"]}"
     service = Odd(services, lambda: json_answer(body))

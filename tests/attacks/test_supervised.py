@@ -1,4 +1,4 @@
-"""Several workers: one that hangs holds up no stop and is replaced, and none outlives its supervisor."""
+"""Several workers: a blocked one delays no stop and is replaced, and none outlives the supervisor."""
 
 import os
 import signal
@@ -16,12 +16,12 @@ from tests.support.processes import Command, bff, set_of
 from tests.support.services import Tapped
 
 _HANG_S = 30
-"""No verdict: only how long a test that hangs may take."""
+"""Seconds after which a test that hangs fails."""
 
 
 @contextmanager
 def two_workers(tmp_path: Path, services: Tapped, **environment: str) -> Iterator[tuple[Command, str, list[int]]]:
-    """A gateway, its URL and the numbers of its workers."""
+    """A gateway, its URL, and the process ids of its workers."""
     port = free_port()
     arguments = ("serve", "--host", "127.0.0.1", "--port", str(port), "--workers", "2")
     with bff(tmp_path, *arguments, environment=set_of(services.urls, **environment)) as serve:
@@ -30,13 +30,13 @@ def two_workers(tmp_path: Path, services: Tapped, **environment: str) -> Iterato
 
 
 def workers_of(serve: Command) -> list[int]:
-    """The numbers of its workers."""
+    """The process ids of its workers."""
     pid = serve.process.pid
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def eventually(is_so: Callable[[], bool]) -> None:
-    """Wait until it is so."""
+    """Wait until the condition is true."""
     until = time.monotonic() + _HANG_S
     while not is_so():
         assert time.monotonic() < until
@@ -54,8 +54,8 @@ def can_listen(url: str) -> bool:
         return True
 
 
-def test_a_worker_that_hangs_holds_up_no_stop(tmp_path: Path, services: Tapped) -> None:
-    """After the drain time it is killed, and the gateway ends with 0."""
+def test_a_blocked_worker_does_not_delay_a_stop(tmp_path: Path, services: Tapped) -> None:
+    """It is killed after the drain time, and the exit code is 0."""
     with two_workers(tmp_path, services, BFF_DRAIN__TIMEOUT_S="0.1", BFF_SUPERVISOR__UNRESPONSIVE_S="0") as (
         serve,
         url,
@@ -68,11 +68,11 @@ def test_a_worker_that_hangs_holds_up_no_stop(tmp_path: Path, services: Tapped) 
         assert can_listen(url)
 
 
-def test_a_worker_that_hangs_is_replaced(tmp_path: Path, services: Tapped) -> None:
-    """Its connections would else hang for ever. The other one serves on."""
+def test_a_blocked_worker_is_replaced(tmp_path: Path, services: Tapped) -> None:
+    """Otherwise its connections would hang for ever. The other worker serves on."""
     with two_workers(tmp_path, services, BFF_SUPERVISOR__UNRESPONSIVE_S="2") as (serve, url, pids):
         os.kill(pids[0], signal.SIGSTOP)
-        serve.wait_for('"worker killed: its event loop stands still"')
+        serve.wait_for('"worker killed: its event loop is blocked"')
         serve.wait_for('"worker replaced"')
         eventually(lambda: len(workers_of(serve)) == 2 and pids[0] not in workers_of(serve))
         assert httpx.get(f"{url}/health", trust_env=False, timeout=_HANG_S).status_code == 200
@@ -80,7 +80,7 @@ def test_a_worker_that_hangs_is_replaced(tmp_path: Path, services: Tapped) -> No
 
 
 class InFlight:
-    """A request that the service doesn't answer until it may."""
+    """A request that the service answers only when it is let."""
 
     def __init__(self, services: Tapped, url: str) -> None:
         self._may = threading.Event()
@@ -100,7 +100,7 @@ class InFlight:
         self._answers.append(httpx.post(f"{url}/web/graphql", json=query, timeout=_HANG_S, trust_env=False))
 
     def answer(self) -> object:
-        """Let the service answer; what the client was answered."""
+        """Let the service answer. Returns what the client got."""
         self._may.set()
         self._thread.join(_HANG_S)
         return self._answers[0].json()
@@ -110,17 +110,17 @@ SEVEN = {"data": {"products": {"totalCount": 7}}}
 
 
 def test_no_worker_outlives_its_supervisor(tmp_path: Path, services: Tapped) -> None:
-    """It is killed: what runs is finished, and then the port is free for the next gateway."""
+    """After the supervisor was killed, running requests are finished, and then the port is free for the next gateway."""
     with two_workers(tmp_path, services, BFF_SOURCES__PRODUCTS__TIMEOUT_S="30") as (serve, url, _):
         in_flight = InFlight(services, url)
         serve.process.kill()
-        eventually(lambda: serve.output().count('"the supervisor is gone"') == 2)
+        eventually(lambda: serve.output().count('"the supervisor has died: the worker stops"') == 2)
         assert in_flight.answer() == SEVEN
         eventually(lambda: can_listen(url))
 
 
 def test_a_signal_to_the_whole_group_drains_too(tmp_path: Path, services: Tapped) -> None:
-    """A terminal's Ctrl-C and systemd's stop reach each worker twice: what runs is finished all the same."""
+    """Ctrl-C in a terminal and a stop by systemd reach each worker twice. Running requests are finished all the same."""
     with two_workers(tmp_path, services, BFF_SOURCES__PRODUCTS__TIMEOUT_S="30") as (serve, url, _):
         in_flight = InFlight(services, url)
         os.killpg(serve.process.pid, signal.SIGINT)

@@ -1,4 +1,4 @@
-"""Trailer fields (RFC 9110, section 6.5): dropped, and counted against the bounds of the connection."""
+"""Trailer fields (RFC 9110, section 6.5) are dropped, and count against the limits of the connection."""
 
 import json
 import socket
@@ -28,8 +28,8 @@ def answer(connection: socket.socket) -> tuple[int, dict[str, object]]:
     return status, json.loads(body)
 
 
-def test_a_token_in_a_trailer_signs_nobody_in(gateway: RunningGateway, services: Tapped) -> None:
-    """Neither in the request that it came with nor in the next one."""
+def test_a_token_in_a_trailer_is_ignored(gateway: RunningGateway, services: Tapped) -> None:
+    """In its own request and in the next one."""
     trailer = f"authorization: Bearer {gateway.token('1')}\r\nx-api-key: none\r\nx-request-id: trailing\r\n".encode()
     with connected(gateway.url) as connection:
         for _ in range(2):
@@ -38,8 +38,8 @@ def test_a_token_in_a_trailer_signs_nobody_in(gateway: RunningGateway, services:
     assert not services.calls
 
 
-def test_an_address_in_a_trailer_is_not_believed(start_gateway: StartGateway, tmp_path: Path) -> None:
-    """Through a real HAProxy, which passes trailers on: all of a client's requests are on its own count."""
+def test_an_address_in_a_trailer_is_ignored(start_gateway: StartGateway, tmp_path: Path) -> None:
+    """Through a real HAProxy, which passes trailers on: all of a client's requests are charged to its own count."""
     gateway = start_gateway(
         BFF_RATE__ENABLED="true",
         BFF_VARIANTS__WEB__RATE__BURST="5",
@@ -64,8 +64,8 @@ def test_an_address_in_a_trailer_is_not_believed(start_gateway: StartGateway, tm
         b"a:\r\n" * 100_000,
     ],
 )
-def test_a_trailer_has_a_bound(gateway: RunningGateway, trailer: bytes) -> None:
-    """In one field, in many, and in the smallest: the connection ends long before all of it has come."""
+def test_trailers_are_limited(gateway: RunningGateway, trailer: bytes) -> None:
+    """One large field, many fields, and the smallest ones: the connection is closed long before the end."""
     with connected(gateway.url) as connection:
         sent = 0
         request = chunked("{ __typename }", trailer)
@@ -91,8 +91,8 @@ def test_a_trailer_has_a_bound(gateway: RunningGateway, trailer: bytes) -> None:
         b"1\r\n \r\n" * 50_000,
     ],
 )
-def test_what_frames_a_body_has_a_bound(gateway: RunningGateway, body: bytes) -> None:
-    """Chunk extensions, and chunks of a byte."""
+def test_framing_is_limited(gateway: RunningGateway, body: bytes) -> None:
+    """Chunk extensions, and chunks of one byte."""
     with connected(gateway.url) as connection:
         try:
             connection.sendall(HEAD + b"\r\n" + body)
@@ -102,8 +102,8 @@ def test_what_frames_a_body_has_a_bound(gateway: RunningGateway, body: bytes) ->
     assert not received or received.startswith(b"HTTP/1.1 431")
 
 
-def test_a_body_in_small_chunks_is_still_a_body(gateway: RunningGateway) -> None:
-    """Some clients send what they have."""
+def test_a_body_in_small_chunks_is_accepted(gateway: RunningGateway) -> None:
+    """Some clients send data as they produce it."""
     body = json.dumps({"query": "{ __typename }" + " " * 3000}).encode()
     chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
     with connected(gateway.url) as connection:

@@ -1,4 +1,4 @@
-"""Offers to upgrade (RFC 9110, section 7.8): none is honoured, and what follows such a head is that request's own body."""
+"""Upgrade offers (RFC 9110, section 7.8) are ignored, and the bytes after such a head are that request's body."""
 
 import json
 import threading
@@ -27,7 +27,7 @@ def post(offer: str, body: bytes, *, connection: str = "Upgrade") -> tuple[bytes
 
 
 def answers(received: bytes) -> list[tuple[int, bytes]]:
-    """Status and body of each answer in what came."""
+    """Status and body of each answer in the received bytes."""
     found = []
     while received:
         head, _, rest = received.partition(b"\r\n\r\n")
@@ -44,7 +44,7 @@ END = b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
 @pytest.mark.parametrize("offer", OFFERS)
 @pytest.mark.parametrize("split", [None, "head", "byte"])
 def test_a_body_behind_an_offer_is_never_a_request(gateway: RunningGateway, offer: str, split: str | None) -> None:
-    """In whatever segments it comes: one request in, one answer out."""
+    """In any segmentation: one request gets one answer."""
     head, body = post(offer, INNER)
     with connected(gateway.url) as connection:
         if split is None:
@@ -70,7 +70,7 @@ def test_a_body_behind_an_offer_is_never_a_request(gateway: RunningGateway, offe
 def test_a_request_with_an_offer_is_answered_as_one_without(
     gateway: RunningGateway, offer: str, connection_header: str
 ) -> None:
-    """By POST and by GET, and the connection goes on."""
+    """By POST and by GET. The connection stays open."""
     head, body = post(offer, QUERY, connection=connection_header)
     get = (
         b"GET /web/graphql?query=%7Bouter%3A__typename%7D HTTP/1.1\r\nhost: x\r\nconnection: "
@@ -88,8 +88,8 @@ def test_a_request_with_an_offer_is_answered_as_one_without(
     assert {body for _, body in found[:-1]} == {b'{"data":{"outer":"Query"}}'}
 
 
-def test_a_chunked_body_behind_an_offer_is_its_own(gateway: RunningGateway) -> None:
-    """Framing is that of HTTP/1.1, offer or not."""
+def test_a_chunked_body_behind_an_offer_is_read(gateway: RunningGateway) -> None:
+    """The framing is that of HTTP/1.1."""
     head = (
         b"POST /web/graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nconnection: upgrade\r\n"
         b"upgrade: h2c\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -103,7 +103,7 @@ def test_a_chunked_body_behind_an_offer_is_its_own(gateway: RunningGateway) -> N
 
 
 def test_a_connect_is_refused_and_ends_the_connection(gateway: RunningGateway) -> None:
-    """What follows it is never parsed."""
+    """The bytes behind it are never parsed."""
     with connected(gateway.url) as connection:
         connection.sendall(b"CONNECT x:80 HTTP/1.1\r\nhost: x\r\n\r\n" + INNER)
         found = answers(until_closed(connection))
@@ -111,12 +111,12 @@ def test_a_connect_is_refused_and_ends_the_connection(gateway: RunningGateway) -
 
 
 def test_through_nginx_each_viewer_gets_its_own_answer(start_gateway: StartGateway, tmp_path: Path) -> None:
-    """One viewer smuggles a request for its own profile behind an offer; others use the same kept connections."""
+    """One viewer tries to smuggle a request for its own profile behind an offer. Others use the same kept connections."""
     gateway = start_gateway()
     query = "%7Bme%7Bid%20email%7D%7D"
     token = gateway.token("1")
     inner = f"GET /web/graphql?query={query} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\r\n".encode()
-    # A body of this size goes through a file, and so to the gateway in segments of its own.
+    # nginx buffers a body of this size in a file, and so sends it to the gateway in separate segments.
     head, body = post("foo", b"\r\n" * 16_000 + inner)
     with nginx(tmp_path, [gateway.url], websockets=True) as url:
         for round_ in range(12):

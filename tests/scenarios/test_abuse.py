@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is well-formed, says nothing inner, and is never a fault of the gateway's."""
+"""Abusive requests: every answer is well-formed, reveals nothing internal, and is no internal error."""
 
 import gzip
 import http.client
@@ -20,7 +20,7 @@ _INNER = (b"Traceback", b".py", b"127.0.0.1", b"site-packages", b"INTERNAL_SERVE
 
 
 def well_formed(status: int, body: bytes) -> None:
-    """A GraphQL answer, or the server's own refusal of what is no HTTP; no fault, nothing inner."""
+    """Assert a GraphQL answer, or the server's refusal of invalid HTTP, without internals and without an internal error."""
     assert status < 500
     assert not any(each in body for each in _INNER)
     if body:
@@ -52,7 +52,7 @@ class Line:
 
 
 def bombs() -> dict[str, dict[str, Any]]:
-    """Documents that ask for much with few words."""
+    """Short documents that ask for much."""
     deep = "{ me { orders { user { " * 40
     fragments = "".join(f" fragment F{n} on User {{ id ...F{n + 1} ...F{n + 1} }}" for n in range(30))
     return {
@@ -86,14 +86,14 @@ def bombs() -> dict[str, dict[str, Any]]:
 
 
 _MOST_WORK = 1_500_000
-"""Function calls of a request, by gateway and services. A bomb that goes off takes thousands of times as many."""
+"""Function calls of a request, by gateway and services. A successful attack takes thousands of times as many."""
 
 
 @pytest.mark.parametrize("name", bombs())
 def test_a_bomb_is_refused_or_answered_with_little_work(
     gateway: RunningGateway, services: Tapped, own_background: Background, name: str
 ) -> None:
-    """With the work of a large request, and with no more calls than a request may make."""
+    """With at most the work of a large request, and the calls that one request may make."""
     with counted_in(own_background) as work:
         response = gateway.http.post(f"{gateway.url}/web/graphql", json=bombs()[name])
     assert work.calls < _MOST_WORK
@@ -117,21 +117,21 @@ def test_a_bomb_is_refused_or_answered_with_little_work(
         (b"null", "application/json", 400),
     ],
 )
-def test_a_body_that_is_none(gateway: RunningGateway, body: bytes, content_type: str, status: int) -> None:
-    """Each is refused for what it is."""
+def test_invalid_bodies_are_refused(gateway: RunningGateway, body: bytes, content_type: str, status: int) -> None:
+    """Each for its own reason."""
     with Line(gateway) as line:
         assert line.post(body, content_type) == status
 
 
-def test_nothing_is_unpacked(gateway: RunningGateway) -> None:
-    """A bomb of zeros stays packed."""
+def test_compressed_bodies_are_not_decompressed(gateway: RunningGateway) -> None:
+    """A compressed bomb of zeros is refused."""
     packed = gzip.compress(b"0" * 10_000_000)
     with Line(gateway) as line:
         assert line.post(packed, **{"content-encoding": "gzip"}) == 415
 
 
-def test_random_bodies(start_gateway: StartGateway) -> None:
-    """Ten thousand: junk, cut-off and changed requests, odd members; all on one connection, all answered."""
+def test_random_bodies_are_answered(start_gateway: StartGateway) -> None:
+    """Ten thousand on one connection: junk, truncated and changed requests, unusual members."""
     gateway = start_gateway(BFF_VARIANTS__WEB__INTROSPECTION="true")
     dice = random.Random(20261124)
     whole = [json.dumps(body).encode() for body in bombs().values() if len(json.dumps(body)) < 3000]
@@ -174,8 +174,8 @@ def test_random_bodies(start_gateway: StartGateway) -> None:
             line.post(bytes(body))
 
 
-def test_headers_that_are_none(gateway: RunningGateway) -> None:
-    """Doubled, odd or endless: refused by the gateway or by its server, and the next request is answered."""
+def test_invalid_headers_are_refused(gateway: RunningGateway) -> None:
+    """Repeated, unusual or endless. The next request is answered."""
     heads = [
         b"authorization: Bearer a\r\nauthorization: Bearer b\r\n",
         b"authorization: \r\n",

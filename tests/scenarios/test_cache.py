@@ -1,4 +1,4 @@
-"""What is kept and shared, over real sockets: how few calls it leaves, what is said of old answers, and whose they are."""
+"""Caching and sharing of calls over real sockets: how many calls remain, stale replies, and separate viewers."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ HEAD = (
 
 
 def test_a_warm_account_page_takes_two_calls(gateway: RunningGateway, services: Tapped) -> None:
-    """User and orders, which have to be asked for each time, and come back as 304; products are known."""
+    """User and orders are revalidated each time, and are not modified. Products are fresh in the cache."""
     token = gateway.bearer("1")  # one and the same: another token is another viewer
     first = gateway.post("web", {"query": ACCOUNT}, headers=token).json()
     assert len(first["data"]["me"]["orders"]) == 10
@@ -40,8 +40,8 @@ def test_a_warm_account_page_takes_two_calls(gateway: RunningGateway, services: 
     assert all("if-none-match" in headers for headers in services.headers)
 
 
-def test_a_warm_catalogue_takes_none(gateway: RunningGateway, services: Tapped) -> None:
-    """Nor does any of its products, by id, in another viewer's page."""
+def test_a_warm_catalogue_takes_no_calls(gateway: RunningGateway, services: Tapped) -> None:
+    """Its products are cached also for a query by id and for another viewer's page."""
     first = gateway.ask("web", CATALOGUE)
     assert services.count() == {"products": 1}
     services.forget()
@@ -50,16 +50,16 @@ def test_a_warm_catalogue_takes_none(gateway: RunningGateway, services: Tapped) 
     assert services.count() == {}
 
 
-def test_with_the_cache_off_all_is_asked_for(start_gateway: object, services: Tapped) -> None:
-    """A setting for each source."""
+def test_with_the_cache_off_every_call_is_made(start_gateway: object, services: Tapped) -> None:
+    """It is a setting of each source."""
     gateway = start_gateway(BFF_SOURCES__PRODUCTS__CACHE__ENABLED="false")  # type: ignore[operator]
     for _ in range(2):
         gateway.ask("web", CATALOGUE)
     assert services.count() == {"products": 2}
 
 
-def test_who_changes_a_product_sees_it_changed(gateway: RunningGateway, services: Tapped) -> None:
-    """A write drops what was kept: the object, and the pages that it may be on. Others stay."""
+def test_a_write_evicts_the_cached_product(gateway: RunningGateway, services: Tapped) -> None:
+    """And the pages that may have it. Other entries stay."""
     gateway.ask("web", CATALOGUE)
     change = 'mutation { updateProduct(id: "5", input: { price: 1.5 }) { product { price } } }'
     gateway.ask("admin", change, sub="1", role="admin")
@@ -74,20 +74,20 @@ def test_who_changes_a_product_sees_it_changed(gateway: RunningGateway, services
 async def post(
     client: httpx.AsyncClient, gateway: RunningGateway, query: str, headers: dict[str, str] | None = None
 ) -> dict[str, object]:
-    """One request."""
+    """Send one request."""
     found = await client.post(f"{gateway.url}/web/graphql", json={"query": query}, headers=headers)
     answer: dict[str, object] = found.json()
     return answer
 
 
-async def test_requests_at_one_moment_share_their_calls() -> None:
-    """Twenty requests for different products, which the gateway finds in one turn: one call, or a few."""
+async def test_concurrent_requests_share_calls() -> None:
+    """Twenty requests for different products in one turn of the event loop make one call, or a few."""
     async with running(ports=ANY_PORTS) as urls, listening() as service:
         service.acts = [answer_products(service)]
         async with running_gateway({**urls, "products": service.url}) as gateway:
             with ExitStack() as stack:
                 clients = [stack.enter_context(connected(gateway.url)) for _ in range(20)]
-                for number, client in enumerate(clients, 1):  # the event loop, which serves as well, stands still meanwhile
+                for number, client in enumerate(clients, 1):  # this blocks the event loop, which also serves
                     body = b'{"query":"{ product(id: %d) { id } }"}' % number
                     client.sendall(HEAD % len(body) + body)
                 answers = await asyncio.gather(*(asyncio.to_thread(until_closed, client) for client in clients))
@@ -98,7 +98,7 @@ async def test_requests_at_one_moment_share_their_calls() -> None:
 
 
 def answer_products(service: Peer) -> object:
-    """The products that the last request asked for, after a moment."""
+    """The products of the last call, after a short delay."""
 
     async def act(writer: asyncio.StreamWriter) -> None:
         target = service.heads[-1].split()[1]
@@ -111,8 +111,8 @@ def answer_products(service: Peer) -> object:
     return act
 
 
-async def test_what_is_old_is_shown_and_said_to_be() -> None:
-    """The service fails after its answer's time: the old one is shown without an error; `extensions.degraded` says so."""
+async def test_a_stale_reply_is_shown_and_marked() -> None:
+    """The reply has expired and the service fails: it is shown without an error, and `extensions.degraded` names it."""
     said = "cache-control: max-age=0, stale-if-error=300"
     body = json.dumps(PRODUCT).encode()
     async with running(ports=ANY_PORTS) as urls, listening() as service:
@@ -134,8 +134,8 @@ async def test_what_is_old_is_shown_and_said_to_be() -> None:
     assert "extensions" not in none
 
 
-async def test_two_viewers_under_load_see_themselves_alone() -> None:
-    """The same query two thousand times, interleaved, all policies on: never one's datum in the other's answer."""
+async def test_two_viewers_under_load_see_only_their_own_data() -> None:
+    """The same query two thousand times, interleaved, with all policies on."""
     query = json.dumps({"query": "{ me { id email orders(first: 2) { id user { id } } } }"}).encode()
     seen: Counter[tuple[str, str]] = Counter()
     wire = AsyncioWire(WireOptions(max_connections=20))
@@ -157,8 +157,8 @@ async def test_two_viewers_under_load_see_themselves_alone() -> None:
 
 
 @pytest.mark.parametrize("said", ["public, max-age=60", "max-age=60", "private, max-age=60"])
-async def test_a_careless_service_crosses_no_viewers(said: str) -> None:
-    """One that marks a viewer's own answers as anybody's: each viewer's first request goes to the service all the same."""
+async def test_a_viewer_s_reply_marked_public_is_not_shared(said: str) -> None:
+    """A service marks viewers' replies as public by mistake. Each viewer's first request still goes to the service."""
 
     async def who(writer: asyncio.StreamWriter) -> None:
         lines = users.requests[-1].decode().lower().split("\r\n")

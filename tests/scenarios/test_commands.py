@@ -17,20 +17,20 @@ from tests.support.services import Tapped
 
 
 def environment_of(services: Tapped) -> dict[str, str]:
-    """What `bff serve` needs to know."""
+    """The environment of `bff serve`."""
     return {"JWT_SECRET": SECRET, **{f"{name.upper()}_SERVICE_URL": url for name, url in services.urls.items()}}
 
 
 def ask(url: str, query: str, results: list[httpx.Response | Exception]) -> None:
-    """One request, whose answer or failure is put into `results`."""
+    """Send one request, and put its answer or failure into `results`."""
     try:
         results.append(httpx.post(f"{url}/web/graphql", json={"query": query}, timeout=30, trust_env=False))
     except httpx.TransportError as error:
         results.append(error)
 
 
-def test_dev_runs_the_whole_thing(tmp_path: Path) -> None:
-    """It prints three URLs and two tokens, with which the graph answers at once; SIGINT ends it with 0."""
+def test_dev_runs_services_and_gateway(tmp_path: Path) -> None:
+    """It prints three URLs and two tokens, with which the graph answers at once. SIGINT ends it with 0."""
     with bff(tmp_path, "dev", "--port", "0") as dev:
         output = dev.wait_for("admin    ey")
         urls = {line.split()[0]: line.split()[1] for line in output.splitlines() if "/graphql" in line}
@@ -50,8 +50,8 @@ def test_dev_runs_the_whole_thing(tmp_path: Path) -> None:
         assert dev.stop(signal.SIGINT) == 0
 
 
-def test_serve_names_all_that_is_missing(tmp_path: Path) -> None:
-    """Without services or a secret it doesn't start, and says which."""
+def test_serve_names_all_missing_settings(tmp_path: Path) -> None:
+    """It doesn't start without services or a secret."""
     with bff(tmp_path, "serve") as serve:
         assert serve.process.wait(60) == 2
         assert "JWT_SECRET" in serve.output()
@@ -65,8 +65,8 @@ def test_serve_names_all_that_is_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "unfit", [{"BFF_SOURCES__ORDERS__TIMEOUT": "1"}, {"BFF_SOURCES__ORDERS__TIMEOUT_S": "0"}, {"BFF_NONSENSE": "1"}]
 )
-def test_settings_that_don_t_fit_stop_the_start(tmp_path: Path, services: Tapped, unfit: dict[str, str]) -> None:
-    """With the setting's name, and without any secret."""
+def test_invalid_settings_stop_the_start(tmp_path: Path, services: Tapped, unfit: dict[str, str]) -> None:
+    """The message names the setting, and has no secret."""
     with bff(tmp_path, "serve", environment={**environment_of(services), **unfit}) as serve:
         assert serve.process.wait(60) == 2
         assert next(iter(unfit)) in serve.output()
@@ -74,8 +74,8 @@ def test_settings_that_don_t_fit_stop_the_start(tmp_path: Path, services: Tapped
         assert "Traceback" not in serve.output()
 
 
-def test_a_port_in_use_is_said(tmp_path: Path, services: Tapped) -> None:
-    """One line, and exit code 2."""
+def test_a_port_in_use_is_reported(tmp_path: Path, services: Tapped) -> None:
+    """In one line, with exit code 2."""
     port = services.ports["users"].url.rpartition(":")[2]
     with bff(tmp_path, "serve", "--host", "127.0.0.1", "--port", port, environment=environment_of(services)) as serve:
         assert serve.process.wait(60) == 2
@@ -84,7 +84,7 @@ def test_a_port_in_use_is_said(tmp_path: Path, services: Tapped) -> None:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_sigterm_drains(tmp_path: Path, services: Tapped, workers: str) -> None:
-    """What is in flight is finished; meanwhile `/ready` is 503; then it exits with 0."""
+    """Running requests are finished, `/ready` is 503 meanwhile, and the exit code is 0."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     slow = {
@@ -121,7 +121,7 @@ def test_sigterm_drains(tmp_path: Path, services: Tapped, workers: str) -> None:
 
 
 def slowly(may_answer: threading.Event) -> Callable[[bytes], bytes]:
-    """A service that answers product 1 once it may."""
+    """A service that answers product 1 when the test allows it."""
 
     def answer(_: bytes) -> bytes:
         may_answer.wait(30)  # in the thread of the test's services: the gateway is another process
@@ -135,7 +135,7 @@ def slowly(may_answer: threading.Event) -> Callable[[bytes], bytes]:
 
 
 def test_a_worker_that_dies_is_replaced(tmp_path: Path, services: Tapped) -> None:
-    """The others serve on, another takes its place, and the log says so."""
+    """The others go on, a new one is started, and the log says so."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     arguments = ("serve", "--host", "127.0.0.1", "--port", str(port), "--workers", "2")
@@ -156,7 +156,7 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path, services: Tapped) -> Non
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_instances_change_without_a_restart(tmp_path: Path, services: Tapped, workers: str) -> None:
-    """SIGHUP: the settings file is read again, and calls go where it says from then on. A broken file changes nothing."""
+    """On SIGHUP the settings file is read again, and calls go to the new instances. An invalid file changes nothing."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     environment = {**environment_of(services), "BFF_SOURCES__USERS__CACHE__ENABLED": "false"}
@@ -187,7 +187,7 @@ def test_instances_change_without_a_restart(tmp_path: Path, services: Tapped, wo
 
 
 def test_demo_services_alone(tmp_path: Path) -> None:
-    """They print where they are as the settings that a gateway needs."""
+    """They print their URLs as the settings that a gateway needs."""
     with bff(tmp_path, "demo-services", "--port", "0") as demo:
         output = demo.wait_for("PRODUCTS_SERVICE_URL=")
         settings = dict(line.split("=", 1) for line in output.splitlines())

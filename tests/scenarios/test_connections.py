@@ -1,4 +1,4 @@
-"""Connections that are held without a request: too slow, too large, too many, or never read."""
+"""Connections that occupy the gateway: slow or large heads, too many, or answers that are not read."""
 
 import json
 import time
@@ -18,7 +18,7 @@ GOOD = HEAD + b"\r\n" + BODY
 
 
 def refusal(received: bytes) -> tuple[int, str]:
-    """The status and the code of an answer that ends the connection."""
+    """The status and the code of an answer that closes the connection."""
     head, _, body = received.partition(b"\r\n\r\n")
     assert b"connection: close" in head
     assert b"no-store" in head
@@ -30,7 +30,7 @@ _MOST_DRIPS = 600
 
 
 def eventually(is_so: Callable[[], bool]) -> None:
-    """Wait until it is so."""
+    """Wait until the condition is true."""
     for _ in range(1500):
         if is_so():
             return
@@ -57,10 +57,8 @@ def is_served(gateway: RunningGateway) -> bool:
         (HEAD, (408, "BAD_REQUEST")),
     ],
 )
-def test_a_head_that_does_not_come_is_not_waited_for(
-    start_gateway: StartGateway, sent: bytes, expected: tuple[int, str] | None
-) -> None:
-    """However little of it has come; a connection on which nothing came is closed without a word."""
+def test_an_incomplete_head_times_out(start_gateway: StartGateway, sent: bytes, expected: tuple[int, str] | None) -> None:
+    """With any number of bytes. A connection without any byte is closed without an answer."""
     gateway = start_gateway(BFF_CONNECTIONS__HEAD_TIMEOUT_S="0.3")
     with connected(gateway.url) as connection:
         connection.sendall(sent)
@@ -68,8 +66,8 @@ def test_a_head_that_does_not_come_is_not_waited_for(
         assert (refusal(received) if received else None) == expected
 
 
-def test_a_head_that_drips_is_not_waited_for(start_gateway: StartGateway) -> None:
-    """Each byte in time and the whole of it never; on a used connection as well, and behind an answered body."""
+def test_a_head_sent_byte_by_byte_times_out(start_gateway: StartGateway) -> None:
+    """Also on a used connection, and behind a body that was answered."""
     gateway = start_gateway(BFF_CONNECTIONS__HEAD_TIMEOUT_S="0.3")
     for first in (b"", GOOD):
         with connected(gateway.url) as connection:
@@ -82,8 +80,8 @@ def test_a_head_that_drips_is_not_waited_for(start_gateway: StartGateway) -> Non
                     time.sleep(0.05)
 
 
-def test_a_body_that_nobody_waits_for_is_not_taken_for_ever(start_gateway: StartGateway) -> None:
-    """It was answered 401 before its body came."""
+def test_the_body_of_an_answered_request_times_out(start_gateway: StartGateway) -> None:
+    """It was answered with 401 before its body arrived."""
     gateway = start_gateway(BFF_CONNECTIONS__HEAD_TIMEOUT_S="0.3")
     with connected(gateway.url) as connection:
         connection.sendall(b"POST /web/graphql HTTP/1.1\r\nhost: x\r\nauthorization: x\r\ncontent-length: 1000\r\n\r\n")
@@ -105,7 +103,7 @@ def test_a_body_that_nobody_waits_for_is_not_taken_for_ever(start_gateway: Start
 )
 @pytest.mark.parametrize("used", [False, True])
 def test_a_head_that_is_too_large_is_431(gateway: RunningGateway, head: bytes, used: bool) -> None:
-    """In its line, in one header, in their number, or without an end."""
+    """By its line, by one header, by the number of headers, or without an end."""
     with connected(gateway.url) as connection:
         if used:
             connection.sendall(GOOD)
@@ -119,7 +117,7 @@ def test_a_head_that_is_too_large_is_431(gateway: RunningGateway, head: bytes, u
 
 
 def test_a_large_body_behind_a_small_head_is_no_large_head(gateway: RunningGateway) -> None:
-    """They come in one piece."""
+    """Both arrive in one segment."""
     body = json.dumps({"query": "{ __typename }" + " " * 90_000}).encode()
     head = b"POST /web/graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nconnection: close\r\n"
     with connected(gateway.url) as connection:
@@ -128,15 +126,15 @@ def test_a_large_body_behind_a_small_head_is_no_large_head(gateway: RunningGatew
 
 
 @pytest.mark.parametrize("junk", [b"\x16\x03\x01\x00\x00 a TLS hello\r\n\r\n", b"GET\r\n\r\n", b"\x00" * 100])
-def test_what_is_no_request_is_400(gateway: RunningGateway, junk: bytes) -> None:
+def test_invalid_http_is_400(gateway: RunningGateway, junk: bytes) -> None:
     """In the form of any refusal."""
     with connected(gateway.url) as connection:
         connection.sendall(junk)
         assert refusal(until_closed(connection)) == (400, "BAD_REQUEST")
 
 
-def test_there_is_an_end_of_connections(start_gateway: StartGateway) -> None:
-    """One too many is told so; when another has gone there is room again."""
+def test_connections_are_limited(start_gateway: StartGateway) -> None:
+    """One too many gets a refusal. When another has closed, new ones are accepted."""
     gateway = start_gateway(BFF_CONNECTIONS__MAX_CONNECTIONS="3")
     with connected(gateway.url), connected(gateway.url):
         with connected(gateway.url) as third, connected(gateway.url) as fourth:
@@ -146,8 +144,8 @@ def test_there_is_an_end_of_connections(start_gateway: StartGateway) -> None:
         eventually(lambda: is_served(gateway))
 
 
-def test_an_answer_that_nobody_reads_is_let_go(start_gateway: StartGateway) -> None:
-    """A client asks again and again and takes nothing: it is dropped, with all that was kept for it."""
+def test_a_client_that_reads_no_answer_is_disconnected(start_gateway: StartGateway) -> None:
+    """It sends requests and reads nothing. All memory that it used is released."""
     gateway = start_gateway(BFF_CONNECTIONS__HEAD_TIMEOUT_S="0.3", BFF_VARIANTS__WEB__INTROSPECTION="true")
     fields = "name description fields { name description args { name description type { name } } type { name kind } }"
     body = json.dumps({"query": f"{{ __schema {{ types {{ {fields} }} }} }}"}).encode()
@@ -162,8 +160,8 @@ def test_an_answer_that_nobody_reads_is_let_go(start_gateway: StartGateway) -> N
     eventually(lambda: not gateway.app.in_flight)  # nothing is kept for it any more
 
 
-def test_junk_behind_a_request_is_not_taken_for_its_answer(start_gateway: StartGateway, services: Tapped) -> None:
-    """While that is still being made: the connection ends, and what went over it can't be mistaken."""
+def test_junk_behind_a_request_closes_the_connection(start_gateway: StartGateway, services: Tapped) -> None:
+    """While the request is being answered: a refusal would be read as its answer."""
     gateway = start_gateway()
     services.fail("products", Fault.HANG)
     body = b'{"query":"{ product(id: 1) { name } }"}'

@@ -1,4 +1,4 @@
-"""The configurations of the deployment guide, read by the programs that they are for."""
+"""The deployment guide's configurations, checked by the programs that read them."""
 
 import re
 import subprocess
@@ -17,7 +17,7 @@ def block(language: str) -> str:
     return str(found[0])
 
 
-def test_nginx_takes_the_configuration(tmp_path: Path) -> None:
+def test_nginx_accepts_the_configuration(tmp_path: Path) -> None:
     """With a certificate of the test's own."""
     needs("nginx", "openssl")
     for name in ("shop.key", "shop.pem"):
@@ -33,8 +33,8 @@ def test_nginx_takes_the_configuration(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_haproxy_takes_the_configuration(tmp_path: Path) -> None:
-    """As it stands there, without a warning."""
+def test_haproxy_accepts_the_configuration(tmp_path: Path) -> None:
+    """Without a warning."""
     needs("haproxy")
     path = tmp_path / "haproxy.cfg"
     path.write_text(block("haproxy"), encoding="utf-8")

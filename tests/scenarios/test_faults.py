@@ -1,4 +1,4 @@
-"""Services that fail: every fault against every policy. Each costs its own part of the answer and no more."""
+"""Every fault of a service against every policy. Each costs only its own part of the answer."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,14 +18,14 @@ QUERY = '{ user(id: "1") { name orders { id } } product(id: "1") { name } }'
 
 @dataclass(frozen=True)
 class Row:
-    """What a fault comes to.
+    """The effects of a fault.
 
     Attributes:
-        code: what the client is told, with `retry_after` where the service said when.
-        counts: whether the breaker counts it against the service.
-        again: whether the call is made a second time: a read, and a write under its key; and so, with a second instance,
-            whether that one answers.
-        stale: whether an old answer that the service allows to be used stands in.
+        code: the code that the client gets, with `retry_after` if the service has sent one.
+        counts: whether the breaker counts the fault.
+        again: whether the call is repeated: a read, and a write with its idempotency key. With a second instance, the
+            repeated call goes to that one.
+        stale: whether a stale reply is used instead, if the service allows it.
     """
 
     code: str
@@ -36,7 +36,7 @@ class Row:
 
     @property
     def tries(self) -> int:
-        """How many calls the service sees for one."""
+        """The number of calls that the service gets for one request."""
         return 2 if self.again else 1
 
 
@@ -71,19 +71,19 @@ every_fault = pytest.mark.parametrize("fault", list(Fault), ids=lambda fault: fa
 
 
 def quick(fault: Fault, source: str = "ORDERS") -> dict[str, str]:
-    """Settings that make short work of a fault that takes its time; all else gets its own, however busy the machine is."""
+    """A short timeout for faults that take long. Other faults have the usual one, since machines may be busy."""
     slow = fault in {Fault.HANG, Fault.SLOW_LORIS}
     return {f"BFF_SOURCES__{source}__TIMEOUT_S": "0.4"} if slow else {}
 
 
 def test_the_matrix_has_every_fault() -> None:
-    """No fault is left without a word on what it does."""
+    """Each fault has an expected effect."""
     assert set(MATRIX) == set(Fault)
 
 
 @every_fault
 def test_a_fault_costs_its_own_part(start_gateway: StartGateway, services: Tapped, fault: Fault) -> None:
-    """Whatever orders does, the user's name and the product are there; one error says where, what and which service."""
+    """With any fault of orders the rest of the answer is there. One error has the path, the code and the service."""
     gateway = start_gateway(BFF_SOURCES__ORDERS__BREAKER__MINIMUM_CALLS="2", **quick(fault))
     row = MATRIX[fault]
     services.fail("orders", fault)
@@ -104,8 +104,8 @@ def test_a_fault_costs_its_own_part(start_gateway: StartGateway, services: Tappe
 
 
 @every_fault
-def test_a_write_meets_a_fault(start_gateway: StartGateway, services: Tapped, fault: Fault) -> None:
-    """It is told as a read's is; what is made again bears the same key and body, by which the work is done once."""
+def test_a_fault_of_a_write_is_reported(start_gateway: StartGateway, services: Tapped, fault: Fault) -> None:
+    """As a read's. A repeated call has the same idempotency key and body, so that the service acts once."""
     gateway = start_gateway(**quick(fault))
     row = MATRIX[fault]
     services.fail("orders", fault)
@@ -125,7 +125,7 @@ def test_a_write_meets_a_fault(start_gateway: StartGateway, services: Tapped, fa
 
 @every_fault
 def test_without_retries_each_call_is_made_once(start_gateway: StartGateway, services: Tapped, fault: Fault) -> None:
-    """`retry.attempts` 1: whatever comes of it."""
+    """With `retry.attempts` 1, for any fault."""
     gateway = start_gateway(BFF_SOURCES__ORDERS__RETRY__ATTEMPTS="1", **quick(fault))
     services.fail("orders", fault)
     answer = gateway.ask("web", QUERY, sub="1")
@@ -134,8 +134,8 @@ def test_without_retries_each_call_is_made_once(start_gateway: StartGateway, ser
 
 
 @every_fault
-def test_an_open_breaker_spares_the_service(start_gateway: StartGateway, services: Tapped, fault: Fault) -> None:
-    """Opened by the first failure: no second try, and none by those who come later. The first is told what happened."""
+def test_an_open_breaker_stops_calls(start_gateway: StartGateway, services: Tapped, fault: Fault) -> None:
+    """The first failure opens it: no retry, and no further calls. The first request gets the cause."""
     gateway = start_gateway(BFF_SOURCES__ORDERS__BREAKER__MINIMUM_CALLS="1", **quick(fault))
     row = MATRIX[fault]
     services.fail("orders", fault)
@@ -149,8 +149,8 @@ def test_an_open_breaker_spares_the_service(start_gateway: StartGateway, service
 
 
 @every_fault
-def test_a_second_instance(start_gateway: StartGateway, services: Tapped, fault: Fault) -> None:
-    """One of two is sick: what can be made again is answered by the other one; and it opens no breaker."""
+def test_a_healthy_instance_answers_instead(start_gateway: StartGateway, services: Tapped, fault: Fault) -> None:
+    """One of two instances is faulty: calls that may be repeated go to the other one, and no breaker opens."""
     faulty = services.ports["orders"]
     gateway = start_gateway(ORDERS_SERVICE_URL=f"{faulty.url},{faulty.behind}", **quick(fault))
     row = MATRIX[fault]
@@ -159,7 +159,8 @@ def test_a_second_instance(start_gateway: StartGateway, services: Tapped, fault:
     for number in range(40):
         answer = gateway.ask("web", QUERY, sub="1")
         codes |= {error["extensions"]["code"] for error in answer.get("errors", ())}
-        if faulty.requests >= 2 and number >= 5:
+        # A refused revalidation is repeated without its validator, perhaps at the other instance, without an error.
+        if faulty.requests >= 2 and number >= 5 and (codes or row.again):
             break
     assert faulty.requests >= 1
     assert codes == (set() if row.again else {row.code})
@@ -169,8 +170,8 @@ def test_a_second_instance(start_gateway: StartGateway, services: Tapped, fault:
 
 
 @every_fault
-def test_what_is_old_stands_in(start_gateway: StartGateway, services: Tapped, fault: Fault) -> None:
-    """Where the service allows it, an old product is shown for a fault, without an error and marked; not for a refusal."""
+def test_a_stale_reply_replaces_a_fault(start_gateway: StartGateway, services: Tapped, fault: Fault) -> None:
+    """If the service allows it, a stale product is shown without an error, and marked. It replaces no refusal."""
     gateway = start_gateway(**quick(fault, "PRODUCTS"))
     row = MATRIX[fault]
     product = services.data.products.json([1])
@@ -192,8 +193,8 @@ def test_what_is_old_stands_in(start_gateway: StartGateway, services: Tapped, fa
 
 
 @pytest.mark.parametrize("fault", [Fault.HANG, Fault.SLOW_LORIS], ids=["hang", "slow_loris"])
-def test_those_who_wait_for_the_same_share_the_fault(start_gateway: StartGateway, services: Tapped, fault: Fault) -> None:
-    """Five ask for one product at once: the service sees what one would cost, and all five are told."""
+def test_requests_that_share_a_call_share_its_fault(start_gateway: StartGateway, services: Tapped, fault: Fault) -> None:
+    """Five concurrent requests for one product: the service gets the calls of one, and all five get the error."""
     gateway = start_gateway(BFF_SOURCES__PRODUCTS__TIMEOUT_S="1")
     services.fail("products", fault)
     with ThreadPoolExecutor(5) as pool:
@@ -202,8 +203,8 @@ def test_those_who_wait_for_the_same_share_the_fault(start_gateway: StartGateway
     assert services.ports["products"].requests == 2
 
 
-def test_a_redirect_leads_nowhere(gateway: RunningGateway, services: Tapped) -> None:
-    """To another host least of all: tokens and keys would go along."""
+def test_redirects_are_not_followed(gateway: RunningGateway, services: Tapped) -> None:
+    """Another host would get tokens and keys."""
     elsewhere = services.urls["users"]
     services.ports["orders"].custom = lambda _: json_answer(b"", f"location: {elsewhere}/secret", status="302 Found")
     gateway.ask("web", QUERY, sub="1")
@@ -225,10 +226,10 @@ WHOLE = {"a": {"name": "Product 8"}, "b": {"name": "Product 9"}, "c": {"name": "
     ],
     ids=["missing", "out of order", "doubled", "unasked", "empty"],
 )
-def test_a_batch_that_is_not_as_asked(
+def test_a_batch_reply_that_differs_from_its_request(
     gateway: RunningGateway, services: Tapped, ids: list[int], expected: dict[str, object]
 ) -> None:
-    """What is left out does not exist; order and repetition say nothing; what nobody asked for is dropped. One call."""
+    """A missing object doesn't exist, order and repetition don't matter, and other objects are dropped. One call."""
     body = b'{"items":[' + b",".join(_items(services.data.products.json(ids)) if ids else []) + b"]}"
     services.ports["products"].custom = lambda _: json_answer(body)
     assert gateway.ask("web", BATCH) == {"data": expected}
@@ -236,14 +237,14 @@ def test_a_batch_that_is_not_as_asked(
 
 
 def assert_nothing_leaks(text: str, services: Tapped) -> None:
-    """No address, no word of a service's and no trace of code reaches a client."""
+    """No address, no text of a service and no stack trace reaches a client."""
     ports = [url.rpartition(":")[2] for url in services.urls.values()]
     for secret in ("secret", "127.0.0.1", "localhost", "Traceback", "httpx", "File ", *ports):
         assert secret not in text
 
 
-def test_after_the_window_fills_a_sick_service_is_left_alone(start_gateway: StartGateway, services: Tapped) -> None:
-    """With orders down, five calls go out, then none until the half-open probe; the other sources notice nothing."""
+def test_the_breaker_opens_after_the_minimum_of_calls(start_gateway: StartGateway, services: Tapped) -> None:
+    """With orders down five calls are made, then none until the half-open probe. Other sources are not affected."""
     gateway = start_gateway(BFF_SOURCES__ORDERS__BREAKER__OPEN_S="30")
     now = time.monotonic()
     breaker = gateway.app.services.sources.orders._transport._breaker
@@ -276,8 +277,8 @@ def test_after_the_window_fills_a_sick_service_is_left_alone(start_gateway: Star
 
 
 @pytest.mark.parametrize("fault", [Fault.STATUS_400, Fault.STATUS_401, Fault.STATUS_403, Fault.STATUS_429])
-def test_no_client_opens_a_breaker_by_what_it_asks(gateway: RunningGateway, services: Tapped, fault: Fault) -> None:
-    """4xx answers never count: after many of them the next good call goes through."""
+def test_a_client_can_not_open_a_breaker(gateway: RunningGateway, services: Tapped, fault: Fault) -> None:
+    """4xx replies don't count: after many of them the next good call is made."""
     services.fail("orders", fault)
     for _ in range(12):
         gateway.ask("web", QUERY, sub="1")
@@ -285,8 +286,8 @@ def test_no_client_opens_a_breaker_by_what_it_asks(gateway: RunningGateway, serv
     assert "errors" not in gateway.ask("web", QUERY, sub="1")
 
 
-def test_one_object_of_the_wrong_shape_is_lost_alone(gateway: RunningGateway, services: Tapped) -> None:
-    """Of a batch, the object that lacks a required member is null with an error; the others are there."""
+def test_one_invalid_object_of_a_batch_fails_alone(gateway: RunningGateway, services: Tapped) -> None:
+    """The object that lacks a required member is null with an error. The others are there."""
     items = [*_items(services.data.products.json([8, 21])), b'{"id":9,"sku":"SKU-00009"}']
     services.ports["products"].custom = lambda _: json_answer(b'{"items":[' + b",".join(items) + b"]}")
     query = '{ a: product(id: "8") { name } b: product(id: "9") { name } c: product(id: "21") { name } }'
@@ -296,8 +297,8 @@ def test_one_object_of_the_wrong_shape_is_lost_alone(gateway: RunningGateway, se
     assert (error["path"], error["extensions"]) == (["b"], {"code": "UPSTREAM_ERROR", "source": "products"})
 
 
-def test_one_order_of_the_wrong_shape_leaves_the_others(gateway: RunningGateway, services: Tapped) -> None:
-    """Of a user's orders, the one that can't be read is left out and told; the list is not lost with it."""
+def test_one_invalid_order_of_a_list_fails_alone(gateway: RunningGateway, services: Tapped) -> None:
+    """It is left out with an error, and the others are there."""
     good = _items(services.data.orders.json([9001, 8001]))
     broken = good[0].replace(b'"paid"', b'"lost"').replace(b'"id":9001', b'"id":9500')
     services.ports["orders"].custom = lambda _: json_answer(b'{"items":[' + b",".join([broken, *good]) + b"]}")
@@ -307,8 +308,8 @@ def test_one_order_of_the_wrong_shape_leaves_the_others(gateway: RunningGateway,
     assert (error["path"], error["extensions"]) == (["user", "orders"], {"code": "UPSTREAM_ERROR", "source": "orders"})
 
 
-def test_a_page_keeps_the_place_of_what_it_lost(gateway: RunningGateway, services: Tapped) -> None:
-    """In a connection the node that can't be read is null at its place, with an error there."""
+def test_an_invalid_node_of_a_page_is_null(gateway: RunningGateway, services: Tapped) -> None:
+    """At its place, with an error."""
     good = _items(services.data.products.json([1, 2]))
     body = b'{"items":[' + b",".join([good[0], b"17", good[1]]) + b'],"nextCursor":null,"total":3}'
     services.ports["products"].custom = lambda _: json_answer(body)
@@ -318,10 +319,10 @@ def test_a_page_keeps_the_place_of_what_it_lost(gateway: RunningGateway, service
 
 
 def test_the_deadline_bounds_the_whole_operation(start_gateway: StartGateway, services: Tapped) -> None:
-    """A service that may take its time gets no more of it than the operation has left."""
+    """A call may take only the time that the operation has left."""
     gateway = start_gateway(BFF_REQUEST__DEADLINE_S="1.5", BFF_SOURCES__ORDERS__TIMEOUT_S="300")
     services.fail("orders", Fault.HANG)
-    answer = gateway.ask("web", QUERY, sub="1")  # whose client would wait for 30 s
+    answer = gateway.ask("web", QUERY, sub="1")  # the client itself would wait for 30 s
     assert answer["data"]["user"] == {"name": "User 1", "orders": None}
     assert answer["errors"][0]["extensions"]["code"] == "UPSTREAM_TIMEOUT"
 

@@ -1,4 +1,4 @@
-"""The gate over real requests: who may ask, how much, which documents, and how long others may keep the answer."""
+"""The gate over real requests: consumers, rates, limits, documents, and caching by others."""
 
 import asyncio
 import json
@@ -37,13 +37,13 @@ def get(gateway: RunningGateway, query: str, variant: str = "web", **headers: st
 
 
 def consumer(key: str, **settings: str) -> dict[str, str]:
-    """The environment of a gateway that knows one consumer."""
+    """The environment of a gateway with one consumer."""
     usual = {"KEY_SHA256": digest_of(key), "VARIANTS": "web,mobile"}
     return {f"BFF_CONSUMERS__PARTNER__{name}": value for name, value in {**usual, **settings}.items()}
 
 
-def test_a_consumer_is_known_by_its_key(start_gateway: StartGateway, services: Tapped) -> None:
-    """Where it may come in; a key that is nobody's is 401 and one that is not for the graph 403, before any call."""
+def test_a_key_identifies_its_consumer(start_gateway: StartGateway, services: Tapped) -> None:
+    """An unknown key is 401 and a key without access to the variant 403, before any call."""
     key = new_key()
     gateway = start_gateway(**consumer(key))
     assert (
@@ -61,8 +61,8 @@ def test_a_consumer_is_known_by_its_key(start_gateway: StartGateway, services: T
     assert services.count().total() == before
 
 
-def test_a_consumer_and_a_user_come_together(start_gateway: StartGateway) -> None:
-    """The user is the viewer; the answer is nobody else's."""
+def test_a_request_may_have_a_key_and_a_token(start_gateway: StartGateway) -> None:
+    """The user is the viewer, and the answer may not be shared."""
     key = new_key()
     gateway = start_gateway(**consumer(key))
     response = gateway.post("web", {"query": "{ me { id } }"}, headers={"x-api-key": key, **gateway.bearer("3")})
@@ -73,8 +73,8 @@ def test_a_consumer_and_a_user_come_together(start_gateway: StartGateway) -> Non
 # Rates
 
 
-def test_what_is_too_much_is_429(start_gateway: StartGateway, services: Tapped) -> None:
-    """With when to come back, before any call; each variant and each user counts by itself."""
+def test_a_request_beyond_the_rate_is_429(start_gateway: StartGateway, services: Tapped) -> None:
+    """With the time to retry, before any call. Each variant and each user has counts of its own."""
     gateway = start_gateway(**{**RATED, "BFF_VARIANTS__WEB__RATE__BURST": "2", "BFF_VARIANTS__WEB__RATE__PER_MINUTE": "1"})
     answers = [gateway.post("web", {"query": PRODUCT}) for _ in range(3)]
     assert [each.status_code for each in answers] == [200, 200, 429]
@@ -91,8 +91,8 @@ def test_what_is_too_much_is_429(start_gateway: StartGateway, services: Tapped) 
     assert gateway.post("mobile", {"query": PRODUCT}).status_code == 200
 
 
-def test_the_limit_and_no_more_under_parallel_clients(start_gateway: StartGateway) -> None:
-    """Fifty clients at once get the burst."""
+def test_concurrent_clients_get_exactly_the_burst(start_gateway: StartGateway) -> None:
+    """Fifty at once."""
     gateway = start_gateway(**{**RATED, "BFF_VARIANTS__WEB__RATE__BURST": "100", "BFF_VARIANTS__WEB__RATE__PER_MINUTE": "1"})
 
     async def ask() -> list[int]:
@@ -105,15 +105,15 @@ def test_the_limit_and_no_more_under_parallel_clients(start_gateway: StartGatewa
     assert (statuses.count(200), statuses.count(429)) == (100, 200)
 
 
-def test_whoever_tries_out_tokens_is_counted(start_gateway: StartGateway) -> None:
-    """By address."""
+def test_bad_tokens_are_charged(start_gateway: StartGateway) -> None:
+    """To the address."""
     gateway = start_gateway(**{**RATED, "BFF_VARIANTS__WEB__RATE__BURST": "2", "BFF_VARIANTS__WEB__RATE__PER_MINUTE": "1"})
     tried = [gateway.post("web", {"query": PRODUCT}, headers={"authorization": f"Bearer {n}"}).status_code for n in range(4)]
     assert tried == [401, 401, 429, 429]
 
 
 def test_each_request_of_a_batch_is_charged(start_gateway: StartGateway) -> None:
-    """A batch that doesn't fit is refused whole."""
+    """A batch that exceeds the limit is refused as a whole."""
     gateway = start_gateway(**{**RATED, "BFF_VARIANTS__WEB__RATE__BURST": "5", "BFF_VARIANTS__WEB__RATE__PER_MINUTE": "1"})
     one = {"query": "{ __typename }"}
     assert len(gateway.post("web", [one, one, one]).json()) == 3
@@ -121,7 +121,7 @@ def test_each_request_of_a_batch_is_charged(start_gateway: StartGateway) -> None
 
 
 def test_cost_is_charged_and_corrected(start_gateway: StartGateway) -> None:
-    """A hundred products that turn out to be three cost three."""
+    """A hundred estimated products, of which there are three, cost three."""
     gateway = start_gateway(**{**RATED, "BFF_VARIANTS__WEB__RATE__COST_PER_MINUTE": "120"})
     few = {"query": '{ products(first: 100, search: "Product 10") { nodes { id } } }'}
     found = len(gateway.post("web", few).json()["data"]["products"]["nodes"])
@@ -133,8 +133,8 @@ def test_cost_is_charged_and_corrected(start_gateway: StartGateway) -> None:
     assert f'"cost";r={120 - found};' in left or f'"cost";r={121 - found};' in left
 
 
-def test_behind_a_proxy_each_client_is_counted(start_gateway: StartGateway) -> None:
-    """By what a trusted proxy says, and by nothing that the client says itself."""
+def test_behind_a_proxy_each_client_has_its_own_count(start_gateway: StartGateway) -> None:
+    """By the address that a trusted proxy has added, and not by what the client has sent."""
     few = {**RATED, "BFF_VARIANTS__WEB__RATE__BURST": "1", "BFF_VARIANTS__WEB__RATE__PER_MINUTE": "1"}
     trusting = start_gateway(**{**few, "BFF_PROXIES__TRUSTED": "127.0.0.0/8"})
     for address in ("203.0.113.1", "203.0.113.2", "6.6.6.6, 203.0.113.3"):
@@ -151,7 +151,10 @@ def test_behind_a_proxy_each_client_is_counted(start_gateway: StartGateway) -> N
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({"query": "{ " + "__typename " * 51 + "}"}, "fields of one name side by side: 51, allowed are 50"),
+        (
+            {"query": "{ " + "__typename " * 51 + "}"},
+            "fields with the same response key in a selection set: 51, allowed are 50",
+        ),
         (
             {"query": "{ " + "...F " * 30 + "} fragment F on Query { __typename me { id } }"},
             "root fields: 60, allowed are 50",
@@ -159,12 +162,12 @@ def test_behind_a_proxy_each_client_is_counted(start_gateway: StartGateway) -> N
         ({"query": "{ __typename " + "@skip(if: false) " * 101 + "}"}, "directives: 101, allowed are 100"),
         (
             {"query": PRODUCT, "variables": {"a": json.loads("[" * 12 + "]" * 12)}},
-            "variables' depth: more than 10, allowed are 10",
+            "depth of variables: more than 10, allowed are 10",
         ),
-        ({"query": PRODUCT, "variables": {"a": [0] * 5001}}, "variables' size: more than 5000, allowed are 5000"),
+        ({"query": PRODUCT, "variables": {"a": [0] * 5001}}, "size of variables: more than 5000, allowed are 5000"),
     ],
 )
-def test_a_limit_says_the_figure_and_itself(gateway: RunningGateway, services: Tapped, body: Any, message: str) -> None:
+def test_a_refusal_names_the_limit_and_the_value(gateway: RunningGateway, services: Tapped, body: Any, message: str) -> None:
     """Before any call."""
     response = gateway.post("web", body)
     assert codes(response) == ["QUERY_TOO_COMPLEX"]
@@ -176,7 +179,7 @@ def test_a_limit_says_the_figure_and_itself(gateway: RunningGateway, services: T
 
 
 def test_a_batch_is_answered_in_order(gateway: RunningGateway) -> None:
-    """One that fails costs itself alone."""
+    """A request that fails doesn't affect the others."""
     bodies = [{"query": PRODUCT}, {"query": "{ nonsense }"}, {}, {"query": PAGE, "variables": {"first": 2}}]
     response = gateway.post("web", bodies)
     assert response.status_code == 200
@@ -198,7 +201,7 @@ def persisted(text: str, **more: Any) -> dict[str, Any]:
 
 
 def test_automatic_persisted_queries(gateway: RunningGateway) -> None:
-    """Unknown at first; sent whole once; then known by its hash, by GET too, with an answer that a CDN may keep."""
+    """Unknown at first, sent once with its text, then known by its hash. By GET the answer can be cached by a CDN."""
     response = gateway.post("web", persisted(PRODUCT))
     assert (response.status_code, codes(response)) == (200, ["PERSISTED_QUERY_NOT_FOUND"])
     assert response.json()["errors"][0]["message"] == "PersistedQueryNotFound"
@@ -213,8 +216,8 @@ def test_automatic_persisted_queries(gateway: RunningGateway) -> None:
     assert codes(gateway.post("mobile", persisted(PRODUCT))) == ["PERSISTED_QUERY_NOT_FOUND"]
 
 
-def test_a_hash_is_that_of_its_document(gateway: RunningGateway) -> None:
-    """Nobody registers another document under it, nor one that is no good."""
+def test_a_hash_must_match_its_document(gateway: RunningGateway) -> None:
+    """No other document, and no invalid one, can be registered under it."""
     lie = gateway.post("web", persisted(PRODUCT, query="{ __typename }"))
     assert (lie.status_code, codes(lie)) == (400, ["BAD_REQUEST"])
     assert codes(gateway.post("web", persisted("{ nonsense }", query="{ nonsense }"))) == ["GRAPHQL_VALIDATION_FAILED"]
@@ -230,7 +233,7 @@ def test_a_hash_is_that_of_its_document(gateway: RunningGateway) -> None:
 
 @pytest.fixture
 def manifests(tmp_path: Path) -> str:
-    """Those of two app versions, in both formats."""
+    """The manifests of two app versions, in both formats."""
     apollo = {
         "format": "apollo-persisted-query-manifest",
         "version": 1,
@@ -241,8 +244,8 @@ def manifests(tmp_path: Path) -> str:
     return str(tmp_path)
 
 
-def test_only_trusted_documents_are_run(start_gateway: StartGateway, manifests: str, services: Tapped) -> None:
-    """By id, by hash, by the very text; all else is refused before any call. Other variants go on as they were."""
+def test_only_trusted_documents_are_executed(start_gateway: StartGateway, manifests: str, services: Tapped) -> None:
+    """By id, by hash, or by the identical text. Others are refused before any call. Other variants are not affected."""
     trusted = {"BFF_VARIANTS__WEB__DOCUMENTS": "trusted", "BFF_VARIANTS__WEB__MANIFESTS": manifests}
     gateway = start_gateway(**trusted)
     for body in (
@@ -269,8 +272,8 @@ def test_only_trusted_documents_are_run(start_gateway: StartGateway, manifests: 
 # What others may keep
 
 
-def test_what_others_may_keep(gateway: RunningGateway) -> None:
-    """Public where all of it is, for as long as the strictest; a viewer's own by nobody but him; faults by nobody."""
+def test_cache_control_of_answers(gateway: RunningGateway) -> None:
+    """Public if all of it is, for the shortest lifetime. A viewer's is private, one with errors not cacheable."""
     public = get(gateway, PRODUCT)
     said = public.headers["cache-control"]
     assert said.startswith("public, max-age=")
@@ -291,7 +294,7 @@ def test_what_others_may_keep(gateway: RunningGateway) -> None:
 
 
 def test_an_answer_that_the_client_has_is_304(gateway: RunningGateway) -> None:
-    """By its validator, weak or strong, one of several; another answer has another."""
+    """By its validator: weak or strong, one of several. A different answer has a different one."""
     first = get(gateway, PRODUCT)
     etag = first.headers["etag"]
     for sent in (etag, f"W/{etag}", f'"other", {etag}', "*"):
@@ -304,8 +307,8 @@ def test_an_answer_that_the_client_has_is_304(gateway: RunningGateway) -> None:
     assert (head.status_code, head.content, head.headers["etag"]) == (200, b"", etag)
 
 
-def test_whole_answers_are_kept_for_nobody_in_particular(start_gateway: StartGateway, services: Tapped) -> None:
-    """By operation and variables; a write, or an administrator, makes them forgotten. A viewer's own are never kept."""
+def test_anonymous_responses_are_cached(start_gateway: StartGateway, services: Tapped) -> None:
+    """By operation and variables. A write or an administrator evicts them. A viewer's responses are never cached."""
     environment = {"BFF_VARIANTS__WEB__ANSWERS__ENABLED": "true", "BFF_SOURCES__PRODUCTS__CACHE__ENABLED": "false"}
     gateway = start_gateway(**environment)
 
@@ -331,8 +334,10 @@ def test_whole_answers_are_kept_for_nobody_in_particular(start_gateway: StartGat
 # Administration
 
 
-def test_an_administrator_drops_a_cache(gateway: RunningGateway, services: Tapped, caplog: pytest.LogCaptureFixture) -> None:
-    """Of one source, and it leaves a line; of one that there isn't, nothing."""
+def test_an_administrator_clears_a_cache(
+    gateway: RunningGateway, services: Tapped, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of one source, with an audit line; for an unknown source nothing is cleared."""
     caplog.set_level(logging.INFO, "bff.audit")
     gateway.ask("web", PRODUCT)
     gateway.ask("web", PRODUCT)
@@ -351,7 +356,7 @@ def test_an_administrator_drops_a_cache(gateway: RunningGateway, services: Tappe
 def test_an_administrator_reloads_the_settings(
     own_background: Background, services: Tapped, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What can change is taken over, and what can't is named; it leaves a line. A file that is no good changes nothing."""
+    """Changes that can be applied are, and others are named. There is an audit line. An invalid file changes nothing."""
     caplog.set_level(logging.INFO)
     now = {"products": "http://127.0.0.1:9"}
     broken: list[str] = []
@@ -368,13 +373,13 @@ def test_an_administrator_reloads_the_settings(
     reload = "mutation { reloadSettings { moved needsRestart userErrors { message code } } }"
     assert gateway.ask("web", PRODUCT)["data"] == {"product": None}
     broken.append("sources.products.timeout_s: expected a number")
-    told = gateway.ask("admin", reload)["data"]["reloadSettings"]
-    assert told["moved"] == []
-    assert told["userErrors"] == [{"message": "The settings can't be used: the log says why.", "code": "INVALID"}]
+    result = gateway.ask("admin", reload)["data"]["reloadSettings"]
+    assert result["moved"] == []
+    assert result["userErrors"] == [{"message": "The settings can't be used: the log says why.", "code": "INVALID"}]
     broken.clear()
     now["products"] = services.urls["products"]
-    told = gateway.ask("admin", reload)["data"]["reloadSettings"]
-    assert told == {"moved": ["products"], "needsRestart": ["log_level"], "userErrors": []}
+    result = gateway.ask("admin", reload)["data"]["reloadSettings"]
+    assert result == {"moved": ["products"], "needsRestart": ["log_level"], "userErrors": []}
     assert gateway.ask("web", PRODUCT)["data"] == {"product": {"name": "Product 1"}}
     lines = [record.fields for record in caplog.records if record.name == "bff.audit"]  # type: ignore[attr-defined]
     assert [line["action"] for line in lines] == ["reload_settings"] * len(lines)
@@ -387,8 +392,8 @@ def test_an_administrator_reloads_the_settings(
 # What a graph tells of itself
 
 
-def test_a_graph_tells_of_itself_where_it_may(start_gateway: StartGateway) -> None:
-    """Introspection and suggestions, each by variant."""
+def test_introspection_is_a_setting_of_each_variant(start_gateway: StartGateway) -> None:
+    """And so are suggestions."""
     gateway = start_gateway(
         BFF_VARIANTS__WEB__INTROSPECTION="true",
         BFF_VARIANTS__WEB__SUGGESTIONS="false",
@@ -405,8 +410,8 @@ def test_a_graph_tells_of_itself_where_it_may(start_gateway: StartGateway) -> No
 # CORS, OPTIONS
 
 
-def test_each_variant_has_its_own_pages(start_gateway: StartGateway) -> None:
-    """A list of a variant's own stands in place of that for all; a preflight and an answer say so."""
+def test_each_variant_has_its_own_cors_origins(start_gateway: StartGateway) -> None:
+    """A variant's list replaces the general one, for preflights and answers."""
     environment = {"BFF_CORS__ORIGINS": "https://a.example", "BFF_VARIANTS__MOBILE__CORS__ORIGINS": "https://m.example"}
     gateway = start_gateway(**environment)
     for variant, origin, allowed in (

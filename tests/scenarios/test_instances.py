@@ -1,4 +1,4 @@
-"""Several instances of a service, and an administrator who looks after them."""
+"""Several instances of a service, and the administrators' controls."""
 
 import logging
 import time
@@ -20,7 +20,7 @@ UNCACHED = {"BFF_SOURCES__PRODUCTS__CACHE__ENABLED": "false"}
 
 @pytest.fixture
 def second(own_background: Background, services: Tapped) -> FaultyPort:
-    """A second way to the products."""
+    """A second instance of the products service."""
     port = own_background.run(FaultyPort.open(int(services.ports["products"].behind.rpartition(":")[2])))
     yield port  # type: ignore[misc]
     own_background.run(port.close())
@@ -33,7 +33,7 @@ def products(gateway: RunningGateway) -> dict[str, Any]:
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
-    """Wait for a health check; a running gateway has a real clock."""
+    """Wait for a health check, since a running gateway has a real clock."""
     until = time.monotonic() + 30
     while not holds():
         assert time.monotonic() < until
@@ -41,7 +41,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 
 def test_a_canary_gets_its_share(start_gateway: StartGateway, services: Tapped, second: FaultyPort) -> None:
-    """Nine to one: of three hundred calls some thirty."""
+    """Weights of nine to one: about thirty of three hundred calls."""
     first = services.ports["products"]
     for port in (first, second):
         port.custom = lambda _: json_answer(services.data.products.json([1]))
@@ -53,10 +53,8 @@ def test_a_canary_gets_its_share(start_gateway: StartGateway, services: Tapped, 
     assert [instance["weight"] for instance in products(gateway)["instances"]] == [9, 1]
 
 
-def test_an_instance_that_dies_is_missed_by_nobody(
-    start_gateway: StartGateway, services: Tapped, second: FaultyPort
-) -> None:
-    """Its calls are made again at the other one; after some it gets none, and the breaker stays closed."""
+def test_a_failing_instance_fails_no_request(start_gateway: StartGateway, services: Tapped, second: FaultyPort) -> None:
+    """Its calls are repeated at the other one. After a few it gets none, and the breaker stays closed."""
     gateway = start_gateway(PRODUCTS_SERVICE_URL=f"{services.urls['products']},{second.url}", **UNCACHED)
     second.fault = Fault.RESET
     for _ in range(120):
@@ -70,7 +68,7 @@ def test_an_instance_that_dies_is_missed_by_nobody(
 def test_health_checks_take_an_instance_out_and_back_in(
     start_gateway: StartGateway, services: Tapped, second: FaultyPort
 ) -> None:
-    """Before a client's call meets it."""
+    """Before a client's call fails."""
     checks = {"BFF_SOURCES__PRODUCTS__HEALTH__INTERVAL_S": "0.05", "BFF_SOURCES__PRODUCTS__HEALTH__TIMEOUT_S": "10"}
     gateway = start_gateway(PRODUCTS_SERVICE_URL=f"{services.urls['products']},{second.url}", **checks, **UNCACHED)
 
@@ -88,10 +86,10 @@ def test_health_checks_take_an_instance_out_and_back_in(
     wait_until(lambda: state() == "IN")
 
 
-def test_an_administrator_holds_a_breaker(
+def test_an_administrator_forces_a_breaker_open(
     gateway: RunningGateway, services: Tapped, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Held open, orders isn't asked, whoever asks for it; let go, all is as before. The log knows who it was."""
+    """Then orders gets no calls. Released, it is as before. The audit log has the administrator."""
     caplog.set_level(logging.INFO, "bff.audit")
     force = 'mutation ($state: BreakerState) { forceBreaker(source: "orders", state: $state) { source { breaker } } }'
     query = '{ user(id: "1") { name orders(first: 1) { id } } }'
@@ -111,8 +109,8 @@ def test_an_administrator_holds_a_breaker(
     ]
 
 
-def test_nobody_else_may(gateway: RunningGateway) -> None:
-    """The mutation isn't in the other graphs, and the admin graph isn't for the others."""
+def test_only_administrators_may_use_the_controls(gateway: RunningGateway) -> None:
+    """The mutation is not in the other variants, and the admin variant needs the role."""
     query = 'mutation { forceBreaker(source: "orders", state: OPEN) { source { name } } }'
     for variant in ("web", "mobile"):
         assert gateway.ask(variant, query, sub="1")["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"

@@ -1,4 +1,4 @@
-"""Writes against the demo services: done once, told well, and never repeated by accident."""
+"""Writes against the demo services: made once, reported, and never repeated by accident."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -29,8 +29,8 @@ def place(gateway: RunningGateway, sub: str = "1", **given: object) -> dict[str,
     return payload
 
 
-def test_an_order_is_placed_for_oneself(gateway: RunningGateway, services: Tapped) -> None:
-    """The order is there, pending, for the viewer; its items are read back through the graph."""
+def test_a_viewer_places_an_order(gateway: RunningGateway, services: Tapped) -> None:
+    """It is pending, and its items can be read through the graph."""
     payload = place(gateway)
     assert payload["userErrors"] == []
     assert payload["order"] == {
@@ -48,7 +48,7 @@ def test_an_order_is_placed_for_oneself(gateway: RunningGateway, services: Tappe
 
 
 def test_the_same_key_places_one_order(gateway: RunningGateway, services: Tapped) -> None:
-    """However often and at once it is asked for; another body under the key is told as such."""
+    """For any number of concurrent requests. Another body with the same key is an error."""
     with ThreadPoolExecutor(4) as pool:
         payloads = list(pool.map(lambda _: place(gateway, idempotencyKey="tuesday"), range(8)))
     assert {str(payload["order"]) for payload in payloads} == {str(payloads[0]["order"])}
@@ -60,14 +60,14 @@ def test_the_same_key_places_one_order(gateway: RunningGateway, services: Tapped
     ]
 
 
-def test_a_key_is_its_viewer_s_own(gateway: RunningGateway) -> None:
-    """Two people with the same key have an order each."""
+def test_keys_of_different_viewers_are_separate(gateway: RunningGateway) -> None:
+    """Two viewers with the same key get an order each."""
     first, second = place(gateway, "1", idempotencyKey="k"), place(gateway, "2", idempotencyKey="k")
     assert first["order"]["id"] != second["order"]["id"]  # type: ignore[index]
 
 
-def test_without_a_key_each_is_an_order_of_its_own(gateway: RunningGateway, services: Tapped) -> None:
-    """The gateway makes a key for each write: two equal orders are two."""
+def test_without_a_key_each_request_places_an_order(gateway: RunningGateway, services: Tapped) -> None:
+    """The gateway makes a key for each write."""
     assert place(gateway)["order"]["id"] != place(gateway)["order"]["id"]  # type: ignore[index]
     keys = [
         sent["idempotency-key"]
@@ -86,15 +86,15 @@ def test_without_a_key_each_is_an_order_of_its_own(gateway: RunningGateway, serv
         ([ITEMS[0], {"productId": "none", "quantity": 1}], ["items", "1", "productId"]),
     ],
 )
-def test_what_a_person_can_mend_is_a_user_error(gateway: RunningGateway, items: list[object], field: list[str]) -> None:
-    """The service's findings, with the path in the input."""
+def test_invalid_input_is_a_user_error(gateway: RunningGateway, items: list[object], field: list[str]) -> None:
+    """With the service's messages and the paths in the input."""
     payload = place(gateway, items=items)
     assert payload["order"] is None
     assert [(error["field"], error["code"]) for error in payload["userErrors"]] == [(field, "INVALID")]  # type: ignore[attr-defined, index]
 
 
 def test_an_order_is_cancelled_once(gateway: RunningGateway) -> None:
-    """One's own pending or paid order; then it is a conflict; another's does not exist."""
+    """The viewer's own pending or paid order. A second time is a conflict. Another user's order doesn't exist."""
     assert gateway.ask("web", CANCEL, {"id": "1"}, sub="1")["data"]["cancelOrder"]["order"] == {
         "id": "1",
         "status": "CANCELLED",
@@ -104,8 +104,8 @@ def test_an_order_is_cancelled_once(gateway: RunningGateway) -> None:
 
 
 @pytest.mark.parametrize("order_id", ["2", "99999", "abc"])
-def test_another_s_order_does_not_exist(gateway: RunningGateway, services: Tapped, order_id: str) -> None:
-    """To cancel it says NOT_FOUND, just as for one that is none, and nothing is written."""
+def test_another_user_s_order_does_not_exist(gateway: RunningGateway, services: Tapped, order_id: str) -> None:
+    """To cancel it is NOT_FOUND, as for an unknown id, and nothing is written."""
     payload = gateway.ask("mobile", CANCEL, {"id": order_id}, sub="1")["data"]["cancelOrder"]
     assert payload == {
         "order": None,
@@ -114,8 +114,8 @@ def test_another_s_order_does_not_exist(gateway: RunningGateway, services: Tappe
     assert not [call for call in services.calls if call[1] != "GET"]
 
 
-def test_staff_move_orders_on(gateway: RunningGateway) -> None:
-    """Forward as the service allows; a step backwards is a conflict; staff may cancel any."""
+def test_staff_change_the_status_of_orders(gateway: RunningGateway) -> None:
+    """Forward as the service allows. A step backwards is a conflict. Staff may cancel any order."""
     assert gateway.ask("admin", STATUS, {"id": "5", "status": "SHIPPED"})["data"]["updateOrderStatus"]["order"] == {
         "status": "SHIPPED"
     }
@@ -127,7 +127,7 @@ def test_staff_move_orders_on(gateway: RunningGateway) -> None:
 
 
 def test_a_profile_is_changed_in_part(gateway: RunningGateway, services: Tapped) -> None:
-    """Only what is given is sent; what the service finds wrong is told."""
+    """Only the given members are sent. The service's messages are user errors."""
     changed = gateway.ask("web", PROFILE, {"input": {"name": "Zoë"}}, sub="3")["data"]["updateProfile"]
     assert changed == {"user": {"name": "Zoë", "email": "user3@example.com"}, "userErrors": []}
     assert services.calls[-1][1:] == ("PATCH", "/users/3")
@@ -138,8 +138,8 @@ def test_a_profile_is_changed_in_part(gateway: RunningGateway, services: Tapped)
     assert nothing == {"user": None, "userErrors": [{"field": None, "code": "INVALID"}]}
 
 
-def test_a_product_is_changed_by_staff(gateway: RunningGateway) -> None:
-    """The changed product comes back, and is what others then see."""
+def test_staff_change_a_product(gateway: RunningGateway) -> None:
+    """The changed product is returned, and other clients see it."""
     changed = gateway.ask("admin", PRODUCT, {"id": "8", "input": {"price": 9.5, "stock": 0}})["data"]["updateProduct"]
     assert changed == {"product": {"name": "Product 8", "price": 9.5, "stock": 0, "inStock": False}, "userErrors": []}
     assert gateway.ask("web", '{ product(id: "8") { price inStock } }')["data"]["product"] == {
@@ -148,8 +148,8 @@ def test_a_product_is_changed_by_staff(gateway: RunningGateway) -> None:
     }
 
 
-def test_nobody_signed_in_changes_nothing(gateway: RunningGateway, services: Tapped) -> None:
-    """Mutations fail with UNAUTHENTICATED before anything is asked."""
+def test_anonymous_mutations_fail(gateway: RunningGateway, services: Tapped) -> None:
+    """With UNAUTHENTICATED, before any call."""
     for query, variables in (
         (PLACE, {"input": {"items": ITEMS}}),
         (CANCEL, {"id": "1"}),
@@ -162,7 +162,7 @@ def test_nobody_signed_in_changes_nothing(gateway: RunningGateway, services: Tap
 
 
 def test_mutations_run_one_after_the_other(gateway: RunningGateway, services: Tapped) -> None:
-    """In the document's order, and a later one sees what an earlier one did."""
+    """In the document's order. A later one sees the effect of an earlier one."""
     query = 'mutation { a: cancelOrder(id: "1") { order { status } } b: cancelOrder(id: "1") { userErrors { code } } }'
     answer = gateway.ask("web", query, sub="1")
     assert answer["data"] == {"a": {"order": {"status": "CANCELLED"}}, "b": {"userErrors": [{"code": "CONFLICT"}]}}

@@ -1,4 +1,4 @@
-"""What operators see: health, readiness, metrics, and a log line a request that tells nothing personal."""
+"""Operations: health, readiness, metrics, and one log line a request without personal data."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ from tests.support.services import Tapped
 
 
 def access_lines(caplog: pytest.LogCaptureFixture, number: int) -> list[dict[str, object]]:
-    """The access log's first lines, as they would be written. A line comes after its answer: they are waited for."""
+    """The first lines of the access log. A line is written after its answer, so this waits for them."""
     until = time.monotonic() + 30
     while True:
         records = [record for record in caplog.records if record.name == "bff.access"]
@@ -24,7 +24,7 @@ def access_lines(caplog: pytest.LogCaptureFixture, number: int) -> list[dict[str
 
 
 def test_health_and_ready(gateway: RunningGateway, services: Tapped) -> None:
-    """Both are 200 while it serves, whatever the services do; `/ready` names each source and its breaker, and no host."""
+    """Both are 200 while it serves, whatever the services do. `/ready` has each source and its breaker, and no host."""
     for name in services.ports:
         services.fail(name, Fault.REFUSED)
     assert gateway.http.get(f"{gateway.url}/health").json() == {"status": "ok"}
@@ -35,7 +35,7 @@ def test_health_and_ready(gateway: RunningGateway, services: Tapped) -> None:
     assert "127.0.0.1" not in ready.text
 
 
-def test_metrics_tell_requests_calls_and_breakers(start_gateway: StartGateway, services: Tapped) -> None:
+def test_metrics_of_requests_calls_and_breakers(start_gateway: StartGateway, services: Tapped) -> None:
     """Requests by variant and outcome, calls by source and outcome, the state of each breaker."""
     gateway = start_gateway(BFF_SOURCES__ORDERS__BREAKER__MINIMUM_CALLS="1")
     query = '{ user(id: "1") { name orders { id } } }'
@@ -65,7 +65,7 @@ def test_metrics_tell_requests_calls_and_breakers(start_gateway: StartGateway, s
 
 
 def test_one_line_a_request(gateway: RunningGateway, services: Tapped, caplog: pytest.LogCaptureFixture) -> None:
-    """It says what was asked for and what it took: operation, status, time, request id, calls by source, error codes."""
+    """With operation, status, time, request id, calls by source, and error codes."""
     caplog.set_level(logging.INFO, "bff.access")
     services.fail("orders", Fault.STATUS_503)
     query = "query Account($id: ID!) { user(id: $id) { email orders { id } } product(id: 1) { id } }"
@@ -91,8 +91,8 @@ def test_one_line_a_request(gateway: RunningGateway, services: Tapped, caplog: p
     }
 
 
-def test_the_log_keeps_secrets(gateway: RunningGateway, services: Tapped, caplog: pytest.LogCaptureFixture) -> None:
-    """No token, variable, query string, address or word of a service's stands in any line of any logger of ours."""
+def test_the_log_has_no_secrets(gateway: RunningGateway, services: Tapped, caplog: pytest.LogCaptureFixture) -> None:
+    """No token, variable, query string, address or text of a service is in any line of our loggers."""
     caplog.set_level(logging.DEBUG, "bff")
     services.fail("orders", Fault.STATUS_500)
     token = gateway.token()
@@ -112,16 +112,16 @@ def test_the_log_keeps_secrets(gateway: RunningGateway, services: Tapped, caplog
 
 @pytest.mark.parametrize("path", ["/", "/web", "/web/graphql/", "/graphiql/../app.py", "/docs", "/openapi.json", "/%00"])
 def test_unknown_paths_are_404(gateway: RunningGateway, path: str) -> None:
-    """What is not offered is not there, and is logged as any other request."""
+    """They are logged as any other request."""
     response = gateway.http.get(gateway.url + path)
     assert response.status_code == 404
     assert response.headers["x-request-id"]
 
 
-def test_a_fault_of_ours_is_masked_and_logged(
+def test_an_internal_error_is_masked_and_logged(
     gateway: RunningGateway, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The client hears that it was us and no more; the log hears where; neither hears what data it was about."""
+    """The client gets only the code. The log has the place. Neither has the data."""
     caplog.set_level(logging.ERROR, "bff.errors")
 
     def broken(*_: object) -> object:

@@ -1,4 +1,4 @@
-"""Whole pages, and how few calls to the services they take."""
+"""Whole pages, and the number of calls to the services that they take."""
 
 import pytest
 
@@ -14,8 +14,8 @@ query Account($id: ID!) {
 
 
 @pytest.mark.parametrize("variant", ["web", "mobile", "admin"])
-def test_the_document_s_own_query_runs_everywhere(gateway: RunningGateway, variant: str) -> None:
-    """The query that the project began with runs word for word on every variant, as oneself."""
+def test_the_original_query_runs_on_every_variant(gateway: RunningGateway, variant: str) -> None:
+    """Unchanged, as the signed-in user."""
     answer = gateway.ask(variant, '{ user(id: "1") { id email name orders { id total status } } }', sub="1", role="admin")
     assert "errors" not in answer
     user = answer["data"]["user"]
@@ -26,7 +26,7 @@ def test_the_document_s_own_query_runs_everywhere(gateway: RunningGateway, varia
 
 
 def test_account_page_takes_three_calls(gateway: RunningGateway, services: Tapped) -> None:
-    """User, orders, items, products: one call to each service, whatever the number of orders."""
+    """One call to each service, for any number of orders."""
     answer = gateway.ask("web", ACCOUNT, {"id": "1"}, sub="1")
     assert "errors" not in answer
     assert len(answer["data"]["user"]["orders"]) == 10
@@ -44,7 +44,7 @@ def test_a_hundred_orders_with_their_users_take_two_calls(gateway: RunningGatewa
 
 
 def test_aliases_are_one_call(gateway: RunningGateway, services: Tapped) -> None:
-    """One object by two aliases is asked for once, and several keys of one moment are one call."""
+    """One object with two aliases is loaded once, and the keys of one turn are one call."""
     query = '{ a: product(id: "7") { name } b: product(id: "7") { price } c: product(id: "8") { name } }'
     answer = gateway.ask("web", query)
     assert answer["data"]["a"]["name"] == "Product 7"
@@ -52,21 +52,21 @@ def test_aliases_are_one_call(gateway: RunningGateway, services: Tapped) -> None
     assert [target for _, _, target in services.calls] == ["/products?ids=7,8"]
 
 
-def test_one_object_on_two_levels_is_asked_for_once(gateway: RunningGateway, services: Tapped) -> None:
-    """What came with one level isn't asked for again on another."""
+def test_one_object_on_two_levels_is_loaded_once(gateway: RunningGateway, services: Tapped) -> None:
+    """An object that was loaded for one level is not loaded for another."""
     answer = gateway.ask("web", '{ user(id: "1") { name orders(first: 2) { user { email } } } }', sub="1")
     assert answer["data"]["user"]["orders"][1]["user"] == {"email": "user1@example.com"}
     assert services.count() == {"users": 1, "orders": 1}
 
 
 def test_equal_connections_are_one_call(gateway: RunningGateway, services: Tapped) -> None:
-    """The same stretch by two aliases is loaded once."""
+    """The same page of a list with two aliases is loaded once."""
     gateway.ask("web", "{ a: products(first: 3) { nodes { id } } b: products(first: 3) { totalCount } }")
     assert services.count() == {"products": 1}
 
 
 def test_missing_keys_are_null_without_error(gateway: RunningGateway) -> None:
-    """What does not exist is null, alone or in a batch, and so is an id that no service could know."""
+    """Alone or in a batch. So is an id that no service can have."""
     answer = gateway.ask(
         "admin", '{ a: user(id: "0") { id } b: user(id: "2") { id } c: user(id: "5000") { id } d: product(id: "x") { id } }'
     )
@@ -74,7 +74,7 @@ def test_missing_keys_are_null_without_error(gateway: RunningGateway) -> None:
 
 
 def test_home_is_one_round_trip(gateway: RunningGateway, services: Tapped) -> None:
-    """The mobile app's first screen: three calls for whoever is signed in; the catalogue alone for who isn't."""
+    """The mobile app's first screen: three concurrent calls for a signed-in user, one for the catalogue without."""
     query = "{ home { user { name } recentOrders { id itemCount } products { id imageUrl } } }"
     home = gateway.ask("mobile", query, sub="1")["data"]["home"]
     assert home["user"] == {"name": "User 1"}
@@ -92,8 +92,8 @@ def test_home_is_one_round_trip(gateway: RunningGateway, services: Tapped) -> No
     assert len(anonymous["data"]["home"]["products"]) == 10
 
 
-def test_connections_go_on_from_any_edge(gateway: RunningGateway) -> None:
-    """Each edge's cursor works as `after`, across the ends of the services' pages, until there is nothing more."""
+def test_connections_continue_from_any_edge(gateway: RunningGateway) -> None:
+    """Each edge's cursor works as `after`, across the ends of the services' pages, until the end."""
     query = """query ($after: String) { products(first: 7, after: $after, search: "1", category: "toys") {
         totalCount edges { cursor node { id } } pageInfo { hasNextPage endCursor } } }"""
     wanted = [str(p) for p in range(1, 501) if "1" in str(p) and p % 5 == 4]
@@ -112,7 +112,7 @@ def test_connections_go_on_from_any_edge(gateway: RunningGateway) -> None:
 
 @pytest.mark.parametrize("first", [0, -1, 101])
 def test_first_out_of_range_is_bad_input(gateway: RunningGateway, services: Tapped, first: int) -> None:
-    """`first` is 1 to 100: anything else is the client's mistake, and costs no call."""
+    """`first` is 1 to 100. Any other value is BAD_USER_INPUT, before any call."""
     answer = gateway.ask("web", f"{{ products(first: {first}) {{ totalCount }} }}")
     assert answer["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
     assert answer["errors"][0]["path"] == ["products"]
@@ -120,7 +120,7 @@ def test_first_out_of_range_is_bad_input(gateway: RunningGateway, services: Tapp
 
 
 def test_a_filter_too_long_is_bad_input(gateway: RunningGateway, services: Tapped) -> None:
-    """A search that no URL can hold is the client's mistake, and costs no call; one that is just short enough is asked."""
+    """A search that is too long for a URL is BAD_USER_INPUT, before any call. One that just fits is sent."""
     query = "query ($text: String) { products(search: $text) { totalCount } }"
     answer = gateway.ask("web", query, {"text": "ü" * 501})
     assert answer["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
@@ -129,27 +129,27 @@ def test_a_filter_too_long_is_bad_input(gateway: RunningGateway, services: Tappe
     assert gateway.ask("web", query, {"text": "ü" * 500}) == {"data": {"products": {"totalCount": 0}}}
 
 
-def test_a_cursor_that_is_none_is_bad_input(gateway: RunningGateway) -> None:
-    """A cursor that was made up, whether we can tell or only the service can, is the client's mistake."""
+def test_an_invalid_cursor_is_bad_input(gateway: RunningGateway) -> None:
+    """Whether the gateway notices it or only the service."""
     for after in ("nonsense", "WyJtYWRlLXVwIiwwXQ"):
         answer = gateway.ask("web", "query ($after: String) { products(after: $after) { totalCount } }", {"after": after})
         assert answer["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-def test_an_operation_is_explained_to_those_who_explore(dev_gateway: RunningGateway) -> None:
-    """Where GraphiQL is served, a request may ask what an operation would ask for; nothing of it is run."""
+def test_an_operation_can_be_explained_where_graphiql_is_served(dev_gateway: RunningGateway) -> None:
+    """The calls are listed, and none is made."""
     body = {"query": ACCOUNT, "variables": {"id": "1"}, "extensions": {"explain": True}}
     answer = dev_gateway.http.post(f"{dev_gateway.url}/web/graphql", json=body).json()
     assert answer["data"] is None
-    told = answer["extensions"]["explain"]
-    assert [[asked["source"] for asked in wave] for wave in told["waves"]] == [["users", "orders"], ["products"]]
-    assert told["text"].startswith("query Account: 2 waves, at most 3 calls\n")
+    result = answer["extensions"]["explain"]
+    assert [[asked["source"] for asked in wave] for wave in result["waves"]] == [["users", "orders"], ["products"]]
+    assert result["text"].startswith("query Account: 2 waves, at most 3 calls\n")
     refused = dev_gateway.http.post(f"{dev_gateway.url}/web/graphql", json={**body, "variables": {}}).json()
     assert refused["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-def test_in_production_an_operation_is_run_and_not_explained(gateway: RunningGateway) -> None:
-    """What the gateway knows of its services is not told to just anybody."""
+def test_in_production_operations_are_not_explained(gateway: RunningGateway) -> None:
+    """The gateway doesn't reveal its services."""
     body = {"query": "{ __typename }", "extensions": {"explain": True}}
     answer = gateway.http.post(f"{gateway.url}/web/graphql", json=body).json()
     assert answer == {"data": {"__typename": "Query"}}

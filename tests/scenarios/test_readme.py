@@ -1,4 +1,4 @@
-"""The README's command lines, run as they stand there."""
+"""The README's command lines, executed as they are written."""
 
 import os
 import re
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def console_sessions(text: str) -> list[tuple[str, str]]:
-    """Each command of the ```console blocks, with what is printed under it."""
+    """The commands of the ```console blocks, each with the output below it."""
     sessions: list[tuple[str, str]] = []
     for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
@@ -21,8 +21,8 @@ def console_sessions(text: str) -> list[tuple[str, str]]:
     return sessions
 
 
-def test_each_command_prints_what_stands_under_it(tmp_path: Path) -> None:
-    """A newcomer who types the README's lines sees the README's answers."""
+def test_each_command_prints_the_output_below_it(tmp_path: Path) -> None:
+    """The output is that of the README."""
     sessions = console_sessions((ROOT / "README.md").read_text(encoding="utf-8"))
     assert len(sessions) >= 5
     with bff(tmp_path, "dev", "--port", "0") as dev:
@@ -44,8 +44,8 @@ def test_each_command_prints_what_stands_under_it(tmp_path: Path) -> None:
         assert printed == [expected for _, expected in sessions]
 
 
-def test_every_file_it_names_is_there() -> None:
-    """No link of the docs leads nowhere."""
+def test_every_linked_file_exists() -> None:
+    """For all links of the docs."""
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), (page, target)

@@ -89,7 +89,7 @@ def test_a_query_by_get_and_by_post(call: Call) -> None:
     [({}, 2, False), ({"first": "3"}, 3, False), ({"first": "1", "withPrice": "true"}, 1, True)],
 )
 def test_parameters_have_types(call: Call, parameters: dict[str, str], number: int, has_price: bool) -> None:
-    """A number is one, and what is left out has its default."""
+    """A number is parsed as one, and an absent parameter has its default."""
     nodes = call("Page", params=parameters).json()["data"]["products"]["nodes"]
     assert len(nodes) == number
     assert all(("price" in node) is has_price for node in nodes)

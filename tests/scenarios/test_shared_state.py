@@ -1,4 +1,4 @@
-"""Two gateways, each a process of its own, with one Redis between them."""
+"""Two gateways in processes of their own, which share one Redis."""
 
 import asyncio
 import shutil
@@ -23,7 +23,7 @@ PRODUCT = '{ product(id: "1") { name } }'
 
 @pytest.fixture
 def pair(tmp_path: Path, services: Tapped, redis: RunningRedis) -> Iterator[list[tuple[str, Command]]]:
-    """Two of them: their URLs and processes."""
+    """Two gateways: their URLs and processes."""
     environment = {
         **{f"{name.upper()}_SERVICE_URL": url for name, url in services.urls.items()},
         "JWT_SECRET": SECRET,
@@ -45,8 +45,8 @@ def pair(tmp_path: Path, services: Tapped, redis: RunningRedis) -> Iterator[list
         yield made
 
 
-def test_they_let_the_limit_through_and_no_more(pair: list[tuple[str, Command]], redis: RunningRedis) -> None:
-    """Fifty clients at once, half at each. When Redis goes each counts by itself, and says so; nobody is refused for it."""
+def test_together_they_grant_exactly_the_limit(pair: list[tuple[str, Command]], redis: RunningRedis) -> None:
+    """Fifty concurrent clients, half at each. Without Redis each uses its own counts and logs it, and no request fails."""
 
     async def client(url: str, times: int) -> Counter[int]:
         async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
@@ -54,8 +54,8 @@ def test_they_let_the_limit_through_and_no_more(pair: list[tuple[str, Command]],
             return Counter(answer.status_code for answer in answers)
 
     async def ask() -> Counter[int]:
-        told = await asyncio.gather(*(client(pair[number % 2][0], 10) for number in range(50)))
-        return sum(told, Counter())
+        result = await asyncio.gather(*(client(pair[number % 2][0], 10) for number in range(50)))
+        return sum(result, Counter())
 
     statuses = asyncio.run(ask())
     assert set(statuses) == {200, 429}
@@ -63,14 +63,14 @@ def test_they_let_the_limit_through_and_no_more(pair: list[tuple[str, Command]],
     redis.stop()
     url, command = pair[0]
     assert httpx.post(f"{url}/web/graphql", json={"query": "{ __typename }"}, trust_env=False).status_code == 200
-    command.wait_for("Redis is away: this gateway counts by itself")
+    command.wait_for("Redis is unavailable: this gateway uses its own counts")
     assert "bff_shared_state_up 0" in httpx.get(f"{url}/metrics", trust_env=False).text
     redis.start()
     command.wait_for('"message":"shared state in Redis"')
 
 
-def test_a_document_that_one_knows_both_know(pair: list[tuple[str, Command]]) -> None:
-    """Sent to one of them, asked for by its hash at the other."""
+def test_a_document_is_known_to_both(pair: list[tuple[str, Command]]) -> None:
+    """Sent to one of them, and requested by its hash at the other."""
     (one, _), (other, _) = pair
     extensions = {"persistedQuery": {"version": 1, "sha256Hash": hash_of(PRODUCT)}}
     sent = httpx.post(f"{one}/web/graphql", json={"query": PRODUCT, "extensions": extensions}, trust_env=False)

@@ -1,4 +1,4 @@
-"""Tokens over real requests: by a real key set that rotates, and every way in which one can be no good."""
+"""Tokens over real requests: with a real key set that rotates, and every kind of bad token."""
 
 import base64
 import hashlib
@@ -31,14 +31,14 @@ query ($id: ID!) { order(id: $id) { id } mine: order(id: "1") { id } theirs: ord
 
 @pytest.fixture
 def issuer() -> Iterator[Issuer]:
-    """One with a key of each kind."""
+    """An issuer with a key of each kind."""
     with running_issuer(jwk("RS256", RSA, "rsa"), jwk("ES256", EC, "ec"), jwk("EdDSA", ED, "ed")) as issuer:
         yield issuer
 
 
 @pytest.fixture
 def gateway(start_gateway: StartGateway, issuer: Issuer) -> RunningGateway:
-    """One that takes tokens by secret and by key set, of one issuer for one audience."""
+    """A gateway that accepts tokens by secret and by key set, of one issuer for one audience."""
     gateway = start_gateway(JWKS_URL=issuer.url, JWT_ISSUER=ISSUER, JWT_AUDIENCE=AUDIENCE)
     until = time.monotonic() + 30
     while not issuer.asked or asked(gateway, made("ed", ED, "EdDSA"), "{ __typename }")[0] == 503:
@@ -48,13 +48,13 @@ def gateway(start_gateway: StartGateway, issuer: Issuer) -> RunningGateway:
 
 
 def claims(**changed: Any) -> dict[str, Any]:
-    """What stands in a good token; None takes a claim away."""
+    """The claims of a good token. None removes a claim."""
     usual = {"sub": "1", "exp": int(time.time()) + 600, "iss": ISSUER, "aud": AUDIENCE}
     return {name: value for name, value in {**usual, **changed}.items() if value is not None}
 
 
 def made(kid: str | None, key: Any, algorithm: str, **changed: Any) -> str:
-    """A token."""
+    """A signed token."""
     return jwt.encode(claims(**changed), key, algorithm, headers={"kid": kid} if kid else None)
 
 
@@ -74,26 +74,26 @@ def asked(gateway: RunningGateway, token: str, query: str = "{ me { id } }", **m
     ("kid", "key", "algorithm"),
     [("rsa", RSA, "RS256"), ("ec", EC, "ES256"), ("ed", ED, "EdDSA"), (None, SECRET, "HS256")],
 )
-def test_each_kind_of_key(gateway: RunningGateway, kid: str | None, key: Any, algorithm: str) -> None:
+def test_each_kind_of_key_is_accepted(gateway: RunningGateway, kid: str | None, key: Any, algorithm: str) -> None:
     """With its own algorithm."""
     assert asked(gateway, made(kid, key, algorithm)) == (200, {"data": {"me": {"id": "1"}}})
 
 
 def hmac_by_public_key() -> str:
-    """HS256 with what everybody knows for a secret; by hand, for the library refuses to make such a token."""
+    """HS256 with the public key as the secret. Made by hand, since the library refuses to."""
     signed = f"{part({'alg': 'HS256', 'kid': 'rsa'})}.{part(claims())}"
     signature = hmac.new(PEM, signed.encode(), hashlib.sha256).digest()
     return f"{signed}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
 
 
 def with_payload(payload: dict[str, Any]) -> str:
-    """A good token's signature under other claims."""
+    """A token with other claims than its signature is for."""
     head, _, signature = made("rsa", RSA, "RS256").split(".")
     return f"{head}.{part(payload)}.{signature}"
 
 
 def with_own_key() -> str:
-    """A token that brings the key to check it with."""
+    """A token whose header has the key to check it with."""
     headers = {"kid": "rsa", "jwk": jwk("RS256", STRANGER, "rsa"), "jku": "http://127.0.0.1:9/keys"}
     return jwt.encode(claims(), STRANGER, "RS256", headers=headers)
 
@@ -125,16 +125,16 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_token_that_is_no_good(gateway: RunningGateway, services: Tapped, name: str) -> None:
-    """401, whole and before any call; it is never taken for none."""
+def test_bad_tokens_are_refused(gateway: RunningGateway, services: Tapped, name: str) -> None:
+    """With 401, before any call. None counts as anonymous."""
     status, answer = asked(gateway, BAD[name]())
     assert (status, answer["errors"][0]["extensions"]["code"]) == (401, "UNAUTHENTICATED")
     assert "data" not in answer
     assert services.calls == []
 
 
-def test_two_tokens_are_none(gateway: RunningGateway, services: Tapped) -> None:
-    """Proxies and services might read the other one."""
+def test_two_tokens_are_refused(gateway: RunningGateway, services: Tapped) -> None:
+    """Proxies and services could read the other one."""
     good = ("authorization", f"Bearer {made('rsa', RSA, 'RS256')}")
     response = gateway.http.post(f"{gateway.url}/web/graphql", json={"query": "{ me { id } }"}, headers=[good, good])
     assert response.status_code == 401
@@ -158,8 +158,8 @@ def test_two_tokens_are_none(gateway: RunningGateway, services: Tapped) -> None:
         {"https://shop/roles": ["admin"]},
     ],
 )
-def test_nobody_makes_himself_an_administrator(gateway: RunningGateway, services: Tapped, changed: dict[str, Any]) -> None:
-    """By nothing that is not the role itself; nor by headers, variables or what stands in a document."""
+def test_only_the_role_makes_an_administrator(gateway: RunningGateway, services: Tapped, changed: dict[str, Any]) -> None:
+    """No other claim, header, variable or document does."""
     headers = {
         "authorization": f"Bearer {made('rsa', RSA, 'RS256', **changed)}",
         "x-roles": "admin",
@@ -174,8 +174,8 @@ def test_nobody_makes_himself_an_administrator(gateway: RunningGateway, services
     assert services.count() == {"users": 1}
 
 
-def test_another_s_order_can_not_be_read(gateway: RunningGateway) -> None:
-    """Not by its id, not by an alias, not as a variable, not through what one may have."""
+def test_another_user_s_order_can_not_be_read(gateway: RunningGateway) -> None:
+    """By its id, an alias, a variable, or through an object that the viewer may see."""
     token = made("rsa", RSA, "RS256")
     status, answer = asked(gateway, token, ORDER, variables={"id": "2"})
     assert status == 200
@@ -186,8 +186,8 @@ def test_another_s_order_can_not_be_read(gateway: RunningGateway) -> None:
     assert batch["data"] == {"a": None, "b": None}
 
 
-def test_keys_change_without_a_restart(gateway: RunningGateway, issuer: Issuer) -> None:
-    """An unknown key's id is asked for, but not by everybody who makes one up; while the issuer is away all goes on."""
+def test_keys_rotate_without_a_restart(gateway: RunningGateway, issuer: Issuer) -> None:
+    """An unknown `kid` causes a fetch, at most one in ten seconds. While the issuer is unavailable the old keys are used."""
     issuer.is_up = False
     before = issuer.asked
     for number in range(50):

@@ -1,4 +1,4 @@
-"""Who sees what, over real requests, and what the services are told of who asks."""
+"""Who sees what over real requests, and what the services get to know of the viewer."""
 
 import re
 
@@ -11,32 +11,32 @@ from tests.support.services import Tapped
 SUMMARY = '{ me { id } user(id: "1") { name } order(id: "1") { id } }'
 
 
-def test_nobody_signed_in(gateway: RunningGateway) -> None:
-    """`me` is null without error; what needs a sign-in is null and says so."""
+def test_anonymous_requests(gateway: RunningGateway) -> None:
+    """`me` is null without an error. Fields that need a sign-in are null with an error."""
     answer = gateway.ask("web", SUMMARY)
     assert answer["data"] == {"me": None, "user": None, "order": None}
-    told = [(error["path"], error["extensions"]["code"]) for error in answer["errors"]]
-    assert told == [(["user"], "UNAUTHENTICATED"), (["order"], "UNAUTHENTICATED")]
+    result = [(error["path"], error["extensions"]["code"]) for error in answer["errors"]]
+    assert result == [(["user"], "UNAUTHENTICATED"), (["order"], "UNAUTHENTICATED")]
 
 
 @pytest.mark.parametrize("variant", ["web", "mobile"])
 @pytest.mark.parametrize("role", [None, "admin"])
-def test_another_s_data_is_not_shown(gateway: RunningGateway, variant: str, role: str | None) -> None:
-    """On web and mobile another's user is FORBIDDEN and another's order is null, whatever the role."""
+def test_another_user_s_data_is_not_shown(gateway: RunningGateway, variant: str, role: str | None) -> None:
+    """On web and mobile another user is FORBIDDEN and another user's order is null, with any role."""
     answer = gateway.ask(variant, SUMMARY, sub="2", role=role)
     assert answer["data"] == {"me": {"id": "2"}, "user": None, "order": None}
     assert [(error["path"], error["extensions"]["code"]) for error in answer["errors"]] == [(["user"], "FORBIDDEN")]
 
 
-def test_staff_see_everybody(gateway: RunningGateway) -> None:
-    """On admin any user and any order can be had."""
+def test_administrators_see_all_users_and_orders(gateway: RunningGateway) -> None:
+    """On admin."""
     answer = gateway.ask("admin", SUMMARY, sub="2", role="admin")
     assert answer == {"data": {"me": {"id": "2"}, "user": {"name": "User 1"}, "order": {"id": "1"}}}
 
 
 @pytest.mark.parametrize("sub", ["auth0|5f7c", "0", "1e0", "01"])
-def test_a_viewer_who_is_no_user(gateway: RunningGateway, sub: str) -> None:
-    """A `sub` that is no user's id is a viewer without a user."""
+def test_a_viewer_without_a_user(gateway: RunningGateway, sub: str) -> None:
+    """A `sub` that is no user's id."""
     answer = gateway.ask("web", '{ me { id } user(id: "1") { id } }', sub=sub)
     assert answer["data"] == {"me": None, "user": None}
     assert [error["extensions"]["code"] for error in answer["errors"]] == ["FORBIDDEN"]
@@ -55,7 +55,7 @@ def test_a_viewer_who_is_no_user(gateway: RunningGateway, sub: str) -> None:
 def test_admin_is_for_administrators(
     gateway: RunningGateway, services: Tapped, headers: dict[str, str], status: int, code: str
 ) -> None:
-    """Without the role nothing is answered but the refusal, a well-formed one, before any call."""
+    """Without the role there is only a well-formed refusal, before any call."""
     if "role" in headers:
         headers = gateway.bearer("1", headers["role"])
     response = gateway.post("admin", {"query": "{ sources { name } }"}, headers=headers)
@@ -67,8 +67,8 @@ def test_admin_is_for_administrators(
 
 
 @pytest.mark.parametrize("variant", ["web", "mobile", "admin"])
-def test_a_bad_token_is_refused_whole(gateway: RunningGateway, services: Tapped, variant: str) -> None:
-    """An expired token is never treated as none, not even where none is needed."""
+def test_a_bad_token_is_refused(gateway: RunningGateway, services: Tapped, variant: str) -> None:
+    """An expired token never counts as anonymous, also where no token is needed."""
     token = gateway.token("1", ttl_s=-60)
     response = gateway.post(variant, {"query": "{ __typename }"}, headers={"authorization": f"Bearer {token}"})
     assert response.status_code == 401
@@ -77,8 +77,8 @@ def test_a_bad_token_is_refused_whole(gateway: RunningGateway, services: Tapped,
     assert services.calls == []
 
 
-def test_who_asks_goes_upstream(gateway: RunningGateway, services: Tapped) -> None:
-    """Users and orders are told who asks; products are not; a client's own X-User-ID and cookies go nowhere."""
+def test_the_viewer_s_identity_goes_upstream(gateway: RunningGateway, services: Tapped) -> None:
+    """To users and orders, not to products. A client's own X-User-ID and cookies are not forwarded."""
     headers = {
         **gateway.bearer("1"),
         "x-user-id": "2",
@@ -101,15 +101,15 @@ def test_who_asks_goes_upstream(gateway: RunningGateway, services: Tapped) -> No
 
 
 def test_identity_is_a_setting_of_each_source(start_gateway: StartGateway, services: Tapped) -> None:
-    """`forward_identity` decides for reads; a write always carries it."""
+    """`forward_identity` decides for reads. A write always has the identity."""
     gateway = start_gateway(BFF_SOURCES__ORDERS__FORWARD_IDENTITY="false", BFF_SOURCES__PRODUCTS__FORWARD_IDENTITY="true")
     gateway.ask("web", '{ order(id: "1") { items { product { id } } } }', sub="1")
     gateway.ask("web", 'mutation { cancelOrder(id: "1") { order { id } } }', sub="1")
-    told = [
+    result = [
         (name, method, sent.get("x-user-id"))
         for (name, method, _), sent in zip(services.calls, services.headers, strict=True)
     ]
-    assert told == [
+    assert result == [
         ("orders", "GET", None),
         ("products", "GET", "1"),
         ("orders", "GET", None),
@@ -118,8 +118,8 @@ def test_identity_is_a_setting_of_each_source(start_gateway: StartGateway, servi
 
 
 @pytest.mark.parametrize("sent", ["", "spaces in it", "a" * 129, "<script>"])
-def test_an_insane_request_id_is_replaced(gateway: RunningGateway, services: Tapped, sent: str) -> None:
-    """A request id that isn't sane is neither answered, nor sent upstream."""
+def test_an_invalid_request_id_is_replaced(gateway: RunningGateway, services: Tapped, sent: str) -> None:
+    """It is neither in the answer nor sent upstream."""
     response = gateway.post("web", {"query": '{ product(id: "1") { id } }'}, headers={"x-request-id": sent})
     assert re.fullmatch(r"[0-9a-f]{32}", response.headers["x-request-id"])
     assert services.headers[0]["x-request-id"] == response.headers["x-request-id"]
@@ -142,8 +142,8 @@ def test_an_insane_request_id_is_replaced(gateway: RunningGateway, services: Tap
         ("web", 'mutation { updateProduct(id: "1", input: {stock: 1}) { product { id } } }'),
     ],
 )
-def test_what_a_variant_lacks_does_not_exist(start_gateway: StartGateway, variant: str, missing: str) -> None:
-    """Neither by asking nor by guessing, introspection on: it is unknown as any word that was made up."""
+def test_fields_of_other_variants_do_not_exist(start_gateway: StartGateway, variant: str, missing: str) -> None:
+    """With introspection and suggestions on: they are unknown as any made-up name."""
     gateway = start_gateway(
         BFF_VARIANTS__WEB__INTROSPECTION="true",
         BFF_VARIANTS__MOBILE__INTROSPECTION="true",
@@ -157,8 +157,8 @@ def test_what_a_variant_lacks_does_not_exist(start_gateway: StartGateway, varian
         assert "data" not in answer
 
 
-def test_production_tells_nothing_of_the_graph(gateway: RunningGateway) -> None:
-    """In `serve`, web and mobile answer no introspection and suggest no names; admin does."""
+def test_production_reveals_nothing_of_the_graph(gateway: RunningGateway) -> None:
+    """In `serve` web and mobile have no introspection and no suggestions. Admin has both."""
     for variant in ("web", "mobile"):
         assert "errors" in gateway.ask(variant, "{ __schema { types { name } } }")
         message = gateway.ask(variant, '{ product(id: "1") { nam } }')["errors"][0]["message"]

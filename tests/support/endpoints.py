@@ -7,8 +7,8 @@ from bff.gate.documents import Documents
 from bff.gate.limits import LimitOptions
 from bff.gate.manifests import TrustedDocuments
 from bff.gate.rate import RateOptions
-from bff.graph.variants import VARIANTS
 from bff.request.endpoint import Endpoint
+from schema.variants import EVERYONE as VARIANTS
 from tests.support.shop import schemas
 
 

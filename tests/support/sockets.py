@@ -30,16 +30,16 @@ def until_closed(connection: socket.socket) -> bytes:
 
 
 def one_answer(connection: socket.socket) -> tuple[int, bytes, bytes]:
-    """The next answer, whose length is declared: its status, its head and its body."""
-    received = b""
-    while b"\r\n\r\n" not in received:
-        chunk = connection.recv(65536)
-        assert chunk, received
-        received += chunk
-    head, _, body = received.partition(b"\r\n\r\n")
+    """The status, head and body of the next answer, which has a `Content-Length`. Reads nothing of a further answer."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        byte = connection.recv(1)
+        assert byte, head
+        head += byte
+    head, body = head[:-4], b""
     lengths = [line.partition(b":")[2] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
     while len(body) < int(lengths[0]):
-        chunk = connection.recv(65536)
-        assert chunk, received
+        chunk = connection.recv(int(lengths[0]) - len(body))
+        assert chunk, body
         body += chunk
     return int(head.split()[1]), head, body

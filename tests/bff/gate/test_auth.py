@@ -1,4 +1,4 @@
-"""Who asks: a good token makes a viewer, a bad one is refused, and only none at all is nobody."""
+"""Authentication: a good token gives a viewer, a bad one is refused, and only no token at all is anonymous."""
 
 import base64
 import hashlib
@@ -23,7 +23,7 @@ PLAIN = Issuer(SECRET)
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """Good claims with changes; None takes one away."""
+    """Good claims with changes. None removes a claim."""
     usual = {"sub": "1", "exp": int(time.time()) + 3600}
     return {name: value for name, value in (usual | changes).items() if value is not None}
 
@@ -34,7 +34,7 @@ def token(algorithm: str = "HS256", secret: str = SECRET, **changes: Any) -> str
 
 
 def forged(head: Any, body: Any, secret: str = SECRET) -> str:
-    """A token of any JSON at all, signed with HS256 whatever its head says."""
+    """A token of any JSON, signed with HS256 whatever its header says."""
     parts = [_part(json.dumps(part).encode() if not isinstance(part, bytes) else part) for part in (head, body)]
     signature = hmac.new(secret.encode(), ".".join(parts).encode(), hashlib.sha256).digest()
     return ".".join([*parts, _part(signature)])
@@ -50,7 +50,7 @@ def bearer(token: str) -> list[bytes]:
 
 
 def refused(headers: list[bytes], options: Issuer = PLAIN) -> InvalidToken:
-    """The refusal, which is 401 with a challenge that a header can carry and that tells nothing of the token."""
+    """The refusal. It is 401 with a challenge that is valid in a header and has nothing of the token."""
     with pytest.raises(InvalidToken) as caught:
         now(Authenticator([options]).authenticate(headers))
     error = caught.value
@@ -73,13 +73,13 @@ def viewer(headers: list[bytes], options: Issuer = PLAIN) -> Viewer:
 # Headers
 
 
-def test_no_header_is_nobody() -> None:
-    """The one way to be anonymous."""
+def test_no_header_is_anonymous() -> None:
+    """The only way to be anonymous."""
     assert now(Authenticator([PLAIN]).authenticate([])) is None
 
 
-def test_a_good_token_is_its_bearer() -> None:
-    """The viewer is the token's `sub`; the services get the header as it stands, and no log gets the token."""
+def test_a_good_token_gives_its_bearer() -> None:
+    """The viewer is the token's `sub`. The services get the header unchanged, and no log gets the token."""
     good = token()
     signed_in = now(Authenticator([PLAIN]).authenticate(bearer(good)))
     assert signed_in is not None
@@ -89,8 +89,8 @@ def test_a_good_token_is_its_bearer() -> None:
 
 
 @pytest.mark.parametrize("form", ["Bearer {}", "bearer {}", "BEARER {}", "Bearer  {}", " Bearer {} "])
-def test_the_scheme_is_read_as_http_has_it(form: str) -> None:
-    """In any case, with spaces around (RFC 9110, section 11.1); the services get the usual form."""
+def test_the_scheme_is_case_insensitive(form: str) -> None:
+    """With any spaces around (RFC 9110, section 11.1). The services get the usual form."""
     good = token()
     signed_in = now(Authenticator([PLAIN]).authenticate([form.format(good).encode()]))
     assert signed_in is not None
@@ -118,40 +118,40 @@ def test_the_scheme_is_read_as_http_has_it(form: str) -> None:
     ],
 )
 def test_any_other_header_is_refused(header: bytes) -> None:
-    """An empty one, another scheme, no token, two, none that can be read: never taken for nobody."""
+    """Empty, another scheme, no token, two tokens, unreadable: none of them counts as anonymous."""
     refused([header])
 
 
 def test_a_good_token_in_another_scheme_is_refused() -> None:
-    """`Basic` and the bare token are no bearers."""
+    """`Basic`, and a token without a scheme."""
     refused([b"Basic " + token().encode()])
     refused([token().encode()])
 
 
 def test_two_headers_are_refused() -> None:
-    """Even if both are good, or the same: which one counts is not for us to guess."""
+    """Even if both are good or equal: it is ambiguous which one counts."""
     good = bearer(token())
     refused(good + good)
     refused([*good, b""])
     refused([good[0] + b", " + good[0]])
 
 
-def test_a_huge_token_is_refused_unread() -> None:
-    """Beyond 8192 characters nothing is verified, good or not."""
+def test_a_huge_token_is_refused_without_verification() -> None:
+    """Tokens of more than 8192 characters, good or not."""
     long = token(padding="x" * 9000)
     assert "JSON web token" in refused(bearer(long)).message
 
 
 @given(st.binary(max_size=200))
-def test_no_header_whatsoever_raises_anything_else(junk: bytes) -> None:
-    """Any bytes are refused as a bad token."""
+def test_any_bytes_are_refused_as_a_bad_token(junk: bytes) -> None:
+    """No header raises another error."""
     refused([junk])
     refused([b"Bearer " + junk])
 
 
 @given(st.text("abcAZ09-_=.", max_size=60))
-def test_no_token_whatsoever_raises_anything_else(junk: str) -> None:
-    """Nor does anything that looks like one."""
+def test_any_text_like_a_token_is_refused_as_a_bad_token(junk: str) -> None:
+    """No token raises another error."""
     refused(bearer(junk))
 
 
@@ -160,13 +160,13 @@ def test_no_token_whatsoever_raises_anything_else(junk: str) -> None:
 
 @pytest.mark.parametrize("age_s", [-3600, -1, 0, LEEWAY_S - 2])
 def test_a_token_is_good_until_ten_seconds_after_it_expires(age_s: int) -> None:
-    """Clocks differ: ten seconds are forgiven."""
+    """Clocks differ, so there is a leeway of ten seconds."""
     assert viewer(bearer(token(exp=int(time.time()) - age_s))).sub == "1"
 
 
 @pytest.mark.parametrize("age_s", [LEEWAY_S + 1, 60, 10**9])
 def test_an_expired_token_is_refused(age_s: int) -> None:
-    """And the client is told that it has to get another."""
+    """The message says that it has expired."""
     assert "expired" in refused(bearer(token(exp=int(time.time()) - age_s))).message
 
 
@@ -176,32 +176,32 @@ def test_the_leeway_is_ten_seconds() -> None:
 
 
 @pytest.mark.parametrize("ahead_s", [-3600, 0, LEEWAY_S - 2])
-def test_a_token_is_good_from_ten_seconds_before_its_time(ahead_s: int) -> None:
+def test_a_token_is_good_from_ten_seconds_before_nbf(ahead_s: int) -> None:
     """The same leeway."""
     assert viewer(bearer(token(nbf=int(time.time()) + ahead_s))).sub == "1"
 
 
 @pytest.mark.parametrize("ahead_s", [LEEWAY_S + 5, 3600])
-def test_a_token_before_its_time_is_refused(ahead_s: int) -> None:
-    """`nbf` is checked where it is there."""
+def test_a_token_before_nbf_is_refused(ahead_s: int) -> None:
+    """`nbf` is checked if the token has one."""
     assert "not valid yet" in refused(bearer(token(nbf=int(time.time()) + ahead_s))).message
 
 
 @pytest.mark.parametrize("iat", [2**40, 0, "soon"])
-def test_when_it_was_issued_does_not_matter(iat: Any) -> None:
-    """`iat` is not for us to judge."""
+def test_iat_is_not_checked(iat: Any) -> None:
+    """Clocks differ, so a token may seem to be issued in the future."""
     assert viewer(bearer(token(iat=iat))).sub == "1"
 
 
 @pytest.mark.parametrize("exp", ["never", [], {}, -1, 0, True])
-def test_an_expiry_that_is_no_time_to_come_is_refused(exp: Any) -> None:
-    """Neither an error of ours nor a token for ever."""
+def test_an_unusable_expiry_is_refused(exp: Any) -> None:
+    """It is neither an internal error nor a token without an end."""
     refused(bearer(forged({"alg": "HS256", "typ": "JWT"}, claims() | {"exp": exp})))
 
 
 @pytest.mark.parametrize("exp", [b"1e999", b"NaN", b"Infinity", b"null"])
-def test_an_expiry_that_python_alone_reads_is_refused(exp: bytes) -> None:
-    """What is no number in JSON, or is infinite, is none here."""
+def test_an_expiry_that_is_no_json_number_is_refused(exp: bytes) -> None:
+    """Python's JSON reader accepts some of these."""
     refused(bearer(forged({"alg": "HS256"}, b'{"sub":"1","exp":' + exp + b"}")))
 
 
@@ -209,14 +209,14 @@ def test_an_expiry_that_python_alone_reads_is_refused(exp: bytes) -> None:
 
 
 @pytest.mark.parametrize("secret", ["another secret, long enough to be taken", SECRET + " ", SECRET[:-1]])
-def test_another_secret_s_token_is_refused(secret: str) -> None:
+def test_a_token_of_another_secret_is_refused(secret: str) -> None:
     """Only who has the secret can make tokens."""
     assert "signature" in refused(bearer(token(secret=secret))).message
 
 
 @pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
-def test_another_algorithm_by_the_same_secret_is_refused(algorithm: str) -> None:
-    """HS256 and nothing else, though the signature would be right."""
+def test_another_algorithm_with_the_same_secret_is_refused(algorithm: str) -> None:
+    """Only HS256 is accepted, though the signature would be right."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the secret is short for those
         other = token(algorithm)
@@ -224,8 +224,8 @@ def test_another_algorithm_by_the_same_secret_is_refused(algorithm: str) -> None
 
 
 @pytest.mark.parametrize("alg", ["none", "None", "NONE", "", None, "hs256", "RS256", "ES256", ["HS256"], 1])
-def test_what_a_token_says_of_its_algorithm_changes_nothing(alg: Any) -> None:
-    """`none` is refused, and so is whatever is not HS256, be it signed or not."""
+def test_a_token_can_not_choose_its_algorithm(alg: Any) -> None:
+    """`none` and everything else that is not HS256 is refused, signed or not."""
     signed = forged({"alg": alg, "typ": "JWT"}, claims())
     refused(bearer(signed))
     refused(bearer(signed.rpartition(".")[0] + "."))
@@ -233,25 +233,25 @@ def test_what_a_token_says_of_its_algorithm_changes_nothing(alg: Any) -> None:
 
 
 def test_an_unsigned_token_is_refused() -> None:
-    """As PyJWT itself makes it."""
+    """As PyJWT makes one."""
     refused(bearer(jwt.encode(claims(), None, algorithm="none")))
 
 
 def test_a_changed_token_is_refused() -> None:
-    """Claims are as they were signed."""
+    """With other claims than were signed."""
     head, _, signature = token().split(".")
     other = _part(json.dumps(claims(roles=["admin"])).encode())
     refused(bearer(f"{head}.{other}.{signature}"))
 
 
 @pytest.mark.parametrize("body", [[], "x", 1, None, {}])
-def test_claims_that_are_none_are_refused(body: Any) -> None:
-    """A token's body is an object with what is required in it."""
+def test_a_body_without_claims_is_refused(body: Any) -> None:
+    """The body must be an object with the required claims."""
     refused(bearer(forged({"alg": "HS256"}, body)))
 
 
-def test_a_short_secret_works_and_warns_nobody() -> None:
-    """That it is short is said once, at the start: a request is no occasion for it."""
+def test_a_short_secret_works_without_warnings() -> None:
+    """The warning is logged once, at start-up, and not at each request."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         short = token(secret="short")
@@ -264,25 +264,25 @@ def test_a_short_secret_works_and_warns_nobody() -> None:
 
 @pytest.mark.parametrize("name", ["exp", "sub"])
 def test_a_required_claim_that_is_missing_is_named(name: str) -> None:
-    """`exp` and `sub` have to be there."""
+    """`exp` and `sub` are required."""
     assert name in refused(bearer(token(**{name: None}))).message
 
 
 @pytest.mark.parametrize("sub", [1, 1.5, "", True, ["1"], {"id": "1"}])
-def test_a_sub_is_a_string_with_something_in_it(sub: Any) -> None:
-    """A number is no string, though it may look like a user's id."""
+def test_a_sub_is_a_non_empty_string(sub: Any) -> None:
+    """A number is refused, though it may look like a user's id."""
     refused(bearer(forged({"alg": "HS256"}, claims() | {"sub": sub})))
 
 
 @pytest.mark.parametrize("sub", ["1", "auth0|abc", "Ünal", " 1", "a" * 500])
-def test_any_other_sub_is_taken_as_it_is(sub: str) -> None:
-    """Whether it is a user is not for the door to say."""
+def test_any_non_empty_sub_is_accepted(sub: str) -> None:
+    """Authentication doesn't check whether the user exists."""
     assert viewer(bearer(token(sub=sub))).sub == sub
 
 
 @pytest.mark.parametrize("name", ["iss", "aud"])
-def test_issuer_and_audience_are_looked_at_only_where_configured(name: str) -> None:
-    """Where they are not, a token may have any or none."""
+def test_issuer_and_audience_are_checked_only_if_configured(name: str) -> None:
+    """Otherwise a token may have any or none."""
     for value in (None, "anything", "other"):
         assert viewer(bearer(token(**{name: value}))).sub == "1"
 
@@ -291,8 +291,8 @@ def test_issuer_and_audience_are_looked_at_only_where_configured(name: str) -> N
     ("name", "options"),
     [("iss", Issuer(SECRET, issuer="ours")), ("aud", Issuer(SECRET, audience="ours"))],
 )
-def test_issuer_and_audience_are_required_where_configured(name: str, options: Issuer) -> None:
-    """The right one is good; another, none and what is no string are refused."""
+def test_issuer_and_audience_are_required_if_configured(name: str, options: Issuer) -> None:
+    """The right one is accepted. Another one, none, and other types are refused."""
     assert viewer(bearer(token(**{name: "ours"})), options).sub == "1"
     for value in (None, "other", "OURS", "ours ", "", 1, {"ours": 1}):
         body = claims() | ({} if value is None else {name: value})
@@ -307,8 +307,8 @@ def test_an_audience_may_be_one_of_several() -> None:
     refused(bearer(token(aud=[])), options)
 
 
-def test_issuer_and_audience_are_both_required_where_both_are_configured() -> None:
-    """One of two is not enough."""
+def test_issuer_and_audience_are_both_required_if_both_are_configured() -> None:
+    """One of the two is not enough."""
     options = Issuer(SECRET, issuer="us", audience="ours")
     assert viewer(bearer(token(iss="us", aud="ours")), options).sub == "1"
     refused(bearer(token(iss="us")), options)
@@ -336,7 +336,7 @@ def test_issuer_and_audience_are_both_required_where_both_are_configured() -> No
     ],
 )
 def test_roles_are_an_array_or_one_string(given: dict[str, Any], roles: set[str]) -> None:
-    """`roles`, an array of strings, and `role`, one string; whatever else stands there gives none."""
+    """`roles` is an array of strings, and `role` one string. Values of other types give no roles."""
     assert roles_of(given, ClaimOptions()) == roles
     assert viewer(bearer(forged({"alg": "HS256"}, claims() | given))).roles == roles
 
@@ -345,83 +345,85 @@ def test_roles_are_an_array_or_one_string(given: dict[str, Any], roles: set[str]
     "role", ["Admin", "ADMIN", "admin ", " admin", "admin\n", "administrator", "\N{CYRILLIC SMALL LETTER A}dmin", ""]
 )
 def test_admin_must_match_exactly(role: str) -> None:
-    """Neither case nor space is forgiven, nor a letter that only looks alike."""
+    """Other case, white space, and letters that look alike don't match."""
     assert "admin" not in viewer(bearer(token(roles=[role], role=role))).roles
 
 
-def test_an_authenticator_does_not_tell_its_secret() -> None:
+def test_the_repr_of_an_authenticator_has_no_secret() -> None:
     """Its repr is fit for a log."""
-    assert repr(Authenticator([PLAIN])) == "<Authenticator of 1 issuers, 0 known>"
+    assert repr(Authenticator([PLAIN])) == "<Authenticator of 1 issuers, 0 tokens cached>"
 
 
-# What is known of a token
+# Cached tokens
 
 
-class Watched(Authenticator):
-    """Counts how often a token is really looked into."""
+class Counted(Authenticator):
+    """Counts how often a token is verified."""
 
-    looked = 0
+    verified = 0
 
     async def _verify(self, token: str) -> dict[str, Any]:
-        self.looked += 1
+        self.verified += 1
         return await super()._verify(token)
 
 
 def test_a_good_token_is_verified_once() -> None:
-    """From then on it is known; another one, and the same with a letter changed, is looked into by itself."""
-    authenticator = Watched([PLAIN])
+    """Then it is cached. Another token, and the same with a changed letter, is verified."""
+    authenticator = Counted([PLAIN])
     good = bearer(token())
     first = now(authenticator.authenticate(good))
     assert now(authenticator.authenticate(good)) is first
-    assert authenticator.looked == 1
+    assert authenticator.verified == 1
     other = now(authenticator.authenticate(bearer(token(sub="2"))))
     assert other is not None
     assert other.viewer == Viewer("2")
     with pytest.raises(InvalidToken):
         now(authenticator.authenticate([good[0][:-2] + (b"AA" if good[0][-2:] != b"AA" else b"BB")]))
-    assert authenticator.looked == 3
+    assert authenticator.verified == 3
 
 
-def test_a_known_token_expires_all_the_same() -> None:
-    """Known until its own time and the leeway are over, and not a moment longer."""
-    moment = time.time()
-    clock = [moment]
-    authenticator = Watched([PLAIN], clock=lambda: clock[0])
-    short = bearer(token(exp=int(moment) + 60))
+def test_a_cached_token_expires() -> None:
+    """At the end of its own lifetime and the leeway."""
+    start = time.time()
+    clock = [start]
+    authenticator = Counted([PLAIN], clock=lambda: clock[0])
+    short = bearer(token(exp=int(start) + 60))
     now(authenticator.authenticate(short))
-    clock[0] = int(moment) + 60 + LEEWAY_S - 0.1
+    clock[0] = int(start) + 60 + LEEWAY_S - 0.1
     now(authenticator.authenticate(short))
-    assert authenticator.looked == 1
-    clock[0] = int(moment) + 60 + LEEWAY_S
-    now(authenticator.authenticate(short))  # by the real clock it is still good: what counts is that it was looked into
-    assert authenticator.looked == 2
+    assert authenticator.verified == 1
+    clock[0] = int(start) + 60 + LEEWAY_S
+    now(
+        authenticator.authenticate(short)
+    )  # PyJWT uses the real clock, by which it is still good: the test is that it was verified
+    assert authenticator.verified == 2
 
 
-def test_a_bad_token_is_never_known() -> None:
+def test_a_bad_token_is_not_cached() -> None:
     """It is refused each time, for its own reason."""
-    authenticator = Watched([PLAIN])
+    authenticator = Counted([PLAIN])
     expired = bearer(token(exp=int(time.time()) - 3600))
     for _ in range(2):
         with pytest.raises(InvalidToken, match="expired"):
             now(authenticator.authenticate(expired))
-    assert authenticator.looked == 2
+    assert authenticator.verified == 2
 
 
-def test_what_known_tokens_weigh_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In bytes, the least recently used goes; no token is among the keys, only its hash."""
-    monkeypatch.setattr("bff.gate.auth._MOST_KNOWN_BYTES", 4000)
-    authenticator = Watched([PLAIN])
+def test_the_memory_of_cached_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bytes. The least recently used is evicted. The keys are hashes, not tokens."""
+    monkeypatch.setattr("bff.gate.auth._MOST_CACHED_BYTES", 4000)
+    authenticator = Counted([PLAIN])
     one, two, three = (bearer(token(sub=sub)) for sub in "123")
     for each in (one, two, one, three, one):
         now(authenticator.authenticate(each))
-    assert authenticator.looked == 3
+    assert authenticator.verified == 3
     now(authenticator.authenticate(two))
-    assert authenticator.looked == 4
-    assert len(authenticator._known) == 2
-    assert all(len(key) == 32 for key in authenticator._known)
+    assert authenticator.verified == 4
+    assert len(authenticator._cache) == 2
+    assert all(len(key) == 32 for key in authenticator._cache)
     now(authenticator.authenticate(bearer(token(roles=[f"role {number}" for number in range(200)]))))
-    assert authenticator.looked == 5
-    assert authenticator._known.weight <= 4000, "one with many roles is too heavy to be known at all"
+    assert authenticator.verified == 5
+    assert authenticator._cache.weight <= 4000, "a token with many roles is too heavy to be cached"
 
 
 # Confined issuers
@@ -435,8 +437,8 @@ CONFINED = Confinement(
 )
 
 
-def test_a_confined_issuer_s_tokens_say_no_more_than_they_may() -> None:
-    """Roles and scopes that it may not claim are dropped; its subjects are in a namespace, for the services too."""
+def test_the_claims_of_a_confined_issuer_are_limited() -> None:
+    """Other roles and scopes are removed. Its subjects are in a namespace, for the services too."""
     issuer = Issuer(SECRET, confinement=CONFINED)
     made = token(sub="p-1", roles=["admin", "clerk"], role="admin", scope="read write")
     signed_in = now(Authenticator([issuer]).authenticate(bearer(made)))
@@ -450,13 +452,13 @@ def test_a_confined_issuer_s_tokens_say_no_more_than_they_may() -> None:
 
 
 @pytest.mark.parametrize("sub", ["1", "q-1", "P-1", " p-1", "partner:p-1"])
-def test_a_confined_issuer_speaks_for_its_own_subjects_alone(sub: str) -> None:
-    """A token for another one is refused, and not taken for another's."""
+def test_a_confined_issuer_may_claim_only_its_own_subjects(sub: str) -> None:
+    """A token for another subject is refused."""
     assert "speak" in refused(bearer(token(sub=sub)), Issuer(SECRET, confinement=CONFINED)).message
 
 
-def test_an_issuer_is_confined_by_itself_alone() -> None:
-    """By the `iss` that its signature bears out; the default issuer may claim anything."""
+def test_a_confinement_applies_to_its_own_issuer_only() -> None:
+    """The signature proves the `iss`. The default issuer may claim anything."""
     other = "another secret of the tests, of 42 bytes.."
     issuers = [PLAIN, Issuer(other, issuer="partner", confinement=CONFINED)]
     for authenticator in (Authenticator(issuers), Authenticator(list(reversed(issuers)))):

@@ -8,8 +8,8 @@ from bff.gate.consumers import PREFIX, Consumer, Consumers, digest_of, granted, 
 PARTNER = Consumer("partner", frozenset({"web"}), frozenset({"stock", "orders"}))
 
 
-def test_a_key_is_its_consumer_s() -> None:
-    """One of several may be: so keys change without a gap."""
+def test_a_key_identifies_its_consumer() -> None:
+    """A consumer may have several keys, so that keys can be replaced without a gap."""
     old, new = new_key(), new_key()
     consumers = Consumers({digest_of(old): PARTNER, digest_of(new): PARTNER})
     assert consumers.identify([old.encode()]) is PARTNER
@@ -19,7 +19,7 @@ def test_a_key_is_its_consumer_s() -> None:
 
 
 def test_any_other_key_is_refused() -> None:
-    """Nobody's, empty, huge, the hash itself, two of them."""
+    """An unknown, empty or huge key, the digest itself, and two keys."""
     key = new_key()
     consumers = Consumers({digest_of(key): PARTNER})
     good = key.encode()
@@ -31,8 +31,8 @@ def test_any_other_key_is_refused() -> None:
             consumers.identify(headers)
 
 
-def test_a_new_key_is_new_and_known_by_its_beginning() -> None:
-    """256 random bits."""
+def test_a_new_key_is_random_and_has_the_prefix() -> None:
+    """It has 256 random bits."""
     keys = {new_key() for _ in range(100)}
     assert len(keys) == 100
     assert all(key.startswith(PREFIX) and len(key) == len(PREFIX) + 43 for key in keys)
@@ -50,6 +50,8 @@ def test_a_new_key_is_new_and_known_by_its_beginning() -> None:
         ([], PARTNER, set()),
     ],
 )
-def test_scopes_are_those_that_both_have(token: list[str] | None, consumer: Consumer | None, expected: set[str]) -> None:
-    """Of one alone, its own."""
+def test_scopes_are_those_of_both_token_and_consumer(
+    token: list[str] | None, consumer: Consumer | None, expected: set[str]
+) -> None:
+    """If only one of them is given, its scopes count."""
     assert granted(token, consumer) == expected

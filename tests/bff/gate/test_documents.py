@@ -1,4 +1,4 @@
-"""Which document is meant: sent, known by its hash, or trusted."""
+"""The document of a request: sent, known by its hash, or trusted."""
 
 from typing import Any
 
@@ -31,15 +31,15 @@ async def refused(documents: Documents, *asked: Any) -> type[GatewayError]:
     return type(caught.value)
 
 
-async def test_a_text_is_itself() -> None:
-    """Nothing is registered that nobody asked to."""
+async def test_a_text_without_a_hash_is_not_registered() -> None:
+    """It is executed as it was sent."""
     assert await known().text(TEXT, None, None) == (TEXT, None)
     assert await known().text(OTHER, None, {"other": 1}) == (OTHER, None)
     assert await refused(known(), None, None, None) is BadRequest
 
 
-async def test_a_hash_is_known_once_its_document_was_found_good() -> None:
-    """Not by being sent: whoever has looked at it registers it."""
+async def test_a_hash_is_known_after_its_document_was_registered() -> None:
+    """Sending it is not enough: the caller registers it after validation."""
     documents = known()
     assert await refused(documents, None, None, persisted(OTHER)) is PersistedQueryNotFound
     assert await documents.text(OTHER, None, persisted(OTHER)) == (OTHER, hash_of(OTHER))
@@ -68,34 +68,34 @@ async def test_a_hash_is_known_once_its_document_was_found_good() -> None:
     ],
 )
 @pytest.mark.parametrize("text", [None, TEXT])
-async def test_a_hash_that_is_none(extension: Any, error: type[GatewayError], text: str | None) -> None:
-    """It is said what is wrong with it, though the text is there too."""
+async def test_an_unusable_hash_is_refused(extension: Any, error: type[GatewayError], text: str | None) -> None:
+    """The message says what is wrong with it, also if the text was sent too."""
     assert await refused(known(), text, None, {"persistedQuery": extension}) is error
 
 
-async def test_a_text_under_another_s_hash_is_refused() -> None:
-    """Whoever could do that would choose what others run."""
+async def test_a_text_with_another_document_s_hash_is_refused() -> None:
+    """Otherwise a client could choose what others execute."""
     assert await refused(known(), OTHER, None, persisted(TEXT)) is BadRequest
     assert await refused(known(), OTHER, "a1", None) is BadRequest
 
 
 @pytest.mark.parametrize("id", ["a1", SHA256 + hash_of(TEXT)])
 async def test_a_trusted_document_by_its_id(id: str) -> None:
-    """In both modes; with its text beside it as well."""
+    """In both modes, and with its text as well."""
     for mode in ("any", "trusted"):
         assert await known(mode).text(None, id, None) == (TEXT, None)
         assert await known(mode).text(TEXT, id, None) == (TEXT, None)
 
 
 @pytest.mark.parametrize("id", ["", "a2", "A1", SHA256, SHA256 + "0" * 64, "x" * 10_000])
-async def test_an_id_that_nobody_knows(id: str) -> None:
-    """The client may send the document instead, where any is taken."""
+async def test_an_unknown_id_is_refused(id: str) -> None:
+    """In the mode `any` the client may then send the document."""
     assert await refused(known(), None, id, None) is PersistedQueryNotFound
     assert await refused(known("trusted"), None, id, None) is OperationNotAllowed
 
 
-async def test_trusted_is_trusted() -> None:
-    """A text is taken where it is one of them, to the byte; nothing is learnt."""
+async def test_the_mode_trusted_accepts_only_trusted_documents() -> None:
+    """A text is accepted if it is identical to a trusted one. Nothing is registered."""
     documents = known("trusted")
     assert await documents.text(TEXT, None, None) == (TEXT, None)
     assert await documents.text(None, None, persisted(TEXT)) == (TEXT, None)
@@ -132,7 +132,7 @@ async def is_known(documents: Documents, text: str) -> bool:
         return False
 
 
-async def test_the_store_is_bounded_by_what_documents_weigh(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_memory_of_documents_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Documents that were not yet requested by hash evict each other, and none that is in use."""
     monkeypatch.setattr(module, "_MOST_BYTES", 40_000)
     documents = known()
@@ -146,8 +146,8 @@ async def test_the_store_is_bounded_by_what_documents_weigh(monkeypatch: pytest.
     assert await is_known(documents, OTHER)
 
 
-async def test_a_document_that_nobody_asks_for_is_forgotten_soon() -> None:
-    """After ten minutes; one that was asked for by its hash after thirty days."""
+async def test_an_unused_document_expires_after_ten_minutes() -> None:
+    """One that was requested by its hash expires after thirty days."""
     clock = Clock()
     documents = Documents("web", "any", TRUSTED, None, clock)
     one, other = text_of(1), text_of(2)
@@ -156,7 +156,7 @@ async def test_a_document_that_nobody_asks_for_is_forgotten_soon() -> None:
     clock.at += 599
     assert await is_known(documents, one)
     clock.at += 2
-    assert await documents.text(other, None, persisted(other)) == (other, hash_of(other)), "it may be registered anew"
+    assert await documents.text(other, None, persisted(other)) == (other, hash_of(other)), "it may be registered again"
     assert not await is_known(documents, other)
     clock.at += 29 * 86_400
     assert await is_known(documents, one)
@@ -165,7 +165,7 @@ async def test_a_document_that_nobody_asks_for_is_forgotten_soon() -> None:
 
 
 async def test_a_long_document_is_not_registered() -> None:
-    """It counts in bytes, and is run all the same."""
+    """The limit is in bytes. The document is executed all the same."""
     documents = known()
     fits, long, wide = text_of(1, MOST_TEXT_BYTES), text_of(2, MOST_TEXT_BYTES + 1), text_of(3) + "#" + "я" * 9000
     for text in (fits, long, wide):
@@ -174,8 +174,8 @@ async def test_a_long_document_is_not_registered() -> None:
     assert [await is_known(documents, text) for text in (fits, long, wide)] == [True, False, False]
 
 
-async def test_what_one_registers_is_bounded() -> None:
-    """In bytes at once and in a day; others are not held up by it, and time brings it back."""
+async def test_the_registrations_of_a_client_are_bounded() -> None:
+    """In bytes at once and in a day. Other clients are not affected, and the allowance is refilled with time."""
     clock = Clock()
     documents = Documents("web", "any", TRUSTED, None, clock)
 
@@ -199,7 +199,7 @@ async def test_what_one_registers_is_bounded() -> None:
     assert registered * (10_000 + 512) <= 2 * 1024 * 1024 < (registered + 1) * (10_000 + 512)
 
 
-async def test_half_a_character_has_a_hash_too() -> None:
-    """Of JSON's escapes a text may be made that is no Unicode."""
+async def test_an_unpaired_surrogate_has_a_hash() -> None:
+    """JSON's escapes can express text that is no valid Unicode."""
     text = '{ a(b: "\ud800") }'
     assert await known().text(text, None, persisted(text)) == (text, hash_of(text))

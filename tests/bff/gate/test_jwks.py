@@ -1,4 +1,4 @@
-"""Tokens signed by the keys of a set: each key for its own algorithm, rotation, and an issuer that is away."""
+"""Tokens signed with keys of a key set: algorithms, rotation, and an issuer that is unavailable."""
 
 import asyncio
 import base64
@@ -26,7 +26,7 @@ ALGORITHMS = {"RS256": RSA, "ES256": EC, "EdDSA": ED}
 
 
 def jwk(algorithm: str, key: Any, kid: str | None, **more: Any) -> dict[str, Any]:
-    """A public key as a set has it."""
+    """A public key as a member of a key set."""
     kinds = {"RS256": jwt.algorithms.RSAAlgorithm, "ES256": jwt.algorithms.ECAlgorithm, "EdDSA": jwt.algorithms.OKPAlgorithm}
     told: dict[str, Any] = json.loads(kinds[algorithm].to_jwk(key.public_key()))
     return {**told, **({"kid": kid} if kid else {}), **more}
@@ -56,7 +56,7 @@ ALL = [jwk(algorithm, key, algorithm.lower()) for algorithm, key in ALGORITHMS.i
 
 
 class Rig:
-    """An authenticator in front of an issuer, with a clock to turn."""
+    """An authenticator with one issuer, and a clock that is set by hand."""
 
     def __init__(self, wire: FakeIssuer, **options: Any) -> None:
         self.at = 0.0
@@ -68,13 +68,13 @@ class Rig:
         self.authenticator.forget()
 
     async def sub(self, token: str) -> str:
-        """Who it speaks for."""
+        """The `sub` of an accepted token."""
         signed_in = await self.authenticator.authenticate([f"Bearer {token}".encode()])
         assert signed_in is not None
         return signed_in.viewer.sub
 
     async def refused(self, token: str) -> str:
-        """Why it is not taken."""
+        """The reason for which a token is refused."""
         with pytest.raises(InvalidToken) as caught:
             await self.sub(token)
         return caught.value.message
@@ -88,8 +88,8 @@ def token(algorithm: str, kid: str | None = None, key: Any = None, **claims: Any
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-async def test_each_algorithm_is_taken_by_its_own_key(algorithm: str) -> None:
-    """And the set is fetched once for all of them."""
+async def test_each_algorithm_works_with_its_own_key(algorithm: str) -> None:
+    """The set is fetched once for all of them."""
     rig = Rig(FakeIssuer(*ALL))
     assert await rig.sub(token(algorithm)) == "1"
     assert await rig.sub(token(algorithm, sub="2")) == "2"
@@ -97,7 +97,7 @@ async def test_each_algorithm_is_taken_by_its_own_key(algorithm: str) -> None:
 
 
 async def test_a_public_key_is_no_secret() -> None:
-    """HS256 signed with the public key, in any of its spellings, is refused: also where a secret is set besides."""
+    """HS256 signed with the public key, in any of its encodings, is refused: also if the issuer has a secret as well."""
     pem = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     rig = Rig(FakeIssuer(*ALL))
     both = Rig(FakeIssuer(*ALL), secret="s" * 40)
@@ -130,7 +130,7 @@ async def test_a_public_key_is_no_secret() -> None:
         (lambda: token("ES256", sub=None), "sub is missing"),
     ],
 )
-async def test_what_is_not_as_it_should_be_is_refused(made: Any, reason: str) -> None:
+async def test_bad_tokens_are_refused(made: Any, reason: str) -> None:
     """Each for its own reason."""
     rig = Rig(
         FakeIssuer(*ALL),
@@ -140,8 +140,8 @@ async def test_what_is_not_as_it_should_be_is_refused(made: Any, reason: str) ->
     assert reason in await rig.refused(made())
 
 
-async def test_without_a_key_id_the_only_key_that_fits_is_taken() -> None:
-    """Of two, neither."""
+async def test_without_a_key_id_the_only_fitting_key_is_used() -> None:
+    """If two keys fit, the token is refused."""
     rig = Rig(FakeIssuer(*ALL))
     assert await rig.sub(token("ES256", kid="")) == "1"
     two = Rig(FakeIssuer(*ALL, jwk("ES256", ec.generate_private_key(ec.SECP256R1()), "another")))
@@ -149,7 +149,7 @@ async def test_without_a_key_id_the_only_key_that_fits_is_taken() -> None:
 
 
 async def test_keys_rotate_without_a_restart() -> None:
-    """A token of a new key makes the set be fetched; one of a key that is gone is refused, even if it was known."""
+    """A token with an unknown key makes the set be fetched. A token of a removed key is refused, even if it was cached."""
     issuer = FakeIssuer(jwk("ES256", EC, "old"))
     rig = Rig(issuer)
     old = token("ES256", kid="old")
@@ -162,8 +162,8 @@ async def test_keys_rotate_without_a_restart() -> None:
     assert "key is not known" in await rig.refused(old)
 
 
-async def test_unknown_key_ids_cost_the_issuer_next_to_nothing() -> None:
-    """A flood of them makes one fetch in ten seconds."""
+async def test_unknown_key_ids_cause_one_fetch_in_ten_seconds() -> None:
+    """For any number of tokens."""
     rig = Rig(FakeIssuer(*ALL))
     refusals = await asyncio.gather(*(rig.refused(token("ES256", kid=f"k{number}")) for number in range(50)))
     assert all("key is not known" in each for each in refusals)
@@ -189,10 +189,10 @@ async def test_unknown_key_ids_cost_the_issuer_next_to_nothing() -> None:
         WireReply(200, {}, b"[" * 100_000),
     ],
 )
-async def test_while_the_issuer_is_away_the_last_good_keys_hold(
+async def test_while_the_issuer_is_unavailable_the_last_good_keys_are_used(
     reply: WireReply | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """However it is away; the log says so without naming a host."""
+    """For any kind of failure. The log line names no host."""
     issuer = FakeIssuer(*ALL)
     rig = Rig(issuer)
     assert await rig.sub(token("ES256")) == "1"
@@ -204,8 +204,8 @@ async def test_while_the_issuer_is_away_the_last_good_keys_hold(
     assert "issuer/keys" not in str(record.__dict__)
 
 
-async def test_without_any_keys_nobody_is_taken_for_a_liar() -> None:
-    """The token may be good: the answer is 503, not 401."""
+async def test_without_any_keys_the_answer_is_503() -> None:
+    """It is not 401, since the token may be good."""
     issuer = FakeIssuer()
     issuer.is_up = False
     rig = Rig(issuer)
@@ -213,8 +213,8 @@ async def test_without_any_keys_nobody_is_taken_for_a_liar() -> None:
         await rig.sub(token("ES256"))
 
 
-async def test_a_weak_key_and_one_for_other_things_are_passed_over() -> None:
-    """RSA below 2048 bits, keys to encrypt with, and such as say another algorithm than is theirs."""
+async def test_weak_keys_and_keys_for_other_uses_are_ignored() -> None:
+    """RSA keys of less than 2048 bits, keys for encryption, and keys whose `alg` doesn't fit their kind."""
     weak = rsa.generate_private_key(65537, 1024)  # noqa: S505 - which is what is tested
     keys = [
         jwk("RS256", weak, "weak"),
@@ -231,7 +231,7 @@ async def test_a_weak_key_and_one_for_other_things_are_passed_over() -> None:
 
 
 async def test_each_issuer_s_tokens_are_checked_with_its_own_keys() -> None:
-    """One can't speak for the other, however good its signature."""
+    """An issuer can't sign tokens of another issuer."""
     mine, theirs = FakeIssuer(jwk("ES256", EC, "k")), FakeIssuer(jwk("EdDSA", ED, "k"))
     issuers = [
         Issuer(keys=KeySet("mine", "http://a", mine), issuer="mine"),
@@ -259,7 +259,7 @@ async def test_each_issuer_s_tokens_are_checked_with_its_own_keys() -> None:
 
 
 async def test_run_fetches_at_once() -> None:
-    """Before the first token comes."""
+    """Before the first token arrives."""
     issuer = FakeIssuer(*ALL)
     keys = KeySet("test", "http://issuer", issuer)
     task = asyncio.create_task(keys.run())
@@ -270,8 +270,8 @@ async def test_run_fetches_at_once() -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_however_often_it_failed_it_is_tried_again() -> None:
-    """Each time after twice as long, up to a minute, and after thousands of times still."""
+async def test_fetching_is_retried_after_any_number_of_failures() -> None:
+    """The interval is doubled each time, up to a minute."""
     issuer = FakeIssuer(*ALL)
     issuer.is_up = False
     keys = KeySet("test", "http://issuer", issuer)
@@ -302,8 +302,8 @@ async def test_however_often_it_failed_it_is_tried_again() -> None:
         ({"cache-control": "max-age=" + "9" * 50}, REFRESH_S),
     ],
 )
-async def test_a_set_is_fetched_as_often_as_it_says(headers: dict[str, str], seconds: float) -> None:
-    """Within bounds: the longest of them is how long a withdrawn key may go unnoticed."""
+async def test_a_set_is_fetched_again_when_it_is_no_longer_fresh(headers: dict[str, str], seconds: float) -> None:
+    """Within limits. The upper one is how long a withdrawn key may be accepted."""
     assert refresh_s(headers) == seconds
     issuer = FakeIssuer(*ALL)
     issuer.reply = WireReply(200, headers, json.dumps({"keys": ALL}).encode())
@@ -313,14 +313,14 @@ async def test_a_set_is_fetched_as_often_as_it_says(headers: dict[str, str], sec
 
 
 async def until(what: Callable[[], bool]) -> None:
-    """Wait until it is so."""
+    """Wait until the condition is true."""
     async with asyncio.timeout(10):
-        while not what():  # noqa: ASYNC110 - nobody tells
+        while not what():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0)
 
 
-async def test_an_administrator_has_it_fetched_at_once() -> None:
-    """Also while it is being fetched: what comes then may be from before."""
+async def test_an_administrator_can_have_the_set_fetched_at_once() -> None:
+    """Also during a fetch, whose reply may be older than the request."""
     issuer = FakeIssuer(*ALL)
     keys = KeySet("test", "http://issuer", issuer)
     task = asyncio.create_task(keys.run())
@@ -333,6 +333,6 @@ async def test_an_administrator_has_it_fetched_at_once() -> None:
     await until(lambda: issuer.asked == 4 and keys._fetching is None)
     for _ in range(20):
         await asyncio.sleep(0)
-    assert issuer.asked == 4, "asked for once, it is fetched once"
+    assert issuer.asked == 4, "one request makes one fetch"
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

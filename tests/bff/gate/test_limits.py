@@ -1,4 +1,4 @@
-"""Limits: what screens need passes, what nobody needs is refused, and to find out costs next to nothing."""
+"""Limits: the queries of real clients pass, abusive ones are refused, and the check is cheap."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -59,7 +59,7 @@ def soon(calls: int = 3_000_000) -> Iterator[None]:
 
 
 def test_a_refusal_is_a_well_formed_answer() -> None:
-    """Code and status of all limits alike: the media type decides between 200 and 400."""
+    """All limits have the same code and no status: the media type decides between 200 and 400."""
     with pytest.raises(TooComplex) as caught:
         check("web", "{ me { id } }", depth=1)
     assert (caught.value.code, caught.value.status) == ("QUERY_TOO_COMPLEX", None)
@@ -69,32 +69,32 @@ def test_a_refusal_is_a_well_formed_answer() -> None:
 
 
 def _deep(levels: int) -> str:
-    """So many levels of fields on web: me, orders, user, orders, … and a leaf."""
+    """That many levels of fields on web: me, orders, user, orders, … and a leaf."""
     names = ["me", *(["orders(first: 1)", "user"] * levels)][: levels - 1]
     return "{ " + " { ".join(names) + " { id" + " }" * levels
 
 
 @pytest.mark.parametrize("variant", ["web", "admin"])
 def test_depth_is_bounded(variant: str) -> None:
-    """Twelve levels pass, the thirteenth is refused with the figure and the limit."""
+    """Twelve levels pass. The thirteenth is refused, with the request's depth and the limit."""
     assert refused(variant, _deep(12)) is None
     assert refused(variant, _deep(13)) == "The document's depth: 13, allowed are 12."
 
 
 def test_fragments_hide_no_depth() -> None:
-    """A spread and an inline fragment are no level; what is inside them counts as if it stood there."""
+    """A fragment is no level itself. Fields inside it count as if they stood in its place."""
     fragments = "fragment F on User { orders(first: 1) { ... on Order { user { ...G } } } } fragment G on User { id name }"
     assert refused("web", "{ me { ...F } }" + fragments, depth=4) is None
     assert refused("web", "{ me { ...F } }" + fragments, depth=3) == "The document's depth: 4, allowed are 3."
 
 
 def test_every_operation_of_a_document_is_measured() -> None:
-    """Whichever is asked for."""
+    """Not only the operation that is requested."""
     assert refused("web", "query A { me { id } } query B " + _deep(13)) == "The document's depth: 13, allowed are 12."
 
 
 def test_typename_is_no_level() -> None:
-    """Clients add it everywhere."""
+    """Clients add it to every selection set."""
     assert refused("web", "{ me { __typename orders { id __typename } } }", depth=3) is None
     assert refused("web", "{ __typename }", depth=1) is None
 
@@ -102,14 +102,14 @@ def test_typename_is_no_level() -> None:
 @pytest.mark.parametrize("variant", EVERYWHERE)
 @pytest.mark.parametrize("flag", [True, False])
 def test_the_introspection_of_tools_passes(variant: str, flag: bool) -> None:
-    """GraphiQL's own query with all there is to ask: it is deeper than any screen, and is counted apart."""
+    """GraphiQL's own query with all options. It is deeper than other queries, and is counted separately."""
     options = inspect.signature(get_introspection_query).parameters
     document = get_introspection_query(**{name: flag for name, option in options.items() if option.default in {True, False}})
     check(variant, document)
 
 
 def test_introspection_is_bounded_too() -> None:
-    """Twenty levels of types within types are enough for any tool."""
+    """Tools need at most twenty levels of types within types."""
 
     def of(levels: int) -> str:
         inner = "ofType { " * (levels - 4) + "name" + " }" * (levels - 4)
@@ -132,22 +132,22 @@ def test_lists_within_lists_of_introspection_are_refused(list_: str) -> None:
 
 
 def test_aliases_are_bounded() -> None:
-    """Thirty pass, one more is refused with the figure and the limit."""
+    """Thirty pass. One more is refused, with the number and the limit."""
     many = " ".join(f"a{number}: __typename" for number in range(30))
     assert refused("web", "{ " + many + " }") is None
     assert refused("web", "{ " + many + " b: __typename }") == "The document's aliases: 31, allowed are 30."
 
 
 def test_aliases_are_counted_through_fragments() -> None:
-    """Each time that a fragment is spread: that is how often they are executed."""
+    """Once for each spread of the fragment, since that is how often they are executed."""
     fragment = " fragment F on Product { a: name b: name }"
     document = '{ product(id: "1") { ...F } x: product(id: "2") { ...F ... on Product { c: name } } }' + fragment
     assert refused("web", document, aliases=6) is None
     assert refused("web", document, aliases=5) == "The document's aliases: 6, allowed are 5."
 
 
-def test_aliases_of_nested_fragments_cannot_hide() -> None:
-    """Nor by doubling: 2 to the 60th power is counted, and fast."""
+def test_aliases_of_nested_fragments_are_counted() -> None:
+    """Also 2 to the 60th power of them, and fast."""
     fragments = "".join(f" fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }}" for n in range(60))
     with soon():
         message = refused("web", "{ ...F0 }" + fragments + " fragment F60 on Query { a: __typename }")
@@ -158,7 +158,7 @@ def test_aliases_of_nested_fragments_cannot_hide() -> None:
 
 
 def test_tokens_are_bounded() -> None:
-    """Before the document is parsed to its end; the limit and what is counted are named."""
+    """The parser stops at the limit. The message names what is counted and the limit."""
     message = refused("web", "{ " + "__typename " * 2000 + "}")
     assert message == "The document's tokens: more than 2000, allowed are 2000."
 
@@ -168,13 +168,13 @@ def test_tokens_are_bounded() -> None:
     [("{ a: __typename }", 5), ("{,,, a:__typename\ufeff\n}", 5), ("{ # one\n # two\n a: __typename }", 7)],
 )
 def test_the_token_limit_is_exact(document: str, tokens: int) -> None:
-    """As many as are allowed pass. Names, punctuation and comments count, commas and space don't."""
+    """Exactly that many tokens pass. Names, punctuation and comments count, commas and white space don't."""
     assert refused("web", document, tokens=tokens) is None
     assert refused("web", document, tokens=tokens - 1) is not None
 
 
 def test_a_huge_document_is_refused_at_once() -> None:
-    """A megabyte of braces is not read to its end, however it is nested."""
+    """A megabyte of braces is not read to its end."""
     for document in (
         "{a" * 500_000,
         "{ a(b: " + "[" * 1_000_000,
@@ -201,7 +201,7 @@ def test_a_huge_document_is_refused_at_once() -> None:
     ],
 )
 def test_nesting_beyond_python_s_stack_is_refused(document: str) -> None:
-    """Inline fragments, fragments of them, lists: what is too deep to be walked is refused, and no fault of ours."""
+    """Fragments and lists that are nested too deeply to be walked are refused, which is no internal error."""
     with pytest.raises((TooComplex, DocumentError)):
         check("web", document)
 
@@ -218,29 +218,29 @@ def test_nesting_beyond_python_s_stack_is_refused(document: str) -> None:
         "fragment A on Query { ...B ...C } fragment B on Query { ...C } fragment C on Query { ...A }",
     ],
 )
-def test_a_cycle_of_fragments_traps_nobody(fragments: str) -> None:
-    """It is refused as not valid."""
+def test_a_cycle_of_fragments_is_refused(fragments: str) -> None:
+    """As not valid, and without an endless loop."""
     with soon(), pytest.raises(DocumentError) as caught:
         check("web", "{ ...A } " + fragments)
     assert caught.value.code == "GRAPHQL_VALIDATION_FAILED"
 
 
-def test_a_fragment_that_is_not_there_is_not_valid() -> None:
-    """It counts for nothing until validation refuses it."""
+def test_an_unknown_fragment_is_not_valid() -> None:
+    """The limits ignore it, and validation refuses it."""
     with pytest.raises(DocumentError):
         check("web", "{ ...Nowhere }")
 
 
 @pytest.mark.parametrize("spreads", [2, 3])
-def test_a_bomb_of_fragments_is_measured_at_once(spreads: int) -> None:
-    """Each spreads the next several times, fifty levels down: a walk of every path would never end."""
+def test_a_bomb_of_fragments_is_measured_fast(spreads: int) -> None:
+    """Each spreads the next several times, fifty levels deep: a walk of every path would not end."""
     fragments = "".join(f" fragment F{n} on User {{ name {f'...F{n + 1} ' * spreads} }}" for n in range(50))
     with soon():
         check("web", "{ me { ...F0 } }" + fragments + " fragment F50 on User { id }")
 
 
-def test_a_bomb_of_fields_within_fragments_is_refused_at_once() -> None:
-    """Each level twice in the next, with fields between: depth refuses it before anything is counted twice."""
+def test_a_bomb_of_fields_within_fragments_is_refused_fast() -> None:
+    """Each level is twice in the next, with fields between. The depth limit refuses it before anything is counted twice."""
     fragments = "".join(
         f" fragment F{n} on User {{ a: orders {{ user {{ ...F{n + 1} }} }} orders {{ user {{ ...F{n + 1} }} }} }}"
         for n in range(25)
@@ -250,8 +250,8 @@ def test_a_bomb_of_fields_within_fragments_is_refused_at_once() -> None:
     assert message == "The document's depth: 52, allowed are 12."
 
 
-def test_the_same_field_over_and_over_is_one_field() -> None:
-    """Repeated selections merge when they are executed, and so they do in the count."""
+def test_the_same_field_many_times_is_one_field() -> None:
+    """Repeated selections are merged in execution, and so they are in the cost."""
     once = cost("web", "{ me { orders { items { product { id } } } } }")
     with soon():
         assert cost("web", "{ " + "me { orders { items { product { id } } } } " * 50 + " }") == once
@@ -288,8 +288,8 @@ def test_the_same_field_over_and_over_is_one_field() -> None:
         ("web", 'mutation { cancelOrder(id: "1") { order { user { orders(first: 9) { id } } } } }', 10 + 1 + 1 + 9),
     ],
 )
-def test_cost_is_how_many_objects_may_come_back(variant: str, document: str, expected: int) -> None:
-    """An object with an id counts one, a list as many as it may have; what lies inside an object costs nothing."""
+def test_cost_is_the_estimated_number_of_objects(variant: str, document: str, expected: int) -> None:
+    """An object with an id costs one, and a list its estimated length. An object inside an object costs nothing."""
     if expected == 1:  # the smallest limit lets it pass
         assert refused(variant, document, cost=1) is None
     else:
@@ -305,8 +305,8 @@ def test_cost_is_how_many_objects_may_come_back(variant: str, document: str, exp
         "query A { ...F } fragment F on Query { ...G ...G } fragment G on Query { products(first: 9) { nodes { id } } }",
     ],
 )
-def test_cost_is_the_same_however_it_is_written(document: str) -> None:
-    """Fragments, and the same field in several places, change nothing."""
+def test_cost_does_not_depend_on_how_a_query_is_written(document: str) -> None:
+    """With or without fragments, and with the same field in several places."""
     assert cost("web", document) == 9
 
 
@@ -336,26 +336,26 @@ _FIRST = "products(first: $n) { nodes { id } }"
         ("($n: Int)", {"other": 100}, 20),
     ],
 )
-def test_cost_goes_by_the_variables(head: str, variables: dict[str, Any], expected: int) -> None:
-    """A variable's value, its default, the argument's default; what will be refused anyhow counts as anything bounded."""
+def test_cost_depends_on_the_variables(head: str, variables: dict[str, Any], expected: int) -> None:
+    """The variable's value, its default, or the argument's default. A value that is refused later has any bounded cost."""
     assert cost("web", f"query {head} {{ {_FIRST} }}", variables) == expected
 
 
-def test_a_whole_number_with_a_point_costs_what_it_brings() -> None:
-    """JSON's 100.0 is an Int to GraphQL: it once counted as the default and let five times as much through at each level."""
+def test_a_float_of_a_whole_number_is_an_int() -> None:
+    """JSON's 100.0 is a valid Int. It once counted as the default, and let five times as much through at each level."""
     document = "query ($n: Int) { orders(first: $n) { nodes { user { orders(first: $n) { items { product { id } } } } } } }"
     as_int, as_float = (refused("admin", document, {"n": number}) for number in (100, 100.0))
     assert as_int == as_float == "The document's cost: 40200, allowed are 20000."
 
 
 def test_variables_inside_fragments_count() -> None:
-    """They are the operation's, wherever they stand."""
+    """They are the operation's variables, also in a fragment."""
     document = f"query ($n: Int) {{ ...F }} fragment F on Query {{ {_FIRST} }}"
     assert cost("web", document, {"n": 33}) == 33
 
 
-def test_the_refusal_tells_figure_and_limit() -> None:
-    """So that whoever wrote the document can mend it."""
+def test_a_refusal_names_the_value_and_the_limit() -> None:
+    """So that a client's author can correct the document."""
     document = "{ me { orders(first: 100) { user { orders(first: 100) { id } } } } }"
     assert refused("web", document) == "The document's cost: 10201, allowed are 5000."
 
@@ -403,14 +403,14 @@ def _screens() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("variant", "document"), list(_screens()))
-def test_what_screens_need_passes(variant: str, document: str) -> None:
-    """`first: 100` with two levels of relations below it, at their defaults, passes everywhere: the contract says so."""
+def test_typical_queries_pass(variant: str, document: str) -> None:
+    """`first: 100` with two levels of relations below it, at their defaults, passes in every variant."""
     check(variant, document)
 
 
 @pytest.mark.parametrize(("variant", "document"), list(_screens()))
-def test_what_screens_need_passes_with_variables(variant: str, document: str) -> None:
-    """The same with the hundred as a variable, and with `__typename` everywhere, as clients write it."""
+def test_typical_queries_pass_with_variables(variant: str, document: str) -> None:
+    """The same with the hundred as a variable, and with `__typename` in every selection set."""
     document = document.replace("first: 100", "first: $n").replace("{ ", "{ __typename ")
     check(variant, "query ($n: Int) " + document, {"n": 100})
 
@@ -427,8 +427,8 @@ def test_what_screens_need_passes_with_variables(variant: str, document: str) ->
         ("admin", "{ users { nodes { orders { user { orders { user { orders { id } } } } } } } }"),
     ],
 )
-def test_nests_of_long_lists_are_refused(variant: str, document: str) -> None:
-    """A hundred of a hundred, and a hundred of those, are no screen."""
+def test_nested_long_lists_are_refused(variant: str, document: str) -> None:
+    """A hundred of a hundred, and a hundred of those."""
     message = refused(variant, document)
     assert message is not None
     assert message.startswith("The document's cost: ")
@@ -439,7 +439,7 @@ def test_nests_of_long_lists_are_refused(variant: str, document: str) -> None:
     [pytest.param(name, each, id=f"{name}-{each.name}") for name, examples in EXAMPLES.items() for each in examples],
 )
 def test_graphiql_s_examples_pass(variant: str, example: Example) -> None:
-    """What we offer a newcomer we also run."""
+    """All examples that the page offers can be executed."""
     check(variant, example.query, example.variables)
 
 

@@ -1,4 +1,4 @@
-"""Manifests of trusted documents: both formats, several side by side, and files that are none."""
+"""Manifests of trusted documents: both formats, several manifests, and files that are none."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ APOLLO = {
 
 
 def written(folder: Path, name: str, content: Any) -> Path:
-    """A file with that content: bytes as they are, anything else as JSON."""
+    """A file with that content: bytes unchanged, anything else as JSON."""
     path = folder / name
     path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
     return path
@@ -25,7 +25,7 @@ def written(folder: Path, name: str, content: Any) -> Path:
 
 @pytest.mark.parametrize(("content", "name"), [(APOLLO, "A"), ({"a1": TEXT}, None)])
 def test_both_formats_are_read(tmp_path: Path, content: Any, name: str | None) -> None:
-    """They are told apart by their form."""
+    """The content tells them apart."""
     (document,) = read(written(tmp_path, "app.json", content))
     assert (document.text, document.ids, document.name, document.manifest) == (
         TEXT,
@@ -36,13 +36,13 @@ def test_both_formats_are_read(tmp_path: Path, content: Any, name: str | None) -
 
 
 def test_a_relay_document_may_be_called_format(tmp_path: Path) -> None:
-    """Its id is anything, and so a text of that id makes no Apollo manifest of it only if it is no manifest."""
+    """The ids of a Relay manifest are free. A text with the id `format` doesn't make it an Apollo manifest."""
     with pytest.raises(ManifestError):
         read(written(tmp_path, "app.json", {"format": TEXT}))
 
 
-def test_several_versions_stand_side_by_side(tmp_path: Path) -> None:
-    """A folder's files in their order; what two have is one; any id finds it, and its bare hash."""
+def test_several_manifests_are_read(tmp_path: Path) -> None:
+    """A folder's files in the order of their names. A document in two of them is one, and every id and hash finds it."""
     written(tmp_path, "1.json", APOLLO)
     written(tmp_path, "2.json", {"b1": TEXT, "b2": "{ me { id } }"})
     written(tmp_path, "notes.txt", b"no manifest")
@@ -58,9 +58,9 @@ def test_several_versions_stand_side_by_side(tmp_path: Path) -> None:
 
 
 def test_one_id_is_one_document(tmp_path: Path) -> None:
-    """Two versions that mean different things by it can't both be served: the start says so."""
+    """If two manifests have different documents with one id, the start fails and names it."""
     one, other = written(tmp_path, "1.json", {"a": "{ a }"}), written(tmp_path, "2.json", {"a": "{ b }"})
-    with pytest.raises(ManifestError, match=r"2\.json: a is another document in 1\.json"):
+    with pytest.raises(ManifestError, match=r"2\.json: the id a is another document in 1\.json"):
         read_all([str(one), str(other)])
 
 
@@ -80,15 +80,15 @@ def test_one_id_is_one_document(tmp_path: Path) -> None:
         {**APOLLO, "operations": [{"id": "a"}]},
     ],
 )
-def test_a_file_that_is_none_is_named(tmp_path: Path, content: Any) -> None:
-    """The start stops, and says which file."""
+def test_a_file_that_is_no_manifest_is_named(tmp_path: Path, content: Any) -> None:
+    """The start fails and names the file."""
     path = written(tmp_path, "app.json", content)
     with pytest.raises(ManifestError, match=r"app\.json"):
         read_all([str(path)])
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """An empty folder has no documents, and is none the worse for it."""
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """An empty folder has no documents, and is no error."""
     with pytest.raises(ManifestError, match=r"missing\.json: No such file"):
         read_all([str(tmp_path / "missing.json")])
     assert len(read_all([str(tmp_path)])) == 0

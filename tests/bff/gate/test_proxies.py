@@ -1,4 +1,4 @@
-"""Whose address counts."""
+"""The client's address behind proxies."""
 
 from ipaddress import ip_network
 
@@ -15,10 +15,10 @@ BEHIND = Proxies([ip_network("10.0.0.0/8"), ip_network("fd00::/8")])
     ("peer", "forwarded", "expected"),
     [
         ("203.0.113.9", [], "203.0.113.9"),
-        ("203.0.113.9", [b"1.1.1.1"], "203.0.113.9"),  # nobody's proxy
+        ("203.0.113.9", [b"1.1.1.1"], "203.0.113.9"),  # not a trusted proxy
         ("10.0.0.1", [], "10.0.0.1"),
         ("10.0.0.1", [b"1.1.1.1"], "1.1.1.1"),
-        ("10.0.0.1", [b"6.6.6.6, 1.1.1.1"], "1.1.1.1"),  # what the client itself said stands before
+        ("10.0.0.1", [b"6.6.6.6, 1.1.1.1"], "1.1.1.1"),  # the client may have written the left one
         ("10.0.0.1", [b"6.6.6.6", b"1.1.1.1"], "1.1.1.1"),
         ("10.0.0.1", [b"1.1.1.1, 10.0.0.2"], "1.1.1.1"),  # two proxies
         ("10.0.0.1", [b"10.0.0.3, 10.0.0.2"], "10.0.0.3"),
@@ -33,18 +33,18 @@ BEHIND = Proxies([ip_network("10.0.0.0/8"), ip_network("fd00::/8")])
         (None, [b"1.1.1.1"], ""),
     ],
 )
-def test_the_client_is_whom_trusted_proxies_name(peer: str | None, forwarded: list[bytes], expected: str) -> None:
+def test_the_client_is_the_rightmost_untrusted_address(peer: str | None, forwarded: list[bytes], expected: str) -> None:
     """From the right: as far as they are trusted, and no further."""
     assert BEHIND.client(peer, forwarded) == expected
 
 
 def test_without_proxies_the_peer_is_the_client() -> None:
-    """Whatever it says."""
+    """The header is ignored."""
     assert Proxies().client("10.0.0.1", [b"1.1.1.1"]) == "10.0.0.1"
 
 
-def test_an_ipv6_site_is_one_client() -> None:
-    """Its customer has all of the /64 to choose from; a mapped IPv4 address is one of those."""
+def test_an_ipv6_network_is_one_client() -> None:
+    """A customer can use all addresses of a /64. A mapped IPv4 address counts as the IPv4 address."""
     assert counted_as("2001:db8::1") == counted_as("2001:db8::ffff:2") != counted_as("2001:db8:0:1::1")
     assert counted_as("::ffff:1.2.3.4") == "1.2.3.4"
     assert counted_as("fe80::1%eth0") == "fe80::/64"
@@ -52,13 +52,13 @@ def test_an_ipv6_site_is_one_client() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_no_header_whatsoever_raises(header: bytes) -> None:
-    """It comes from anybody."""
+def test_no_header_raises(header: bytes) -> None:
+    """Any client can send any bytes."""
     assert BEHIND.client("10.0.0.1", [header])
 
 
-def test_no_long_address_is_kept() -> None:
-    """One with a zone may be of any length, and a client behind a trusted proxy writes it."""
+def test_long_addresses_are_not_cached() -> None:
+    """An address with a zone may have any length, and a client behind a trusted proxy can write one."""
     before = _usual.cache_info().currsize
     for number in range(10):
         assert counted_as(f"fe80::1%{number}" + "x" * 10_000) == "fe80::/64"

@@ -1,4 +1,4 @@
-"""Whole answers that are kept: for how long, how many, and until when."""
+"""The response cache: lifetimes, limits, and eviction by writes."""
 
 import pytest
 
@@ -7,15 +7,15 @@ from bff.upstream.events import CallEnded, CallShared
 
 
 class Kept(ResponseCache):
-    """With a clock to turn."""
+    """A cache with a clock that is set by hand."""
 
     def __init__(self, **options: int) -> None:
         self.now = 100.0
         super().__init__(ResponseCacheOptions(enabled=True, **options), lambda: self.now)
 
 
-def test_an_answer_is_kept_as_long_as_it_may() -> None:
-    """And says for how long it may still be used."""
+def test_a_response_is_cached_for_its_lifetime() -> None:
+    """With the seconds for which it is still fresh."""
     kept = Kept()
     kept.put("a", b"answer", 10.0, kept.generation)
     kept.now += 4
@@ -27,7 +27,7 @@ def test_an_answer_is_kept_as_long_as_it_may() -> None:
     assert kept.get("a") is None
 
 
-def test_what_was_begun_before_a_write_is_not_kept_after_it() -> None:
+def test_a_response_begun_before_a_write_is_not_cached_after_it() -> None:
     """It may hold what the write has changed."""
     kept = Kept()
     kept.put("a", b"1", 10.0, kept.generation)
@@ -40,8 +40,8 @@ def test_what_was_begun_before_a_write_is_not_kept_after_it() -> None:
     assert kept.get("a") == (b"2", 10.0)
 
 
-def test_they_are_bounded_in_number_and_size() -> None:
-    """What was not asked for the longest goes first; what is too large by itself is not kept at all."""
+def test_the_number_and_size_of_responses_are_bounded() -> None:
+    """The least recently used is evicted. A response that is too large by itself is not cached."""
     kept = Kept(max_entries=2, max_bytes=2048)
     for key in "ab":
         kept.put(key, key.encode(), 10.0, kept.generation)
@@ -56,8 +56,8 @@ def test_they_are_bounded_in_number_and_size() -> None:
     assert "501 bytes" in repr(kept)
 
 
-def test_a_key_does_not_hold_what_was_sent() -> None:
-    """So that it weighs the same whatever that is; equal variables have equal keys, in any order."""
+def test_a_key_has_a_fixed_size() -> None:
+    """Whatever was sent. Equal variables have equal keys, in any order of their names."""
     operation, other = b"one", b"other"
     key = response_key(operation, {"a": 1, "b": "x" * 100_000})
     assert key == response_key(operation, {"b": "x" * 100_000, "a": 1})
@@ -72,12 +72,12 @@ def test_a_key_does_not_hold_what_was_sent() -> None:
 
 @pytest.mark.parametrize("value", [2**64, -(2**63) - 1, "\ud800", {"\udfff": 1}])
 def test_variables_without_a_canonical_form_have_no_key(value: object) -> None:
-    """Two of them could look the same."""
+    """Different variables could have the same key."""
     assert response_key(b"one", {"a": value}) is None
 
 
 def ended(method: str = "PATCH", status: int | None = 200) -> CallEnded:
-    """A call that has gone out and ended."""
+    """The event of a call that was sent and has ended."""
     return CallEnded("products", "/products/{id}", method, 1, "ok", 0.1, "r", status)
 
 
@@ -97,8 +97,8 @@ def ended(method: str = "PATCH", status: int | None = 200) -> CallEnded:
         (CallShared("products", "/products"), False),
     ],
 )
-def test_a_write_that_may_have_changed_something_drops_all(event: CallEnded | CallShared, drops: bool) -> None:
-    """Of all variants; one that the service refused drops nothing."""
+def test_a_write_evicts_all_responses(event: CallEnded | CallShared, drops: bool) -> None:
+    """Of all variants, unless the service rejected it."""
     kept = [Kept(), Kept()]
     for each in kept:
         each.put("a", b"1", 10.0, each.generation)
@@ -107,8 +107,8 @@ def test_a_write_that_may_have_changed_something_drops_all(event: CallEnded | Ca
     assert [each.generation for each in kept] == [int(drops)] * 2
 
 
-def test_after_a_write_without_an_answer_nothing_is_kept_until_it_has_settled() -> None:
-    """Another write's answer doesn't end that."""
+def test_after_a_write_without_a_reply_nothing_is_cached_for_a_while() -> None:
+    """The reply to another write doesn't end that time."""
     kept = Kept()
     drop = DropOnWrite([kept])
     drop(ended(status=None))

@@ -1,4 +1,4 @@
-"""Counts and documents in a real Redis: figures as in memory, one count for several gateways, and a Redis that goes."""
+"""Counts and documents in a real Redis: the same counts as in memory, shared by gateways, and a Redis that fails."""
 
 import asyncio
 import logging
@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from bff.gate.counts import Bucket, Charge, Count, InMemory, Period, Quota, period_end
 from bff.gate.documents import Documents
 from bff.gate.manifests import TrustedDocuments, hash_of
-from bff.gate.rate import Bucket, Charge, Count, InMemory, Period, Quota, period_end
 from bff.gate.script import CLOCK, COUNT
 from bff.gate.shared import TICK_S, WAIT_S, Shared, SharedCounts
 from bff.gate.shared_state import SharedStateBudget, SharedStateUnavailable
@@ -21,17 +21,17 @@ from tests.support.redis import RunningRedis
 pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server; .ci/run installs it")
 
 BUCKET = Bucket("requests", 20, 10.0)
-PATIENT_S = 10.0
-"""So that no verdict depends on how fast this machine is."""
+LONG_WAIT_S = 10.0
+"""Long enough that no result depends on the speed of the machine."""
 
 
 def patient(redis: RunningRedis) -> Shared:
-    """Redis, for which requests wait as long as it takes."""
-    return Shared(redis.url, wait_s=PATIENT_S)
+    """Shared state for which requests wait up to `LONG_WAIT_S`."""
+    return Shared(redis.url, wait_s=LONG_WAIT_S)
 
 
 async def taken(shared: Shared, charges: list[Charge]) -> list[Count]:
-    """The counts after they were charged."""
+    """The counts after the charges."""
     return await shared.counted(charges, SharedStateBudget())
 
 
@@ -40,8 +40,8 @@ async def found(shared: Shared, name: str) -> bytes | None:
     return await shared.get("document", name, SharedStateBudget())
 
 
-async def test_counts_are_those_of_memory(redis: RunningRedis) -> None:
-    """Charge for charge: granted or not, what is left, when it is whole again."""
+async def test_redis_counts_as_memory_does(redis: RunningRedis) -> None:
+    """Both grant the same charges, with the same units left and the same times."""
     shared, memory = patient(redis), InMemory()
     day, month = Quota("day", 6, Period.DAY), Quota("month", 25, Period.MONTH)
     rows = [
@@ -70,19 +70,19 @@ async def test_counts_are_those_of_memory(redis: RunningRedis) -> None:
     "moment", ["2026-11-24T10:00:00", "2028-02-29T23:59:59", "2026-12-31T00:00:00", "2100-02-28T12:00:00"]
 )
 async def test_a_month_ends_in_redis_as_it_does_here(redis: RunningRedis, moment: str) -> None:
-    """The calendar of the script is that of the standard library, leap years and all."""
+    """The script computes the same calendar as the standard library, with leap years."""
     at = datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp()
     shared = Shared(redis.url)
     script = COUNT.replace(CLOCK, f"local now = {at}")
     try:
-        told: Any = await shared._redis.eval(script, 1, "k", "1", "month", 1, 10, 0)  # type: ignore[misc, unused-ignore]
-        assert float(told[1]) == pytest.approx(period_end(Period.MONTH, at) - at, abs=0.01)
+        reply: Any = await shared._redis.eval(script, 1, "k", "1", "month", 1, 10, 0)  # type: ignore[misc, unused-ignore]
+        assert float(reply[1]) == pytest.approx(period_end(Period.MONTH, at) - at, abs=0.01)
     finally:
         await shared.aclose()
 
 
-async def test_what_is_asked_at_once_is_one_round_trip(redis: RunningRedis) -> None:
-    """As many questions as there are, each with its own answer; one whose asker has gone costs nobody else's."""
+async def test_concurrent_commands_share_a_round_trip(redis: RunningRedis) -> None:
+    """Each gets its own reply. A cancelled request doesn't affect the others."""
     shared = patient(redis)
     await shared.begin()
     await taken(shared, [Charge(("a",), BUCKET, 0)])  # the script is known now
@@ -91,23 +91,23 @@ async def test_what_is_asked_at_once_is_one_round_trip(redis: RunningRedis) -> N
         shared.put_later("document", str(number), b"%d" % number, for_s=60)
     assert await found(shared, "7") == b"7"
     assert _packets(redis) - before <= 4
-    gone = asyncio.create_task(found(shared, "0"))
-    stays = [asyncio.create_task(found(shared, str(number))) for number in range(1, 100)]
+    cancelled = asyncio.create_task(found(shared, "0"))
+    others = [asyncio.create_task(found(shared, str(number))) for number in range(1, 100)]
     await asyncio.sleep(0)
-    gone.cancel()
-    assert await asyncio.gather(*stays) == [b"%d" % number for number in range(1, 100)]
+    cancelled.cancel()
+    assert await asyncio.gather(*others) == [b"%d" % number for number in range(1, 100)]
     await shared.aclose()
 
 
 def _packets(redis: RunningRedis) -> int:
-    """How often Redis has read from a socket."""
-    told = subprocess.run(["redis-cli", "-p", str(redis.port), "info", "stats"], capture_output=True, check=True, text=True)
-    fields = dict(line.split(":", 1) for line in told.stdout.splitlines() if ":" in line)
+    """The number of times that Redis has read from a socket."""
+    info = subprocess.run(["redis-cli", "-p", str(redis.port), "info", "stats"], capture_output=True, check=True, text=True)
+    fields = dict(line.split(":", 1) for line in info.stdout.splitlines() if ":" in line)
     return int(fields["total_reads_processed"])
 
 
-async def test_a_redis_that_was_emptied_is_told_the_script_again(redis: RunningRedis) -> None:
-    """As after its restart; what was asked meanwhile is charged once."""
+async def test_the_script_is_loaded_again_after_redis_has_lost_it(redis: RunningRedis) -> None:
+    """As after a restart. Each charge of that round trip is made once."""
     shared = patient(redis)
     bucket = Bucket("requests", 20, 0.001)
     charge = [Charge(("a",), bucket, 1)]
@@ -118,8 +118,8 @@ async def test_a_redis_that_was_emptied_is_told_the_script_again(redis: RunningR
     await shared.aclose()
 
 
-async def test_several_gateways_let_the_limit_through_and_no_more(redis: RunningRedis) -> None:
-    """Two of them, fifty clients at once: the burst, and what comes back meanwhile."""
+async def test_several_gateways_together_grant_the_limit(redis: RunningRedis) -> None:
+    """Two gateways and fifty concurrent clients: exactly the burst is granted."""
     gateways = [SharedCounts(patient(redis), InMemory()) for _ in range(2)]
     bucket = Bucket("requests", 200, 0.001)
     granted = 0
@@ -136,37 +136,37 @@ async def test_several_gateways_let_the_limit_through_and_no_more(redis: Running
         await each._shared.aclose()
 
 
-async def test_without_redis_a_gateway_counts_by_itself_and_says_so(
+async def test_without_redis_a_gateway_uses_its_own_counts_and_logs_it(
     redis: RunningRedis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Once, when it goes; and again when it is back. Nobody waits for it longer than a moment."""
+    """One line when Redis becomes unavailable, and one when it is available again."""
     caplog.set_level(logging.INFO, "bff.shared")
-    told: list[bool] = []
-    shared = Shared(redis.url, told.append, wait_s=PATIENT_S)
+    changes: list[bool] = []
+    shared = Shared(redis.url, changes.append, wait_s=LONG_WAIT_S)
     counts = SharedCounts(shared, InMemory())
     one = [Charge(("a",), BUCKET, 1)]
     await shared.begin()
     await counts.take(one)
-    assert (told, shared.is_there) == ([True], True)
+    assert (changes, shared.is_available) == ([True], True)
     redis.stop()
     for _ in range(3):
         (count,) = await counts.take(one)
         assert count.retry_after_s == 0
     await counts.settle(one)
-    assert told == [True, False]
+    assert changes == [True, False]
     assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]
     redis.start()
-    assert shared._looking is not None
+    assert shared._reconnecting is not None
     async with asyncio.timeout(10):
-        await shared._looking
+        await shared._reconnecting
     (count,) = await counts.take(one)
     assert count.remaining == pytest.approx(19, abs=0.5)
-    assert told == [True, False, True]
+    assert changes == [True, False, True]
     await shared.aclose()
 
 
 class Silent:
-    """A port that takes connections and never answers."""
+    """A port that accepts connections and never answers."""
 
     async def __aenter__(self) -> str:
         self._server = await asyncio.start_server(self._take, "127.0.0.1", 0)
@@ -181,64 +181,64 @@ class Silent:
         self._server.close()
 
 
-async def test_a_redis_that_hangs_holds_nobody_up() -> None:
-    """All waiting requests give up together, after the ticks that they may wait; later ones don't wait."""
+async def test_a_redis_that_hangs_delays_requests_only_by_their_budget() -> None:
+    """All waiting requests stop waiting together, when their budget is used up. Later requests don't wait at all."""
     async with Silent() as url:
         shared = Shared(url)
-        patiences = [SharedStateBudget() for _ in range(20)]
-        asked = (shared.get("document", str(number), each) for number, each in enumerate(patiences))
-        came = await asyncio.gather(*asked, return_exceptions=True)
-        assert [type(each) for each in came] == [SharedStateUnavailable] * 20
-        assert [each.waited for each in patiences] == [round(WAIT_S / TICK_S)] * 20
+        budgets = [SharedStateBudget() for _ in range(20)]
+        asked = (shared.get("document", str(number), each) for number, each in enumerate(budgets))
+        results = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(each) for each in results] == [SharedStateUnavailable] * 20
+        assert [each.waited for each in budgets] == [round(WAIT_S / TICK_S)] * 20
         late = SharedStateBudget()
         with pytest.raises(SharedStateUnavailable):
             await shared.get("document", "a", late)
-        assert late.waited == 0, "it is known to be away"
+        assert late.waited == 0, "it is known to be unavailable"
         await shared.aclose()
 
 
-async def test_a_request_waits_once_for_all_that_it_asks() -> None:
-    """Its waits add up, those at the same time count once, and its deadline ends them sooner."""
+async def test_a_request_has_one_budget_for_all_its_commands() -> None:
+    """Its waits add up, concurrent waits count once, and its deadline ends them earlier."""
     async with Silent() as url:
         shared = Shared(url, wait_s=1.0)
         one, other = SharedStateBudget(), SharedStateBudget()
         one.waited = round(1.0 / TICK_S) - 2
         late = SharedStateBudget(Deadline.after(TICK_S * 1.5, asyncio.get_running_loop().time))
-        stays = asyncio.create_task(shared.get("document", "x", other))
+        waiting = asyncio.create_task(shared.get("document", "x", other))
         asked = (shared.get("document", str(number), each) for number, each in enumerate([one, one, one, late]))
-        came = await asyncio.gather(*asked, return_exceptions=True)
-        assert [type(each) for each in came] == [SharedStateUnavailable] * 4
+        results = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(each) for each in results] == [SharedStateUnavailable] * 4
         assert one.waited == round(1.0 / TICK_S)
         assert late.waited == 2
-        assert not stays.done()
-        before = shared._waiting.copy()
+        assert not waiting.done()
+        before = shared._queue.copy()
         with pytest.raises(SharedStateUnavailable):
             await shared.get("document", "z", one)
-        assert shared._waiting == before, "whoever may not wait doesn't ask"
+        assert shared._queue == before, "without a budget no command is queued"
         await shared.aclose()
         with pytest.raises(SharedStateUnavailable):
-            await stays
+            await waiting
 
 
-async def test_slow_round_trips_in_a_row_are_redis_being_away(redis: RunningRedis) -> None:
-    """Three of them; one that is fast begins the row anew, and a tick that comes late counts as one."""
+async def test_after_three_slow_round_trips_in_a_row_redis_is_unavailable(redis: RunningRedis) -> None:
+    """A fast one in between starts the count again."""
     shared = patient(redis)
     slow = [False]
     round_trip = shared._round_trip
 
-    async def delayed(questions: Any) -> list[Any]:
+    async def delayed(commands: Any) -> list[Any]:
         if slow[0]:
             shared._ticks = shared._slow_ticks
-        return await round_trip(questions)
+        return await round_trip(commands)
 
     shared._round_trip = delayed  # type: ignore[method-assign]
     await shared.begin()
     for slow[0] in (True, True, False, True, True):
         await found(shared, "a")
-    assert shared.is_there
+    assert shared.is_available
     slow[0] = True
     await found(shared, "a")
-    assert not shared.is_there
+    assert not shared.is_available
     with pytest.raises(SharedStateUnavailable):
         await found(shared, "a")
     await shared.aclose()
@@ -261,14 +261,14 @@ async def test_slow_round_trips_in_a_row_are_redis_being_away(redis: RunningRedi
         {},
     ],
 )
-async def test_an_odd_reply_is_redis_being_away(reply: Any) -> None:
-    """Whatever it is; the request goes on with this process's own counts."""
+async def test_an_unexpected_reply_is_no_error(reply: Any) -> None:
+    """The request goes on with this process's own counts."""
     shared = Shared("redis://127.0.0.1:1/0")
 
-    async def piped(questions: Any) -> list[Any]:
-        return [reply] * len(questions)
+    async def pipeline(commands: Any) -> list[Any]:
+        return [reply] * len(commands)
 
-    shared._piped = piped  # type: ignore[method-assign]
+    shared._pipeline = pipeline  # type: ignore[method-assign]
     (count,) = await SharedCounts(shared, InMemory()).take([Charge(("a",), BUCKET, 1)])
     assert count.remaining == 19
     if not isinstance(reply, bytes | None):
@@ -277,43 +277,43 @@ async def test_an_odd_reply_is_redis_being_away(reply: Any) -> None:
     await shared.aclose()
 
 
-async def test_whatever_the_client_raises_nobody_waits_for_ever() -> None:
-    """Any error of the client ends the wait, also of the requests queued behind it."""
+async def test_any_error_of_the_client_library_ends_the_wait() -> None:
+    """Also for the requests that are queued behind it."""
     shared = Shared("redis://127.0.0.1:1/0")
 
-    async def piped(_: Any) -> list[Any]:
+    async def pipeline(_: Any) -> list[Any]:
         await asyncio.sleep(0)
-        raise RuntimeError("nobody expects that")
+        raise RuntimeError("unexpected")
 
-    shared._piped = piped  # type: ignore[method-assign]
-    came = await asyncio.gather(*(found(shared, str(number)) for number in range(300)), return_exceptions=True)
-    assert {type(each) for each in came} == {SharedStateUnavailable}
-    assert len({id(each) for each in came}) == 300, "each has an exception of its own"
+    shared._pipeline = pipeline  # type: ignore[method-assign]
+    results = await asyncio.gather(*(found(shared, str(number)) for number in range(300)), return_exceptions=True)
+    assert {type(each) for each in results} == {SharedStateUnavailable}
+    assert len({id(each) for each in results}) == 300, "each has an exception of its own"
     await shared.aclose()
 
 
-async def test_what_nobody_waits_for_is_bounded(redis: RunningRedis) -> None:
-    """More than a thousand at a time are dropped; those who ask meanwhile are answered."""
+async def test_at_most_a_thousand_unawaited_commands_are_queued(redis: RunningRedis) -> None:
+    """Further ones are dropped. Commands that requests wait for are still answered."""
     shared = patient(redis)
     await shared.begin()
     for number in range(1500):
         shared.put_later("document", str(number), b"1", for_s=60)
-    assert shared._later == 1000
+    assert shared._unawaited == 1000
     assert await found(shared, "999") == b"1"
     assert await found(shared, "1000") is None
-    assert shared._later == 0
+    assert shared._unawaited == 0
     await shared.aclose()
 
 
-async def test_the_clock_of_redis_may_be_set_back(redis: RunningRedis) -> None:
-    """What was counted at a time that is yet to come counts from now on, and a quota of another period is none."""
+async def test_setting_the_clock_of_redis_back_blocks_no_client(redis: RunningRedis) -> None:
+    """A bucket with a time in the future refills from now on, and a quota of another period is not applied."""
     shared = Shared(redis.url)
     now = datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()
 
     async def charged(at: float, kind: str, key: str, per_s: float) -> tuple[float, float]:
         script = COUNT.replace(CLOCK, f"local now = {at}")
-        told: Any = await shared._redis.eval(script, 1, key, "1", kind, 3, 3, per_s)  # type: ignore[misc, unused-ignore]
-        return float(told[0]), float(told[2])
+        reply: Any = await shared._redis.eval(script, 1, key, "1", kind, 3, 3, per_s)  # type: ignore[misc, unused-ignore]
+        return float(reply[0]), float(reply[2])
 
     for kind in ("bucket", "day", "month"):
         assert await charged(now, kind, kind, 1) == (0, 0)
@@ -324,8 +324,8 @@ async def test_the_clock_of_redis_may_be_set_back(redis: RunningRedis) -> None:
     await shared.aclose()
 
 
-async def test_a_document_that_one_gateway_knows_all_know(redis: RunningRedis) -> None:
-    """Registered at one, asked for at the other; what Redis holds under a wrong hash is not taken."""
+async def test_a_document_registered_at_one_gateway_is_known_to_all(redis: RunningRedis) -> None:
+    """A document that Redis holds under a wrong hash is not used."""
     one, other = patient(redis), patient(redis)
     text = "{ __typename }"
     digest = hash_of(text)
@@ -334,7 +334,7 @@ async def test_a_document_that_one_gateway_knows_all_know(redis: RunningRedis) -
     persisted = {"persistedQuery": {"version": 1, "sha256Hash": digest}}
     assert await first.text(text, None, persisted) == (text, digest)
     await first.register(digest, text)
-    assert await found(one, f"web:{digest}") == text.encode()  # it has been sent, though nobody waited for it
+    assert await found(one, f"web:{digest}") == text.encode()  # it was sent, though no request waited for it
     assert await second.text(None, None, persisted) == (text, None)
     one.put_later("document", f"web:{hash_of('{ a }')}", b"{ evil }", for_s=60)
     assert await found(one, f"web:{hash_of('{ a }')}") == b"{ evil }"

@@ -7,7 +7,7 @@ from bff.observe.counters import Counter, Histogram
 
 
 def samples(registry: CollectorRegistry) -> dict[tuple[str, tuple[str, ...]], float]:
-    """What stands in the text, by name and labels' values."""
+    """The samples of the text format, by name and label values."""
     families = text_string_to_metric_families(generate_latest(registry).decode())
     return {
         (sample.name, tuple(sample.labels[name] for name in sorted(sample.labels, reverse=True))): sample.value
@@ -16,8 +16,8 @@ def samples(registry: CollectorRegistry) -> dict[tuple[str, tuple[str, ...]], fl
     }
 
 
-def test_a_tally_counts_by_labels() -> None:
-    """Each combination by itself; what never came is not there."""
+def test_a_counter_counts_by_labels() -> None:
+    """Each combination separately. A combination that never occurred is absent."""
     registry = CollectorRegistry()
     tally = Counter("things", "Things.", ["kind", "how"], registry)
     for labels in (("a", "x"), ("a", "x"), ("b", "x")):
@@ -25,8 +25,8 @@ def test_a_tally_counts_by_labels() -> None:
     assert samples(registry) == {("things_total", ("a", "x")): 2, ("things_total", ("b", "x")): 1}
 
 
-def test_a_spread_has_buckets_that_add_up() -> None:
-    """A value on a bucket's bound is in it; the last bucket has all; sum and count are right."""
+def test_a_histogram_has_cumulative_buckets() -> None:
+    """A value on a bucket's bound is in that bucket, and the last bucket has all values. Sum and count are right."""
     registry = CollectorRegistry()
     spread = Histogram("took_seconds", "How long.", ["what"], (0.1, 1.0), registry)
     for seconds in (0.05, 0.1, 0.5, 7.0):

@@ -1,4 +1,4 @@
-"""Listeners are never in the way."""
+"""Listeners of events can't fail a call or each other."""
 
 import logging
 
@@ -25,7 +25,7 @@ REFUSED = CallRefused("users", "/users/{id}", "breaker_open", "request-1")
 CHANGED = BreakerChanged("users", BreakerState.CLOSED, BreakerState.OPEN)
 
 
-def test_every_listener_hears_every_event() -> None:
+def test_every_listener_gets_every_event() -> None:
     """In order."""
     heard: list[tuple[int, Event]] = []
     tell = to_all([lambda event: heard.append((1, event)), lambda event: heard.append((2, event))])
@@ -34,8 +34,8 @@ def test_every_listener_hears_every_event() -> None:
     assert heard == [(1, ENDED), (2, ENDED), (1, CHANGED), (2, CHANGED)]
 
 
-def test_a_listener_that_raises_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    """Neither the others nor the call; that it failed is logged."""
+def test_a_failing_listener_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """The other listeners are called, and the call goes on. The failure is logged."""
 
     def broken(event: Event) -> None:
         raise RuntimeError("broken")
@@ -47,7 +47,7 @@ def test_a_listener_that_raises_stops_nobody(caplog: pytest.LogCaptureFixture) -
     assert [record.getMessage() for record in caplog.records] == ["a listener failed"] * 2
 
 
-def test_nobody_listening_is_fine() -> None:
+def test_without_listeners_an_event_is_dropped() -> None:
     """An event without listeners is gone."""
     to_all([])(ENDED)
 
@@ -73,10 +73,10 @@ def test_nobody_listening_is_fine() -> None:
         ),
     ],
 )
-def test_a_change_of_state_is_a_line(
+def test_a_change_of_state_is_logged(
     caplog: pytest.LogCaptureFixture, event: Event, message: str, fields: dict[str, object]
 ) -> None:
-    """What changed from which state to which; a warning."""
+    """As a warning, with the states before and after it."""
     with caplog.at_level(logging.DEBUG, "bff.sources"):
         log_event(event)
     (record,) = caplog.records
@@ -84,8 +84,8 @@ def test_a_change_of_state_is_a_line(
     assert record.fields == fields  # type: ignore[attr-defined]
 
 
-def test_a_call_that_failed_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
-    """With what the service called it; what was refused here, shared or went well is none."""
+def test_a_failed_call_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """With the service's own code of the problem. Successful, shared and refused calls are not logged."""
     failed = CallEnded("users", "/users/{id}", "GET", 1, "busy", 0.1234, "request-1", 503, "Too many people")
     others: list[Event] = [
         ENDED,

@@ -1,4 +1,4 @@
-"""Log lines: one a record, and no value can break them."""
+"""Log lines: one for each record, and no value can break a line."""
 
 import json
 import logging
@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.observe.logs import ConsoleFormatter, JsonFormatter, configure, direct_handler, flush
+from bff.observe.logs import ConsoleFormatter, JsonFormatter, configure, flush
+from bff.runtime.log import Log
 
 
 def record(message: str = "request", *args: Any, **fields: Any) -> logging.LogRecord:
-    """A record with those fields, of a known moment."""
+    """A record with those fields and a known time."""
     made = logging.LogRecord("bff.access", logging.INFO, "x.py", 1, message, args, None)
     made.created = 1767225600.25
     made.fields = fields
@@ -25,7 +26,7 @@ def record(message: str = "request", *args: Any, **fields: Any) -> logging.LogRe
 
 
 def as_json(made: logging.LogRecord) -> dict[str, Any]:
-    """The line, which is one, in UTF-8, and JSON that any reader takes."""
+    """The line: exactly one, in UTF-8, and valid JSON."""
     line = JsonFormatter().format(made)
     assert "\n" not in line
     assert "\r" not in line
@@ -39,7 +40,7 @@ def as_json(made: logging.LogRecord) -> dict[str, Any]:
 
 
 def as_text(made: logging.LogRecord) -> str:
-    """The line, which is one, and can be shown."""
+    """The line: exactly one, and printable."""
     line = ConsoleFormatter().format(made)
     assert line.isprintable()
     line.encode()
@@ -75,8 +76,8 @@ def test_a_json_line_has_time_level_logger_message_and_fields() -> None:
     ]
 
 
-def test_a_message_s_arguments_are_put_in() -> None:
-    """As logging does it; a record without fields is a line too."""
+def test_a_message_is_formatted_with_its_arguments() -> None:
+    """As logging does it. A record without fields is a line too."""
     plain = logging.LogRecord("uvicorn", logging.WARNING, "x.py", 1, "%s of %d", ("one", 2), None)
     assert as_json(plain)["message"] == "one of 2"
     assert as_text(plain).endswith("warning one of 2")
@@ -113,8 +114,8 @@ NASTY = [
 
 
 @pytest.mark.parametrize("value", NASTY, ids=range(len(NASTY)))
-def test_a_json_line_is_valid_whatever_its_values(value: Any) -> None:
-    """A line that can't be written is lost, and with it what it would have told: the other fields are there in any case."""
+def test_a_json_line_is_valid_with_any_values(value: Any) -> None:
+    """A value that JSON can't hold must not lose the line with its other fields."""
     line = as_json(record(before=1, value=value, after=2))
     assert (line["before"], line["after"], line["message"]) == (1, 2, "request")
     assert "value" in line
@@ -122,22 +123,22 @@ def test_a_json_line_is_valid_whatever_its_values(value: Any) -> None:
 
 @pytest.mark.parametrize("value", NASTY, ids=range(len(NASTY)))
 def test_a_console_line_cannot_be_broken_by_its_values(value: Any) -> None:
-    """Control characters are shown as what they are: none moves a cursor, changes a colour or begins a line."""
+    """Control characters are escaped: none moves the cursor, changes a colour or begins a line."""
     line = as_text(record(before=1, value=value, after=2))
     assert line.startswith("00:00:00 info    request before=1 ")
     assert line.endswith(" after=2")
 
 
 @given(st.text(), st.dictionaries(st.text(), st.text() | st.binary(), max_size=3))
-def test_no_text_whatsoever_breaks_a_line(text: str, mapping: dict[str, Any]) -> None:
+def test_no_text_breaks_a_line(text: str, mapping: dict[str, Any]) -> None:
     """In either format."""
     made = record(text=text, mapping=mapping, listed=[text])
     as_json(made)
     as_text(made)
 
 
-def test_a_json_value_that_can_be_written_is_written_as_it_is() -> None:
-    """One that can't does not spoil its neighbours."""
+def test_a_valid_json_value_is_unchanged() -> None:
+    """Also beside a value that JSON can't hold."""
     line = as_json(record(bad="\ud800", good="é\n", number=1))
     assert (line["good"], line["number"]) == ("é\n", 1)
     assert line["bad"] == "'\\ud800'"
@@ -151,14 +152,14 @@ def failed(message: str) -> logging.LogRecord:
 
 
 @pytest.mark.parametrize("message", ["a", "a\nb\ud800", "\x1b[31m"])
-def test_a_json_line_holds_an_exception_whole(message: str) -> None:
+def test_a_json_line_has_the_whole_exception(message: str) -> None:
     """On the same line."""
     assert "ValueError" in as_json(failed(message))["exception"]
 
 
 @pytest.mark.parametrize("message", ["a", "a\n12:00:00 info    forged", "\x1b[31m\ud800", "\r\x85\u2028"])
-def test_a_console_line_shows_an_exception_below_it(message: str) -> None:
-    """Set in, so that what an exception says can't pass for a line of the log's own, and shown as what it is."""
+def test_a_console_line_has_the_exception_below_it(message: str) -> None:
+    """Indented and escaped, so that its text can't look like a line of the log."""
     text = ConsoleFormatter().format(failed(message))
     first, *rest = text.split("\n")
     assert first.endswith("error   failed")
@@ -168,13 +169,13 @@ def test_a_console_line_shows_an_exception_below_it(message: str) -> None:
 
 @pytest.mark.parametrize("message", ["a\nb", "\x1b[31m", "\ud800"])
 def test_a_message_cannot_break_a_line_either(message: str) -> None:
-    """Others' messages may hold what a client sent."""
+    """Messages of libraries may hold what a client sent."""
     as_text(record(message))
     as_json(record(message))
 
 
 def test_a_console_line_is_short() -> None:
-    """What is empty is left out, lists and counts are parted by commas, and text with spaces is quoted."""
+    """Empty values are left out, lists and counts are separated by commas, and text with spaces is quoted."""
     made = record(
         status=200, ms=1.5, ok=True, none=None, errors=[], calls={"users": 1, "orders": 2}, codes=["A", "B"], name="a b"
     )
@@ -185,7 +186,7 @@ def test_a_console_line_is_short() -> None:
 @pytest.mark.usefixtures("own_logging")
 @pytest.mark.parametrize(("format_", "expected"), [("json", '"message":"ours"'), ("console", "info    ours a=1")])
 def test_lines_go_to_standard_output(capfd: pytest.CaptureFixture[str], format_: Any, expected: str) -> None:
-    """Ours from the level that is set on, others' from warnings on; uvicorn's access lines would say the same twice."""
+    """Ours from the configured level on, those of libraries from warnings on. uvicorn's access lines would repeat ours."""
     configure("info", format_)
     logging.getLogger("bff.access").info("ours", extra={"fields": {"a": 1}})
     logging.getLogger("bff.access").debug("too low")
@@ -201,7 +202,7 @@ def test_lines_go_to_standard_output(capfd: pytest.CaptureFixture[str], format_:
 
 @pytest.mark.usefixtures("own_logging")
 @pytest.mark.parametrize(("level", "shown"), [("debug", 5), ("info", 4), ("warning", 3), ("error", 2), ("critical", 1)])
-def test_the_level_is_the_one_that_is_set(capfd: pytest.CaptureFixture[str], level: Any, shown: int) -> None:
+def test_the_configured_level_is_used(capfd: pytest.CaptureFixture[str], level: Any, shown: int) -> None:
     """Each of the five."""
     configure(level, "json")
     for number in (10, 20, 30, 40, 50):
@@ -211,8 +212,8 @@ def test_the_level_is_the_one_that_is_set(capfd: pytest.CaptureFixture[str], lev
 
 
 @pytest.mark.usefixtures("own_logging")
-def test_a_record_that_can_t_be_written_is_said(capfd: pytest.CaptureFixture[str]) -> None:
-    """Where it was made and what kind of error it was: nothing of its contents, and nothing on standard error."""
+def test_a_record_that_cannot_be_formatted_is_reported(capfd: pytest.CaptureFixture[str]) -> None:
+    """With its place and the type of the error, without its contents, and not on standard error."""
     configure("info", "json")
     logging.getLogger("bff").warning("%d", "secret")
     flush()
@@ -224,11 +225,9 @@ def test_a_record_that_can_t_be_written_is_said(capfd: pytest.CaptureFixture[str
 
 @pytest.mark.usefixtures("own_logging")
 def test_a_line_without_a_record_is_the_same_line(capfd: pytest.CaptureFixture[str]) -> None:
-    """The access log makes its lines itself: they differ in nothing but the time."""
+    """It differs from the line of a record in nothing but the time."""
     configure("info", "json")
-    handler = direct_handler(logging.getLogger("bff.access"))
-    assert handler is not None
-    handler.line("info", "bff.access", "request", {"a": 1})
+    Log("bff.access").info("request", a=1)
     logging.getLogger("bff.access").info("request", extra={"fields": {"a": 1}})
     flush()
     first, second = (line.partition(",")[2] for line in capfd.readouterr().out.splitlines())
@@ -236,17 +235,20 @@ def test_a_line_without_a_record_is_the_same_line(capfd: pytest.CaptureFixture[s
 
 
 @pytest.mark.usefixtures("own_logging")
-@pytest.mark.parametrize("place", ["bff.access", "bff", ""])
-def test_whoever_else_listens_gets_records(place: str) -> None:
-    """A handler or a filter anywhere on the way is not passed by."""
-    configure("info", "json")
-    access, logger = logging.getLogger("bff.access"), logging.getLogger(place)
-    assert direct_handler(access) is not None
-    other = logging.NullHandler()
-    logger.addHandler(other)
-    assert direct_handler(access) is None
-    logger.removeHandler(other)
-    assert direct_handler(access) is not None
+def test_a_line_that_cannot_be_formatted_is_replaced(capfd: pytest.CaptureFixture[str]) -> None:
+    """Also without a log record: the caller gets no error, and the line that is written has none of its values."""
+
+    class Unreadable:
+        def __str__(self) -> str:
+            raise RuntimeError("secret")
+
+    configure("info", "console")
+    Log("bff.access").info("request", a=Unreadable())
+    flush()
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert "a record could not be written kind=RuntimeError event=request" in out
+    assert "secret" not in out
 
 
 @pytest.mark.parametrize(
@@ -259,7 +261,7 @@ def test_whoever_else_listens_gets_records(place: str) -> None:
     ],
 )
 def test_times_are_in_utc_with_milliseconds(seconds: float, expected: str) -> None:
-    """The text of a second is remembered, and the next second has its own."""
+    """The text of a second is cached, and the next second has its own."""
     formatter = JsonFormatter()
     for _ in range(2):
         assert orjson.loads(formatter.line(seconds, "info", "l", "m", {}))["time"] == expected
@@ -267,7 +269,7 @@ def test_times_are_in_utc_with_milliseconds(seconds: float, expected: str) -> No
 
 
 @given(st.floats(0, 4e9))
-def test_times_are_those_of_the_standard_library(seconds: float) -> None:
-    """Rounded to microseconds, then cut off."""
+def test_times_are_formatted_as_by_the_standard_library(seconds: float) -> None:
+    """Rounded to microseconds, then cut to milliseconds."""
     expected = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     assert orjson.loads(JsonFormatter().line(seconds, "info", "l", "m", {}))["time"] == expected

@@ -1,4 +1,4 @@
-"""How long the event loop was held, by a clock of the test's own."""
+"""How long the event loop was blocked, with a clock that is set by hand."""
 
 import asyncio
 from typing import Any
@@ -9,7 +9,7 @@ from bff.observe.loop_watch import EVERY_S, LoopWatch
 
 
 class Watched:
-    """A watch whose looks are late by as much as a test says."""
+    """A watch whose checks are late by a given time."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -17,21 +17,21 @@ class Watched:
         self.watch = LoopWatch(self.seen.append, lambda: self.now)
 
     def look(self, *, late_s: float) -> None:
-        """The next look."""
+        """The next check."""
         self.now += EVERY_S + late_s
-        self.watch.look()
+        self.watch.check()
 
 
 def test_lateness_is_observed() -> None:
-    """That of each look by itself, and never less than nothing."""
+    """Of each check separately, and never negative."""
     watched = Watched()
     for late_s in (0.0, 0.2, -0.01, 0.03):
         watched.look(late_s=late_s)
     assert watched.seen == pytest.approx([0.0, 0.2, 0.0, 0.03])
 
 
-def test_a_long_hold_is_a_line_but_not_each_of_many(caplog: pytest.LogCaptureFixture) -> None:
-    """One in ten seconds at most; the next one says how many were left out."""
+def test_a_long_block_is_logged_at_most_once_in_ten_seconds(caplog: pytest.LogCaptureFixture) -> None:
+    """The next line says how many were left out."""
     watched = Watched()
     for late_s in (0.99, 1.0, 2.0, 3.0, 0.5, 4.0):
         watched.look(late_s=late_s)
@@ -41,8 +41,8 @@ def test_a_long_hold_is_a_line_but_not_each_of_many(caplog: pytest.LogCaptureFix
     assert caplog.records[-1].fields == {"seconds": 5.0, "not_logged_before": 3}  # type: ignore[attr-defined]
 
 
-async def test_it_looks_while_it_runs_and_no_longer() -> None:
-    """The timer goes with the context."""
+async def test_it_checks_only_while_the_context_is_open() -> None:
+    """The timer is cancelled with the context."""
     seen: list[float] = []
     enough = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""Metrics: what happened is counted, by labels that only the gateway gives."""
+"""Metrics: events are counted, and clients don't choose any label."""
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -53,7 +53,7 @@ def test_documents_are_counted_as_known_or_new(metrics: Metrics) -> None:
 
 
 def test_calls_are_counted_by_source_and_outcome(metrics: Metrics) -> None:
-    """Those that went out with their time, those that were refused without."""
+    """Calls that were sent also with their duration, and calls that were refused without it."""
     metrics.on_event(CallEnded("users", "/users/{id}", "GET", 1, "ok", 0.02, "r"))
     metrics.on_event(CallEnded("users", "/users/{id}", "GET", 2, "timeout", 2.0, "r"))
     metrics.on_event(CallRefused("users", "/users/{id}", "breaker_open", "r"))
@@ -65,8 +65,8 @@ def test_calls_are_counted_by_source_and_outcome(metrics: Metrics) -> None:
     assert value(metrics, "bff_upstream_call_seconds_count", source="users") == 2
 
 
-def test_what_spares_calls_is_counted(metrics: Metrics) -> None:
-    """Reads that the cache saw by what it had, reads that shared a call, and calls made again by why."""
+def test_cache_sharing_and_retries_are_counted(metrics: Metrics) -> None:
+    """Reads by the cache's result, reads that shared a call, and repeated calls by reason."""
     for result in (CacheResult.HIT, CacheResult.HIT, CacheResult.STALE):
         metrics.on_event(CallCached("products", "/products", result))
     metrics.on_event(CallShared("products", "/products"))
@@ -80,7 +80,7 @@ def test_what_spares_calls_is_counted(metrics: Metrics) -> None:
 
 
 def test_an_instance_is_in_one_state(metrics: Metrics) -> None:
-    """By its number."""
+    """Instances are labelled by their number."""
     metrics.on_event(InstanceChanged("users", 2, InstanceState.EJECTED, 10.0))
     states = {
         each.value: value(metrics, "bff_instance_state", source="users", instance="2", state=each.value)
@@ -89,8 +89,8 @@ def test_an_instance_is_in_one_state(metrics: Metrics) -> None:
     assert states == {"in": 0, "ejected": 1, "unhealthy": 0}
 
 
-def test_a_route_s_breaker_is_apart_from_the_source_s(metrics: Metrics) -> None:
-    """Where routes have their own."""
+def test_a_route_s_breaker_has_a_metric_of_its_own(metrics: Metrics) -> None:
+    """If routes have breakers of their own."""
     metrics.on_event(BreakerChanged("users", BreakerState.CLOSED, BreakerState.OPEN, "GET /users"))
     labels = {"source": "users", "state": "open"}
     assert value(metrics, "bff_route_breaker_state", route="GET /users", **labels) == 1
@@ -99,7 +99,7 @@ def test_a_route_s_breaker_is_apart_from_the_source_s(metrics: Metrics) -> None:
 
 @pytest.mark.parametrize("state", BreakerState)
 def test_a_breaker_is_in_one_state(metrics: Metrics, state: BreakerState) -> None:
-    """1 for the state that it is in, 0 for the others; closed from the start, and each source's its own."""
+    """1 for its state, 0 for the others. Each source's breaker is closed at the start."""
 
     def states(source: str) -> dict[str, float | None]:
         return {each.value: value(metrics, "bff_breaker_state", source=source, state=each.value) for each in BreakerState}
@@ -110,8 +110,8 @@ def test_a_breaker_is_in_one_state(metrics: Metrics, state: BreakerState) -> Non
     assert states("users") == {"closed": 1, "open": 0, "half_open": 0}
 
 
-def test_the_text_is_prometheus_s(metrics: Metrics) -> None:
-    """Any scraper reads it, under the media type that goes with it."""
+def test_the_text_is_in_prometheus_s_format(metrics: Metrics) -> None:
+    """With the format's media type."""
     metrics.request("web", "ok", 0.1)
     families = {family.name: family.type for family in text_string_to_metric_families(metrics.text().decode())}
     assert families["bff_requests"] == "counter"
@@ -120,8 +120,8 @@ def test_the_text_is_prometheus_s(metrics: Metrics) -> None:
     assert CONTENT_TYPE == b"text/plain; version=0.0.4; charset=utf-8"
 
 
-def test_nothing_of_a_call_but_source_and_outcome_is_a_label(metrics: Metrics) -> None:
-    """No request id, no route, no address: the number of series is bounded whatever comes."""
+def test_a_call_s_labels_are_source_and_outcome(metrics: Metrics) -> None:
+    """No request id, route or address, so the number of series is bounded."""
     before = None
     for number in range(50):
         metrics.on_event(CallEnded("users", f"/users/{number}", "GET", number, "ok", 0.1, f"request-{number}"))
@@ -130,8 +130,8 @@ def test_nothing_of_a_call_but_source_and_outcome_is_a_label(metrics: Metrics) -
         before = lines
 
 
-def test_two_gateways_in_one_process_count_apart() -> None:
-    """Each has a registry of its own."""
+def test_two_gateways_in_one_process_count_separately() -> None:
+    """Each has its own registry."""
     one, other = Metrics(SOURCES), Metrics(SOURCES)
     one.document("web", known=True)
     assert value(other, "bff_documents_total", variant="web", result="known") is None

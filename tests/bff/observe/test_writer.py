@@ -1,4 +1,4 @@
-"""The writer of log lines: it never blocks, keeps the order, and drops and counts what there is no room for."""
+"""The writer of log lines: it never blocks, keeps the order, and drops and counts lines that don't fit the queue."""
 
 import os
 import subprocess
@@ -13,12 +13,12 @@ from bff.observe import writer as module
 from bff.observe.writer import LineWriter, _chunks
 
 _HANG_S = 30
-"""No verdict: only how long a test that hangs may take."""
+"""Seconds after which a test that hangs fails."""
 
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
-    """Its reading and its writing end, which blocks when it is full."""
+    """A pipe's reading and writing end. Writing blocks when it is full."""
     ends = os.pipe()
     yield ends
     for end in ends:
@@ -27,7 +27,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 def notice(number: int) -> bytes:
-    """What is said of lines that were dropped."""
+    """The line that says how many lines were dropped."""
     return b"dropped %d\n" % number
 
 
@@ -54,8 +54,8 @@ def fill(end: int) -> int:
         return number
 
 
-def test_lines_come_whole_and_in_order(pipe: tuple[int, int]) -> None:
-    """Whatever their length."""
+def test_lines_are_written_whole_and_in_order(pipe: tuple[int, int]) -> None:
+    """Of any length."""
     writer = LineWriter(pipe[1], notice)
     lines = [b"%d %s" % (number, b"x" * (number % 7000)) for number in range(0, 8000, 11)]
     for line in lines:
@@ -65,8 +65,8 @@ def test_lines_come_whole_and_in_order(pipe: tuple[int, int]) -> None:
     assert writer.dropped == 0
 
 
-def test_a_reader_that_stands_still_blocks_nobody(pipe: tuple[int, int]) -> None:
-    """What there is no room for is dropped and counted; once there is room, a line says how many were."""
+def test_a_reader_that_does_not_read_blocks_nothing(pipe: tuple[int, int]) -> None:
+    """Lines that don't fit the queue are dropped and counted. When there is room again, a line says how many."""
     before = fill(pipe[1])
     writer = LineWriter(pipe[1], notice, max_bytes=10_000)
     for number in range(1000):
@@ -83,8 +83,8 @@ def test_a_reader_that_stands_still_blocks_nobody(pipe: tuple[int, int]) -> None
     assert writer.flush(_HANG_S)
 
 
-def test_the_notice_comes_before_what_comes_after_it(pipe: tuple[int, int]) -> None:
-    """Lines stand in the order in which they were written, and so does the gap."""
+def test_the_notice_stands_where_lines_were_dropped(pipe: tuple[int, int]) -> None:
+    """Before the lines that were written after them."""
     writer = LineWriter(pipe[1], notice, max_bytes=1000)
     writer._start = lambda: None  # type: ignore[method-assign] # nothing is taken out meanwhile
     for number in range(20):
@@ -96,7 +96,7 @@ def test_the_notice_comes_before_what_comes_after_it(pipe: tuple[int, int]) -> N
     assert waiting[kept:] == [b"dropped %d\n" % writer.dropped, b"after\n"]
 
 
-def test_a_reader_that_has_gone_is_no_fault(pipe: tuple[int, int]) -> None:
+def test_a_reader_that_has_ended_is_no_error(pipe: tuple[int, int]) -> None:
     """The lines are counted as dropped."""
     os.close(pipe[0])
     writer = LineWriter(pipe[1], notice)
@@ -106,8 +106,8 @@ def test_a_reader_that_has_gone_is_no_fault(pipe: tuple[int, int]) -> None:
     assert writer.dropped == 2
 
 
-def test_a_pipe_that_does_not_block_is_waited_for(pipe: tuple[int, int]) -> None:
-    """A pipe may have been set to non-blocking mode by its creator; no line is lost."""
+def test_a_non_blocking_pipe_loses_no_line(pipe: tuple[int, int]) -> None:
+    """Its creator may have set it to non-blocking mode. The thread waits until it is writable."""
     before = fill(pipe[1])
     os.set_blocking(pipe[1], False)
     writer = LineWriter(pipe[1], notice)
@@ -120,7 +120,7 @@ def test_a_pipe_that_does_not_block_is_waited_for(pipe: tuple[int, int]) -> None
 
 
 def test_many_lines_are_one_write(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many as a pipe takes at once without another process's lines getting between."""
+    """As many as a pipe accepts at once, so that no line of another process gets between."""
     sizes: list[int] = []
     write = os.write
 
@@ -138,22 +138,22 @@ def test_many_lines_are_one_write(pipe: tuple[int, int], monkeypatch: pytest.Mon
     assert sizes == [4000, 4000, 2000]
 
 
-def test_chunks_part_no_line() -> None:
-    """A line that is longer than a chunk goes alone."""
+def test_chunks_split_no_line() -> None:
+    """A line that is longer than a chunk is written alone."""
     lines = [b"aaa\n", b"bb\n", b"cccccccccc\n", b"d\n"]
     assert list(_chunks(lines, 8)) == [(b"aaa\nbb\n", 2), (b"cccccccccc\n", 1), (b"d\n", 1)]
 
 
-def test_it_may_log_while_it_logs(pipe: tuple[int, int]) -> None:
-    """A finalizer or a signal handler may come up anywhere, also inside of `write`."""
+def test_writing_is_reentrant(pipe: tuple[int, int]) -> None:
+    """A finalizer or a signal handler may run anywhere, also inside of `write`."""
     writer = LineWriter(pipe[1], notice)
     with writer._lock:
         writer.write(b"inner\n")
     assert read_lines(pipe[0], 1) == [b"inner"]
 
 
-def test_forked_processes_write_by_themselves_and_lines_stay_whole(tmp_path: Path) -> None:
-    """Several processes share one pipe with a slow reader: each line is whole, each process's are in order."""
+def test_lines_of_forked_processes_stay_whole(tmp_path: Path) -> None:
+    """Several processes share a pipe with a slow reader. The lines of each process are in order."""
     program = """
 import os, sys
 from bff.observe.writer import LineWriter
@@ -191,8 +191,8 @@ def run(folder: Path, program: str) -> "subprocess.CompletedProcess[bytes]":
 
 
 @pytest.mark.parametrize("end", ["pass", "sys.exit(3)", "raise SystemError"])
-def test_what_waits_is_written_at_the_end(tmp_path: Path, end: str) -> None:
-    """However the process ends, as long as it is Python that ends it."""
+def test_queued_lines_are_written_at_exit(tmp_path: Path, end: str) -> None:
+    """For every way in which Python ends a process."""
     program = f"""
 import logging, sys
 from bff.observe import logs
@@ -206,8 +206,8 @@ logging.getLogger("bff").warning("last words")
     assert done.stdout.count(b"last words") == 1
 
 
-def test_the_end_does_not_wait_for_a_reader_that_stands_still(tmp_path: Path) -> None:
-    """The process ends although its log is never read. After a second, but the test only checks that it ends."""
+def test_the_exit_does_not_wait_for_a_reader_that_does_not_read(tmp_path: Path) -> None:
+    """The process waits a second at most. The test checks only that it ends."""
     program = """
 import logging
 from bff.observe import logs
@@ -223,7 +223,7 @@ for number in range(2000):
         process.communicate()
 
 
-def test_warnings_and_finalizers_are_lines_too(tmp_path: Path) -> None:
+def test_warnings_and_errors_of_finalizers_are_logged(tmp_path: Path) -> None:
     """Standard error may block too, and the message of a finalizer's error may contain a client's data."""
     program = """
 import warnings
@@ -248,8 +248,10 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
 
 
-def test_a_writer_whose_thread_died_begins_another(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of whatever it died: what it had is counted, and later lines come."""
+def test_a_writer_starts_another_thread_after_its_thread_has_failed(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lines that the thread had are counted as dropped, and later lines are written."""
     deaths: list[int] = []
     write = os.write
 
@@ -270,7 +272,7 @@ def test_a_writer_whose_thread_died_begins_another(pipe: tuple[int, int], monkey
 
 
 def test_its_thread_is_a_daemon(pipe: tuple[int, int]) -> None:
-    """It holds up no exit."""
+    """It doesn't delay the exit."""
     writer = LineWriter(pipe[1], notice)
     writer.write(b"line\n")
     assert writer._thread is not None

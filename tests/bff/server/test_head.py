@@ -1,4 +1,4 @@
-"""Heads: what is refused, and how an offer to upgrade is left out."""
+"""Heads of requests: which are refused, and how an upgrade offer is removed."""
 
 import pytest
 
@@ -20,7 +20,9 @@ from bff.server.head import refusal_of, without_upgrade
         (b"POST", "1.0", [(b"transfer-encoding", b"chunked")], 501),
     ],
 )
-def test_refusals(method: bytes, version: str, headers: list[tuple[bytes, bytes]], status: int | None) -> None:
+def test_which_heads_are_refused(
+    method: bytes, version: str, headers: list[tuple[bytes, bytes]], status: int | None
+) -> None:
     """RFC 9112, sections 2.3, 3.2 and 6.1."""
     refusal = refusal_of(method, version, headers)
     assert (refusal and refusal.status) == status
@@ -36,8 +38,8 @@ def test_refusals(method: bytes, version: str, headers: list[tuple[bytes, bytes]
         (b",, upgrade ,", None),
     ],
 )
-def test_the_offer_is_left_out_and_nothing_else(connection: bytes, kept: bytes | None) -> None:
-    """All other fields stay as they came, those that are repeated too."""
+def test_only_the_upgrade_offer_is_removed(connection: bytes, kept: bytes | None) -> None:
+    """All other fields stay the same, repeated ones too."""
     headers = [
         (b"host", b"x"),
         (b"connection", connection),

@@ -1,4 +1,4 @@
-"""The files that the page refers to: their types, their caching, and that there are no others."""
+"""Static files: their media types and caching, and that no other files are served."""
 
 import httpx
 import pytest
@@ -28,7 +28,7 @@ def client() -> httpx.AsyncClient:
     ],
 )
 async def test_media_type(client: httpx.AsyncClient, name: str, media_type: str) -> None:
-    """A file goes out whole, under the type that its ending states and no browser second-guesses."""
+    """A file has the media type of its suffix, and `nosniff`."""
     async with client:
         answer = await client.get(ASSETS.url(name))
     assert answer.status_code == 200
@@ -37,16 +37,16 @@ async def test_media_type(client: httpx.AsyncClient, name: str, media_type: str)
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_current_version_may_be_kept(client: httpx.AsyncClient) -> None:
-    """Under its version's URL a file may be kept for a year."""
+async def test_the_current_version_may_be_cached(client: httpx.AsyncClient) -> None:
+    """The URL with the current version may be cached for a year."""
     async with client:
         answer = await client.get(ASSETS.url("page.js"))
     assert answer.headers["cache-control"] == _FOR_GOOD
 
 
 @pytest.mark.parametrize("query", ["", "?v=0123456789abcdef", "?v="])
-async def test_any_other_version_is_asked_about_again(client: httpx.AsyncClient, query: str) -> None:
-    """Under another version's URL, or none, a file is revalidated: it may be of another release."""
+async def test_any_other_version_is_revalidated(client: httpx.AsyncClient, query: str) -> None:
+    """The URL with another version, or with none: the file may be of another release."""
     async with client:
         answer = await client.get(f"{ASSETS.prefix}/page.js{query}")
     assert answer.status_code == 200
@@ -54,7 +54,7 @@ async def test_any_other_version_is_asked_about_again(client: httpx.AsyncClient,
 
 
 async def test_revalidation(client: httpx.AsyncClient) -> None:
-    """Who has the file already is told so in a 304, with the same caching."""
+    """A client that has the file gets a 304 with the same caching headers."""
     async with client:
         first = await client.get(ASSETS.url("page.js"))
         second = await client.get(ASSETS.url("page.js"), headers={"if-none-match": first.headers["etag"]})
@@ -67,7 +67,7 @@ async def test_revalidation(client: httpx.AsyncClient) -> None:
     "path", ["/../page.py", "/%2e%2e/page.py", "/..%2fpage.py", "/%2e%2e%5cpage.py", "//etc/passwd", "/none.js", "/", "/%00"]
 )
 async def test_nothing_else_is_served(client: httpx.AsyncClient, path: str) -> None:
-    """No path, however written, leads out of the folder or lists it."""
+    """No path leads out of the folder or lists it."""
     request = client.build_request("GET", ASSETS.prefix)
     request.url = request.url.copy_with(raw_path=f"{ASSETS.prefix}{path}".encode())
     async with client:
@@ -75,8 +75,8 @@ async def test_nothing_else_is_served(client: httpx.AsyncClient, path: str) -> N
     assert answer.status_code == 404
 
 
-async def test_reading_only(client: httpx.AsyncClient) -> None:
-    """The files are read and never written."""
+async def test_only_reading_is_allowed(client: httpx.AsyncClient) -> None:
+    """The files can be read and not written."""
     async with client:
         answer = await client.post(ASSETS.url("page.js"))
     assert answer.status_code == 405

@@ -1,4 +1,4 @@
-"""The supervisor, with real forks in a process of its own. What workers really do is in scenarios/test_commands.py."""
+"""The supervisor, with real forks, in a process of its own. Scenarios with real workers: scenarios/test_commands.py."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ import pytest
 from bff.server.supervisor import _Worker, pause_after
 
 _PATIENCE_S = 60
-"""After so long everything that a test has begun ends by itself."""
+"""Seconds after which all processes of a test end by themselves."""
 
 _PROGRAM = f"""
 import logging, os, signal, sys, time
@@ -38,7 +38,7 @@ def wait():
 
 def supervise(workers, work, *, stop_s=3600.0, unresponsive_s=0.0):
     options = supervisor.SupervisorOptions(unresponsive_s)
-    supervisor.Supervisor(workers, lambda ties: work(), options, stop_s=stop_s, on_stop=lambda: say("stopping")).run()
+    supervisor.Supervisor(workers, lambda link: work(), options, stop_s=stop_s, on_stop=lambda: say("stopping")).run()
 
 logging.basicConfig(stream=sys.stdout, format="%(message)s %(fields)s")
 signal.alarm({_PATIENCE_S})
@@ -46,31 +46,31 @@ signal.alarm({_PATIENCE_S})
 
 
 class Supervised:
-    """A supervising process, and what it and its workers say."""
+    """A supervisor process, and the lines that it and its workers print."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
         self.said: list[str] = []
 
     def hear(self, beginning: str) -> str:
-        """The next line that begins so; fails where all have ended without one."""
+        """The next line that begins with this; fails if all processes have ended without one."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.said.append(line.rstrip())
             if line.startswith(beginning):
                 return line.rstrip()
-        raise AssertionError(f"nobody said {beginning!r}, but {self.said}")
+        raise AssertionError(f"no line begins with {beginning!r}: {self.said}")
 
     def began(self, count: int) -> list[int]:
-        """The numbers of so many workers that have begun."""
+        """The process ids of that many workers that have started."""
         return [int(self.hear("began").split()[1]) for _ in range(count)]
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """Send a signal to the supervisor alone."""
+        """Send a signal to the supervisor only."""
         self.process.send_signal(number)
 
     def exit_code(self) -> int:
-        """How it ended, once every process that could say anything has."""
+        """The supervisor's exit code, after all processes have ended."""
         assert self.process.stdout is not None
         self.said += self.process.stdout.read().splitlines()
         return self.process.wait(_PATIENCE_S)
@@ -78,7 +78,7 @@ class Supervised:
 
 @contextmanager
 def supervised(folder: Path, program: str) -> Iterator[Supervised]:
-    """A process that runs `program` after `_PROGRAM`; whatever is left of it and its workers is killed."""
+    """A process that runs `_PROGRAM` and then `program`. It and its workers are killed at the end."""
     process = subprocess.Popen(
         [sys.executable, "-c", _PROGRAM + program],
         stdout=subprocess.PIPE,
@@ -91,7 +91,7 @@ def supervised(folder: Path, program: str) -> Iterator[Supervised]:
     try:
         yield Supervised(process)
     finally:
-        with suppress(ProcessLookupError):  # nobody is left
+        with suppress(ProcessLookupError):  # all have ended
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(_PATIENCE_S)
         assert process.stdout is not None
@@ -100,7 +100,7 @@ def supervised(folder: Path, program: str) -> Iterator[Supervised]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_all_and_the_exit_code_is_0(tmp_path: Path, number: signal.Signals) -> None:
-    """Each worker gets the signal that the supervisor got, none is replaced, and their end is the end."""
+    """Each worker gets the supervisor's signal, none is replaced, and the supervisor ends after the last one."""
     program = """
 def work():
     def stop(number, frame):
@@ -126,7 +126,7 @@ supervise(3, work)
 
 
 def test_a_worker_that_ends_is_replaced_after_the_pause(tmp_path: Path) -> None:
-    """As many as were asked for go on; the log says which one went, and how."""
+    """The number of workers stays the same. The log names the worker that ended and its exit code."""
     program = """
 def work():
     if is_first("one has died"):
@@ -149,7 +149,7 @@ supervise(2, work)
 
 
 def test_a_stop_does_not_wait_for_the_pause(tmp_path: Path) -> None:
-    """Before a replacement there is one; asked to stop while it lasts, the supervisor begins none."""
+    """A stop during the pause before a replacement ends at once, and starts no worker."""
     program = """
 supervisor._PAUSE_S = supervisor._LONGEST_PAUSE_S = 3600.0
 supervise(1, lambda: say("ran"))
@@ -161,8 +161,8 @@ supervise(1, lambda: say("ran"))
     assert running.said.count("ran") == 1
 
 
-def test_it_waits_for_workers_that_finish(tmp_path: Path) -> None:
-    """A worker that drains in its time is not cut off by the supervisor."""
+def test_it_waits_for_workers_that_drain(tmp_path: Path) -> None:
+    """A worker that drains within `stop_s` is not killed."""
     program = """
 def work():
     def stop(number, frame):
@@ -182,7 +182,7 @@ def told(sentinels, timeout):
     return look(sentinels, timeout)
 
 supervisor.multiprocessing.connection.wait = told
-supervisor._LOOK_AGAIN_S = 0.01
+supervisor._CHECK_S = 0.01
 supervise(1, work)
 say("over")
 """
@@ -207,8 +207,8 @@ def deaf():
 """
 
 
-def test_workers_that_do_not_stop_are_killed_when_their_time_is_over(tmp_path: Path) -> None:
-    """The log says which, and the exit code is that of any stop that was asked for."""
+def test_workers_that_do_not_stop_in_time_are_killed(tmp_path: Path) -> None:
+    """The log names them, and the exit code is still 0."""
     with supervised(tmp_path, DEAF + "supervise(2, deaf, stop_s=0.3)") as running:
         workers = running.began(2)
         running.stop()
@@ -228,10 +228,10 @@ def test_a_second_signal_kills_at_once(tmp_path: Path, number: signal.Signals) -
         assert running.exit_code() == 0
 
 
-def test_a_worker_whose_loop_stands_still_is_replaced(tmp_path: Path) -> None:
-    """It is killed, though it ignores all signals; one that beats is left alone."""
+def test_a_worker_whose_loop_is_blocked_is_replaced(tmp_path: Path) -> None:
+    """It is killed, though it ignores all signals. A worker that sends heartbeats is not."""
     program = """
-def work(ties):
+def work(link):
     if is_first("one hangs"):
         say("hangs", os.getpid())
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -240,7 +240,7 @@ def work(ties):
             pass
     say("began", os.getpid())
     while True:
-        ties.beat()
+        link.beat()
         time.sleep(0.02)
 
 supervisor._PAUSE_S = 0.05
@@ -249,7 +249,7 @@ supervisor.Supervisor(1, work, supervisor.SupervisorOptions(1.0), stop_s=3600.0)
     with supervised(tmp_path, program) as running:
         hangs = running.hear("hangs").split()[1]
         assert running.hear("worker killed").startswith(
-            f"worker killed: its event loop stands still {{'pid': {hangs}, 'silent_s': 1."
+            f"worker killed: its event loop is blocked {{'pid': {hangs}, 'silent_s': 1."
         )
         assert f"'pid': {hangs}, 'exitcode': -9" in running.hear("worker replaced")
         running.began(1)
@@ -259,35 +259,35 @@ supervisor.Supervisor(1, work, supervisor.SupervisorOptions(1.0), stop_s=3600.0)
 
 @pytest.mark.parametrize("work", ["wait", "deaf"])
 def test_workers_do_not_outlive_their_supervisor(tmp_path: Path, work: str) -> None:
-    """However it went: they stop, and one that doesn't stop in its time is killed. All of them have ended here."""
+    """After the supervisor was killed they stop. A worker that doesn't stop in time is killed."""
     with supervised(tmp_path, DEAF + f"supervise(3, {work}, stop_s=0.3)") as running:
         running.began(3)
         running.stop(signal.SIGKILL)
         assert running.exit_code() == -signal.SIGKILL
-        assert sum(line.startswith("the supervisor is gone") for line in running.said) == 3
+        assert sum(line.startswith("the supervisor has died") for line in running.said) == 3
 
 
-def test_silence_is_what_the_supervisor_has_seen_of_it() -> None:
-    """Looks add up until there is a beat; a long gap counts little: the machine stood still then, and not the worker."""
+def test_a_suspended_supervisor_counts_no_silence() -> None:
+    """The gaps between checks add up until a heartbeat. A long gap counts little, since the whole machine was suspended."""
     worker = _Worker(0.0)
-    assert [worker.look(0.4), worker.look(0.4), worker.look(3600.0)] == pytest.approx([0.4, 0.8, 1.8])
+    assert [worker.check(0.4), worker.check(0.4), worker.check(3600.0)] == pytest.approx([0.4, 0.8, 1.8])
     worker.beat()
-    assert worker.look(0.4) == 0.0
-    assert worker.look(0.4) == pytest.approx(0.4)
+    assert worker.check(0.4) == 0.0
+    assert worker.check(0.4) == pytest.approx(0.4)
     for _ in range(257):
         worker.beat()
-    assert worker.look(0.4) == 0.0
+    assert worker.check(0.4) == 0.0
     worker.close()
 
 
-def test_pauses_grow_and_have_an_end() -> None:
-    """However many workers have ended one after the other."""
+def test_pauses_are_doubled_up_to_a_limit() -> None:
+    """For any number of workers that ended one after the other."""
     assert [pause_after(number) for number in range(7)] == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
     assert pause_after(1_000_000) == 30.0
 
 
-def test_a_worker_that_lived_long_begins_the_pauses_anew(tmp_path: Path) -> None:
-    """Only those that end soon after they have begun make the next ones wait longer."""
+def test_pauses_start_again_after_a_worker_that_ran_long(tmp_path: Path) -> None:
+    """Only workers that end soon after their start make the pauses longer."""
     program = """
 supervisor._PAUSE_S = 0.01
 supervisor._STEADY_S = {steady}
@@ -300,7 +300,7 @@ supervise(1, lambda: None)
 
 
 def test_a_signal_during_a_fork_reaches_the_worker_too(tmp_path: Path) -> None:
-    """It once found a worker without a number yet, which then ran on for ever, and the supervisor with it."""
+    """A handler once found a worker without a process id, which then ran on for ever, and the supervisor with it."""
     program = """
 os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGTERM))
 supervise(2, wait)
@@ -311,7 +311,7 @@ supervise(2, wait)
 
 
 def test_a_signal_just_before_a_fork_prevents_it(tmp_path: Path) -> None:
-    """A worker begun after the others were told would never be told itself."""
+    """A worker that starts after the signal was passed on would never get it."""
     program = """
 mask = signal.pthread_sigmask
 def late(how, numbers):
@@ -328,7 +328,7 @@ supervise(2, wait)
 
 
 def test_a_signal_to_a_worker_just_forked_ends_it(tmp_path: Path) -> None:
-    """It once met the supervisor's handler, which the worker had inherited, and was lost."""
+    """The worker had inherited the supervisor's handler, which once lost the signal."""
     program = """
 os.register_at_fork(after_in_child=lambda: is_first("one is told") and os.kill(os.getpid(), signal.SIGTERM))
 supervisor._PAUSE_S = 0.0
@@ -341,8 +341,8 @@ supervise(1, wait)
         assert running.exit_code() == 0
 
 
-def test_a_hangup_reaches_every_worker_and_ends_none(tmp_path: Path) -> None:
-    """It tells them to read the settings again; it would end a process that has no handler."""
+def test_sighup_reaches_every_worker_and_ends_none(tmp_path: Path) -> None:
+    """It asks them to reload the settings. By default it ends a process."""
     program = """
 def work():
     signal.signal(signal.SIGHUP, lambda number, frame: say("reads", os.getpid()))
@@ -359,8 +359,8 @@ supervise(2, work)
         assert running.exit_code() == 0
 
 
-def test_a_hangup_ends_no_worker_that_has_not_begun(tmp_path: Path) -> None:
-    """Just forked, with no handler of its own yet."""
+def test_sighup_ends_no_worker_that_is_starting(tmp_path: Path) -> None:
+    """A worker that was just forked has no handler of its own yet."""
     program = """
 os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGHUP))
 supervisor._PAUSE_S = 0.0

@@ -9,7 +9,7 @@ from bff.server.server import Server
 from bff.server.worker import WorkerServer
 
 
-def test_the_first_signal_alone_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_first_signal_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A signal to the whole process group reaches a worker twice: the second one is ignored."""
     handled: list[int] = []
     monkeypatch.setattr(Server, "handle_exit", lambda _, number, __: handled.append(number))
