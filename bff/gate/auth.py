@@ -21,6 +21,7 @@ from bff.errors import InvalidToken
 from bff.gate.jwks import ALGORITHMS, KeySet
 from bff.graph.context import Viewer
 from bff.runtime.bounded_cache import ENTRY_BYTES, BoundedCache
+from bff.runtime.options import options
 from bff.upstream.caller import Identity
 
 LEEWAY_S = 10
@@ -73,7 +74,7 @@ class Issuer:
         return ["exp", "sub"] + (["iss"] if self.issuer else []) + (["aud"] if self.audience else [])
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class ClaimOptions:
     """In which claims roles and scopes stand. A name that is no claim is taken for a path, parted by dots.
 
@@ -82,8 +83,6 @@ class ClaimOptions:
         role: one role.
         scopes: an array of scopes, or one string with blanks between them (RFC 8693, section 4.2).
     """
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
     roles: str = "roles"
     role: str = "role"

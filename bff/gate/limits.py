@@ -34,6 +34,7 @@ from graphql import (
 from bff.errors import TooComplex
 from bff.graph.scalars import DEFAULT_FIRST, MOST_FIRST
 from bff.graph.tags import size_of, weight_of
+from bff.runtime.options import options
 
 INTROSPECTION_DEPTH = 20
 """How deep `__schema` and `__type` may be asked: tools ask deeper there than any screen asks of the data."""
@@ -42,7 +43,7 @@ DEFAULT_LIST_SIZE = 3
 """How many items a list is taken to have where neither an argument nor a tag says so."""
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class LimitOptions:
     """How much one request may ask of a variant.
 
@@ -63,8 +64,6 @@ class LimitOptions:
         variables_depth: levels of lists and objects in the variables.
         variables_size: values in the variables, at all levels.
     """
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
     depth: Annotated[int, Ge(1), Le(100)] = 12
     cost: Annotated[int, Ge(1), Le(1_000_000)] = 5000

@@ -21,6 +21,7 @@ from annotated_types import Ge, Le
 from bff.errors import Headers, RateLimited
 from bff.gate.shared_state import SharedStateBudget
 from bff.runtime.bounded_cache import ENTRY_BYTES, BoundedCache
+from bff.runtime.options import options
 
 _MOST = 1_000_000_000
 _MOST_COUNTS = 100_000
@@ -35,7 +36,7 @@ _HAIR = 1e-9
 """So little of rounding shall not refuse what has just come back."""
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class RateOptions:
     """How much one may ask of a variant. What is None is not limited.
 
@@ -45,8 +46,6 @@ class RateOptions:
         per_day, per_month: requests in a day and in a month of the calendar, by UTC.
         cost_per_minute, cost_burst, cost_per_day, cost_per_month: the same of operations' cost. Without a burst, a minute's.
     """
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
     per_minute: Annotated[int, Ge(1), Le(10_000_000)] = 600
     burst: Annotated[int, Ge(1), Le(1_000_000)] = 100

@@ -6,7 +6,6 @@ all answers, unless the service rejected it: which of them it affects is not kno
 
 import time
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ from annotated_types import Ge, Le
 
 from bff.request import http
 from bff.runtime.bounded_cache import BoundedCache
+from bff.runtime.options import options
 from bff.upstream.caller import Clock
 from bff.upstream.events import CallEnded, Event
 
@@ -22,11 +22,9 @@ _UNSETTLED_S = 30.0
 """Seconds after a write without an answer in which nothing is cached: the write may still take effect."""
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class ResponseCacheOptions:
     """Whether whole answers are kept, and how many."""
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
     enabled: bool = False
     max_entries: Annotated[int, Ge(1), Le(1_000_000)] = 1000

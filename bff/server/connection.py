@@ -11,7 +11,6 @@ What it promises:
 """
 
 import asyncio
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -25,6 +24,7 @@ from uvicorn.server import ServerState
 from bff import errors
 from bff.errors import BadRequest, GatewayError, TooManyConnections
 from bff.request import access_log, http
+from bff.runtime.options import options
 from bff.server.head import refusal_of, without_upgrade
 from bff.server.sockets import reset, unacknowledged_bytes
 
@@ -37,7 +37,7 @@ _PIECE_BYTES = 64
 """Average size of a body's pieces beyond the first `_SMALL_PIECES`, in bytes, at the least."""
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class ConnectionOptions:
     """What clients' connections may hold.
 
@@ -48,8 +48,6 @@ class ConnectionOptions:
         headers: in one request.
         read_bytes_per_s: the slowest rate at which a client may read an answer.
     """
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
     max_connections: Annotated[int, Ge(1), Le(1_000_000)] = 10_000
     head_timeout_s: Annotated[float, Gt(0), Le(300)] = 15.0

@@ -22,6 +22,7 @@ from typing import Annotated
 from annotated_types import Ge, Le
 
 from bff.observe import logs
+from bff.runtime.options import options
 
 _log = logging.getLogger("bff.supervisor")
 _STOP = (signal.SIGTERM, signal.SIGINT)
@@ -47,15 +48,13 @@ class Ties:
     is_over: Callable[[], bool]
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class SupervisorOptions:
     """Options for several workers.
 
     Attributes:
         unresponsive_s: a worker whose event loop is blocked for this many seconds is killed and replaced; 0: never.
     """
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
     unresponsive_s: Annotated[float, Ge(0), Le(3600)] = 30.0
 

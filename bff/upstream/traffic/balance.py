@@ -30,6 +30,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le
 
+from bff.runtime.options import options
 from bff.upstream.caller import Clock
 from bff.upstream.errors import SourceError
 from bff.upstream.events import InstanceChanged, InstanceState, Listener
@@ -44,7 +45,7 @@ class InstanceOptions:
     weight: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class BalanceOptions:
     """When an instance is left out for its faults, and for how long. Durations in seconds.
 
@@ -55,12 +56,13 @@ class BalanceOptions:
         max_ejected_ratio: of the instances that have a weight, no more than this share is ejected at once, rounded down.
     """
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
-
     consecutive_faults: Annotated[int, Ge(1), Le(1000)] = 5
     ejection_s: Annotated[float, Gt(0), Le(3600)] = 10.0
     max_ejection_s: Annotated[float, Gt(0), Le(86_400)] = 300.0
     max_ejected_ratio: Annotated[float, Ge(0), Le(1)] = 0.5
+
+
+_DEFAULTS = BalanceOptions()
 
 
 class Instance:
@@ -140,7 +142,7 @@ class Balance:
         instances: Sequence[InstanceOptions],
         attempt: AttemptOn,
         emit: Listener,
-        options: BalanceOptions = BalanceOptions(),
+        options: BalanceOptions = _DEFAULTS,
         clock: Clock = time.monotonic,
         random: Callable[[], float] = random.random,
     ) -> None:

@@ -24,6 +24,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le
 
+from bff.runtime.options import options
 from bff.upstream.caller import Clock
 from bff.upstream.errors import BreakerOpen, SourceError
 from bff.upstream.events import BreakerChanged, BreakerState, Listener
@@ -35,7 +36,7 @@ _OTHER_ROUTES = "…"
 _WORST_FIRST = (BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED)
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class BreakerOptions:
     """When it opens, for how long, and how it is tried again. Durations in seconds.
 
@@ -49,8 +50,6 @@ class BreakerOptions:
         slow_call_ratio: it opens at this share of slow calls too.
         per_route: whether each of the source's routes has a breaker of its own.
     """
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
     window_s: Annotated[float, Gt(0), Le(3600)] = 10.0
     minimum_calls: Annotated[int, Ge(1), Le(1_000_000)] = 5

@@ -5,21 +5,19 @@ A service that hangs then holds its own places and nobody else's.
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
 from typing import Annotated
 
 from annotated_types import Ge, Le
 
 from bff.runtime.loop import running_loop
+from bff.runtime.options import options
 from bff.upstream.errors import QueueFull, TimedOut
 from bff.upstream.traffic.call import Call, Handler, Reply
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class BulkheadOptions:
     """How many calls may run at once, and how many may wait for a place."""
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
     max_concurrent: Annotated[int, Ge(1), Le(100_000)] = 100
     max_waiting: Annotated[int, Ge(0), Le(1_000_000)] = 200

@@ -14,7 +14,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 from typing import Annotated, Any
 
@@ -23,6 +23,7 @@ from msgspec.structs import replace as copy
 
 from bff.runtime.error_copies import detached
 from bff.runtime.loop import TimeLimit, running_loop
+from bff.runtime.options import options
 from bff.upstream.caller import Clock, Deadline
 from bff.upstream.errors import (
     BadAnswer,
@@ -62,11 +63,9 @@ _UNSETTLED_S = 30.0
 _MOST_UNSETTLED = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class CacheOptions:
     """Whether answers are kept, and how many."""
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
     enabled: bool = True
     max_entries: Annotated[int, Ge(1), Le(10_000_000)] = 10_000

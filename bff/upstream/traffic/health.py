@@ -6,18 +6,18 @@ never by its body, never sends anything of a caller's, and never ends because a 
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Annotated, Generic, Protocol, TypeVar
 
 from annotated_types import Ge, Gt, Le
 
+from bff.runtime.options import options
 from bff.upstream.wire import Wire, WireRequest
 
 _HEADERS = (("Accept", "*/*"), ("User-Agent", "bff"))
 _MAX_RESPONSE_BYTES = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class HealthOptions:
     """Whether, where and how often instances are asked. Durations in seconds.
 
@@ -28,8 +28,6 @@ class HealthOptions:
         unhealthy_after: so many failures in a row put an instance out.
         healthy_after: so many passes in a row let it in again.
     """
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
     interval_s: Annotated[float, Ge(0), Le(3600)] = 0.0
     timeout_s: Annotated[float, Gt(0), Le(60)] = 1.0

@@ -8,11 +8,11 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from bff.runtime.options import options
 from bff.upstream.caller import Clock
 from bff.upstream.events import CallRetried, Listener
 from bff.upstream.traffic.budget import RetryBudget
@@ -22,7 +22,7 @@ _SAMPLES = 100
 _SORT_EVERY = 10
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class HedgeOptions:
     """Whether slow reads get a second try, and when. Durations in seconds.
 
@@ -32,8 +32,6 @@ class HedgeOptions:
         minimum_calls: so many have to be known before any is called slow.
         min_delay_s: and nothing is called slow before this.
     """
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
     enabled: bool = False
     quantile_ratio: Annotated[float, Gt(0), Lt(1)] = 0.95

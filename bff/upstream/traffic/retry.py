@@ -11,18 +11,18 @@ It never repeats anything else, and never waits longer than `max_delay_s`: who w
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Annotated
 
 from annotated_types import Ge, Gt, Le
 
+from bff.runtime.options import options
 from bff.upstream.errors import NotReached, SourceError
 from bff.upstream.events import CallRetried, Listener
 from bff.upstream.traffic.budget import RetryBudget
 from bff.upstream.traffic.call import Call, Handler, Reply
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class RetryOptions:
     """How often, how many on top, and how long between. Durations in seconds.
 
@@ -32,8 +32,6 @@ class RetryOptions:
         base_delay_s: the most that is waited before the first retry; doubled before each further one.
         max_delay_s: and never more than this, even if the service asks for it.
     """
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
     attempts: Annotated[int, Ge(1), Le(10)] = 2
     budget_ratio: Annotated[float, Ge(0), Le(1)] = 0.2

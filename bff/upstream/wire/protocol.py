@@ -11,6 +11,8 @@ from typing import Protocol
 
 import msgspec
 
+from bff.runtime.options import options
+
 
 class WireRequest(msgspec.Struct, frozen=True, gc=False):
     """One HTTP request, whole."""
@@ -33,7 +35,7 @@ class WireReply(msgspec.Struct, frozen=True, gc=False):
     close: Callable[[], None] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class TlsOptions:
     """How a service proves itself, and we ourselves to it: paths of PEM files.
 
@@ -42,8 +44,6 @@ class TlsOptions:
         cert_file: our certificate, with its chain.
         key_file: its key; None where it stands in `cert_file`.
     """
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
     ca_file: str | None = None
     cert_file: str | None = None
