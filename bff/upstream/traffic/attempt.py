@@ -8,11 +8,11 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 
 import msgspec
 
 from bff.runtime.loop import TimeLimit
+from bff.runtime.memo import memoized
 from bff.upstream.caller import Clock
 from bff.upstream.errors import (
     BadAnswer,
@@ -220,11 +220,7 @@ def _title(reply: WireReply) -> str:
     return _read_problem(reply).title[:_LONGEST_TITLE] if "problem" in reply.headers.get("content-type", "") else ""
 
 
+@memoized(max_entries=64, max_length=_LONGEST_TYPE, too_long=lambda _: False)
 def _is_json(content_type: str) -> bool:
-    return len(content_type) <= _LONGEST_TYPE and _is_json_type(content_type)
-
-
-@lru_cache(maxsize=64)
-def _is_json_type(content_type: str) -> bool:
     media_type = content_type.partition(";")[0].strip().lower()
     return media_type == "application/json" or media_type.endswith("+json")

@@ -10,12 +10,13 @@ import time
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 
 import msgspec
 
-_KNOWN = 256
-"""So many header values are kept as understood: a service says few things, and says them again and again."""
+from bff.runtime.memo import memoized
+
+_MEMO_ENTRIES = 256
+"""Parsed header values that are kept. A service repeats a few values in all its answers."""
 _YEAR_S = 31_536_000.0
 _DAY_S = 86_400.0
 _KEPT_STATUSES = frozenset({200, 404})
@@ -129,16 +130,13 @@ def merged(stored: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
     return lasting | kept(new)
 
 
+@memoized(max_entries=_MEMO_ENTRIES, max_length=_LONGEST_VALUE, too_long=lambda _: {"no-store": None})
 def cache_control(value: str) -> Mapping[str, str | None]:
-    """The directives of `Cache-Control` (RFC 9111, section 5.2) by lower-case names; junk between them is passed over.
+    """The directives of `Cache-Control` (RFC 9111, section 5.2) by lower-case names. Invalid text between them is skipped.
 
-    One that stands there twice with different values has the value "", which no rule can read.
+    A directive that occurs twice with different values has the value "", which no rule can read. A value that is too long
+    counts as `no-store`.
     """
-    return _cache_control(value if len(value) <= _LONGEST_VALUE else "no-store")
-
-
-@lru_cache(maxsize=_KNOWN)
-def _cache_control(value: str) -> Mapping[str, str | None]:
     found: dict[str, str | None] = {}
     position = 0
     while position < len(value):
@@ -170,7 +168,7 @@ def _lifetime_s(
         return _seconds(directives["max-age"]) or 0.0
     if "expires" not in headers:
         return None
-    expires, date = _moment(headers["expires"]), _moment(headers.get("date", ""))
+    expires, date = _timestamp(headers["expires"]), _timestamp(headers.get("date", ""))
     if expires is None:
         return 0.0
     return max(expires - (wall_now if date is None else date), 0.0)
@@ -178,7 +176,7 @@ def _lifetime_s(
 
 def _age_s(headers: Mapping[str, str], wall_now: float, delay_s: float) -> float:
     """RFC 9111, section 4.2.3."""
-    date = _moment(headers.get("date", ""))
+    date = _timestamp(headers.get("date", ""))
     # In whole seconds, as dates have no others.
     apparent_s = 0.0 if date is None else max(int(wall_now) - date, 0.0)
     # Of several the first counts (RFC 9111, section 5.1).
@@ -204,26 +202,18 @@ def _seconds(text: str | None) -> float | None:
     return min(float(text), 2.0**31)
 
 
-def _moment(text: str) -> float | None:
-    """An HTTP date in seconds since 1970; None where it is none."""
-    return _parsed_moment(text) if 0 < len(text) <= _LONGEST_VALUE else None
-
-
-@lru_cache(maxsize=_KNOWN)
-def _parsed_moment(text: str) -> float | None:
+@memoized(max_entries=_MEMO_ENTRIES, max_length=_LONGEST_VALUE, too_long=lambda _: None)
+def _timestamp(text: str) -> float | None:
+    """An HTTP date in seconds since 1970; None if it can't be read."""
     try:
-        moment = parsedate_to_datetime(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        date = parsedate_to_datetime(text)
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError, TypeError):
         return None
 
 
+@memoized(max_entries=_MEMO_ENTRIES, max_length=_LONGEST_VALUE, too_long=lambda _: None)
 def _vary(value: str) -> tuple[str, ...] | None:
-    """The names in `Vary`; None where no other request can be equal (RFC 9111, section 4.1)."""
-    return _varied_names(value) if len(value) <= _LONGEST_VALUE else None
-
-
-@lru_cache(maxsize=_KNOWN)
-def _varied_names(value: str) -> tuple[str, ...] | None:
+    """The names in `Vary`; None if no other request can match (RFC 9111, section 4.1)."""
     names = {name.strip().lower() for name in value.split(",")} - {""}
     return None if names & _DIFFERS_EACH_TIME else tuple(sorted(names))
