@@ -1,14 +1,15 @@
 """The client's address, where proxies stand in front: `X-Forwarded-For` is believed as far as trusted proxies wrote it."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from bff.runtime.memo import memoized
 
 Network = IPv4Network | IPv6Network
 
 _MOST_HOPS = 20
 _LONGEST_KEPT = 45
-"""Characters of the longest IP address without a zone. Longer ones are not cached."""
+"""Characters of the longest IP address without a zone. Longer ones are not cached: a zone (RFC 4007) may have any length."""
 _ONE_SITE = 64
 """Bits of an IPv6 address that one customer has; the rest is theirs to choose, so all of it counts as one."""
 
@@ -45,13 +46,9 @@ class Proxies:
         return any((mapped or ip) in network for network in self._trusted)
 
 
+@memoized(max_entries=4096, max_length=_LONGEST_KEPT)
 def counted_as(address: str) -> str:
     """An IPv4 address itself; of an IPv6 one its site."""
-    # An address with a zone (RFC 4007) may have any length, so it is not cached.
-    return _usual(address) if len(address) <= _LONGEST_KEPT else _counted_as(address)
-
-
-def _counted_as(address: str) -> str:
     try:
         ip = ip_address(address)
     except ValueError:
@@ -60,9 +57,6 @@ def _counted_as(address: str) -> str:
     if mapped is not None:
         return str(mapped)
     return str(ip) if ip.version == 4 else str(ip_network(f"{address.partition('%')[0]}/{_ONE_SITE}", strict=False))
-
-
-_usual = lru_cache(maxsize=4096)(_counted_as)
 
 
 def _bare(text: str) -> str | None:
