@@ -6,7 +6,6 @@ After the GraphQL-over-HTTP specification: both media types, POST and GET; 405, 
 import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from functools import lru_cache
 from hashlib import blake2b
 from math import inf
 from typing import Any
@@ -17,14 +16,13 @@ import orjson
 from starlette.types import Receive
 
 from bff.errors import BadRequest, CsrfPrevented, Headers
+from bff.runtime.memo import memoized
 from bff.upstream.caller import Freshness
 
 _MOST_PARAMETERS = 20
 _FORM_TYPES = frozenset({"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"})
 _QUALITY = re.compile(r"(0(\.\d{0,3})?|1(\.0{0,3})?)\Z")
 
-
-_LONGEST_KEPT = 256
 _LONGEST_ACCEPT = 1024
 """A longer `Accept` is disregarded (RFC 9110, section 12.5.1 allows it): thousands of ranges would hold the event loop."""
 
@@ -56,14 +54,11 @@ def negotiate(accept: bytes | None) -> MediaType | None:
 
     Without an `Accept`, and for any of several, it is `application/json`, which every client reads.
     """
-    if accept is None or len(accept) <= _LONGEST_KEPT:
-        return _usual(accept)
-    return _negotiated(accept if len(accept) <= _LONGEST_ACCEPT else None)
+    return MediaType.JSON if accept is None else _accepted(accept)
 
 
-def _negotiated(accept: bytes | None) -> MediaType | None:
-    if accept is None:
-        return MediaType.JSON
+@memoized(max_entries=256, max_length=_LONGEST_ACCEPT, too_long=lambda _: MediaType.JSON)
+def _accepted(accept: bytes) -> MediaType | None:
     qualities: dict[MediaType, float] = {}
     ranges = [_media_range(part) for part in accept.decode("latin-1").split(",") if part.strip()]
     for media in MediaType:
@@ -77,10 +72,6 @@ def _negotiated(accept: bytes | None) -> MediaType | None:
     if MediaType.RESPONSE in named:
         return MediaType.RESPONSE
     return MediaType.JSON if qualities[MediaType.JSON] == best else MediaType.RESPONSE
-
-
-_usual = lru_cache(maxsize=256)(_negotiated)
-"""Clients ask with the same few headers again and again."""
 
 
 def wants_html(accept: bytes | None) -> bool:
