@@ -174,7 +174,7 @@ async def test_what_may_not_be_kept_is_not(cache: Cache, service: Service, calle
         await ask(cache, service, by_id(caller, 1))
         await ask(cache, service, page(caller))
     assert len(service.calls) == 4
-    assert len(cache._store) == 0
+    assert len(cache._state.store) == 0
 
 
 async def test_an_object_that_could_not_be_read_is_not_kept(cache: Cache, service: Service, caller: Caller) -> None:
@@ -223,7 +223,7 @@ async def test_another_token_is_another_viewer(cache: Cache, service: Service, c
 async def test_no_token_is_kept(cache: Cache, service: Service, clock: Clock) -> None:
     """Keys are digests."""
     await ask(cache, service, by_id(make_caller(clock, sub="1"), 1, identity=True))
-    assert "secret" not in repr([(key, entry) for key, entry in cache._store._entries.items()])
+    assert "secret" not in repr([(key, entry) for key, entry in cache._state.store._entries.items()])
 
 
 async def test_without_an_identity_it_is_everybodys(cache: Cache, service: Service, clock: Clock) -> None:
@@ -375,12 +375,12 @@ async def test_long_headers_weigh(clock: Clock, heard: Heard, service: Service, 
     service.headers = {"cache-control": f"max-age=60, {'x' * 900}", "etag": f'"{"e" * 900}"', "vary": f"accept, {'v' * 900}"}
     for key in range(500):
         await ask(cache, service, by_id(caller, key))
-    kept = cache._store._entries.values()
+    kept = [entry for entry, _ in cache._state.store._entries.values()]
     assert 0 < sum(len(value) for entry in kept for value in entry.headers.values()) <= 200_000
     service.headers["vary"] = "accept, " + "v" * 2000
     cache.clear()
     await ask(cache, service, by_id(caller, 1))
-    assert len(cache._store) == 0
+    assert len(cache._state.store) == 0
 
 
 # stale
@@ -749,7 +749,7 @@ async def test_nothing_is_fresh_while_a_write_may_yet_take_effect(
         for call in (by_id(caller, 1), by_id(caller, 1, 2), page(caller, objects=[1, 3]), by_id(caller, 9, family="user")):
             await ask(cache, service, call)
     assert service.asked[1:] == [[1], [1, 2], "/users?limit=2", [9]] * 2
-    assert len(cache._store) == 0
+    assert len(cache._state.store) == 0
     assert await ask(cache, service, by_id(caller, 4)) == {4: [4, 1]}  # what it doesn't touch is kept as ever
     await ask(cache, service, by_id(caller, 4))
     service.version = 2
@@ -792,14 +792,14 @@ async def test_what_is_unsettled_is_bounded(cache: Cache, service: Service, call
     """Of too many objects it isn't known which: then all of them are."""
     for key in range(1001):
         await write_that_fails(cache, service, write(caller, touches=key), UNKNOWN[0])
-    assert len(cache._unsettled._objects) == 1000
+    assert len(cache.fill._unsettled._objects) == 1000
     service.calls.clear()
     for _ in range(2):
         await ask(cache, service, by_id(caller, 5000))
     assert len(service.calls) == 2
     clock.now += 31
     await write_that_fails(cache, service, write(caller, touches=1), UNKNOWN[0])
-    assert len(cache._unsettled._objects) == 1
+    assert len(cache.fill._unsettled._objects) == 1
 
 
 # bounds
