@@ -17,7 +17,7 @@ from bff.upstream.errors import (
     TimedOut,
     Unauthenticated,
 )
-from bff.upstream.traffic.isolation import APART_S, Isolation, may_be_of_a_key
+from bff.upstream.traffic.isolation import ISOLATED_S, Isolation, may_be_of_a_key
 from tests.support.fakes import Clock
 
 FAULT = BadAnswer("users", counts=True)
@@ -60,10 +60,10 @@ def test_a_key_that_failed_alone_stays_apart_for_a_while(isolation: Isolation, c
     assert isolation.is_on is False
     isolation.suspect("id", [13], FAULT)
     assert isolation.is_on is True
-    assert isolation.apart("id", [1, 13, 2]) == [13]
-    assert isolation.apart("user", [1, 13, 2]) == []
-    clock.now += APART_S
-    assert isolation.apart("id", [1, 13, 2]) == []
+    assert isolation.isolated("id", [1, 13, 2]) == [13]
+    assert isolation.isolated("user", [1, 13, 2]) == []
+    clock.now += ISOLATED_S
+    assert isolation.isolated("id", [1, 13, 2]) == []
     assert isolation.is_on is False
 
 
@@ -71,21 +71,21 @@ def test_a_key_that_came_is_apart_no_longer(isolation: Isolation) -> None:
     """Alone it was well."""
     isolation.suspect("id", [13, 14], FAULT)
     isolation.clear("id", [13])
-    assert isolation.apart("id", [13, 14]) == [14]
+    assert isolation.isolated("id", [13, 14]) == [14]
 
 
 @pytest.mark.parametrize("error", [Misshapen("users"), Mismatched("users"), Busy("users", 503, None)], ids=repr)
 def test_what_spoils_no_other_key_keeps_none_apart(isolation: Isolation, error: SourceError) -> None:
     """One object that can't be read is one row that is lost; and a service that is busy is so for all."""
     isolation.suspect("id", [13], error)
-    assert (isolation.is_on, isolation.apart("id", [13])) == (False, [])
+    assert (isolation.is_on, isolation.isolated("id", [13])) == (False, [])
 
 
 def test_keys_are_bounded(isolation: Isolation) -> None:
     """Whatever clients ask for: the oldest are forgotten first."""
     for key in range(20_000):
         isolation.suspect("id", [key], FAULT)
-    assert isolation.apart("id", [0, 19_999]) == [19_999]
+    assert isolation.isolated("id", [0, 19_999]) == [19_999]
     assert len(isolation._suspects) < 6000
 
 
@@ -96,11 +96,11 @@ def test_taking_apart_is_bounded(isolation: Isolation, clock: Clock) -> None:
         isolation.settle(ok=False)
     assert all(isolation.take() for _ in range(40))
     assert isolation.take() is False
-    assert isolation.apart("id", [1, 2]) == [1, 2]
+    assert isolation.isolated("id", [1, 2]) == [1, 2]
     for _ in range(40):
         isolation.settle(ok=True)
     clock.now += 11
-    assert isolation.apart("id", [1, 2]) == []
+    assert isolation.isolated("id", [1, 2]) == []
     assert isolation.take() is True
 
 

@@ -367,7 +367,7 @@ async def test_nothing_is_left_behind(flight: SingleFlight, below: Below, clock:
     below.gate.set()
     await values(tasks)
     assert repr(flight) == "<SingleFlight users: 0 targets, 0 keys>"
-    assert flight._boarding == {}
+    assert flight._not_started == {}
 
 
 # when a shared call fails
