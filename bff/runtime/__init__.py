@@ -1,1 +1,1 @@
-"""What every room may use: the event loop, background tasks, a bounded cache."""
+"""What every package may use: the event loop, background tasks, bounded caches, copies of errors, options."""

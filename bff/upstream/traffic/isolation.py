@@ -3,7 +3,7 @@
 Keys of different requests share a call. If it fails, the reason may be one key, and the others must not fail with it. So
 each request repeats the call for its own keys alone, and keys that fail alone don't share a call for a while.
 
-Splitting is limited: if a service fails for every key, it would get one more call for each request. The limit applies to
+Splitting is limited: a service that fails for every key would get one more call for each request. The limit applies to
 failed repeated calls minus successful ones. Beyond it no keys share a call for a while: each request then makes one call,
 and doesn't repeat it.
 """

@@ -12,7 +12,7 @@ def extra(budget: RetryBudget, calls: int) -> int:
     """How many extra calls so many failing first tries come to, where each would be made again."""
     taken = 0
     for _ in range(calls):
-        budget.spend_call()
+        budget.add_call()
         taken += budget.take()
     return taken
 
@@ -41,7 +41,7 @@ def test_what_was_well_yesterday_earns_nothing_today(clock: Clock) -> None:
     """Only the traffic of the last ten seconds counts."""
     budget = RetryBudget(0.2, clock)
     for _ in range(10_000):
-        budget.spend_call()
+        budget.add_call()
     clock.now += 11
     assert extra(budget, 100) == 25
 
@@ -58,7 +58,7 @@ def test_in_no_window_is_it_overdrawn(steps: list[tuple[float, bool]], ratio: fl
     extras: list[float] = []
     for passed, retried in steps:
         clock.now += passed
-        budget.spend_call()
+        budget.add_call()
         calls.append(clock.now)
         if retried and budget.take():
             extras.append(clock.now)
@@ -79,5 +79,5 @@ def test_the_share_is_in_whole_calls(clock: Clock, ratio: float, calls: int, sha
     """Rounded down, but not for the sake of binary fractions: 0.29 of a hundred is 29, and a product of floats is less."""
     budget = RetryBudget(ratio, clock, reserve=0)
     for _ in range(calls):
-        budget.spend_call()
+        budget.add_call()
     assert sum(budget.take() for _ in range(100)) == share

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from bff.upstream.events import InstanceChanged, InstanceState
 from bff.upstream.traffic.balance import Balance, Instance, InstanceOptions
 from bff.upstream.traffic.call import Call, Reply
-from bff.upstream.traffic.health import HealthChecks, HealthOptions, next_row
+from bff.upstream.traffic.health import HealthChecks, HealthOptions, next_streak
 from bff.upstream.wire import AnswerTooLarge, ConnectionBroken, NotConnected, Unsendable, WireReply, WireRequest
 from tests.support.fakes import Clock, Heard, answer, ended, hang, settle
 
@@ -129,7 +129,7 @@ async def test_all_else_is_a_failure(how: Any) -> None:
 )
 def test_a_row_ends_with_its_opposite(row: int, passed: bool, after: int) -> None:
     """Passes in a row count up, failures down, and either begins at one."""
-    assert next_row(row, passed=passed) == after
+    assert next_streak(row, passed=passed) == after
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_row_ends_with_its_opposite(row: int, passed: bool, after: int) -> Non
         (2, 3, "----++-++-+++++", [(2, UNHEALTHY), (13, IN)]),
     ],
 )
-async def test_only_rows_change_anything(
+async def test_only_a_long_enough_streak_changes_the_health(
     unhealthy_after: int, healthy_after: int, rounds: str, told: list[tuple[int, InstanceState]]
 ) -> None:
     """A check that differs now and then is passed over; each change is told once, in the round that completes the row."""
@@ -202,7 +202,7 @@ async def test_cancelled_in_the_middle_of_a_round_it_ends_with_all_its_checks() 
     with pytest.raises(asyncio.CancelledError):
         await ended(running)
     assert stopped == [True, True]
-    assert (rig.slept, repr(rig.checks)) == ([], "<HealthChecks users: rows []>")
+    assert (rig.slept, repr(rig.checks)) == ([], "<HealthChecks users: streaks []>")
 
 
 async def test_a_cancelled_check_is_no_failed_check() -> None:
@@ -250,7 +250,7 @@ async def test_a_list_that_changes_within_a_round_is_no_harm() -> None:
     await ended(a_round)
     assert (rig.states, rig.heard) == ([IN, IN], [])
     await rig.checks.check()
-    assert repr(rig.checks) == "<HealthChecks users: rows [3, 1]>"
+    assert repr(rig.checks) == "<HealthChecks users: streaks [3, 1]>"
 
 
 @pytest.mark.parametrize(

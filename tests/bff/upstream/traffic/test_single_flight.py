@@ -480,7 +480,7 @@ async def test_each_raises_an_error_of_its_own(flight: SingleFlight, below: Belo
 
 async def test_any_number_may_leave_one_after_another(flight: SingleFlight, below: Below, clock: Clock) -> None:
     """Fifteen hundred who wait for the same key, each the maker of the call in its turn."""
-    tasks = start(flight, below, *(keyed(make_caller(clock), [1]) for _ in range(1500)))
+    tasks = start(flight, below, *(keyed(make_caller(clock, left_s=600), [1]) for _ in range(1500)))
     for task in tasks[:-1]:
         await asyncio.sleep(0)
         task.cancel()
