@@ -1,4 +1,4 @@
-"""The cache's store: what is found and forgotten, and that its bounds hold."""
+"""The cache's store: lookups, eviction, its limits, and dropping objects for all viewers."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def entry(
     etag: str | None = None,
     size: int = 100,
 ) -> Entry:
-    """An entry that came now."""
+    """An entry that arrived now."""
     return Entry(value, NOW, Lifetimes(fresh_s, later_s, error_s, 5.0, etag, ()), {}, size)
 
 
@@ -36,16 +36,16 @@ def entry(
         (50, False, False, False),
     ],
 )
-def test_what_an_entry_is_good_for(after_s: float, fresh: bool, later: bool, error: bool) -> None:
-    """To be used, while it is asked for anew, where asking failed: each to the moment."""
+def test_each_use_of_an_entry_ends_on_time(after_s: float, fresh: bool, later: bool, error: bool) -> None:
+    """Fresh, while it is revalidated, and in place of a failed call: each to the exact second."""
     one = entry(later_s=10, error_s=20)
     now = NOW + after_s
     assert (one.is_fresh(now), one.may_revalidate_later(now), one.may_stand_in(now)) == (fresh, later, error)
     assert one.age(now) == pytest.approx(5 + after_s)
 
 
-def test_what_is_of_no_more_use_is_dropped() -> None:
-    """Found too late, it is gone; with a validator it is of use for ever."""
+def test_a_useless_entry_is_dropped_when_found() -> None:
+    """An entry past all its lifetimes is dropped. One with a validator stays."""
     store = Store(10, 100_000)
     store.keep(KEY, entry())
     assert store.find(KEY, NOW + 29) is not None
@@ -56,7 +56,7 @@ def test_what_is_of_no_more_use_is_dropped() -> None:
 
 
 def test_a_key_has_one_entry() -> None:
-    """The newer one, and its size alone counts."""
+    """The newer entry replaces the older one, and only its size counts."""
     store = Store(10, 100_000)
     store.keep(KEY, entry("old", size=5000))
     store.keep(KEY, entry("new", size=100))
@@ -65,8 +65,8 @@ def test_a_key_has_one_entry() -> None:
     assert (found.value, len(store), store.weight) == ("new", 1, 500)
 
 
-def test_what_was_not_used_for_longest_goes_first() -> None:
-    """To be found is to be used."""
+def test_the_least_recently_used_entry_is_evicted() -> None:
+    """`find` counts as a use."""
     store = Store(2, 100_000)
     for number in (1, 2):
         store.keep((None, "id", number), entry())
@@ -75,8 +75,8 @@ def test_what_was_not_used_for_longest_goes_first() -> None:
     assert [number for number in (1, 2, 3) if (None, "id", number) in store] == [1, 3]
 
 
-def test_bytes_are_bounded_too() -> None:
-    """Large ones drive out more; one that would drive out too much isn't kept, and takes its forerunner along."""
+def test_bytes_are_limited() -> None:
+    """Large entries evict more others. A too large one isn't kept, and the older entry under its key is dropped."""
     store = Store(1000, 8000)
     for number in range(20):
         store.keep((None, "id", number), entry(size=400))
@@ -86,7 +86,7 @@ def test_bytes_are_bounded_too() -> None:
     assert len(store) == 9
 
 
-def test_an_object_is_forgotten_for_every_viewer() -> None:
+def test_an_object_is_dropped_for_every_viewer() -> None:
     """Other objects, and the same number in another family, stay."""
     store = Store(100, 100_000)
     for viewer in ("a", "b", None):
@@ -98,7 +98,7 @@ def test_an_object_is_forgotten_for_every_viewer() -> None:
     assert not [viewer for viewer in ("a", "b", None) if (viewer, "id", 1) in store]
 
 
-def test_all_families_but_one() -> None:
+def test_all_families_but_one_are_dropped() -> None:
     """For every viewer."""
     store = Store(100, 100_000)
     for viewer in ("a", None):
@@ -109,8 +109,8 @@ def test_all_families_but_one() -> None:
     assert len(store) == 2
 
 
-def test_it_can_be_emptied() -> None:
-    """All at once."""
+def test_clear_drops_all_entries() -> None:
+    """The index is empty too."""
     store = Store(100, 100_000)
     store.keep(KEY, entry())
     store.clear()
@@ -119,7 +119,7 @@ def test_it_can_be_emptied() -> None:
 
 
 class Naive:
-    """A list of entries, the one used last at its end; searched from the front each time."""
+    """A list of entries, the most recently used one last; each lookup searches it from the front."""
 
     def __init__(self, most: int, most_bytes: int) -> None:
         self.most, self.most_bytes = most, most_bytes
@@ -158,8 +158,8 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_the_store_is_the_models(steps: list[tuple[str, Key, int]]) -> None:
-    """Whatever is done to it in any order: same entries, same bytes, bounds kept, and its index fits."""
+def test_the_store_behaves_as_the_model(steps: list[tuple[str, Key, int]]) -> None:
+    """After any sequence of steps: the same entries and bytes, the limits hold, and the index matches."""
     store, naive = Store(8, 16_000), Naive(8, 16_000)
     for number, (what, key, size) in enumerate(steps):
         if what == "put":
