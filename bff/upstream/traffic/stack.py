@@ -115,7 +115,8 @@ class Stack:
         )
         handler: Handler = self._balance  # innermost, so that a retry may choose another instance. It calls the attempt.
         for policy in reversed([each for each in order if each is not None]):
-            handler = partial(policy, next=handler)
+            # The bound method, since calling it is cheaper than calling the object.
+            handler = partial(policy.__call__, next=handler)
         self._handler = handler
 
     def __repr__(self) -> str:

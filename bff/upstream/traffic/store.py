@@ -96,9 +96,10 @@ class Store(BoundedCache[Key, Entry]):
 
     def drop(self, key: Key) -> Entry | None:
         """Remove an entry, also from the index. Returns it; None if there was none."""
-        entry = super().drop(key)
-        if entry is None:
+        found = self._entries.pop(key, None)  # not super().drop: each reply that isn't cached drops keys
+        if found is None:
             return None
+        self._weight -= found[1]
         viewer, family, name = key
         names = self._viewers[family]
         names[name].discard(viewer)
@@ -106,7 +107,7 @@ class Store(BoundedCache[Key, Entry]):
             del names[name]
             if not names:
                 del self._viewers[family]
-        return entry
+        return found[0]
 
     def drop_object(self, family: Hashable, key: Hashable) -> None:
         """Remove the entries of all viewers under a key of a family."""
