@@ -17,7 +17,7 @@ import jwt
 import msgspec
 
 from bff.errors import KeysUnavailable
-from bff.upstream.caller import Clock
+from bff.runtime.clock import Clock
 from bff.upstream.traffic.freshness import cache_control
 from bff.upstream.wire import Wire, WireReply, WireRequest
 

@@ -13,8 +13,8 @@ from annotated_types import Ge, Le
 
 from bff.request import http
 from bff.runtime.bounded_cache import BoundedCache
+from bff.runtime.clock import Clock
 from bff.runtime.options import options
-from bff.upstream.caller import Clock
 from bff.upstream.events import CallEnded, Event
 
 _OVERHEAD_BYTES = 500

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from bff.upstream.caller import Clock
+from bff.runtime.clock import Clock
 
 EVERY_S: Final = 0.05
 """Seconds between two looks. A block is measured from when the next look is due, so up to this much of it is missed."""

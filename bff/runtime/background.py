@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from bff.errors import frames_of
-from bff.upstream.caller import Clock
+from bff.runtime.clock import Clock
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 

@@ -1,13 +1,11 @@
 """On whose behalf a call is made: one `Caller` for each request, passed to every call that the request causes."""
 
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from math import inf
 
-Clock = Callable[[], float]
-"""Returns seconds that never decrease, like `time.monotonic`."""
+from bff.runtime.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from email.utils import parsedate_to_datetime
 
 import msgspec
 
+from bff.runtime.clock import Clock
 from bff.runtime.loop import TimeLimit
 from bff.runtime.memo import memoized
-from bff.upstream.caller import Clock
 from bff.upstream.errors import (
     BadAnswer,
     Busy,

@@ -29,8 +29,8 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le
 
+from bff.runtime.clock import Clock
 from bff.runtime.options import options
-from bff.upstream.caller import Clock
 from bff.upstream.errors import SourceError
 from bff.upstream.events import InstanceChanged, InstanceState, Listener
 from bff.upstream.traffic.call import Call, Reply

@@ -23,8 +23,8 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le
 
+from bff.runtime.clock import Clock
 from bff.runtime.options import options
-from bff.upstream.caller import Clock
 from bff.upstream.errors import BreakerOpen, SourceError
 from bff.upstream.events import BreakerChanged, BreakerState, Listener
 from bff.upstream.traffic.call import Call, Handler, Reply

@@ -3,7 +3,7 @@
 Without it, retries would double the load of a service that fails for every call.
 """
 
-from bff.upstream.caller import Clock
+from bff.runtime.clock import Clock
 from bff.upstream.traffic.window import Window
 
 _WINDOW_S = 10.0

@@ -17,8 +17,8 @@ from typing import Annotated
 
 from annotated_types import Ge, Le
 
+from bff.runtime.clock import Clock
 from bff.runtime.options import options
-from bff.upstream.caller import Clock
 from bff.upstream.events import Listener
 from bff.upstream.traffic.cache_fill import CacheFill
 from bff.upstream.traffic.cache_lookup import CacheLookup

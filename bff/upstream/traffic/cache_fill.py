@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace as copy
 
-from bff.upstream.caller import Clock
+from bff.runtime.clock import Clock
 from bff.upstream.errors import BadAnswer, NotSendable, Rejected, SourceError
 from bff.upstream.events import CacheResult, CallCached, Listener
 from bff.upstream.traffic.cache_rules import (

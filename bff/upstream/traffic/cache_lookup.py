@@ -19,9 +19,10 @@ from typing import Any
 
 from msgspec.structs import replace as copy
 
+from bff.runtime.clock import Clock
 from bff.runtime.error_copies import detached
 from bff.runtime.loop import TimeLimit, running_loop
-from bff.upstream.caller import Clock, Deadline
+from bff.upstream.caller import Deadline
 from bff.upstream.errors import SourceError, TimedOut
 from bff.upstream.events import CacheResult, CallCached, CallRefused, Listener
 from bff.upstream.traffic.cache_rules import ABSENT, STANDS_IN_FOR, WHOLE, CacheState, matches

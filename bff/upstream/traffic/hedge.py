@@ -12,8 +12,8 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from bff.runtime.clock import Clock
 from bff.runtime.options import options
-from bff.upstream.caller import Clock
 from bff.upstream.events import CallRetried, Listener
 from bff.upstream.traffic.budget import RetryBudget
 from bff.upstream.traffic.call import Call, Handler, Reply

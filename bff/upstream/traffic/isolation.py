@@ -13,7 +13,7 @@ from sys import getsizeof
 from typing import Any
 
 from bff.runtime.bounded_cache import ENTRY_BYTES, BoundedCache
-from bff.upstream.caller import Clock
+from bff.runtime.clock import Clock
 from bff.upstream.errors import BreakerOpen, Busy, Mismatched, Misshapen, NotReached, QueueFull, SourceError, Unauthenticated
 from bff.upstream.traffic.window import Window
 

@@ -16,9 +16,9 @@ import time
 from collections.abc import Awaitable, Hashable, Mapping
 from typing import Any
 
+from bff.runtime.clock import Clock
 from bff.runtime.error_copies import again, detached
 from bff.runtime.loop import TimeLimit, running_loop
-from bff.upstream.caller import Clock
 from bff.upstream.errors import SourceError, TimedOut
 from bff.upstream.events import CallRetried, CallShared, Listener
 from bff.upstream.traffic.call import Call, Handler, Reply, RequestedKeys

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from bff.upstream.caller import Clock
+from bff.runtime.clock import Clock
 from bff.upstream.errors import SourceError
 from bff.upstream.events import BreakerState, CallRefused, InstanceState, Listener
 from bff.upstream.traffic.attempt import Attempt
