@@ -464,7 +464,7 @@ async def test_a_response_just_in_time_is_a_reply(loop_clock: Clock, heard: Hear
     await loop_clock.advance(10)
 
 
-# what is told
+# events
 
 
 async def test_each_attempt_makes_one_event(clock: Clock, heard: Heard, caller: Caller) -> None:

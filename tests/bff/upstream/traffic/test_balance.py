@@ -447,7 +447,7 @@ async def test_the_longest_ejection_limits_the_first_too() -> None:
     [
         ([(20, True)], 10),  # answered, as long after its return as it was out: forgotten
         ([(19.75, True)], 40),
-        ([(1000, None)], 40),  # nobody asked it: nothing is proven
+        ([(1000, None)], 40),  # it got no call: nothing is known
         ([(19.75, True), (0.25, True)], 10),
         ([(15, False), (15, True)], 40),  # the fault in between: well for 15 only
         ([(15, False), (5, True), (15, True)], 10),
@@ -517,7 +517,7 @@ async def test_an_ejection_past_its_time_does_not_count_in_the_share() -> None:
         ((1, 1, 1), 0.5, 1),
         ((1, 1, 1, 1), 0.5, 2),
         ((1, 1, 0), 0.5, 1),
-        ((1, 0, 0, 0), 0.5, 0),  # weight 0 is nobody to fall back on
+        ((1, 0, 0, 0), 0.5, 0),  # an instance with weight 0 is no fallback
         ((1, 1, 1), 0.0, 0),
         ((1, 1, 1), 1.0, 3),
         ((1,) * 10, 0.3, 3),

@@ -326,7 +326,7 @@ async def test_nothing_is_left_behind(loop_clock: Clock, seed: int) -> None:
     assert {Reply, BadAnswer, BreakerOpen, QueueFull, TimedOut, asyncio.CancelledError} <= kinds
     assert all(issubclass(kind, Reply | SourceError | asyncio.CancelledError) for kind in kinds)
     assert (CLOSED, OPEN) in rig.heard.turns
-    # every call that was not cancelled while it waited was told of, once
+    # every call that was not cancelled while it waited made one event
     assert len(rig.heard.ended) == len(rig.wire.sent)
     rig.wire.instructions = [answer()]
     loop_clock.now += 10

@@ -488,7 +488,7 @@ async def test_a_service_that_requires_a_client_certificate(
         if known:
             assert (await send(wire, secure(peer.url))).status == 200
         else:
-            with pytest.raises((NotConnected, ConnectionBroken)):  # by TLS 1.3 it is told after its first bytes
+            with pytest.raises((NotConnected, ConnectionBroken)):  # with TLS 1.3 the refusal comes after the first bytes
                 await send(wire, secure(peer.url))
             assert peer.requests == []
     await wire.aclose()
@@ -520,7 +520,7 @@ async def test_connecting_has_its_own_timeout(make_wire: MakeWire) -> None:
         each.close()
 
 
-# answers that nobody asked for
+# responses without a request
 
 
 @pytest.mark.parametrize("late", [False, True])
