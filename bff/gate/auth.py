@@ -21,6 +21,7 @@ from bff.errors import InvalidToken
 from bff.gate.jwks import ALGORITHMS, KeySet
 from bff.graph.context import Viewer
 from bff.runtime.bounded_cache import ENTRY_BYTES, BoundedCache
+from bff.runtime.options import options
 from bff.upstream.caller import Identity
 
 LEEWAY_S = 10
@@ -78,7 +79,7 @@ class Issuer:
         return ["exp", "sub"] + (["iss"] if self.issuer else []) + (["aud"] if self.audience else [])
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class ClaimOptions:
     """The claims that hold roles and scopes. A name that is no claim is read as a path of names separated by dots.
 
@@ -87,8 +88,6 @@ class ClaimOptions:
         role: one role.
         scopes: an array of scopes, or one string of scopes separated by spaces (RFC 8693, section 4.2).
     """
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
     roles: str = "roles"
     role: str = "role"

@@ -22,12 +22,13 @@ from graphql import (
 )
 
 from bff.errors import TooComplex
+from bff.runtime.options import options
 
 INTROSPECTION_DEPTH = 20
 """Limit on the depth below `__schema` and `__type`: tools ask deeper there than clients do for data."""
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class LimitOptions:
     """Limits on one request to a variant. A fragment counts each time it is spread, if not said otherwise.
 
@@ -48,8 +49,6 @@ class LimitOptions:
         variables_depth: levels of lists and objects in the variables.
         variables_size: values in the variables, at all levels.
     """
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
     depth: Annotated[int, Ge(1), Le(100)] = 12
     cost: Annotated[int, Ge(1), Le(1_000_000)] = 5000

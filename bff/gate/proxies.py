@@ -1,14 +1,15 @@
 """The client's address behind proxies: only entries of `X-Forwarded-For` that trusted proxies have added are used."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from bff.runtime.memo import memoized
 
 Network = IPv4Network | IPv6Network
 
 _MOST_HOPS = 20
 _LONGEST_CACHED = 45
-"""Characters of the longest IP address without a zone. Longer addresses are not cached."""
+"""Characters of the longest IP address without a zone. Longer addresses are not cached: a zone (RFC 4007) has any length."""
 _CUSTOMER_BITS = 64
 """Bits of the IPv6 prefix that one customer gets. The customer chooses the other bits, so all count as one client."""
 
@@ -48,13 +49,9 @@ class Proxies:
         return any((mapped or ip) in network for network in self._trusted)
 
 
+@memoized(max_entries=4096, max_length=_LONGEST_CACHED)
 def counted_as(address: str) -> str:
     """The address, or for IPv6 its /64 network."""
-    # An address with a zone (RFC 4007) may have any length, so it is not cached.
-    return _usual(address) if len(address) <= _LONGEST_CACHED else _counted_as(address)
-
-
-def _counted_as(address: str) -> str:
     try:
         ip = ip_address(address)
     except ValueError:
@@ -63,9 +60,6 @@ def _counted_as(address: str) -> str:
     if mapped is not None:
         return str(mapped)
     return str(ip) if ip.version == 4 else str(ip_network(f"{address.partition('%')[0]}/{_CUSTOMER_BITS}", strict=False))
-
-
-_usual = lru_cache(maxsize=4096)(_counted_as)
 
 
 def _bare(text: str) -> str | None:

@@ -18,12 +18,13 @@ from annotated_types import Ge, Le
 from bff.errors import Headers, RateLimited
 from bff.gate.counts import Bucket, Charge, Count, Counts, Period, Quota
 from bff.gate.shared_state import SharedStateBudget
+from bff.runtime.options import options
 
 _MOST = 1_000_000_000
 _LONGEST_NAME = 128
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class RateOptions:
     """Limits on how much each user, consumer or address may use a variant. None means no limit.
 
@@ -37,8 +38,6 @@ class RateOptions:
         cost_per_day: cost in a calendar day, by UTC.
         cost_per_month: cost in a calendar month, by UTC.
     """
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
     per_minute: Annotated[int, Ge(1), Le(10_000_000)] = 600
     burst: Annotated[int, Ge(1), Le(1_000_000)] = 100

@@ -6,7 +6,6 @@ all entries, because it is not known which ones it affects; unless the service r
 
 import time
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Annotated, Any
 
@@ -15,6 +14,7 @@ from annotated_types import Ge, Le
 
 from bff.runtime.bounded_cache import BoundedCache
 from bff.runtime.clock import Clock
+from bff.runtime.options import options
 from bff.upstream.events import CallEnded, Event
 
 _OVERHEAD_BYTES = 500
@@ -22,11 +22,9 @@ _UNSETTLED_S = 30.0
 """Seconds after a write without a reply in which nothing is cached: the write may still take effect."""
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class ResponseCacheOptions:
     """Whether responses are cached, and the limits of the cache of one variant."""
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
     enabled: bool = False
     max_entries: Annotated[int, Ge(1), Le(1_000_000)] = 1000

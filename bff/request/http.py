@@ -6,7 +6,6 @@ The only I/O is reading the body. `encoding.py` writes responses.
 import re
 from collections.abc import Sequence
 from enum import StrEnum
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -14,6 +13,7 @@ import msgspec
 from starlette.types import Receive
 
 from bff.errors import BadRequest, CsrfPrevented
+from bff.runtime.memo import memoized
 
 if TYPE_CHECKING:
     from bff.engine.operation import Operation
@@ -24,8 +24,6 @@ READS = frozenset({"GET", "HEAD"})
 _MOST_PARAMETERS = 20
 _FORM_TYPES = frozenset({"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"})
 _QUALITY = re.compile(r"(0(\.\d{0,3})?|1(\.0{0,3})?)\Z")
-_LONGEST_CACHED = 256
-"""Bytes of an `Accept` for which the outcome of the negotiation is cached, at the most."""
 _LONGEST_ACCEPT = 1024
 """Bytes. A longer `Accept` is ignored (RFC 9110, section 12.5.1 allows it): thousands of ranges would block the loop."""
 
@@ -57,14 +55,11 @@ def negotiate(accept: bytes | None) -> MediaType | None:
 
     It is `application/json`, which every client reads, if there is no `Accept` or if a wildcard allows both.
     """
-    if accept is None or len(accept) <= _LONGEST_CACHED:
-        return _negotiated_before(accept)
-    return _negotiated(accept if len(accept) <= _LONGEST_ACCEPT else None)
+    return MediaType.JSON if accept is None else _accepted(accept)
 
 
-def _negotiated(accept: bytes | None) -> MediaType | None:
-    if accept is None:
-        return MediaType.JSON
+@memoized(max_entries=256, max_length=_LONGEST_ACCEPT, too_long=lambda _: MediaType.JSON)
+def _accepted(accept: bytes) -> MediaType | None:
     qualities: dict[MediaType, float] = {}
     ranges = [_media_range(part) for part in accept.decode("latin-1").split(",") if part.strip()]
     for media in MediaType:
@@ -78,10 +73,6 @@ def _negotiated(accept: bytes | None) -> MediaType | None:
     if MediaType.RESPONSE in named:
         return MediaType.RESPONSE
     return MediaType.JSON if qualities[MediaType.JSON] == best else MediaType.RESPONSE
-
-
-_negotiated_before = lru_cache(maxsize=256)(_negotiated)
-"""Cached, since clients repeat the same few headers."""
 
 
 def wants_html(accept: bytes | None) -> bool:

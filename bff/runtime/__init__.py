@@ -1,1 +1,1 @@
-"""What every package here may use: event loop, background tasks, clock, bounded cache, copies and frames of errors."""
+"""What every room may use: event loop, background tasks, clock, log, bounded cache, memo, options, copies of errors."""

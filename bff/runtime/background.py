@@ -1,7 +1,7 @@
 """Background tasks: they run as long as the gateway does. One that fails is logged, counted and restarted.
 
-asyncio says nothing when a task that is not awaited fails: key sets would no longer be renewed, instances no longer checked,
-without any sign of it.
+asyncio reports nothing when a task fails that is not awaited: key sets would no longer be refreshed, instances no longer
+checked, without any sign of it.
 """
 
 import asyncio
@@ -60,13 +60,13 @@ class Background:
                 if _is_cancelled():
                     raise
                 error = cancelled
-            except Exception as raised:  # noqa: BLE001 - whatever the failure, it is logged and the work restarted
+            except Exception as raised:  # noqa: BLE001 - any failure is logged, and the work restarted
                 error = raised
             if error is None and may_end:
                 return
             if self._clock() - began >= STEADY_S:
                 pause_s = FIRST_PAUSE_S
-            self._tell(name, error, pause_s)
+            self._report(name, error, pause_s)
             del error  # its traceback would live as long as the pause
             await self._sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -96,7 +96,7 @@ class Background:
         finally:
             loop.set_exception_handler(before)
 
-    def _tell(self, name: str, error: BaseException | None, pause_s: float) -> None:
+    def _report(self, name: str, error: BaseException | None, pause_s: float) -> None:
         self._on_death(name)
         _log.error("a background task died", task=name, **_described(error), again_in_s=pause_s)
 

@@ -58,7 +58,7 @@ class BoundedCache(Generic[K, V]):
 
     @property
     def weight(self) -> int:
-        """Of all entries together."""
+        """The total weight of all entries."""
         return self._weight
 
     def get(self, key: K) -> V | None:

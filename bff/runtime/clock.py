@@ -1,6 +1,6 @@
-"""The type of the clocks that are handed in: `time.monotonic` in production, a clock of their own in tests."""
+"""The type of clocks. Time is passed in everywhere, so that tests move it."""
 
 from collections.abc import Callable
 
 Clock = Callable[[], float]
-"""Returns seconds that never decrease, from an arbitrary start, as `time.monotonic` does."""
+"""Returns seconds that never decrease, like `time.monotonic`."""

@@ -11,7 +11,6 @@ What it guarantees:
 """
 
 import asyncio
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -27,6 +26,7 @@ from bff.errors import BadRequest, GatewayError, TooManyConnections
 from bff.request import access_log
 from bff.request.encoding import content_headers, encode_json
 from bff.request.http import MediaType
+from bff.runtime.options import options
 from bff.server.head import refusal_of, without_upgrade
 from bff.server.sockets import reset, unacknowledged_bytes
 
@@ -40,7 +40,7 @@ _PIECE_BYTES = 64
 """Minimum average size of a body's further pieces, in bytes."""
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class ConnectionOptions:
     """Limits on clients' connections.
 
@@ -52,8 +52,6 @@ class ConnectionOptions:
         headers: the number of headers of one request.
         read_bytes_per_s: the lowest rate at which a client may read an answer.
     """
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
     max_connections: Annotated[int, Ge(1), Le(1_000_000)] = 10_000
     head_timeout_s: Annotated[float, Gt(0), Le(300)] = 15.0

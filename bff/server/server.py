@@ -16,7 +16,6 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from types import FrameType
 from typing import Annotated
 
@@ -25,6 +24,7 @@ from annotated_types import Ge, Gt, Le
 from starlette.types import ASGIApp
 
 from bff.runtime.log import Log
+from bff.runtime.options import options
 from bff.server.connection import ClientConnection, ConnectionOptions, ServerConfig
 from bff.server.host import Gateway
 from bff.server.sockets import listening, refuse_new
@@ -38,7 +38,7 @@ _IDLE_S = 1.0
 """A connection that was idle for this many seconds is assumed to have no request on its way."""
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class DrainOptions:
     """How the gateway stops.
 
@@ -46,8 +46,6 @@ class DrainOptions:
         delay_s: seconds after the signal during which requests are served as usual, with `/ready` at 503.
         timeout_s: seconds that running requests then have to finish.
     """
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - pydantic reads it where the settings are composed
 
     delay_s: Annotated[float, Ge(0), Le(300)] = 0.0
     timeout_s: Annotated[float, Gt(0), Le(300)] = 15.0

@@ -23,6 +23,7 @@ from annotated_types import Ge, Le
 
 from bff.observe import logs
 from bff.runtime.log import Log
+from bff.runtime.options import options
 
 _log = Log("bff.supervisor")
 _STOP = (signal.SIGTERM, signal.SIGINT)
@@ -48,15 +49,13 @@ class SupervisorLink:
     is_stopping: Callable[[], bool]
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class SupervisorOptions:
     """Options for several workers.
 
     Attributes:
         unresponsive_s: a worker whose event loop is blocked for this many seconds is killed and replaced; 0: never.
     """
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
     unresponsive_s: Annotated[float, Ge(0), Le(3600)] = 30.0
 

@@ -1,4 +1,4 @@
-"""For whom a call is made: one `Caller` a request, handed through to every call that the request causes."""
+"""On whose behalf a call is made: one `Caller` for each request, passed to every call that the request causes."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -10,14 +10,14 @@ from bff.runtime.clock import Clock
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """The moment at which the whole operation has had its time."""
+    """When the whole operation must have ended. `at` is in seconds of `clock`."""
 
     at: float
     clock: Clock
 
     @classmethod
     def after(cls, seconds: float, clock: Clock) -> "Deadline":
-        """The deadline that many seconds from now."""
+        """The deadline in this many seconds."""
         return cls(clock() + seconds, clock)
 
     def left(self) -> float:
@@ -27,10 +27,10 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who is signed in, as services are told: the token's `sub`, and the `Authorization` it came in.
+    """The signed-in user, as services get it: the token's `sub` claim and the `Authorization` header.
 
-    `key` is a digest of both: what belongs to one viewer is known by it, and no token is kept. Another token of the same
-    person is another viewer: it may see other things.
+    `key` is a digest of both. It identifies the viewer in caches, which so don't store tokens. Another token of the same
+    user is another viewer, since its claims may permit other things.
     """
 
     user_id: str
@@ -38,19 +38,19 @@ class Identity:
     key: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Work out the key."""
+        """Compute the key."""
         text = f"{len(self.user_id)}:{self.user_id}{self.authorization}"
         digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
         object.__setattr__(self, "key", digest)
 
 
 class Freshness:
-    """How long what went into an answer may be used: the strictest of all that was read for it.
+    """How long a response may be cached: the strictest limit of all upstream replies in it.
 
     Attributes:
-        left_s: seconds from now on; infinite while nothing was read.
-        is_shared: whether others than the viewer may have it.
-        may_keep: whether it may be kept at all.
+        left_s: seconds; infinite if no reply was read.
+        is_shared: whether shared caches may store it, for other users too.
+        may_keep: whether it may be stored at all.
     """
 
     __slots__ = ("is_shared", "left_s", "may_keep")
@@ -61,19 +61,19 @@ class Freshness:
         self.may_keep = True
 
     def note(self, left_s: float, *, is_shared: bool, may_keep: bool) -> None:
-        """Something that was read goes into the answer."""
+        """Take an upstream reply into account. It may be used for `left_s` seconds more."""
         self.left_s = min(self.left_s, left_s)
         self.is_shared = self.is_shared and is_shared
         self.may_keep = self.may_keep and may_keep
 
     def forbid(self) -> None:
-        """The answer holds what must not be kept."""
+        """The response contains something that must not be stored."""
         self.may_keep = False
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """One request's identity, correlation and budget. `calls` counts, by source, what went over the wire."""
+    """One request's ids, deadline and identity. `calls` counts, by source, the attempts that were sent for it."""
 
     request_id: str
     traceparent: str

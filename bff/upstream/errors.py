@@ -1,23 +1,23 @@
-"""What can go wrong with a call to a service.
+"""The errors of a call to a service.
 
-SourceError                 code                  counts against the service               a second try may help
+SourceError                 code                  counts against the service               a retry may help
 ├── NotSendable             UPSTREAM_ERROR        no: nothing was sent                     no
 ├── Unavailable             UPSTREAM_UNAVAILABLE
-│   ├── BreakerOpen                               no: nothing was asked                    no
+│   ├── BreakerOpen                               no: nothing was sent                     no
 │   ├── QueueFull                                 no: refused here                         no
 │   ├── NotReached                                yes: no connection, or one that broke    yes
 │   └── Busy                                      503 yes, 429 no                          yes
-├── TimedOut                UPSTREAM_TIMEOUT      yes, where the service had its time      yes, where it was asked
-├── BadAnswer               UPSTREAM_ERROR        5xx and what can't be read: yes;         502, 504, an answer that broke off
-│   │                                             400 and one wrong object: no
+├── TimedOut                UPSTREAM_TIMEOUT      yes, if the service had enough time      yes, if it was sent
+├── BadAnswer               UPSTREAM_ERROR        5xx and an unreadable body: yes;         502, 504, a truncated response
+│   │                                             4xx and one wrong object: no
 │   ├── Misshapen                                 no: it may be one wrong object           no
 │   └── Mismatched                                no: a client chooses what is requested   no
 ├── Unauthenticated         UNAUTHENTICATED       no                                       no
 ├── Forbidden               FORBIDDEN             no                                       no
-└── Rejected                UPSTREAM_ERROR        no: 404, 409 and 422, which the one      no
-                                                  who asked can mend
+└── Rejected                UPSTREAM_ERROR        no: 400, 404, 409 and 422, errors        no
+                                                  that the client can correct
 
-Messages are fit for a client: they name the service and never its address, its words or what was asked.
+Messages may be shown to clients: they name the service, and never its address, its own text or the request.
 """
 
 from collections.abc import Sequence
@@ -27,14 +27,14 @@ import msgspec
 
 
 class FieldProblem(msgspec.Struct, frozen=True):
-    """One entry of the `errors` member that rest.md adds to a 422 answer."""
+    """One entry of the `errors` member in the problem document of a 422 response."""
 
     field: str = ""
     message: str = ""
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """What is used of an RFC 9457 problem document."""
+    """The members of an RFC 9457 problem document that are used."""
 
     title: str = ""
     detail: str = ""
@@ -44,9 +44,15 @@ class Problem(msgspec.Struct, frozen=True):
 class SourceError(Exception):
     """The root: a call failed.
 
-    `service` names the source. Not `source`: graphql-core reads that from any exception, as the document's text.
-    `counts` says whether the service is to blame, `asked` whether the call went out at all, `answered` whether any answer
-    came, `retriable` whether the same call made again may fare better; `retry_after` is in seconds.
+    Attributes:
+        service: the source's name. Not `source`: graphql-core reads that attribute of any exception, as the document's text.
+        counts: whether it counts against the service, as a failure in its breaker.
+        asked: whether the call was sent, or may have been.
+        answered: whether there was any response.
+        retriable: whether a retry may succeed.
+        retry_after: seconds after which a retry makes sense; None if unknown.
+        code: the GraphQL error's code.
+        outcome: the error's name in metrics and logs.
     """
 
     code: ClassVar[str] = "UPSTREAM_ERROR"
@@ -71,14 +77,14 @@ class NotSendable(SourceError):
 
 
 class Unavailable(SourceError):
-    """The service can't be asked now."""
+    """The service can't be called now."""
 
     code = "UPSTREAM_UNAVAILABLE"
     outcome = "unavailable"
 
 
 class BreakerOpen(Unavailable):
-    """Too many calls failed lately: none is let through until the breaker half opens."""
+    """Too many recent calls failed: the breaker refuses calls until it is half open."""
 
     outcome = "breaker_open"
     asked = False
@@ -88,7 +94,7 @@ class BreakerOpen(Unavailable):
 
 
 class QueueFull(Unavailable):
-    """As many calls as may run and wait already do."""
+    """The bulkhead's limits of running and waiting calls are reached."""
 
     outcome = "queue_full"
     asked = False
@@ -98,7 +104,7 @@ class QueueFull(Unavailable):
 
 
 class NotReached(Unavailable):
-    """No connection came about, or it broke before an answer began. `sent` tells whether the service may have acted."""
+    """No connection, or it broke before a response began. `sent` says whether the service may have received the request."""
 
     outcome = "not_reached"
     retriable = True
@@ -120,7 +126,7 @@ class Busy(Unavailable):
 
 
 class TimedOut(SourceError):
-    """No whole answer came in time, or no time was left to ask."""
+    """No complete response in time, or no time left for the call."""
 
     code = "UPSTREAM_TIMEOUT"
     outcome = "timeout"
@@ -131,7 +137,7 @@ class TimedOut(SourceError):
 
 
 class BadAnswer(SourceError):
-    """The answer breaks the service's contract. `status` is set if the answer's status was the reason."""
+    """The response breaks the service's contract. `status` is set if the response's status was the reason."""
 
     outcome = "bad_answer"
     answered = True
@@ -143,14 +149,14 @@ class BadAnswer(SourceError):
 
 
 class Misshapen(BadAnswer):
-    """The answer is valid JSON of another shape: the service works, but breaks the contract."""
+    """The response is valid JSON of another shape than expected: the service works, but breaks its contract."""
 
     def __init__(self, source: str) -> None:
         super().__init__(source, counts=False)
 
 
 class Mismatched(BadAnswer):
-    """The answer is to another question, perhaps another request's. The outcome of a write is unknown then."""
+    """The response has objects that were not requested: maybe it is another request's. A write's outcome is unknown then."""
 
     outcome = "mismatch"
 
@@ -181,7 +187,7 @@ class Forbidden(SourceError):
 
 
 class Rejected(SourceError):
-    """The service understood and said no: 400, 404, 409 or 422. `problem` is for logs and for a person's own mistakes."""
+    """The service refused the request: 400, 404, 409 or 422. `problem` is for logs and for errors that users can correct."""
 
     outcome = "rejected"
     answered = True

@@ -1,6 +1,6 @@
-"""What happened around a call, for whoever listens: frozen records, sent and forgotten. Structs: each call makes several.
+"""Events of calls, for metrics and logs: frozen records. Structs, since each call makes several.
 
-A listener is never in the way: it returns at once, and what it raises is its own affair (the composition root wraps it).
+A listener must return at once. Its exceptions never reach the call: the composition root wraps it.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,11 @@ class BreakerState(StrEnum):
 
 
 class CacheResult(StrEnum):
-    """How the cache came to an answer."""
+    """How the cache replied."""
 
     HIT = "hit"
     PARTIAL = "partial"
-    """A part of the keys was at hand; the rest was asked for."""
+    """Some of the keys were cached; the others were requested."""
     REVALIDATED = "revalidated"
     STALE = "stale"
     MISS = "miss"
@@ -33,15 +33,20 @@ class InstanceState(StrEnum):
 
     IN = "in"
     EJECTED = "ejected"
-    """For a while, after faults in a row."""
+    """For a limited time, after consecutive faults."""
     UNHEALTHY = "unhealthy"
-    """Until its health check says otherwise."""
+    """Until a health check passes."""
 
 
 class CallEnded(msgspec.Struct, frozen=True, gc=False):
-    """One attempt went over the wire and ended; `outcome` is `ok` or that of the error.
+    """One attempt was sent and ended.
 
-    `status` is the answer's, None where none came; `problem` what a problem document named itself (its title), for the log.
+    Attributes:
+        instance: the instance's number, from 1.
+        outcome: `ok`, `cancelled` or the error's outcome.
+        duration_s: of this attempt.
+        status: the response's status; None if there was no response.
+        problem: the title of a problem document, for the log.
     """
 
     source: str
@@ -56,7 +61,7 @@ class CallEnded(msgspec.Struct, frozen=True, gc=False):
 
 
 class CallRefused(msgspec.Struct, frozen=True, gc=False):
-    """A call ended here without going over the wire."""
+    """A call was refused by the gateway itself, and never sent."""
 
     source: str
     route: str
@@ -65,7 +70,10 @@ class CallRefused(msgspec.Struct, frozen=True, gc=False):
 
 
 class CallRetried(msgspec.Struct, frozen=True, gc=False):
-    """A call is made again after `delay_s`; `outcome` is what came of the try before. A hedge has the outcome `hedge`."""
+    """A call is repeated after `delay_s` seconds.
+
+    `outcome` is that of the attempt before; `hedge` for a hedge, `alone` for keys that are requested apart from others'.
+    """
 
     source: str
     route: str
@@ -75,7 +83,7 @@ class CallRetried(msgspec.Struct, frozen=True, gc=False):
 
 
 class CallCached(msgspec.Struct, frozen=True, gc=False):
-    """A read passed the cache."""
+    """The cache was used for a read."""
 
     source: str
     route: str
@@ -83,14 +91,14 @@ class CallCached(msgspec.Struct, frozen=True, gc=False):
 
 
 class CallShared(msgspec.Struct, frozen=True, gc=False):
-    """A read waits for what another one is asking already."""
+    """A read waits for the call of another read."""
 
     source: str
     route: str
 
 
 class BreakerChanged(msgspec.Struct, frozen=True, gc=False):
-    """A breaker went from one state to another. `route` is None for the source's own; `forced` by an administrator."""
+    """A breaker changed its state. `route` is None for the source's own breaker; `forced`: by an administrator."""
 
     source: str
     before: BreakerState
@@ -100,7 +108,7 @@ class BreakerChanged(msgspec.Struct, frozen=True, gc=False):
 
 
 class InstanceChanged(msgspec.Struct, frozen=True, gc=False):
-    """An instance is given calls again, or none for `for_s` seconds (None: until its health check passes)."""
+    """An instance gets calls again, or gets none for `for_s` seconds (None: until its health check passes)."""
 
     source: str
     instance: int

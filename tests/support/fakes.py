@@ -1,4 +1,4 @@
-"""What stands in for the world around the data sources: time, callers, listeners, and a network that is scripted."""
+"""Fakes for upstream tests: time, callers, listeners, and a scripted network."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ ONCE = TrafficOptions(cache=CacheOptions(enabled=False), retry=RetryOptions(atte
 
 
 class Clock:
-    """Time that stands still until it is moved."""
+    """Time that passes only when the test moves it."""
 
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now
@@ -42,7 +42,7 @@ class Clock:
         return self.now
 
     async def advance(self, seconds: float) -> None:
-        """Let so many seconds pass for all that waits by now, and let it go on."""
+        """Let this many seconds pass for everything that waits now, and let it go on."""
         await settle()
         self.now += seconds
         await settle()
@@ -62,7 +62,7 @@ async def ended(task: "asyncio.Task[T]") -> T:
 
 
 class Heard(list[Event]):
-    """A listener that keeps what it heard."""
+    """A listener that records events."""
 
     def __call__(self, event: Event) -> None:
         self.append(event)
@@ -74,7 +74,7 @@ class Heard(list[Event]):
 
     @property
     def refused(self) -> list[CallRefused]:
-        """The calls that did not."""
+        """The calls that were refused."""
         return [event for event in self if isinstance(event, CallRefused)]
 
     @property
@@ -84,7 +84,7 @@ class Heard(list[Event]):
 
 
 def make_caller(clock: Clock, *, left_s: float = 10.0, sub: str | None = None) -> Caller:
-    """A caller with so much time left; signed in if `sub` is given."""
+    """A caller with this much time left; signed in if `sub` is given."""
     identity = None if sub is None else Identity(sub, AUTHORIZATION)
     return Caller("request-1", TRACEPARENT, Deadline.after(left_s, clock), identity)
 
@@ -101,7 +101,7 @@ def make_instance(url: str = HOST) -> Instance:
 
 
 def answer(status: int = 200, body: bytes = b"{}", **headers: str) -> WireReply:
-    """An answer as a wire hands it up; underscores in header names become hyphens."""
+    """A response as a wire returns it; underscores in header names become hyphens."""
     named = {"content-type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
     return WireReply(status, named, body)
 
@@ -110,7 +110,7 @@ Script = Callable[[WireRequest], Awaitable[WireReply]]
 
 
 class ScriptedWire:
-    """A network that does what it is told: answers, fails, or runs a script. The last of `instructions` holds for ever."""
+    """A network that follows instructions: it replies, fails, or runs a script. The last one is repeated."""
 
     def __init__(self, *instructions: WireReply | WireError | Script) -> None:
         self.instructions = list(instructions or (answer(),))
@@ -133,7 +133,7 @@ class ScriptedWire:
 
 
 async def hang(_: object) -> Any:
-    """Never answers: for scripts and handlers."""
+    """Never replies: for scripts and handlers."""
     await asyncio.get_running_loop().create_future()
 
 
@@ -151,17 +151,17 @@ def make_stack(
     instances: Sequence[InstanceOptions] = (InstanceOptions(HOST),),
     source: str = "users",
 ) -> Stack:
-    """A stack with the default settings, but that each call goes out, once."""
+    """A stack with the default settings, except that each call is sent once."""
     return Stack(source, instances, options or ONCE, wire, heard, clock)
 
 
 async def ok(_: Call) -> Reply:
-    """A handler whose service is well."""
+    """A handler that succeeds."""
     return Reply(200, "well")
 
 
 class Service:
-    """A REST service played by respx below httpx. `answers` has what it answers by target, `asked` what it was asked."""
+    """A fake REST service below httpx, by respx. `answers` has its replies by target, `asked` its requests."""
 
     def __init__(self, router: respx.MockRouter) -> None:
         router.route().mock(side_effect=self._answer)
@@ -208,13 +208,13 @@ async def get(source: Source[R], caller: Caller, id: int) -> R | None:
 
 
 def problem(status: int, detail: str = "", **members: Any) -> httpx.Response:
-    """An RFC 9457 answer."""
+    """An RFC 9457 response."""
     body = {"type": "about:blank", "title": "secret-title", "status": status, "detail": detail, **members}
     return httpx.Response(status, json=body, headers={"content-type": "application/problem+json"})
 
 
 def a_user(number: int, /, **changes: Any) -> dict[str, Any]:
-    """A user as rest.md shows one."""
+    """A user as the service returns it."""
     return {
         "id": number,
         "name": f"User {number}",
@@ -225,7 +225,7 @@ def a_user(number: int, /, **changes: Any) -> dict[str, Any]:
 
 
 def an_order(number: int, /, **changes: Any) -> dict[str, Any]:
-    """An order as rest.md shows one."""
+    """An order as the service returns it."""
     return {
         "id": number,
         "userId": 1,
@@ -241,7 +241,7 @@ def an_order(number: int, /, **changes: Any) -> dict[str, Any]:
 
 
 def a_product(number: int, /, **changes: Any) -> dict[str, Any]:
-    """A product as rest.md shows one."""
+    """A product as the service returns it."""
     return {
         "id": number,
         "sku": f"SKU-{number:05d}",

@@ -1,4 +1,4 @@
-"""A port that passes bytes on to a service, until it is told to fail in one of the ways in which services do."""
+"""A port that forwards bytes to a service, and fails in typical ways if the test says so."""
 
 import asyncio
 import socket
@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 
 class Fault(Enum):
-    """What a request meets instead of an answer."""
+    """What happens to a request in place of a response."""
 
     REFUSED = auto()
     RESET = auto()
@@ -67,7 +67,7 @@ _CANNED = {
 
 @dataclass(slots=True)
 class FaultyPort:
-    """A TCP port in front of another. `requests` counts what came in while it failed, `failed` has it, whole."""
+    """A TCP port in front of another. `requests` counts the requests while it failed; `failed` has their bytes."""
 
     url: str
     _target: int
@@ -76,12 +76,12 @@ class FaultyPort:
     requests: int = 0
     failed: list[bytes] = field(default_factory=list)
     custom: Callable[[bytes], bytes | None] | None = None
-    """What it answers to a request; None: nothing, for ever."""
+    """Returns the response to a request; None to never reply."""
     _tasks: "set[asyncio.Task[None]] | None" = None
 
     @classmethod
     async def open(cls, target: int) -> "FaultyPort":
-        """Open it in front of `target`, a port of this machine."""
+        """Open it in front of `target`, a local port."""
         port = cls("", target)
         port._tasks = set()
         port._server = await asyncio.start_server(port._serve, "127.0.0.1", 0)
@@ -90,12 +90,12 @@ class FaultyPort:
 
     @property
     def behind(self) -> str:
-        """Where the service itself is, which is well."""
+        """The URL of the service itself, which doesn't fail."""
         return f"http://127.0.0.1:{self._target}"
 
     @property
     def fault(self) -> Fault | None:
-        """How it fails; None where it passes on."""
+        """How it fails; None if it forwards."""
         return self.fault_now
 
     @fault.setter
@@ -105,7 +105,7 @@ class FaultyPort:
         self.failed.clear()
 
     async def close(self) -> None:
-        """Close it, and all that came through it."""
+        """Close it, and all connections through it."""
         assert self._server is not None
         self._server.close()
         for task in list(self._tasks or ()):
@@ -133,7 +133,7 @@ class FaultyPort:
             while True:
                 if self.fault_now is Fault.REFUSED:
                     self.requests += 1
-                    _reset(writer)  # as near to a refusal as a port that stays open can come: nothing was read
+                    _reset(writer)  # as close to a refusal as an open port allows: nothing was read
                     return
                 request = await _read_message(reader)
                 if not request:
@@ -154,7 +154,7 @@ class FaultyPort:
                 upstream[1].close()
 
     async def _fail(self, request: bytes, writer: asyncio.StreamWriter) -> bool:
-        """Meet a request; False where the connection is of no more use."""
+        """Handle a request. False if the connection must not be used any more."""
         if self.custom is not None and self.fault_now is None:
             said = self.custom(request)
             if said is None:
@@ -193,7 +193,7 @@ class FaultyPort:
 
 
 def json_answer(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
-    """An answer with that JSON."""
+    """A response with this JSON."""
     return _answer(status, body, *headers)
 
 
@@ -204,7 +204,7 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 
 async def _read_message(reader: asyncio.StreamReader) -> bytes:
-    """One HTTP/1.1 message whose length is declared, or nothing at the stream's end."""
+    """One HTTP/1.1 message with a declared length; nothing at the stream's end."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:

@@ -1,6 +1,7 @@
-"""Attempt: one call over the wire, bounded in time and size, its outcome put into the terms of `errors`.
+"""Attempt: sends one request over the wire, limited in time and size, and turns the outcome into a `Reply` or `SourceError`.
 
-What the service says is kept out of the errors' messages; a problem's details go along only where a person can mend them.
+Errors' messages never contain the service's own text. The details of a problem document are passed on only with `Rejected`,
+the errors that the client can correct.
 """
 
 import asyncio
@@ -8,12 +9,12 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 
 import msgspec
 
 from bff.runtime.clock import Clock
 from bff.runtime.loop import TimeLimit
+from bff.runtime.memo import memoized
 from bff.upstream.errors import (
     BadAnswer,
     Busy,
@@ -48,7 +49,7 @@ from bff.upstream.wire import (
 _READ_STATUSES = frozenset({200})
 _WRITE_STATUSES = frozenset({200, 201})
 """Statuses whose body is the complete object. Any other status is an error, whatever its body."""
-_RETRY_AFTER_MOST_S = 86_400.0
+_MAX_RETRY_AFTER_S = 86_400.0
 _LONGEST_TITLE = 200
 _LONGEST_TYPE = 256
 _NOT_TO_BE_KEPT = {"cache-control": "no-store"}
@@ -56,7 +57,7 @@ _problem = msgspec.json.Decoder(Problem)
 
 
 class Attempt:
-    """Makes calls of one source. `timeout_s` bounds each from the first byte out to the last byte in."""
+    """Sends calls of one source. `timeout_s` limits each, from the first byte sent to the last byte received."""
 
     def __init__(
         self,
@@ -78,13 +79,13 @@ class Attempt:
         self._wall = wall
 
     async def __call__(self, call: Call, instance: Instance) -> Reply:
-        """Raises `SourceError` for anything but an answer that the call can use."""
+        """Send the call to the instance. Raises `SourceError` for anything but a reply that the call can use."""
         began = self._clock()
         outcome, answer = "cancelled", None
         call.caller.calls[self._source] += 1
         try:
             answer = await self._exchange(call, instance)
-            reply = self._understand(call, answer, self._clock() - began)
+            reply = self._read(call, answer, self._clock() - began)
             outcome = "ok"
         except Mismatch as mismatch:
             outcome = Mismatched.outcome
@@ -120,7 +121,7 @@ class Attempt:
         except asyncio.CancelledError as error:
             if not limit.has_cut_off():
                 raise
-            # The deadline may leave an attempt next to no time: then its end says nothing of the service.
+            # The deadline may leave an attempt too little time: then a timeout says nothing about the service.
             raise TimedOut(self._source, counts=left >= self._timeout_s / 2) from error
         except Unsendable as error:
             raise NotSendable(self._source) from error
@@ -135,7 +136,7 @@ class Attempt:
         finally:
             limit.lift()
 
-    def _understand(self, call: Call, reply: WireReply, delay_s: float) -> Reply:
+    def _read(self, call: Call, reply: WireReply, delay_s: float) -> Reply:
         status, headers = reply.status, reply.headers
         if status not in (_READ_STATUSES if call.is_read else _WRITE_STATUSES):
             if status == 304 and call.validator is not None:
@@ -161,9 +162,10 @@ class Attempt:
         return judge(reply.status, reply.headers, with_identity=with_identity, wall_now=self._wall(), delay_s=delay_s)
 
     def _usable(self, mismatch: Mismatch, answer: WireReply | None) -> Reply:
-        """The usable part of an answer to another question. Raises `Mismatched` if there is none.
+        """The usable part of a reply with objects that were not requested. Raises `Mismatched` if there is none.
 
-        Its headers may belong to another answer too. The connection is closed, since later answers may be misplaced as well.
+        The reply's headers may belong to another request too. The connection is closed, since its later replies may also be
+        those of other requests.
         """
         if answer is not None:
             _close(answer)
@@ -178,7 +180,7 @@ def _close(answer: WireReply) -> None:
 
 
 def error_of(source: str, reply: WireReply) -> SourceError:
-    """The error for an answer whose status is no success for the call."""
+    """The error for a reply whose status is no success for the call."""
     match reply.status:
         case 401:
             return Unauthenticated(source)
@@ -189,23 +191,23 @@ def error_of(source: str, reply: WireReply) -> SourceError:
         case 400 | 404 | 409 | 422 as status:
             return Rejected(source, status, _read_problem(reply))
         case status:
-            # A redirect is not followed: the settings say where a service is. A part of an object (206), an acceptance (202)
-            # or an answer without a body (204, 205) is not the object.
+            # A redirect is not followed: the settings say where a service is. Part of the object (206), an acceptance (202)
+            # or a reply without a body (204, 205) is not the object.
             return BadAnswer(source, counts=not 400 <= status < 500, retriable=status in {502, 504}, status=status)
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Seconds from `Retry-After` (RFC 9110, section 10.2.3), between 0 and a day; None where it is absent or unreadable."""
+    """Seconds from `Retry-After` (RFC 9110, section 10.2.3), between 0 and a day; None if it is absent or unreadable."""
     value = headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
-        return min(float(value), _RETRY_AFTER_MOST_S)
+        return min(float(value), _MAX_RETRY_AFTER_S)
     try:
         moment = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return min(max((moment - (now or datetime.now(UTC))).total_seconds(), 0.0), _RETRY_AFTER_MOST_S)
+    return min(max((moment - (now or datetime.now(UTC))).total_seconds(), 0.0), _MAX_RETRY_AFTER_S)
 
 
 def _read_problem(reply: WireReply) -> Problem:
@@ -216,15 +218,11 @@ def _read_problem(reply: WireReply) -> Problem:
 
 
 def _title(reply: WireReply) -> str:
-    """What a problem document names itself: the same for each of its kind (RFC 9457, section 3.1.3), so nothing personal."""
+    """A problem document's title. It is the same for each problem type (RFC 9457, section 3.1.3), so not personal."""
     return _read_problem(reply).title[:_LONGEST_TITLE] if "problem" in reply.headers.get("content-type", "") else ""
 
 
+@memoized(max_entries=64, max_length=_LONGEST_TYPE, too_long=lambda _: False)
 def _is_json(content_type: str) -> bool:
-    return len(content_type) <= _LONGEST_TYPE and _is_json_type(content_type)
-
-
-@lru_cache(maxsize=64)
-def _is_json_type(content_type: str) -> bool:
     media_type = content_type.partition(";")[0].strip().lower()
     return media_type == "application/json" or media_type.endswith("+json")

@@ -1,22 +1,21 @@
-"""Balance: which of a source's instances gets a call, and which get none for a while.
+"""Balance: chooses an instance of the source for each call, and ejects instances that fail for a while.
 
-It promises each instance its share by weight, spares one that is busy, keeps away from one that failed, and never leaves a
-call without an instance. It never makes a call twice and never looks at what a call asks for.
+Each instance gets its share by weight; busy and failing instances get less. There is always an instance to choose. It makes
+each call once, and doesn't look at what a call requests.
 
-The choice: two picks at random by weight, with replacement; the one that has fewer calls in flight for its weight is taken,
-the first on a tie. With nothing in flight the shares are the weights. The cases that go before it:
-1. an instance that is out (ejected, or unhealthy by its health check) isn't picked. If all are out, all are picked from:
-   better a try than none.
-2. an instance that this call was sent to before isn't picked where another one can be.
-3. an instance whose last call was a fault ("suspect") loses against one that isn't.
+The choice (power of two choices): pick two instances at random by weight, with replacement; take the one with fewer calls
+in flight for its weight, the first one on a tie. With nothing in flight the shares are the weights. Exceptions:
+1. an instance that is out (ejected, or unhealthy by its health check) isn't picked. If all are out, all may be picked.
+2. an instance to which this call was sent before isn't picked if there is another.
+3. an instance whose last call was a fault (a "suspect") loses against one whose last call was not.
 
-The ejection: a fault is an error that counts. After `consecutive_faults` in a row an instance is ejected, each time for
-twice as long as the time before; then it is in again, with an empty row. Its ejections are forgotten with the first answer
-that comes when it has been in, and without a fault, for as long as it was last ejected: the next one is a first one again.
-Time without an answer proves nothing and forgets nothing. An error that neither counts nor was answered says nothing.
+Ejection: a fault is an error that counts against the service. After `consecutive_faults` an instance is ejected, each time
+for twice as long as the time before. Then it is in again, with a count of 0. The doubling starts over with the first reply
+after the instance was in, without a fault, for as long as its last ejection lasted. Time without a reply doesn't reset it.
+An error that doesn't count and isn't a reply changes nothing.
 
-No more than `max_ejected_ratio` are out by ejection. Those that are unhealthy take up that room, and an ejection yields to
-them: the one that would end soonest ends at once.
+At most `max_ejected_ratio` of the instances are ejected. Unhealthy instances use up that share too: if one more becomes
+unhealthy, the ejection that would end soonest ends at once.
 """
 
 import random
@@ -31,6 +30,7 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le
 
 from bff.runtime.clock import Clock
+from bff.runtime.options import options
 from bff.upstream.errors import SourceError
 from bff.upstream.events import InstanceChanged, InstanceState, Listener
 from bff.upstream.traffic.call import Call, Reply
@@ -38,24 +38,22 @@ from bff.upstream.traffic.call import Call, Reply
 
 @dataclass(frozen=True, slots=True)
 class InstanceOptions:
-    """Where an instance is, and its share of the calls: 2 gets twice what 1 gets, 0 gets none."""
+    """An instance's base URL, and its weight: 2 gets twice the calls of 1, 0 gets none."""
 
     url: str
     weight: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class BalanceOptions:
-    """When an instance is left out for its faults, and for how long. Durations in seconds.
+    """Ejection of one source's instances. Durations in seconds.
 
     Attributes:
-        consecutive_faults: so many in a row eject an instance.
-        ejection_s: how long the first time; each further time doubles it.
-        max_ejection_s: and never longer than this.
-        max_ejected_ratio: of the instances that have a weight, no more than this share is ejected at once, rounded down.
+        consecutive_faults: faults in a row after which an instance is ejected.
+        ejection_s: the first ejection's duration. Each further ejection takes twice as long.
+        max_ejection_s: the longest duration of an ejection.
+        max_ejected_ratio: the share of instances that may be ejected at once, rounded down. Weight 0 isn't counted.
     """
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
     consecutive_faults: Annotated[int, Ge(1), Le(1000)] = 5
     ejection_s: Annotated[float, Gt(0), Le(3600)] = 10.0
@@ -63,10 +61,13 @@ class BalanceOptions:
     max_ejected_ratio: Annotated[float, Ge(0), Le(1)] = 0.5
 
 
-class Instance:
-    """One instance of a source. Numbered from 1 by its present place in the list; its URL is never shown.
+_DEFAULTS = BalanceOptions()
 
-    All but `number`, `url`, `weight`, `state` and `healthy` is the balance's own.
+
+class Instance:
+    """One instance of a source. Its number is its current position in the list, from 1; its URL is never shown.
+
+    Only `Balance` uses the attributes other than `number`, `url`, `weight`, `state` and `healthy`.
     """
 
     def __init__(self, number: int, options: InstanceOptions) -> None:
@@ -78,12 +79,13 @@ class Instance:
         self.suspect = False
         """Whether its last call was a fault."""
         self.faults = 0
-        """In a row."""
+        """Faults in a row."""
         self.ejected_s = 0.0
-        """How long its last ejection was to be; 0 when there was none, or it is forgotten."""
+        """The duration of its last ejection; 0 if there was none, or after the doubling was reset."""
         self.back_at = inf
-        self.well_since = -inf
-        """When it came in or had its last fault, whichever was later."""
+        """When its ejection ends; infinite if it isn't ejected."""
+        self.without_fault_since = -inf
+        """The time of its last fault, or of its return if that was later."""
 
     def __repr__(self) -> str:
         suspect = ", suspect" if self.suspect else ""
@@ -91,7 +93,7 @@ class Instance:
 
     @property
     def healthy(self) -> bool:
-        """Whether it isn't out and its last call got through to an answer that speaks for it."""
+        """Whether it is in and its last call was no fault."""
         return not self.suspect and self.state is InstanceState.IN
 
 
@@ -99,7 +101,7 @@ AttemptOn = Callable[[Call, Instance], Awaitable[Reply]]
 
 
 class Pool:
-    """Instances to choose from, each with a weight. Never changed once made."""
+    """An immutable set of instances to choose from, each with a weight above 0."""
 
     __slots__ = ("_ends", "_last", "_total", "instances")
 
@@ -113,12 +115,12 @@ class Pool:
         return f"<Pool of {', '.join(str(instance.number) for instance in self.instances)}>"
 
     def without(self, tried: Sequence[int]) -> "Pool":
-        """Those that were not tried; all, if all were."""
+        """The instances that were not tried; all of them if all were tried."""
         fresh = [instance for instance in self.instances if instance.number not in tried]
         return Pool(fresh) if fresh else self
 
     def choose(self, random: Callable[[], float]) -> Instance:
-        """The better of two picks; where there is nothing to choose, no chance either."""
+        """The better of two random picks. `random` returns a number from 0 up to 1."""
         instances, last = self.instances, self._last
         if not last:
             return instances[0]
@@ -132,7 +134,7 @@ class Pool:
 
 
 class Balance:
-    """Chooses an instance for each call and keeps in mind how it did. The last policy: below it is the attempt."""
+    """Chooses an instance for each call and counts its faults. The innermost policy: below it is the attempt."""
 
     def __init__(
         self,
@@ -140,7 +142,7 @@ class Balance:
         instances: Sequence[InstanceOptions],
         attempt: AttemptOn,
         emit: Listener,
-        options: BalanceOptions = BalanceOptions(),
+        options: BalanceOptions = _DEFAULTS,
         clock: Clock = time.monotonic,
         random: Callable[[], float] = random.random,
     ) -> None:
@@ -158,7 +160,7 @@ class Balance:
         return f"<Balance {self._source}: {inside} of {len(self.instances)} in>"
 
     async def __call__(self, call: Call) -> Reply:
-        """Make the call at a chosen instance, and note its number in `call.tried`. Raises what the attempt raises."""
+        """Send the call to a chosen instance, whose number is added to `call.tried`. Raises what the attempt raises."""
         instance = self._choose(call.tried)
         call.tried.append(instance.number)
         instance.in_flight += 1
@@ -166,108 +168,108 @@ class Balance:
             reply = await self._attempt(call, instance)
         except SourceError as error:
             if error.counts:
-                self._take_in_fault(instance, error)
+                self._count_fault(instance, error)
             elif error.answered:
-                self._take_in_answer(instance)
-            raise  # else nobody answered and nobody is to blame, as when the caller's deadline cut it short
+                self._count_reply(instance)
+            raise  # otherwise it says nothing of the instance, as when the caller's deadline ended the call
         finally:
             instance.in_flight -= 1
         if instance.suspect or instance.ejected_s:
-            self._take_in_answer(instance)
+            self._count_reply(instance)
         return reply
 
     def set_instances(self, options: Sequence[InstanceOptions]) -> None:
-        """Change the list. Those with a URL of before keep their state; those removed finish what runs and get no more.
+        """Change the list. Instances whose URL was in it keep their state. Removed ones finish their calls and get no more.
 
-        Raises `ValueError` where nobody would be left to ask.
+        Raises `ValueError` if no instance has a weight.
         """
         if not any(option.weight > 0 for option in options):
-            raise ValueError(f"Expected an instance of {self._source} with a weight, got {len(options)} without.")
+            raise ValueError(f"Expected an instance of {self._source} with a weight above 0, got {len(options)} without.")
         known = {instance.url: instance for instance in self.instances}
         instances = []
         for number, option in enumerate(options, start=1):
-            # The object itself stays: calls in flight hold it, and count down in it.
+            # The object stays the same: calls in flight refer to it, and decrement its count.
             instance = known.pop(option.url.rstrip("/"), None) or Instance(number, option)
             instance.number, instance.weight = number, option.weight
             instances.append(instance)
         self.instances = tuple(instances)
-        self._sort()
-        self._end_ejections_beyond_the_share()
+        self._prepare_choice()
+        self._end_excess_ejections()
 
     def set_health(self, instance: Instance, *, healthy: bool) -> None:
-        """Take in what an instance's health check found. A pass ends what a failure began, and never an ejection."""
-        if instance not in self.instances:  # removed while it was being asked
+        """Set what the health checks found. Healthy puts an unhealthy instance back; it never ends an ejection."""
+        if instance not in self.instances:  # removed during its check
             return
         if not healthy and instance.state is not InstanceState.UNHEALTHY:
-            self._turn(instance, InstanceState.UNHEALTHY)
-            self._end_ejections_beyond_the_share()
+            self._set_state(instance, InstanceState.UNHEALTHY)
+            self._end_excess_ejections()
         elif healthy and instance.state is InstanceState.UNHEALTHY:
-            instance.suspect = False  # the check is newer than its last call, and was answered
-            self._turn(instance, InstanceState.IN)
+            instance.suspect = False  # the check passed after its last call
+            self._set_state(instance, InstanceState.IN)
 
     def _choose(self, tried: Sequence[int]) -> Instance:
         if self._next_back_at < inf:
-            self._let_in_who_is_due(self._clock())
+            self._end_due_ejections(self._clock())
         pool = self._pool.without(tried) if tried else self._pool
         return pool.choose(self._random)
 
-    def _take_in_answer(self, instance: Instance) -> None:
+    def _count_reply(self, instance: Instance) -> None:
         instance.suspect = False
         instance.faults = 0
         inside = instance.state is InstanceState.IN
-        if inside and instance.ejected_s and self._clock() - instance.well_since >= instance.ejected_s:
+        if inside and instance.ejected_s and self._clock() - instance.without_fault_since >= instance.ejected_s:
             instance.ejected_s = 0.0
 
-    def _take_in_fault(self, instance: Instance, error: SourceError) -> None:
+    def _count_fault(self, instance: Instance, error: SourceError) -> None:
         now = self._clock()
-        self._let_in_who_is_due(now)
+        self._end_due_ejections(now)
         instance.suspect = True
         instance.faults += 1
-        instance.well_since = now
+        instance.without_fault_since = now
         if instance.faults >= self._options.consecutive_faults and self._may_eject(instance):
             self._eject(instance, now)
         if any(other.weight and other.healthy for other in self.instances):
-            # The breaker above is the source's: were this fault counted there, one dead instance of two would have it
-            # refuse the calls that the other one can answer.
+            # The breaker is the source's. If it counted this fault, one dead instance of two could open it, and it would
+            # refuse calls that the other instance can serve.
             error.counts = False
 
     def _may_eject(self, instance: Instance) -> bool:
         listed = instance.weight and instance in self.instances
-        return bool(listed) and instance.state is InstanceState.IN and self._out() < self._most_out
+        return bool(listed) and instance.state is InstanceState.IN and self._out() < self._max_out
 
     def _eject(self, instance: Instance, now: float) -> None:
         for_s = min(instance.ejected_s * 2 or self._options.ejection_s, self._options.max_ejection_s)
         instance.ejected_s = for_s
         instance.back_at = now + for_s
-        self._turn(instance, InstanceState.EJECTED, for_s)
+        self._set_state(instance, InstanceState.EJECTED, for_s)
 
-    def _let_in_who_is_due(self, now: float) -> None:
+    def _end_due_ejections(self, now: float) -> None:
         if now >= self._next_back_at:
             for instance in self.instances:
                 if instance.back_at <= now:
-                    self._turn(instance, InstanceState.IN)
+                    self._set_state(instance, InstanceState.IN)
 
-    def _end_ejections_beyond_the_share(self) -> None:
-        while self._out() > self._most_out:
+    def _end_excess_ejections(self) -> None:
+        while self._out() > self._max_out:
             ejected = [i for i in self.instances if i.weight and i.state is InstanceState.EJECTED]
             if not ejected:
                 return
-            self._turn(min(ejected, key=lambda instance: instance.back_at), InstanceState.IN)
+            self._set_state(min(ejected, key=lambda instance: instance.back_at), InstanceState.IN)
 
-    def _turn(self, instance: Instance, state: InstanceState, for_s: float | None = None) -> None:
+    def _set_state(self, instance: Instance, state: InstanceState, for_s: float | None = None) -> None:
         instance.state = state
         if state is not InstanceState.EJECTED:
             instance.back_at = inf
             instance.faults = 0
-            instance.well_since = self._clock()
-        self._sort()
+            instance.without_fault_since = self._clock()
+        self._prepare_choice()
         self._emit(InstanceChanged(self._source, instance.number, state, for_s))
 
-    def _sort(self) -> None:
-        """Work out anew, after any change, what each choice needs: so that a choice itself needs little."""
+    def _prepare_choice(self) -> None:
+        """Compute what a choice needs, after each change, so that the choice itself is cheap."""
         weighted = [instance for instance in self.instances if instance.weight]
-        # The small addend: 0.29 of 100 shall be 29, and not what binary fractions make of it.
-        self._most_out = int(len(weighted) * self._options.max_ejected_ratio + 1e-9)
+        # The small addend makes up for floating-point error: 0.29 of 100 must be 29.
+        self._max_out = int(len(weighted) * self._options.max_ejected_ratio + 1e-9)
         self._next_back_at = min(instance.back_at for instance in self.instances)
         self._pool = Pool([i for i in weighted if i.state is InstanceState.IN] or weighted)
 

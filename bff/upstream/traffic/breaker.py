@@ -1,19 +1,18 @@
-"""Breaker: a source that fails too often is left alone for a while, then tried with a few probes.
+"""Circuit breaker: a source that fails too often gets no calls for a while, then a few probes.
 
-Asked before a call and told after it. `Breaker` is the rule, without I/O and with the time handed in; `BreakerPolicy`
-puts it around calls.
+`Breaker` is the state machine, without I/O; the caller passes in the time. `BreakerPolicy` applies it to calls.
 
 The cases:
-1. closed: calls pass. Once the window holds `minimum_calls` and the failures' share reaches `failure_ratio`, or that of
-   the slow calls `slow_call_ratio`: open. Only a call that is a failure, or slow, can do that.
-2. open: calls are refused until `open_s` have passed; the first call after that half opens it.
-3. half open: `half_open_calls` probes are admitted at once, all others refused. One failure, or one that is slow, opens it
-   again; when so many probes have succeeded, it closes with an empty window.
-4. a call admitted before the last change of state says nothing about the present one: its result is dropped.
-5. a call that ended without a verdict (cancelled, or cut off by its caller's deadline) gives its permit back.
-6. asked to reconsider (the source has moved): open turns to half open at once.
-7. forced by an administrator: open refuses all, with no probes; closed lets all pass, whatever comes of them. Let go of, it
-   is closed with an empty window.
+1. closed: calls pass. It opens when the window has at least `minimum_calls`, and the share of failures reaches
+   `failure_ratio` or that of slow calls `slow_call_ratio`. Only a failed or slow call opens it.
+2. open: calls are refused for `open_s`. The first call after that makes it half open.
+3. half open: up to `half_open_calls` probes are admitted, all other calls refused. One failed or slow probe opens it again.
+   When `half_open_calls` probes have succeeded, it closes with an empty window.
+4. a call that was admitted before the last change of state says nothing about the current state: its result is ignored.
+5. a call that ended without a verdict (cancelled, or its caller's deadline passed) returns its permit.
+6. the source's instances have changed (`reconsider`): open becomes half open at once.
+7. forced by an administrator: forced open refuses all calls and sends no probes; forced closed lets all calls pass,
+   whatever their results. When released, it is closed with an empty window.
 """
 
 import time
@@ -25,32 +24,32 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le
 
 from bff.runtime.clock import Clock
+from bff.runtime.options import options
 from bff.upstream.errors import BreakerOpen, SourceError
 from bff.upstream.events import BreakerChanged, BreakerState, Listener
 from bff.upstream.traffic.call import Call, Handler, Reply
 from bff.upstream.traffic.window import Window
 
-_MOST_ROUTES = 100
+_MAX_ROUTES = 100
+"""Routes with a breaker of their own. The others share one."""
 _OTHER_ROUTES = "…"
 _WORST_FIRST = (BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED)
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class BreakerOptions:
-    """When it opens, for how long, and how it is tried again. Durations in seconds.
+    """The breaker of one source. Durations in seconds.
 
     Attributes:
-        window_s: how far back calls are counted.
-        minimum_calls: so many in the window before it may open.
-        failure_ratio: it opens at this share of failures.
+        window_s: the length of the sliding window in which calls are counted.
+        minimum_calls: calls in the window before it may open.
+        failure_ratio: the share of failed calls at which it opens.
         open_s: how long it stays open.
-        half_open_calls: probes that are let through then.
-        slow_call_s: a call that took longer is slow; None: none is.
-        slow_call_ratio: it opens at this share of slow calls too.
-        per_route: whether each of the source's routes has a breaker of its own.
+        half_open_calls: probes that are admitted while it is half open.
+        slow_call_s: a call that takes longer is slow; None if no call is.
+        slow_call_ratio: the share of slow calls at which it opens.
+        per_route: whether each route of the source has a breaker of its own.
     """
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
     window_s: Annotated[float, Gt(0), Le(3600)] = 10.0
     minimum_calls: Annotated[int, Ge(1), Le(1_000_000)] = 5
@@ -63,7 +62,7 @@ class BreakerOptions:
 
 
 class Verdict(Enum):
-    """What a finished call says of the service."""
+    """What a finished call says about the service."""
 
     SUCCESS = "success"
     FAILURE = "failure"
@@ -72,15 +71,15 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Leave to make one call; good for the state (`epoch`) in which it was given."""
+    """Permission for one call. `epoch` counts changes of state: the call's result is ignored after a change."""
 
     epoch: int
 
 
 class Breaker:
-    """The state machine. Not thread-safe: it lives on one event loop, and never awaits.
+    """The state machine. Not thread-safe: it belongs to one event loop, and never awaits.
 
-    `on_change` is told the state before and after, and whether an administrator forced it.
+    `on_change` is called with the state before, the state after, and whether an administrator forced it.
     """
 
     def __init__(self, options: BreakerOptions, on_change: Callable[[BreakerState, BreakerState, bool], None]) -> None:
@@ -99,16 +98,16 @@ class Breaker:
 
     @property
     def state(self) -> BreakerState:
-        """The present state. Open turns to half open with the first call after `open_s`, not by time alone."""
+        """The current state. Open becomes half open with the first call after `open_s`, not by time alone."""
         return self._state
 
     @property
     def forced(self) -> BreakerState | None:
-        """The state in which an administrator holds it; None where it goes by its own rule."""
+        """The state that an administrator forced; None if the breaker decides itself."""
         return self._forced
 
     def admit(self, now: float) -> Permit | float:
-        """A permit, or the seconds after which to ask again."""
+        """A permit. If the call is refused: the seconds after which to try again."""
         if self._state is BreakerState.CLOSED:
             return self._permit
         if self._forced is not None:
@@ -124,7 +123,7 @@ class Breaker:
         return self._permit
 
     def settle(self, permit: Permit, verdict: Verdict, now: float, duration_s: float = 0.0) -> None:
-        """Take in how a call that was admitted has ended, and how long it took."""
+        """Count the result of an admitted call, and how long it took."""
         if permit is not self._permit or self._forced is not None:
             return
         slow_call_s = self._options.slow_call_s
@@ -134,14 +133,14 @@ class Breaker:
         elif verdict is not Verdict.NONE:
             failed = verdict is Verdict.FAILURE
             self._window.add(now, 1, failed, slow)
-            # A success that merely completes the minimum is no reason to open.
-            if (failed or slow) and self._is_too_much(now):
+            # A success must not open it, even if it is the call that completes the minimum.
+            if (failed or slow) and self._has_too_many_failures(now):
                 self._open(now)
 
     def force(self, state: BreakerState | None) -> None:
-        """Hold it open or closed; None lets it go, closed and with an empty window. Raises `ValueError` for half open."""
+        """Force it open or closed; None releases it, closed and with an empty window. Raises `ValueError` for half open."""
         if state is BreakerState.HALF_OPEN:
-            raise ValueError("Expected open, closed or None: half open is a way and no place to stay.")
+            raise ValueError("Expected open, closed or None, got half open.")
         if state is self._forced:
             return
         self._forced = state
@@ -149,11 +148,11 @@ class Breaker:
         self._turn(state or BreakerState.CLOSED, forced=True)
 
     def reconsider(self) -> None:
-        """Let probes through at once where it is open: what it has seen may not hold any more."""
+        """Make it half open if it is open: its counts may no longer hold."""
         if self._state is BreakerState.OPEN and self._forced is None:
             self._turn(BreakerState.HALF_OPEN)
 
-    def _is_too_much(self, now: float) -> bool:
+    def _has_too_many_failures(self, now: float) -> bool:
         calls, failures, slow = self._window.totals(now)
         if calls < self._options.minimum_calls:
             return False
@@ -183,7 +182,7 @@ class Breaker:
 
 
 class BreakerPolicy:
-    """Puts a breaker around a source's calls, or one around those of each route."""
+    """The policy of one source: one breaker for all its calls, or one for each route."""
 
     def __init__(self, source: str, options: BreakerOptions, emit: Listener, clock: Clock = time.monotonic) -> None:
         self._source = source
@@ -191,7 +190,7 @@ class BreakerPolicy:
         self._emit = emit
         self._clock = clock
         self.breaker = self._make(None)
-        """The source's own. Where each route has one, none of its calls goes by it: it only holds what is forced."""
+        """The source's own. If each route has one, this one only holds the forced state."""
         self.routes: dict[str, Breaker] = {}
 
     def __repr__(self) -> str:
@@ -199,27 +198,27 @@ class BreakerPolicy:
 
     @property
     def state(self) -> BreakerState:
-        """The source's state: of several routes' the worst."""
+        """The source's state; with a breaker for each route, the worst of them."""
         states = {breaker.state for breaker in self.routes.values()} | {self.breaker.state}
         return next(state for state in _WORST_FIRST if state in states)
 
     @property
     def forced(self) -> BreakerState | None:
-        """The state in which an administrator holds it."""
+        """The state that an administrator forced; None if none did."""
         return self.breaker.forced
 
     def force(self, state: BreakerState | None) -> None:
-        """Hold all of the source open or closed; None lets it go. Raises `ValueError` for half open."""
+        """Force all breakers of the source open or closed; None releases them. Raises `ValueError` for half open."""
         for breaker in (self.breaker, *self.routes.values()):
             breaker.force(state)
 
     def reconsider(self) -> None:
-        """Let probes through at once where it is open, as when the source has moved."""
+        """Make open breakers half open, as when the source's instances have changed."""
         for breaker in (self.breaker, *self.routes.values()):
             breaker.reconsider()
 
     async def __call__(self, call: Call, next: Handler) -> Reply:
-        """Raises `BreakerOpen` instead of asking a source that is left alone."""
+        """Call `next` if the breaker admits the call. Otherwise raises `BreakerOpen`."""
         breaker = self._of_route(call) if self._options.per_route else self.breaker
         began = self._clock()
         permit = breaker.admit(began)
@@ -238,9 +237,9 @@ class BreakerPolicy:
         return reply
 
     def _of_route(self, call: Call) -> Breaker:
-        """Routes are templates of our own code and few; should they be many, the later ones share a breaker."""
+        """The breaker of the call's route. Beyond 100 routes, the others share one; they are templates, so few."""
         route = f"{call.method} {call.route}"
-        if route not in self.routes and len(self.routes) >= _MOST_ROUTES:
+        if route not in self.routes and len(self.routes) >= _MAX_ROUTES:
             route = _OTHER_ROUTES
         breaker = self.routes.get(route)
         if breaker is None:
@@ -249,14 +248,14 @@ class BreakerPolicy:
         return breaker
 
     def _make(self, route: str | None) -> Breaker:
-        def tell(before: BreakerState, after: BreakerState, forced: bool) -> None:
+        def emit_change(before: BreakerState, after: BreakerState, forced: bool) -> None:
             self._emit(BreakerChanged(self._source, before, after, route, forced))
 
-        return Breaker(self._options, tell)
+        return Breaker(self._options, emit_change)
 
 
 def _verdict_on(error: SourceError) -> Verdict:
-    """An answer that doesn't count against the service shows that it is alive; a refusal before asking shows nothing."""
+    """A reply that doesn't count against the service shows that it works. A call that was never sent shows nothing."""
     if error.counts:
         return Verdict.FAILURE
     return Verdict.SUCCESS if error.answered else Verdict.NONE

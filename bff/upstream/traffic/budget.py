@@ -1,7 +1,6 @@
-"""Retry budget: so many calls on top of the first tries, and no more.
+"""Retry budget: limits a source's extra calls, which are retries and hedges, to a share of its first attempts.
 
-A service that is sick gets a share on top at most, and not twice the load in its worst hour. One budget a source, for
-retries and hedges together.
+Without it, retries would double the load of a service that fails for every call.
 """
 
 from bff.runtime.clock import Clock
@@ -9,11 +8,14 @@ from bff.upstream.traffic.window import Window
 
 _WINDOW_S = 10.0
 _RESERVE = 5
-"""So many in a window are free, so that a service that is seldom asked is asked again as well."""
+"""Extra calls in a window that need no budget, so that a service with few calls gets retries too."""
 
 
 class RetryBudget:
-    """Extra calls are at most `ratio` of the first tries of the last ten seconds, and a small reserve. Not thread-safe."""
+    """Allows `ratio` times the first attempts of the last `window_s` seconds, plus `reserve` extra calls. Not thread-safe.
+
+    With a ratio of 0 it allows none.
+    """
 
     def __init__(self, ratio: float, clock: Clock, *, window_s: float = _WINDOW_S, reserve: int = _RESERVE) -> None:
         self._ratio = ratio
@@ -25,12 +27,12 @@ class RetryBudget:
         calls, extra, _ = self._window.totals(self._clock())
         return f"<RetryBudget {extra} of {self._allowed(calls)} extra>"
 
-    def spend_call(self) -> None:
-        """Note a first try, from which the budget grows."""
+    def add_call(self) -> None:
+        """Count a first attempt, which adds to the budget."""
         self._window.add(self._clock())
 
     def take(self) -> bool:
-        """Leave for one extra call, if there is any left; it is spent then."""
+        """Whether one more extra call is allowed. If so, it is counted."""
         now = self._clock()
         calls, extra, _ = self._window.totals(now)
         if extra >= self._allowed(calls):
@@ -39,5 +41,5 @@ class RetryBudget:
         return True
 
     def _allowed(self, calls: int) -> int:
-        # The small addend: a tenth of 10 shall be 1, whatever binary fractions make of it.
+        # The small addend makes up for floating-point error: 0.1 of 10 must be 1.
         return int(calls * self._ratio + 1e-9) + self._reserve

@@ -1,32 +1,35 @@
-"""Bulkhead: so many calls to a source at once, so many waiting, and a refusal at once beyond.
+"""Bulkhead: limits a source's concurrent calls and the calls that wait. Calls beyond both limits are refused at once.
 
-A service that hangs then holds its own places and nobody else's.
+A service that hangs uses up its own places, not those of other sources.
 """
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
 from typing import Annotated
 
 from annotated_types import Ge, Le
 
 from bff.runtime.loop import running_loop
+from bff.runtime.options import options
 from bff.upstream.errors import QueueFull, TimedOut
 from bff.upstream.traffic.call import Call, Handler, Reply
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class BulkheadOptions:
-    """How many calls may run at once, and how many may wait for a place."""
+    """The limits of one source.
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
+    Attributes:
+        max_concurrent: calls that run at once.
+        max_waiting: calls that wait for a place.
+    """
 
     max_concurrent: Annotated[int, Ge(1), Le(100_000)] = 100
     max_waiting: Annotated[int, Ge(0), Le(1_000_000)] = 200
 
 
 class Bulkhead:
-    """First come, first served. A place that is freed goes straight to the one who has waited longest."""
+    """The policy of one source. A free place goes to the call that has waited longest."""
 
     def __init__(self, source: str, options: BulkheadOptions) -> None:
         self._source = source
@@ -39,7 +42,7 @@ class Bulkhead:
         return f"<Bulkhead {self._source}: {running} running, {len(self._waiting)} waiting>"
 
     async def __call__(self, call: Call, next: Handler) -> Reply:
-        """Raises `QueueFull` when no one more may wait, `TimedOut` when the deadline passes in the queue."""
+        """Call `next` once there is a place. Raises `QueueFull` if too many calls wait, `TimedOut` at the deadline."""
         if self._free:
             self._free -= 1
         else:
@@ -49,16 +52,16 @@ class Bulkhead:
         finally:
             self._release()
 
-    async def _wait(self, at_most_s: float) -> None:
+    async def _wait(self, timeout_s: float) -> None:
         if len(self._waiting) >= self._options.max_waiting:
             raise QueueFull(self._source)
         place: asyncio.Future[None] = running_loop().create_future()
         self._waiting.append(place)
         try:
-            async with asyncio.timeout(at_most_s):
+            async with asyncio.timeout(timeout_s):
                 await place
         except BaseException as error:
-            # Cancelled or too late. The place may have been handed over in the same moment: then it goes to the next.
+            # Cancelled, or the deadline passed. If a place was assigned in the same turn, the next call gets it.
             if place.done() and not place.cancelled():
                 self._release()
             elif place in self._waiting:

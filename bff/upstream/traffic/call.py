@@ -1,4 +1,28 @@
-"""What runs through the stack: a call on its way down, a reply on its way up."""
+"""What passes through the stack: a `Call` on its way down, a `Reply` or a `SourceError` on its way up.
+
+A policy is an async function or object `policy(call, next)` that returns a `Reply` or raises a `SourceError`. `next` is the
+rest of the stack: calling it sends the call on. A policy may
+
+- refuse: raise without calling `next`. An error with `asked = False` says that nothing was sent.
+- reply itself: return a `Reply` without calling `next`.
+- change the call: pass `msgspec.structs.replace(call, ...)` to `next`. Calls and replies are immutable.
+- repeat: call `next` several times, with the same `Call`.
+- observe: call `next` once, and look at its reply or error. It must let `CancelledError` pass.
+
+To add one: write a file in this folder, make it in `Stack.__init__`, and add a line with the reason for its place to the
+list there (`stack.py`). A policy that limits each call to at most a second:
+
+    class AtMostOneSecond:
+        def __init__(self, source: str) -> None:
+            self._source = source
+
+        async def __call__(self, call: Call, next: Handler) -> Reply:
+            try:
+                async with asyncio.timeout(1.0):
+                    return await next(call)
+            except TimeoutError as error:
+                raise TimedOut(self._source, counts=True) from error
+"""
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, Protocol
@@ -9,17 +33,20 @@ import msgspec
 from bff.upstream.caller import Caller
 from bff.upstream.traffic.freshness import Lifetimes
 
-_VISIBLE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
+_NOT_ENCODED = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 
 
 class RequestedKeys(msgspec.Struct, frozen=True):
-    """What a call asks for by key. The value of its reply is a mapping of those keys that exist.
+    """The keys that a read requests. The value of its reply is a mapping from key to object, without keys that don't exist.
+
+    This is what lets policies split and merge calls: the cache requests missing keys only, single flight joins the keys of
+    several requests. The value of a key may also be a `SourceError`, if only this object can't be read, or a `Stale` value.
 
     Attributes:
-        family: what kind of keys these are: two calls for the same key of one family get the same object.
-        keys: what is asked for, each key once.
-        narrow: makes the same call for other keys of the family, at most `most` of them.
-        most: so many keys fit one call.
+        family: the kind of the keys. The same key of the same family stands for the same object in all calls of the source.
+        keys: the requested keys, each once.
+        narrow: makes a call for other keys of the family, at most `most` of them, on behalf of the given caller.
+        most: the largest number of keys in one call.
     """
 
     family: Hashable
@@ -29,26 +56,26 @@ class RequestedKeys(msgspec.Struct, frozen=True):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One call to a service, before it is known to which instance it goes.
+    """One call to a source, before an instance is chosen for it. Immutable, except for `tried`.
 
     Attributes:
-        method: the HTTP method.
-        route: the path's template, as `/users/{id}`: what metrics and logs may say.
-        target: path and query, percent-encoded, as it is sent.
-        caller: for whom the call is made.
-        decode: makes the reply's value from a successful body; raises `ValueError` if the body as a whole can't be read,
-            `Mismatch` if it is the answer to another question.
-        identity: whether `X-User-ID` and `Authorization` go along.
-        body: JSON, for a write.
-        idempotency_key: for a write.
-        missing_ok: whether a 404 is an answer like any other: that none of the keys is there.
-        keyed: what is asked for by key; None for a page, whose value stands for itself.
-        objects: of a page's value, the objects by their key of the family `ID`.
-        touches: for a write, the key of the family `ID` that it changes; None where it has none yet.
-        has_fallback: whether an older answer to all of it can be shown. Then the call is not retried.
-        validator: an entity tag (RFC 9110, section 8.8.3) of what is at hand: a 304 then is an answer like any other.
-        tried: the numbers of the instances that were asked, in order. The balance notes them, so that a second try goes
-            elsewhere.
+        method: the HTTP method. `GET` is a read, any other a write.
+        route: the path's template, for example `/users/{id}`. Metrics and logs contain it in place of the target.
+        target: path and query, percent-encoded, as sent.
+        caller: the request on whose behalf the call is made.
+        decode: makes the reply's value from the body of a successful response. Raises `ValueError` if the body can't be
+            read, `Mismatch` if it has other objects than those that were requested.
+        identity: whether `X-User-ID` and `Authorization` are sent.
+        body: JSON; for a write.
+        idempotency_key: the `Idempotency-Key` of a write. With it, the write may be retried.
+        missing_ok: whether a 404 is a reply (none of the keys exists) and not an error.
+        keyed: the keys that a read requests; None for a page or a write.
+        objects: for a page, a function of its value that gives its objects by their key of the family `ID`.
+        touches: for a write, the key of the family `ID` of the object that it changes; None if it creates one.
+        has_fallback: whether the cache has an older entry for all that is requested. Then the call is not retried.
+        validator: the entity tag (RFC 9110, section 8.8.3) of the cached entry. With it, a 304 is a reply and not an error.
+        tried: the numbers of the instances to which the call was sent, in order. The balancer adds to it, so that a retry
+            goes to another instance.
     """
 
     method: str
@@ -72,33 +99,33 @@ class Call(msgspec.Struct, frozen=True):
 
     @property
     def is_read(self) -> bool:
-        """Whether it changes nothing, so that it may be shared, kept and made again."""
+        """Whether it changes nothing, so that it may be shared, cached and retried."""
         return self.method == "GET"
 
     @property
     def viewer(self) -> str | None:
-        """Whose answer this is, and nobody else's, by the identity's key; None where nothing personal goes upstream."""
+        """The key of the identity that is sent: the reply is for this viewer alone. None if no identity is sent."""
         identity = self.caller.identity
         return identity.key if self.identity and identity is not None else None
 
 
 ID = "id"
-"""The family of keys by which a resource's objects are known."""
+"""The family of a resource's ids."""
 
 
 class Mismatch(ValueError):
-    """An answer has objects that were not requested, or objects without a readable key.
+    """A response has objects that were not requested, or objects without a readable key.
 
-    `usable` is the part that may be used; None if there is none.
+    `usable` is the value of the part that may be used; None if there is none.
     """
 
     def __init__(self, usable: Any = None) -> None:
-        super().__init__("the answer holds what was not asked for")
+        super().__init__("the response has objects that were not requested")
         self.usable = usable
 
 
 class Stale(msgspec.Struct, frozen=True):
-    """A value that is past its time and was taken because nothing better could be had. `age_s` since it was made."""
+    """A cached value that is no longer fresh, used because the call failed. `age_s` is its age in seconds."""
 
     value: Any
     age_s: float
@@ -106,10 +133,16 @@ class Stale(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What a service answered, decoded. In place of a keyed value, or of a page's, there may be a `Stale` one.
+    """A decoded response of a service, or one made from the cache.
 
-    `size` is the body's length in bytes. `is_kept`: it comes from the cache, which has told how fresh it is. `lifetimes`:
-    how long it may be used; None if that was not decided yet, so that the headers decide.
+    Attributes:
+        status: 200, 201 or, for a call with `missing_ok`, 404. A 304 never leaves the cache policies.
+        value: what `Call.decode` returned. With `Call.keyed` a mapping by key, of which single values may be `Stale` or a
+            `SourceError`; for a page the page, or a `Stale` one.
+        headers: the response's headers, by lower-case names.
+        size: the body's length in bytes.
+        is_kept: whether it is from the cache, which has updated the caller's `Freshness` already.
+        lifetimes: how long it may be used; None if the headers were not judged yet.
     """
 
     status: int
@@ -121,20 +154,21 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 Handler = Callable[[Call], Awaitable[Reply]]
+"""The rest of the stack: sends the call on. Raises `SourceError`."""
 
 
 class Policy(Protocol):
-    """One concern around a call: it may refuse, delay, repeat or watch what `next` does."""
+    """One concern of calls, as one layer of the stack. It may refuse, delay, repeat or observe what `next` does."""
 
     async def __call__(self, call: Call, next: Handler) -> Reply:
-        """Answer the call, by asking `next` or without."""
+        """Reply to the call, with or without `next`. Raises `SourceError`."""
         ...
 
 
 def request_headers(call: Call, timeout_s: float | None = None) -> tuple[tuple[str, str], ...]:
-    """The headers that rest.md wants; identity only where the call carries it. Never one that the client sent as it is.
+    """The request headers of a call. `X-User-ID` and `Authorization` only if the call carries an identity.
 
-    `timeout_s`, what the attempt has, goes along in milliseconds: a service may spare itself what would come too late.
+    `timeout_s`, the attempt's time limit, is sent as `X-Request-Timeout-Ms`: a service may give up work that would be late.
     """
     caller = call.caller
     headers = [
@@ -159,7 +193,7 @@ def request_headers(call: Call, timeout_s: float | None = None) -> tuple[tuple[s
 
 
 def _in_header(user_id: str) -> str:
-    """A `sub` may be any string; what can't stand in a header is percent-encoded (RFC 9110, section 5.5)."""
+    """The `sub` claim may be any string. What a header can't contain is percent-encoded (RFC 9110, section 5.5)."""
     if user_id.isascii() and user_id.isalnum():
         return user_id
-    return quote(user_id, safe=_VISIBLE, errors="surrogatepass")
+    return quote(user_id, safe=_NOT_ENCODED, errors="surrogatepass")

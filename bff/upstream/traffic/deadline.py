@@ -1,7 +1,7 @@
-"""Deadline: no call begins once its operation has had its time.
+"""Deadline: no call begins after its operation's deadline.
 
-Each wait further down (for a place, for an answer) bounds itself by what is left, so that one budget holds for all of an
-operation's calls without a timer of its own for each.
+Each wait of the policies below (for a place in the bulkhead, for a reply) is limited by the time that is left. So one
+deadline holds for all calls of an operation, without a timer for each.
 """
 
 from bff.upstream.errors import TimedOut
@@ -9,13 +9,13 @@ from bff.upstream.traffic.call import Call, Handler, Reply
 
 
 class DeadlinePolicy:
-    """Refuses what comes too late. The refusal doesn't count against the service: it wasn't asked."""
+    """Refuses calls after the deadline. A refusal doesn't count against the service, which was not called."""
 
     def __init__(self, source: str) -> None:
         self._source = source
 
     async def __call__(self, call: Call, next: Handler) -> Reply:
-        """Raises `TimedOut` when nothing is left of the caller's budget."""
+        """Call `next`. Raises `TimedOut` if the caller's deadline has passed."""
         if call.caller.deadline.left() <= 0:
             raise TimedOut(self._source, counts=False, asked=False)
         return await next(call)

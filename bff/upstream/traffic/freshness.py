@@ -1,8 +1,8 @@
-"""How long an answer may be used: the rules of HTTP caching (RFC 9111, RFC 5861), without I/O and with the time handed in.
+"""How long a reply may be used: the rules of HTTP caching (RFC 9111, RFC 5861), without I/O. The caller passes in the time.
 
-They are those of a shared cache that is private by default: an answer to somebody's credentials is its viewer's, and then
-the rules are those of a private cache. No answer is given a lifetime that its service didn't state. What can't be read, or
-contradicts itself, is taken for stale.
+A reply to a request with credentials belongs to one viewer: the rules of a private cache hold. For other replies those of a
+shared cache hold. No reply gets a lifetime that its service didn't state (no heuristic freshness). A reply whose headers
+can't be read, or contradict each other, counts as stale.
 """
 
 import re
@@ -10,40 +10,41 @@ import time
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 
 import msgspec
 
-_KNOWN = 256
-"""So many header values are kept as understood: a service says few things, and says them again and again."""
+from bff.runtime.memo import memoized
+
+_MEMO_ENTRIES = 256
+"""Parsed header values that are kept. A service repeats a few values in all its answers."""
 _YEAR_S = 31_536_000.0
 _DAY_S = 86_400.0
 _KEPT_STATUSES = frozenset({200, 404})
 _DIFFERS_EACH_TIME = frozenset({"*", "x-request-id", "traceparent", "x-request-timeout-ms"})
 _DIRECTIVE = re.compile(r'\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)(?:\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,"]*))?\s*(?:,|$)')
 CACHE_HEADERS = ("cache-control", "expires", "date", "age", "etag", "vary")
-"""The headers that matter to these rules."""
-_OF_THE_MESSAGE = frozenset({"date", "age"})
+"""The response headers that these rules use, besides the status."""
+_NEVER_FROM_STORED = frozenset({"date", "age"})
 _LONGEST_VALUE = 1024
-"""The most characters of a header. A longer one counts as unreadable."""
+"""Characters of a header. A longer one counts as unreadable."""
 _TOO_LONG = {"cache-control": "no-store", "vary": "*"} | dict.fromkeys(("expires", "date", "age", "etag"), "")
 _ETAG = re.compile(r'(?:W/)?"[!#-~]*"|(?!\*\Z)[!#-+\--~]+')
 """A single entity tag that can be sent back (RFC 9110, section 8.8.3): visible ASCII, quoted or, as some send it, not."""
 
 
 class Lifetimes(msgspec.Struct, frozen=True, gc=False):
-    """How long an answer may be used, in seconds from the moment it came.
+    """How long a reply may be used, in seconds from its arrival.
 
     Attributes:
-        fresh_s: without asking; zero or less: never.
-        while_revalidate_s: on top of that, while it is asked for anew (RFC 5861, section 3).
-        if_error_s: on top of `fresh_s`, where asking failed (RFC 5861, section 4).
-        age_s: how old it was when it came (RFC 9111, section 4.2.3).
-        etag: its validator, weak or strong; None if it has none that can be sent back.
-        vary: the request headers on which it depends, in lower case and in order.
-        is_kept: whether this gateway may cache it, for the viewer who asked.
-        is_shared: whether shared caches in front of the gateway may keep answers made from it.
-        may_keep: whether clients may keep answers made from it at all.
+        fresh_s: without another call; zero or less if it may not.
+        while_revalidate_s: in addition to `fresh_s`, while it is revalidated (RFC 5861, section 3).
+        if_error_s: in addition to `fresh_s`, if a call failed (RFC 5861, section 4).
+        age_s: its age at its arrival (RFC 9111, section 4.2.3).
+        etag: its entity tag, weak or strong; None if it has none that can be sent back.
+        vary: the request headers on which it depends, in lower case, sorted.
+        is_kept: whether this gateway may cache it, for the call's viewer.
+        is_shared: whether shared caches in front of the gateway may store responses made from it.
+        may_keep: whether clients may store responses made from it at all.
     """
 
     fresh_s: float
@@ -61,14 +62,14 @@ _UNUSABLE = Lifetimes(0.0, 0.0, 0.0, 0.0, None, (), is_kept=False, is_shared=Fal
 
 
 def judge(status: int, headers: Mapping[str, str], *, with_identity: bool, wall_now: float, delay_s: float) -> Lifetimes:
-    """How long an answer may be used, by this gateway and by its clients (RFC 9111, section 3).
+    """How long a reply may be used, by this gateway and by its clients (RFC 9111, section 3).
 
     Args:
-        status: of the answer.
-        headers: of the answer, by lower-case names; of a repeated one the values are joined by commas.
-        with_identity: whether the request carried credentials: then it is kept for that viewer, as a private cache would.
-        wall_now: seconds since 1970, as the answer came.
-        delay_s: how long the answer took.
+        status: the reply's status.
+        headers: the reply's headers, by lower-case names. The values of a repeated header are joined by commas.
+        with_identity: whether the request carried credentials. Then the reply is cached for that viewer alone.
+        wall_now: when the reply arrived, in seconds since 1970.
+        delay_s: seconds from the request to the reply.
     """
     directives = cache_control(headers.get("cache-control", ""))
     vary = _vary(headers.get("vary", ""))
@@ -96,49 +97,46 @@ def judge(status: int, headers: Mapping[str, str], *, with_identity: bool, wall_
         age_s,
         etag,
         vary,
-        # A private answer to a call without identity belongs to no viewer.
+        # A private reply to a call without identity belongs to no viewer.
         is_kept=(is_shared or with_identity) and not (lifetime_s is None and etag is None),
         is_shared=is_shared,
-        # A validator without a lifetime serves the gateway only. No lifetime is guessed for clients.
+        # Only the gateway uses a validator without a lifetime. No lifetime is guessed for clients.
         may_keep=lifetime_s is not None or bool(directives),
     )
 
 
 def usable(headers: Mapping[str, str], *, with_identity: bool) -> tuple[float, bool, bool]:
-    """As `for_clients`, by the headers of an answer that arrived just now."""
+    """As `for_clients`, for the headers of a reply that has just arrived."""
     return for_clients(judge(200, headers, with_identity=with_identity, wall_now=time.time(), delay_s=0.0))
 
 
 def for_clients(life: Lifetimes) -> tuple[float, bool, bool]:
-    """For clients: the seconds it may be kept, whether shared caches may keep it, whether it may be kept at all."""
+    """For clients: the lifetime in seconds, whether shared caches may store it, whether it may be stored at all."""
     return max(life.fresh_s, 0.0), life.is_shared, life.may_keep
 
 
 def kept(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers that matter to these rules. One that is too long is replaced by a short value that is as unreadable."""
+    """The headers that these rules use. One that is too long is replaced by a short value with the same effect."""
     found = {name: value for name in CACHE_HEADERS if (value := headers.get(name)) is not None}
     return {name: value if len(value) <= _LONGEST_VALUE else _TOO_LONG[name] for name, value in found.items()}
 
 
 def merged(stored: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
-    """The headers of a stored answer after a 304 (RFC 9111, section 3.2): those of the 304 take the place of the old ones.
+    """The headers of a stored reply after a 304 (RFC 9111, section 3.2): those of the 304 replace the stored ones.
 
-    What speaks of the message and not of what it brings, its date and age, is never taken from the old one.
+    `Date` and `Age` describe the message and not its content, so they are never taken from the stored reply.
     """
-    lasting = {name: value for name, value in stored.items() if name not in _OF_THE_MESSAGE}
+    lasting = {name: value for name, value in stored.items() if name not in _NEVER_FROM_STORED}
     return lasting | kept(new)
 
 
+@memoized(max_entries=_MEMO_ENTRIES, max_length=_LONGEST_VALUE, too_long=lambda _: {"no-store": None})
 def cache_control(value: str) -> Mapping[str, str | None]:
-    """The directives of `Cache-Control` (RFC 9111, section 5.2) by lower-case names; junk between them is passed over.
+    """The directives of `Cache-Control` (RFC 9111, section 5.2) by lower-case names. Invalid text between them is skipped.
 
-    One that stands there twice with different values has the value "", which no rule can read.
+    A directive that occurs twice with different values has the value "", which no rule can read. A value that is too long
+    counts as `no-store`.
     """
-    return _cache_control(value if len(value) <= _LONGEST_VALUE else "no-store")
-
-
-@lru_cache(maxsize=_KNOWN)
-def _cache_control(value: str) -> Mapping[str, str | None]:
     found: dict[str, str | None] = {}
     position = 0
     while position < len(value):
@@ -163,31 +161,31 @@ def is_same_tag(kept: str | None, given: str | None) -> bool:
 def _lifetime_s(
     directives: Mapping[str, str | None], headers: Mapping[str, str], *, is_shared: bool, wall_now: float
 ) -> float | None:
-    """Its freshness lifetime (RFC 9111, section 4.2.1): 0 where it can't be read, None where none is stated."""
+    """The freshness lifetime (RFC 9111, section 4.2.1) in seconds: 0 if it can't be read, None if none is stated."""
     if "s-maxage" in directives and is_shared:
         return _seconds(directives["s-maxage"]) or 0.0
     if "max-age" in directives:
         return _seconds(directives["max-age"]) or 0.0
     if "expires" not in headers:
         return None
-    expires, date = _moment(headers["expires"]), _moment(headers.get("date", ""))
+    expires, date = _timestamp(headers["expires"]), _timestamp(headers.get("date", ""))
     if expires is None:
         return 0.0
     return max(expires - (wall_now if date is None else date), 0.0)
 
 
 def _age_s(headers: Mapping[str, str], wall_now: float, delay_s: float) -> float:
-    """RFC 9111, section 4.2.3."""
-    date = _moment(headers.get("date", ""))
-    # In whole seconds, as dates have no others.
+    """The age at arrival, in seconds (RFC 9111, section 4.2.3)."""
+    date = _timestamp(headers.get("date", ""))
+    # In whole seconds, like HTTP dates.
     apparent_s = 0.0 if date is None else max(int(wall_now) - date, 0.0)
-    # Of several the first counts (RFC 9111, section 5.1).
+    # The first of several values counts (RFC 9111, section 5.1).
     stated_s = _seconds(headers.get("age", "").partition(",")[0].strip()) or 0.0
     return max(apparent_s, stated_s + max(delay_s, 0.0))
 
 
 def _forbids_stale(directives: Mapping[str, str | None], *, with_identity: bool) -> bool:
-    """RFC 9111, section 4.2.4. What is said to shared caches alone doesn't bind what is one viewer's."""
+    """Whether it must not be used stale (RFC 9111, section 4.2.4). With identity, shared caches' directives don't apply."""
     if "no-cache" in directives or "must-revalidate" in directives:
         return True
     return not with_identity and ("proxy-revalidate" in directives or "s-maxage" in directives)
@@ -198,32 +196,24 @@ def _extra_s(directives: Mapping[str, str | None], name: str) -> float:
 
 
 def _seconds(text: str | None) -> float | None:
-    """Delta-seconds (RFC 9111, section 1.2.2); None where they are none."""
+    """Delta-seconds (RFC 9111, section 1.2.2); None if the text is anything else."""
     if text is None or not (text.isascii() and text.isdigit()):
         return None
     return min(float(text), 2.0**31)
 
 
-def _moment(text: str) -> float | None:
-    """An HTTP date in seconds since 1970; None where it is none."""
-    return _parsed_moment(text) if 0 < len(text) <= _LONGEST_VALUE else None
-
-
-@lru_cache(maxsize=_KNOWN)
-def _parsed_moment(text: str) -> float | None:
+@memoized(max_entries=_MEMO_ENTRIES, max_length=_LONGEST_VALUE, too_long=lambda _: None)
+def _timestamp(text: str) -> float | None:
+    """An HTTP date in seconds since 1970; None if it can't be read."""
     try:
-        moment = parsedate_to_datetime(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        date = parsedate_to_datetime(text)
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError, TypeError):
         return None
 
 
+@memoized(max_entries=_MEMO_ENTRIES, max_length=_LONGEST_VALUE, too_long=lambda _: None)
 def _vary(value: str) -> tuple[str, ...] | None:
-    """The names in `Vary`; None where no other request can be equal (RFC 9111, section 4.1)."""
-    return _varied_names(value) if len(value) <= _LONGEST_VALUE else None
-
-
-@lru_cache(maxsize=_KNOWN)
-def _varied_names(value: str) -> tuple[str, ...] | None:
+    """The names in `Vary`; None if no other request can match (RFC 9111, section 4.1)."""
     names = {name.strip().lower() for name in value.split(",")} - {""}
     return None if names & _DIFFERS_EACH_TIME else tuple(sorted(names))

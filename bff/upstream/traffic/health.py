@@ -1,35 +1,33 @@
-"""Health checks: each instance is asked at intervals whether it is well, besides the calls that it gets.
+"""Health checks: a request to each instance at intervals, besides the calls that it gets.
 
-It finds what no call has met yet, and lets an instance in again as soon as it is well. It judges by an answer's status and
-never by its body, never sends anything of a caller's, and never ends because a check went wrong.
+They find a broken instance before a call does, and put an instance back as soon as it works. Only the reply's status counts,
+never its body. A check carries nothing of any caller. A failed check never ends the checks.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Annotated, Generic, Protocol, TypeVar
 
 from annotated_types import Ge, Gt, Le
 
+from bff.runtime.options import options
 from bff.upstream.wire import Wire, WireRequest
 
 _HEADERS = (("Accept", "*/*"), ("User-Agent", "bff"))
 _MAX_RESPONSE_BYTES = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class HealthOptions:
-    """Whether, where and how often instances are asked. Durations in seconds.
+    """Health checks of one source's instances. Durations in seconds.
 
     Attributes:
-        interval_s: from the end of one round to the next; 0: no checks.
-        timeout_s: an answer that comes later than this is none.
-        path: what follows an instance's URL, as it is sent.
-        unhealthy_after: so many failures in a row put an instance out.
-        healthy_after: so many passes in a row let it in again.
+        interval_s: from the end of one round of checks to the next; 0 for no checks.
+        timeout_s: of one check.
+        path: is appended to an instance's URL. It begins with a slash.
+        unhealthy_after: consecutive failures after which an instance is unhealthy.
+        healthy_after: consecutive passes after which it is healthy again.
     """
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
     interval_s: Annotated[float, Ge(0), Le(3600)] = 0.0
     timeout_s: Annotated[float, Gt(0), Le(60)] = 1.0
@@ -38,22 +36,22 @@ class HealthOptions:
     healthy_after: Annotated[int, Ge(1), Le(1000)] = 1
 
     def __post_init__(self) -> None:
-        """Raises `ValueError` for a path that would run into the host's name."""
+        """Raises `ValueError` for a path without a slash, which would extend the host's name."""
         if not self.path.startswith("/"):
             raise ValueError(f"Expected a path that begins with a slash, got {self.path!r}.")
 
 
 class Checked(Protocol):
-    """What is needed of an instance. One that stays in the list is the same object from round to round."""
+    """An instance, as the checks need it. An instance that stays in the list is the same object in each round."""
 
     @property
     def url(self) -> str:
-        """Without a slash at its end."""
+        """The base URL, without a slash at its end."""
         ...
 
     @property
     def weight(self) -> int:
-        """0: it gets no calls and so no checks."""
+        """Its share of the calls. With 0 it gets no calls, and so no checks."""
         ...
 
 
@@ -61,25 +59,25 @@ I = TypeVar("I", bound=Checked)  # noqa: E741 - an instance
 
 
 class HealthTargets(Protocol[I]):
-    """What is needed of a balance: its present instances, and an ear for what the checks find."""
+    """The balancer, as the checks need it: the current instances, and a method for the results."""
 
     @property
     def instances(self) -> tuple[I, ...]:
-        """All of them, as they are now."""
+        """The current instances."""
         ...
 
     def set_health(self, instance: I, *, healthy: bool) -> None:
-        """Take in a verdict; the same one again changes nothing."""
+        """Set whether an instance is healthy. Setting the same again changes nothing."""
         ...
 
 
-def next_row(row: int, *, passed: bool) -> int:
-    """So many passes in a row, or as a negative number so many failures, after one more check."""
-    return max(row, 0) + 1 if passed else min(row, 0) - 1
+def next_streak(streak: int, *, passed: bool) -> int:
+    """The number of consecutive passes after one more check; for consecutive failures it is negative."""
+    return max(streak, 0) + 1 if passed else min(streak, 0) - 1
 
 
 class HealthChecks(Generic[I]):
-    """Asks the instances of one source. `run` is a task of the composition root's, which cancels it at the end."""
+    """Checks the instances of one source. The composition root runs `run` as a task and cancels it at the end."""
 
     def __init__(
         self,
@@ -94,10 +92,10 @@ class HealthChecks(Generic[I]):
         self._wire = wire
         self._options = options
         self._sleep = sleep
-        self._rows: dict[I, int] = {}
+        self._streaks: dict[I, int] = {}
 
     def __repr__(self) -> str:
-        return f"<HealthChecks {self._source}: rows {list(self._rows.values())}>"
+        return f"<HealthChecks {self._source}: streaks {list(self._streaks.values())}>"
 
     @property
     def is_on(self) -> bool:
@@ -105,21 +103,21 @@ class HealthChecks(Generic[I]):
         return self._options.interval_s > 0
 
     async def run(self) -> None:
-        """Round after round, the first at once, until it is cancelled. Returns at once where checks are off."""
+        """Check until cancelled, beginning at once. Returns at once if checks are off."""
         while self._options.interval_s:
             await self.check()
             await self._sleep(self._options.interval_s)
 
     async def check(self) -> None:
-        """One round: ask all instances at once, then tell the balance of each row that is long enough."""
+        """One round: check all instances concurrently, then report each streak that is long enough to the balancer."""
         async with asyncio.TaskGroup() as group:
             tasks = {i: group.create_task(self._passes(i)) for i in self._balance.instances if i.weight}
-        # Made anew, so that what left the list is forgotten.
-        self._rows = {i: next_row(self._rows.get(i, 0), passed=task.result()) for i, task in tasks.items()}
-        for instance, row in self._rows.items():
-            if row >= self._options.healthy_after:
+        # A new dictionary, so that removed instances are forgotten.
+        self._streaks = {i: next_streak(self._streaks.get(i, 0), passed=task.result()) for i, task in tasks.items()}
+        for instance, streak in self._streaks.items():
+            if streak >= self._options.healthy_after:
                 self._balance.set_health(instance, healthy=True)
-            elif -row >= self._options.unhealthy_after:
+            elif -streak >= self._options.unhealthy_after:
                 self._balance.set_health(instance, healthy=False)
 
     async def _passes(self, instance: I) -> bool:
@@ -127,6 +125,6 @@ class HealthChecks(Generic[I]):
         try:
             async with asyncio.timeout(self._options.timeout_s):
                 reply = await self._wire.send(request, max_response_bytes=_MAX_RESPONSE_BYTES)
-        except Exception:  # noqa: BLE001 - whatever a check meets, it is no pass, and the rounds go on
+        except Exception:  # noqa: BLE001 - any exception is a failed check, and the rounds go on
             return False
         return 200 <= reply.status < 300

@@ -1,19 +1,19 @@
-"""Hedge: a read that takes longer than most lately did gets a second try beside it; the first answer counts.
+"""Hedge: a read that takes longer than most recent reads gets a second attempt in parallel. The first reply is used.
 
-An option, off by default: it spends calls to cut the slowest answers short. Every hedge is taken from the retry budget, so a
-service that is slow all over is not asked twice for everything. It never hedges a write, and leaves no task behind.
+Off by default: it costs extra calls to shorten the slowest replies. Each hedge is taken from the retry budget, so a service
+that is slow for all calls doesn't get each of them twice. Writes are never hedged. No task is left running.
 """
 
 import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, Lt
 
 from bff.runtime.clock import Clock
+from bff.runtime.options import options
 from bff.upstream.events import CallRetried, Listener
 from bff.upstream.traffic.budget import RetryBudget
 from bff.upstream.traffic.call import Call, Handler, Reply
@@ -22,18 +22,16 @@ _SAMPLES = 100
 _SORT_EVERY = 10
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class HedgeOptions:
-    """Whether slow reads get a second try, and when. Durations in seconds.
+    """Hedging of one source. Durations in seconds.
 
     Attributes:
-        enabled: off, if not said otherwise.
-        quantile_ratio: a read is slow when it takes longer than this share of the recent ones.
-        minimum_calls: so many have to be known before any is called slow.
-        min_delay_s: and nothing is called slow before this.
+        enabled: whether slow reads get a second attempt.
+        quantile_ratio: a read is slow if it takes longer than this share of the last hundred calls.
+        minimum_calls: number of measured calls before any read counts as slow.
+        min_delay_s: no read counts as slow before this.
     """
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
     enabled: bool = False
     quantile_ratio: Annotated[float, Gt(0), Lt(1)] = 0.95
@@ -42,7 +40,7 @@ class HedgeOptions:
 
 
 class Durations:
-    """How long the last hundred took, and how long most of them: worked out anew every ten."""
+    """The durations of the last hundred calls, and a quantile of them, which is computed once for every ten calls."""
 
     def __init__(self, quantile_ratio: float) -> None:
         self._ratio = quantile_ratio
@@ -57,12 +55,12 @@ class Durations:
         return f"<Durations {len(self)} samples, {self._quantile_s * 1000:.1f} ms>"
 
     def add(self, duration_s: float) -> None:
-        """Take in one."""
+        """Add one."""
         self._samples.append(duration_s)
         self._since += 1
 
     def quantile_s(self) -> float:
-        """What that share of them did not exceed."""
+        """The duration that `quantile_ratio` of the calls did not exceed, in seconds; 0 if there are none."""
         if self._samples and (self._since >= _SORT_EVERY or not self._quantile_s):
             self._since = 0
             ranked = sorted(self._samples)
@@ -71,7 +69,7 @@ class Durations:
 
 
 class HedgePolicy:
-    """One a source. In the stack only where it is enabled."""
+    """The policy of one source. It is in the stack only if it is enabled."""
 
     def __init__(
         self,
@@ -94,7 +92,7 @@ class HedgePolicy:
         return f"<HedgePolicy {self._source}: {self._durations!r}>"
 
     async def __call__(self, call: Call, next: Handler) -> Reply:
-        """Raises what the first try raised, where neither came to an answer."""
+        """Call `next`, and once more if it is slow. Raises the first attempt's error if both fail."""
         if not call.is_read:
             return await next(call)
         if len(self._durations) < self._options.minimum_calls:
@@ -115,7 +113,7 @@ class HedgePolicy:
             for task in tries:
                 task.cancel()
             await asyncio.gather(timer, *tries, return_exceptions=True)
-            del first, tries  # break the cycle: an error's traceback holds this frame, and its tasks hold the error
+            del first, tries  # an error's traceback refers to this frame, whose tasks refer to the error: break the cycle
 
     async def _pause(self, delay_s: float) -> None:
         await self._sleep(delay_s)
@@ -135,9 +133,9 @@ class HedgePolicy:
         try:
             reply = await next(call)
         except asyncio.CancelledError:
-            # The loser of two was slow for certain, and left out would make slow calls seem rarer than they are: what it
-            # had taken by then is noted, the least it would have taken. One that was cut off early says nothing; nor does
-            # any while too few are known to tell what is early.
+            # The slower of two attempts is cancelled. It is counted with the time that it took until then, since without it
+            # slow calls would seem rarer than they are. A call that was cancelled early says nothing about the service. Nor
+            # does any while too few calls are known to tell what is early.
             known = len(self._durations) >= self._options.minimum_calls
             if known and (taken_s := self._clock() - began) > self._durations.quantile_s():
                 self._durations.add(taken_s)

@@ -1,39 +1,38 @@
-"""Retry: a call that failed for a while's reason is made again, where that is safe, useful, in time and in budget.
+"""Retry: repeats a call that failed for a temporary reason, if that is safe, useful, in time and within the budget.
 
-Safe: reads, and writes with an idempotency key, whose work is done once however often they come. Useful: faults of
-connection, timeouts, 429, 502, 503, 504, and answers that broke off (`SourceError.retriable`), where nothing older can be
-shown instead. In time: the wait ends before the operation's deadline. In budget: a share of the traffic at most, see
-`budget.py`.
+- Safe: reads, and writes with an idempotency key, which the service executes once.
+- Useful: connection failures, timeouts, 429, 502, 503, 504 and truncated replies (`SourceError.retriable`), unless an older
+  cache entry can be shown instead.
+- In time: the delay ends before the operation's deadline.
+- Within the budget: retries are at most a share of the traffic, see `budget.py`.
 
-It never repeats anything else, and never waits longer than `max_delay_s`: who would have to is told so.
+Nothing else is repeated. If the service asks for a longer delay than `max_delay_s` (`Retry-After`), the error is raised.
 """
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Annotated
 
 from annotated_types import Ge, Gt, Le
 
+from bff.runtime.options import options
 from bff.upstream.errors import NotReached, SourceError
 from bff.upstream.events import CallRetried, Listener
 from bff.upstream.traffic.budget import RetryBudget
 from bff.upstream.traffic.call import Call, Handler, Reply
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class RetryOptions:
-    """How often, how many on top, and how long between. Durations in seconds.
+    """Retries of one source. Durations in seconds.
 
     Attributes:
-        attempts: tries in all.
-        budget_ratio: the share of a source's first tries that may be made again.
-        base_delay_s: the most that is waited before the first retry; doubled before each further one.
-        max_delay_s: and never more than this, even if the service asks for it.
+        attempts: attempts in all, the first included.
+        budget_ratio: retries and hedges as a share of the source's first attempts.
+        base_delay_s: the longest delay before the first retry. It doubles for each further retry.
+        max_delay_s: the longest delay before any retry, even if the service asks for a longer one.
     """
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
     attempts: Annotated[int, Ge(1), Le(10)] = 2
     budget_ratio: Annotated[float, Ge(0), Le(1)] = 0.2
@@ -45,7 +44,7 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class RetryPolicy:
-    """Makes a call again. Each try is a call of `next` with the same `Call`, in which the balance notes who was asked."""
+    """The policy of one source. Each attempt passes the same `Call` to `next`; the balancer notes its instance in it."""
 
     def __init__(
         self,
@@ -67,8 +66,11 @@ class RetryPolicy:
         return f"<RetryPolicy {self._source}: {self._options.attempts} attempts, {self._budget!r}>"
 
     async def __call__(self, call: Call, next: Handler) -> Reply:
-        """Raises what the last try raised; what a try before it raised, where the last one was refused without asking."""
-        self._budget.spend_call()
+        """Call `next` until it succeeds or no retry is allowed.
+
+        Raises the last attempt's error. If the gateway itself refused that attempt, raises the error of the one before.
+        """
+        self._budget.add_call()
         try:
             return await next(call)
         except SourceError as error:
@@ -85,24 +87,24 @@ class RetryPolicy:
             try:
                 return await next(call)
             except SourceError as error:
-                if error.asked:  # else refused here, by the breaker say: what the service itself did is the better answer
+                if error.asked:  # otherwise refused by the breaker, for example: the service's own error says more
                     failure = error
                 if not (error.asked and error.retriable):
                     break
         try:
             raise failure
         finally:
-            del failure  # its traceback holds this frame: both would wait for the garbage collector
+            del failure  # its traceback refers to this frame: the cycle would stay until the garbage collector runs
 
     def _delay_s(self, failure: SourceError, retry: int) -> float | None:
-        """How long to wait before the retry of that number: back-off with full jitter. None where it would be too long."""
+        """Seconds before this retry (1 for the first): back-off with full jitter. None if the service asks for too many."""
         options = self._options
         if isinstance(failure, NotReached) and not failure.sent and retry == 1:
-            return 0.0  # nobody was bothered yet, and the next try takes another connection, or another instance
+            return 0.0  # nothing was sent, and the next attempt uses another connection or another instance
         jitter_s = self._random() * min(options.max_delay_s, options.base_delay_s * 2.0 ** (retry - 1))
         if failure.retry_after is None:
             return jitter_s
         if failure.retry_after > options.max_delay_s:
             return None
-        # On top: those who were sent away together shall not come back together.
+        # The jitter is added, so that calls that were refused at the same time are not repeated at the same time.
         return failure.retry_after + jitter_s

@@ -1,14 +1,14 @@
-"""Single flight: equal reads at the same moment are one call.
+"""Single flight: equal reads at the same time share one call.
 
-Equal are reads of one target by one viewer. Where nothing personal goes upstream it goes further: keys that different
-requests ask for in the same turn of the event loop share one call, and a key that is being asked for is not asked for twice.
+Two reads are equal if they have the same target and the same viewer. Without an identity, keys are shared too: keys that
+different requests need in the same turn of the event loop go out in one call, and a key that is being requested already is
+not requested a second time.
 
-The first to ask makes the call itself, the others wait for it. If it leaves before the answer is there (its client has gone
-away, its time is up), one of those who wait asks anew: nobody fails by another's end. A write ends all sharing: who reads
-after it never gets what was read before.
+The first request makes the call (the leader); the others wait for it (followers). If the leader leaves before the reply (its
+client disconnected, its deadline passed), a follower calls again: no request fails because another one ended. A write ends
+all sharing: a read after it never gets a reply from before it.
 
-A shared call may fail because of one of its keys. Then each request repeats it for its own keys alone: see
-`isolation.py`.
+A shared call may fail because of one of its keys. Then each request repeats it for its own keys alone: see `isolation.py`.
 """
 
 import asyncio
@@ -16,128 +16,83 @@ import time
 from collections.abc import Awaitable, Hashable, Mapping
 from typing import Any
 
-from msgspec.structs import replace
-
 from bff.runtime.clock import Clock
 from bff.runtime.error_copies import again, detached
 from bff.runtime.loop import TimeLimit, running_loop
 from bff.upstream.errors import SourceError, TimedOut
 from bff.upstream.events import CallRetried, CallShared, Listener
 from bff.upstream.traffic.call import Call, Handler, Reply, RequestedKeys
-from bff.upstream.traffic.freshness import usable
 from bff.upstream.traffic.isolation import Isolation, may_be_of_a_key
-
-Outcome = Reply | SourceError | None
-"""The outcome of a call: its reply; its error, which is never raised itself; None if the request that made it has left."""
+from bff.upstream.traffic.shared_call import Outcome, SharedCall, merge, outcome_for_followers, part_of
 
 _NO_KEYS: list[Any] = []
-_MOST_WAITING = 250
-"""So many wait for one call. Those beyond share a call of their own."""
-
-
-class _Flight:
-    """A call that is under way, and who waits for it.
-
-    Attributes:
-        keys: those it asks for; more may be added until it starts.
-        was_cut_off: whether its maker left it for a reason that may lie in the keys: a timeout or an internal error.
-    """
-
-    __slots__ = ("_has_landed", "_outcome", "_waiting", "keys", "was_cut_off")
-
-    def __init__(self, keys: list[Any]) -> None:
-        self.keys = keys
-        self.was_cut_off = False
-        self._has_landed = False
-        self._outcome: Outcome = None
-        self._waiting: list[asyncio.Future[None]] | None = None
-
-    @property
-    def is_full(self) -> bool:
-        """Whether as many wait for it as may: all of them are woken when its maker leaves it, which must not take long."""
-        return self._waiting is not None and len(self._waiting) >= _MOST_WAITING
-
-    def land(self, outcome: Outcome) -> None:
-        """It has ended: tell everybody."""
-        self._outcome = outcome
-        self._has_landed = True
-        for waiter in self._waiting or ():
-            if not waiter.done():
-                waiter.set_result(None)
-
-    async def outcome(self) -> Outcome:
-        """Wait for its end."""
-        if not self._has_landed:
-            waiter: asyncio.Future[None] = running_loop().create_future()
-            if self._waiting is None:
-                self._waiting = []
-            self._waiting.append(waiter)
-            await waiter
-        return self._outcome
 
 
 class SingleFlight:
-    """One a source."""
+    """The policy of one source."""
 
     def __init__(self, source: str, emit: Listener, clock: Clock = time.monotonic) -> None:
         self._source = source
         self._emit = emit
-        self._by_target: dict[Hashable, _Flight] = {}
-        self._by_key: dict[Hashable, _Flight] = {}
-        self._boarding: dict[Hashable, _Flight] = {}
+        self._by_target: dict[Hashable, SharedCall] = {}
+        self._by_key: dict[Hashable, SharedCall] = {}
+        self._not_started: dict[Hashable, SharedCall] = {}
+        """By family: the call that will start in the next turn of the event loop. Keys may still be added to it."""
         self._isolation = Isolation(clock)
 
     def __repr__(self) -> str:
         return f"<SingleFlight {self._source}: {len(self._by_target)} targets, {len(self._by_key)} keys>"
 
     async def __call__(self, call: Call, next: Handler) -> Reply:
-        """Raises what the one call raises."""
+        """Share the call if it is a read. Raises what the shared call raises."""
         if not call.is_read:
-            self._forget()
+            self._end_sharing()
             try:
                 return await next(call)
             finally:
-                self._forget()
+                self._end_sharing()
         if call.keyed is None or call.viewer is not None:
-            return await self._equal(call, next)
+            return await self._share_target(call, next)
         if self._isolation.is_on:
-            apart = self._isolation.apart(call.keyed.family, call.keyed.keys)
-            if apart:
-                return await self._apart(call, call.keyed, apart, next)
-        return await self._by_keys(call, call.keyed, next)
+            isolated = self._isolation.isolated(call.keyed.family, call.keyed.keys)
+            if isolated:
+                return await self._separate(call, call.keyed, isolated, next)
+        return await self._share_keys(call, call.keyed, next)
 
-    async def _equal(self, call: Call, next: Handler) -> Reply:
-        """Share with equal reads: of the same target, by the same viewer."""
+    async def _share_target(self, call: Call, next: Handler) -> Reply:
+        """Share the call with reads of the same target by the same viewer."""
         key = (call.viewer, call.target)
-        while (flight := self._by_target.get(key)) is not None and not flight.is_full:
+        while (shared := self._by_target.get(key)) is not None and not shared.is_full:
             self._emit(CallShared(self._source, call.route))
-            shared = await self._wait(flight, call)
-            if isinstance(shared, Reply):
-                return shared
-            if shared is not None:
-                raise again(shared)
-        flight = self._by_target[key] = _Flight(_NO_KEYS)
+            result = await self._wait(shared, call)
+            if isinstance(result, Reply):
+                return result
+            if result is not None:
+                raise again(result)
+        shared = self._by_target[key] = SharedCall(_NO_KEYS)
         outcome: Outcome = None
         try:
             reply = outcome = await next(call)
         except SourceError as error:
-            outcome = _of_all(error, call)
+            outcome = outcome_for_followers(error, call)
             raise
         finally:
-            flight.land(outcome)
-            if self._by_target.get(key) is flight:
+            shared.end(outcome)
+            if self._by_target.get(key) is shared:
                 del self._by_target[key]
         return reply
 
-    def _forget(self) -> None:
+    def _end_sharing(self) -> None:
+        """From now on no request joins a call that is under way."""
         self._by_target.clear()
         self._by_key.clear()
-        self._boarding.clear()
+        self._not_started.clear()
 
-    async def _wait(self, flight: _Flight, call: Call) -> Outcome:
+    async def _wait(self, shared: SharedCall, call: Call) -> Outcome:
+        """Wait for a shared call as a follower, until the follower's own deadline."""
         limit = TimeLimit(call.caller.deadline.left())
         try:
-            return await flight.outcome()
+            return await shared.outcome()
         except asyncio.CancelledError as error:
             if not limit.has_cut_off():
                 raise
@@ -145,105 +100,110 @@ class SingleFlight:
         finally:
             limit.lift()
 
-    async def _by_keys(self, call: Call, keyed: RequestedKeys, next: Handler) -> Reply:
-        """Join what is under way, board what is about to start, and make one call for the rest.
+    async def _share_keys(self, call: Call, keyed: RequestedKeys, next: Handler) -> Reply:
+        """Join calls that request some of the keys already, or are about to start; make one call for the other keys.
 
-        Repeated if the maker of a joined call has left it, which may happen any number of times.
+        Repeated if the leader of a joined call left it, which may happen any number of times.
         """
         while True:
-            own, rest, joined = self._joined(keyed)
+            own, own_keys, joined = self._join(keyed)
             if own is not None and not joined:
-                return await self._lead(own, call, keyed, rest, next)
+                return await self._lead(own, call, keyed, own_keys, next)
             if own is not None or len(joined) > 1:
-                return await self._gather(call, keyed, own, rest, joined, next)
+                return await self._gather(call, keyed, own, own_keys, joined, next)
             self._emit(CallShared(self._source, call.route))
-            reply = await self._share(call, keyed, *joined.popitem(), next)
+            reply = await self._follow(call, keyed, *joined.popitem(), next)
             if reply is not None:
                 return reply
 
-    def _joined(self, keyed: RequestedKeys) -> tuple[_Flight | None, list[Any], dict[_Flight, list[Any]]]:
-        """The request's own flight, if it needs one, with its keys; the flights that it joins, with the keys of each."""
-        joined: dict[_Flight, list[Any]] = {}
-        rest: list[Any] = []
-        for key in keyed.keys:
-            flight = self._by_key.get((keyed.family, key))
-            if flight is None or flight.is_full:
-                rest.append(key)
-            else:
-                joined.setdefault(flight, []).append(key)
-        own: _Flight | None = None
-        if rest:
-            flight = self._boarding.get(keyed.family)
-            if flight is not None and len(flight.keys) + len(rest) <= keyed.most and not flight.is_full:
-                flight.keys += rest
-                joined.setdefault(flight, []).extend(rest)
-            else:
-                own = flight = self._boarding[keyed.family] = _Flight(list(rest))
-            self._by_key.update(dict.fromkeys([(keyed.family, key) for key in rest], flight))
-        return own, rest, joined
+    def _join(self, keyed: RequestedKeys) -> tuple[SharedCall | None, list[Any], dict[SharedCall, list[Any]]]:
+        """Find a call for each key.
 
-    async def _lead(self, flight: _Flight, call: Call, keyed: RequestedKeys, keys: list[Any], next: Handler) -> Reply:
-        """Give others one turn to board, then ask for all."""
+        Returns:
+            The call that this request leads, or None; the keys that no call requested yet; the calls that it follows, with
+            the keys that it needs of each.
+        """
+        joined: dict[SharedCall, list[Any]] = {}
+        new_keys: list[Any] = []
+        for key in keyed.keys:
+            shared = self._by_key.get((keyed.family, key))
+            if shared is None or shared.is_full:
+                new_keys.append(key)
+            else:
+                joined.setdefault(shared, []).append(key)
+        own: SharedCall | None = None
+        if new_keys:
+            shared = self._not_started.get(keyed.family)
+            if shared is not None and len(shared.keys) + len(new_keys) <= keyed.most and not shared.is_full:
+                shared.keys += new_keys
+                joined.setdefault(shared, []).extend(new_keys)
+            else:
+                own = shared = self._not_started[keyed.family] = SharedCall(list(new_keys))
+            self._by_key.update(dict.fromkeys([(keyed.family, key) for key in new_keys], shared))
+        return own, new_keys, joined
+
+    async def _lead(self, shared: SharedCall, call: Call, keyed: RequestedKeys, keys: list[Any], next: Handler) -> Reply:
+        """Wait one turn of the event loop, in which other requests add keys; then make the call for all of them."""
         outcome: Outcome = None
         try:
             await asyncio.sleep(0)
-            self._depart(flight, keyed)
-            asked = call if len(flight.keys) == len(keyed.keys) == len(keys) else keyed.narrow(call.caller, flight.keys)
-            outcome = await next(asked)
+            self._start(shared, keyed)
+            is_own = len(shared.keys) == len(keyed.keys) == len(keys)
+            outcome = await next(call if is_own else keyed.narrow(call.caller, shared.keys))
         except SourceError as error:
-            outcome = _of_all(error, call)
-            flight.was_cut_off = outcome is None
+            outcome = outcome_for_followers(error, call)
+            shared.was_cut_off = outcome is None
             if outcome is None or not may_be_of_a_key(outcome):
                 raise
-            if len(keys) == len(flight.keys):
+            if len(keys) == len(shared.keys):
                 self._isolation.suspect(keyed.family, keys, outcome)
                 raise
         except Exception:
-            flight.was_cut_off = True
+            shared.was_cut_off = True
             raise
         finally:
-            flight.land(outcome)
-            self._depart(flight, keyed)
-            for key in flight.keys:
-                if self._by_key.get((keyed.family, key)) is flight:
+            shared.end(outcome)
+            self._start(shared, keyed)
+            for key in shared.keys:
+                if self._by_key.get((keyed.family, key)) is shared:
                     del self._by_key[keyed.family, key]
         if isinstance(outcome, Reply):
-            return _part(outcome, keys, flight)
+            return part_of(outcome, keys, shared)
         if outcome is None:
-            raise AssertionError("a call that was left has raised")
-        return await self._once_more(call, keyed, keys, outcome, next)
+            raise AssertionError("a call without an outcome raises")
+        return await self._repeat_alone(call, keyed, keys, outcome, next)
 
-    def _depart(self, flight: _Flight, keyed: RequestedKeys) -> None:
-        """From now on nobody boards it."""
-        if self._boarding.get(keyed.family) is flight:
-            del self._boarding[keyed.family]
+    def _start(self, shared: SharedCall, keyed: RequestedKeys) -> None:
+        """From now on no keys are added to the call."""
+        if self._not_started.get(keyed.family) is shared:
+            del self._not_started[keyed.family]
 
-    async def _share(
-        self, call: Call, keyed: RequestedKeys, flight: _Flight, keys: list[Any], next: Handler
+    async def _follow(
+        self, call: Call, keyed: RequestedKeys, shared: SharedCall, keys: list[Any], next: Handler
     ) -> Reply | None:
-        """The reply of a joined call for these keys; None if its maker has left it."""
-        outcome = await self._wait(flight, call)
+        """The reply of a joined call for these keys; None if its leader left it."""
+        outcome = await self._wait(shared, call)
         if isinstance(outcome, Reply):
-            return _part(outcome, keys, flight)
-        has_others = len(keys) < len(flight.keys)
+            return part_of(outcome, keys, shared)
+        has_others = len(keys) < len(shared.keys)
         if outcome is None:
-            if not (has_others and flight.was_cut_off):
+            if not (has_others and shared.was_cut_off):
                 return None
             outcome = TimedOut(self._source, counts=False)
         if has_others and may_be_of_a_key(outcome):
-            return await self._once_more(call, keyed, keys, outcome, next)
+            return await self._repeat_alone(call, keyed, keys, outcome, next)
         raise again(outcome)
 
-    async def _once_more(
+    async def _repeat_alone(
         self, call: Call, keyed: RequestedKeys, keys: list[Any], failure: SourceError, next: Handler
     ) -> Reply:
-        """Repeat a failed shared call for one request's keys alone."""
+        """Repeat a failed shared call for one request's keys alone. Raises the failure if no time or permit is left."""
         if call.caller.deadline.left() <= 0 or not self._isolation.take():
             raise again(failure)
         self._emit(CallRetried(self._source, call.route, "alone", 0.0, call.caller.request_id))
         is_ok = False
         try:
-            reply = await self._alone(call, keyed, keys, next)
+            reply = await self._call_alone(call, keyed, keys, next)
             is_ok = True
         except SourceError as error:
             if error.asked:
@@ -254,85 +214,76 @@ class SingleFlight:
             self._isolation.settle(ok=is_ok)
         return reply
 
-    async def _alone(self, call: Call, keyed: RequestedKeys, keys: list[Any], next: Handler) -> Reply:
-        """Ask for these keys in a call without other requests' keys."""
+    async def _call_alone(self, call: Call, keyed: RequestedKeys, keys: list[Any], next: Handler) -> Reply:
+        """Request these keys in a call without other requests' keys."""
         try:
-            reply = await self._equal(keyed.narrow(call.caller, keys), next)
+            reply = await self._share_target(keyed.narrow(call.caller, keys), next)
         except SourceError as error:
             self._isolation.suspect(keyed.family, keys, error)
             raise
         self._isolation.clear(keyed.family, keys)
         return reply
 
-    async def _apart(self, call: Call, keyed: RequestedKeys, apart: list[Any], next: Handler) -> Reply:
-        """Ask for the isolated keys alone and for the others as usual. At the same time, since isolated keys may be slow."""
-        alone_keys = set(apart)
-        rest = [key for key in keyed.keys if key not in alone_keys]
-        if not rest:
-            return await self._alone(call, keyed, apart, next)
+    async def _separate(self, call: Call, keyed: RequestedKeys, isolated: list[Any], next: Handler) -> Reply:
+        """Request the isolated keys alone and the others as usual. At the same time, since isolated keys may be slow."""
+        alone_keys = set(isolated)
+        usual = [key for key in keyed.keys if key not in alone_keys]
+        if not usual:
+            return await self._call_alone(call, keyed, isolated, next)
         headers: list[Mapping[str, str]] = []
-        narrowed = keyed.narrow(call.caller, rest)
-        alone = running_loop().create_task(self._or_error(self._alone(call, keyed, apart, next), apart, headers))
+        narrowed = keyed.narrow(call.caller, usual)
+        alone = running_loop().create_task(
+            self._values_or_error(self._call_alone(call, keyed, isolated, next), isolated, headers)
+        )
         try:
-            found = await self._or_error(self._by_keys(narrowed, narrowed.keyed or keyed, next), rest, headers)
-            found = found | await alone
+            values = await self._values_or_error(self._share_keys(narrowed, narrowed.keyed or keyed, next), usual, headers)
+            values = values | await alone
         finally:
             alone.cancel()
-        return _merged(found, headers)
+        return merge(values, headers)
 
     async def _gather(
         self,
         call: Call,
         keyed: RequestedKeys,
-        own: _Flight | None,
-        rest: list[Any],
-        joined: dict[_Flight, list[Any]],
+        own: SharedCall | None,
+        own_keys: list[Any],
+        joined: dict[SharedCall, list[Any]],
         next: Handler,
     ) -> Reply:
-        """Of several calls, one that fails costs its own keys. Waited for in turn: all of them are under way."""
-        found: dict[Any, Any] = {}
+        """Merge the replies of several calls; one that fails costs its own keys only.
+
+        They are awaited one after the other, since all of them are under way.
+        """
+        values: dict[Any, Any] = {}
         headers: list[Mapping[str, str]] = []
         if own is not None:
-            found |= await self._or_error(self._lead(own, call, keyed, rest, next), rest, headers)
+            values |= await self._values_or_error(self._lead(own, call, keyed, own_keys, next), own_keys, headers)
         if joined:
             self._emit(CallShared(self._source, call.route))
-        for flight, keys in joined.items():
-            found |= await self._or_error(self._shared(call, keyed, flight, keys, next), keys, headers)
-        return _merged(found, headers)
+        for shared, keys in joined.items():
+            values |= await self._values_or_error(self._follow_or_call(call, keyed, shared, keys, next), keys, headers)
+        return merge(values, headers)
 
-    async def _shared(self, call: Call, keyed: RequestedKeys, flight: _Flight, keys: list[Any], next: Handler) -> Reply:
-        reply = await self._share(call, keyed, flight, keys, next)
+    async def _follow_or_call(
+        self, call: Call, keyed: RequestedKeys, shared: SharedCall, keys: list[Any], next: Handler
+    ) -> Reply:
+        """The reply of a joined call for these keys. If its leader left it, that of another call."""
+        reply = await self._follow(call, keyed, shared, keys, next)
         if reply is None:
             narrowed = keyed.narrow(call.caller, keys)
-            reply = await self._by_keys(narrowed, narrowed.keyed or keyed, next)
+            reply = await self._share_keys(narrowed, narrowed.keyed or keyed, next)
         return reply
 
     @staticmethod
-    async def _or_error(asking: Awaitable[Reply], keys: list[Any], headers: list[Mapping[str, str]]) -> dict[Any, Any]:
+    async def _values_or_error(
+        replying: Awaitable[Reply], keys: list[Any], headers: list[Mapping[str, str]]
+    ) -> dict[Any, Any]:
+        """The values of a reply by key, and its headers added to `headers`. If it failed, its error for each of the keys."""
         try:
-            reply = await asking
+            reply = await replying
         except SourceError as error:
             return dict.fromkeys(keys, detached(error))
         headers.append(reply.headers)
-        value: dict[Any, Any] = reply.value
-        return value
-
-
-def _of_all(error: SourceError, call: Call) -> SourceError | None:
-    """The outcome for requests that wait for the call: None if the error is its maker's own, so that they ask themselves.
-
-    Cut off by the maker's deadline, it says nothing to those who have more time.
-    """
-    return None if isinstance(error, TimedOut) and call.caller.deadline.left() <= 0 else detached(error)
-
-
-def _part(reply: Reply, keys: list[Any], flight: _Flight) -> Reply:
-    """What of a shared reply is for those who asked for these keys."""
-    if len(keys) == len(flight.keys):
-        return reply
-    return replace(reply, value={key: reply.value[key] for key in keys if key in reply.value})
-
-
-def _merged(found: dict[Any, Any], headers: list[Mapping[str, str]]) -> Reply:
-    """The reply made of several calls' values. It has the headers of the one that may be used for the shortest time."""
-    return Reply(200, found, min(headers, key=lambda each: usable(each, with_identity=False), default={}))
+        values: dict[Any, Any] = reply.value
+        return values

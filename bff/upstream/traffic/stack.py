@@ -1,4 +1,7 @@
-"""The stack: a source's policies in their one order, outermost first, with the reason for each place."""
+"""The stack: a source's policies in one fixed order, outermost first, with the reason for each place.
+
+To add a policy: write its file (`call.py` says how), make it in `Stack.__init__`, and give it a line in `order`.
+"""
 
 import time
 from collections.abc import Sequence
@@ -25,7 +28,12 @@ from bff.upstream.wire import Wire
 
 @dataclass(frozen=True, slots=True)
 class TrafficOptions:
-    """How a source's calls are bounded, guarded, shared and kept."""
+    """The options of all policies of a source.
+
+    Attributes:
+        timeout_s: the time limit of one attempt, in seconds.
+        max_response_bytes: a longer response is an error.
+    """
 
     timeout_s: float = 2.0
     max_response_bytes: int = 10 * 1024 * 1024
@@ -40,7 +48,7 @@ class TrafficOptions:
 
 @dataclass(frozen=True, slots=True)
 class InstanceStatus:
-    """An instance as the gateway sees it, without its address."""
+    """The state of an instance, without its address."""
 
     number: int
     healthy: bool
@@ -50,7 +58,7 @@ class InstanceStatus:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """A source as the gateway sees it. `forced` tells whether an administrator holds the breaker as it is."""
+    """The state of a source. `forced` says whether an administrator forced the breaker's state."""
 
     name: str
     breaker: BreakerState
@@ -59,7 +67,7 @@ class SourceStatus:
 
 
 class Stack:
-    """Bound at start-up, one a source: `await stack(call)` is the only way to a service."""
+    """The policies of one source, made at start-up. `await stack(call)` is the only way to call a service."""
 
     def __init__(
         self,
@@ -87,26 +95,28 @@ class Stack:
         budget = RetryBudget(options.retry.budget_ratio, clock)
         caching = options.cache.enabled
         order: tuple[Policy | None, ...] = (
-            # What comes too late shall not even queue; nor be answered by chance, from the cache, where its sibling is not.
+            # Outermost: a call after the deadline must not wait anywhere. Nor may the cache reply to it, or the result would
+            # depend on what happens to be cached.
             DeadlinePolicy(source),
-            # Outside all that guards the service: an old answer stands in whatever it was that failed below.
+            # Outside everything that may fail: an older entry stands in for any failure below, also for a refusal.
             self._cache.lookup if caching else None,
-            # Below the lookup, so that only what is missing is shared; above retries, so that those who wait share them.
+            # Below the lookup, so that only missing keys are shared. Above retry, so that followers share the retries.
             SingleFlight(source, emit, clock),
-            # Below the single flight: an answer is kept once, with all the keys that different requests put into it.
+            # Below single flight: a shared reply is stored once, with the keys of all requests that share it.
             self._cache.fill if caching else None,
-            # Outside the bulkhead, so that a wait between tries holds no place; each try asks the breaker anew.
+            # Outside the bulkhead, so that a delay between attempts takes no place. The breaker decides on each attempt.
             RetryPolicy(source, options.retry, budget, emit),
-            # Inside retry: each try may have its second, from the same budget.
+            # Inside retry: each attempt may be hedged, from the same budget.
             HedgePolicy(source, options.hedge, budget, emit, clock) if options.hedge.enabled else None,
-            # Outside the breaker: a refusal here never counts against the service.
+            # Outside the breaker: a refusal here doesn't count against the service.
             Bulkhead(source, options.bulkhead),
-            # Around the choice of an instance: one breaker a source (or route). What is one instance's affair, balance says.
+            # Outside the balancer: the breaker is that of the source (or route). The balancer ejects single instances.
             self._breaker,
         )
-        handler: Handler = self._balance  # innermost, inside retry: a second try goes to another instance; then the attempt
+        handler: Handler = self._balance  # innermost, so that a retry may choose another instance. It calls the attempt.
         for policy in reversed([each for each in order if each is not None]):
-            handler = partial(policy, next=handler)
+            # The bound method, since calling it is cheaper than calling the object.
+            handler = partial(policy.__call__, next=handler)
         self._handler = handler
 
     def __repr__(self) -> str:
@@ -122,7 +132,7 @@ class Stack:
             raise
 
     def status(self) -> SourceStatus:
-        """The source's breaker and instances, without addresses."""
+        """The state of the source's breaker and instances, without addresses."""
         return SourceStatus(
             self._source,
             self._breaker.state,
@@ -131,17 +141,17 @@ class Stack:
         )
 
     def force_breaker(self, state: BreakerState | None) -> None:
-        """Hold the breaker open or closed until it is let go with None. Raises `ValueError` for half open."""
+        """Force the breaker open or closed; None releases it. Raises `ValueError` for half open."""
         self._breaker.force(state)
 
     def drop_cache(self) -> None:
-        """Forget what is kept of the service's answers."""
+        """Drop all cached replies."""
         self._cache.clear()
 
     def set_instances(self, instances: Sequence[InstanceOptions]) -> None:
-        """Change where the source is; an instance that stays keeps its state. `ValueError` where none has a weight."""
+        """Change the instances; one whose URL stays keeps its state. Raises `ValueError` if none has a weight."""
         self._balance.set_instances(instances)
-        self._breaker.reconsider()  # it was open for what is there no longer, perhaps
+        self._breaker.reconsider()  # the failures may be those of removed instances
 
     @property
     def checks(self) -> bool:
@@ -149,9 +159,9 @@ class Stack:
         return self._health.is_on
 
     async def run(self) -> None:
-        """What goes on beside the calls, until cancelled: health checks, where they are on."""
+        """Run the health checks until cancelled. Returns at once if they are off."""
         await self._health.run()
 
     async def aclose(self) -> None:
-        """Stop what calls have left running."""
+        """Stop the background work that calls started."""
         await self._cache.aclose()

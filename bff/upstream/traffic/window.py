@@ -1,6 +1,6 @@
-"""A sliding window: calls of the last seconds, and how many of them bear certain marks.
+"""A sliding window: counts the calls of the last seconds, and of two kinds of marks on them.
 
-Counted in buckets of a tenth of its length: constant in memory, whatever the load.
+It counts in buckets of a tenth of its length, so its memory doesn't depend on the load.
 """
 
 from collections import deque
@@ -9,13 +9,13 @@ _BUCKETS = 10
 
 
 class Window:
-    """Calls, and up to two kinds of marks on them: failed and slow, say, or made again. The time is handed in."""
+    """Counts calls and two kinds of marks, for example failed and slow. The caller passes in the time, in seconds."""
 
     __slots__ = ("_bucket_s", "_buckets", "_calls", "_first", "_second")
 
     def __init__(self, length_s: float) -> None:
         self._bucket_s = length_s / _BUCKETS
-        self._buckets: deque[list[int]] = deque()  # [number of the bucket since time began, calls, first, second marks]
+        self._buckets: deque[list[int]] = deque()  # [the bucket's number, calls, first marks, second marks]
         self._calls = self._first = self._second = 0
 
     def __repr__(self) -> str:
@@ -37,12 +37,12 @@ class Window:
         self._second += second
 
     def totals(self, now: float) -> tuple[int, int, int]:
-        """Calls, first marks and second marks that are still inside the window."""
+        """Calls, first marks and second marks inside the window."""
         self._drop_before(int(now / self._bucket_s) - _BUCKETS + 1)
         return self._calls, self._first, self._second
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Reset all counts."""
         self._buckets.clear()
         self._calls = self._first = self._second = 0
 

@@ -1,4 +1,4 @@
-"""The bottom: bytes to a service and back, behind one small protocol, so that another client can take its place."""
+"""HTTP clients for services, behind one small protocol (`protocol.py`), so that another client can replace them."""
 
 from bff.upstream.wire.protocol import (
     AnswerTooLarge,

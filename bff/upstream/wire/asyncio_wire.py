@@ -1,6 +1,6 @@
-"""The wire over asyncio's own sockets: HTTP/1.1 with keep-alive, and nothing that isn't needed.
+"""The wire that uses asyncio's sockets: HTTP/1.1 with keep-alive, and no other feature.
 
-A pool of connections (see `connection.py`), and requests as bytes. A request is written once.
+It writes requests as bytes, and has a pool of connections (see `connection.py`). No request is sent twice.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 
 
 class AsyncioWire:
-    """A pool of connections, of which the last used is used first. Who finds none free waits, first come, first served."""
+    """A pool of connections. The most recently used one is taken first. Requests wait for a free one in order of arrival."""
 
     def __init__(self, options: WireOptions, resolver: Resolver | None = None) -> None:
         self._options = options
@@ -39,16 +39,16 @@ class AsyncioWire:
         return "AsyncioWire()"
 
     async def send(self, request: WireRequest, *, max_response_bytes: int) -> WireReply:
-        """Send one request and read the whole answer. Raises `WireError`."""
-        origin, written = _written(request)
+        """Send one request and read the whole response. Raises `WireError`."""
+        origin, data = _serialize(request)
         connection = await self._take(origin)
         try:
-            return await connection.exchange(written, max_response_bytes)
+            return await connection.exchange(data, max_response_bytes)
         finally:
             self._give_back(connection)
 
     async def aclose(self) -> None:
-        """Close all connections; what is under way on them, or waits for one, fails."""
+        """Close all connections. Requests that use one or wait for one fail."""
         self._closed = True
         if self._sweeping is not None:
             self._sweeping.cancel()
@@ -65,7 +65,7 @@ class AsyncioWire:
             if self._open < self._options.max_connections:
                 self._open += 1
             elif self._idle:
-                self._idle.popleft().close()  # to somewhere else: its place is taken over
+                self._idle.popleft().close()  # it goes to another origin: replace it
             else:
                 connection = await self._wait()
                 if connection is not None and not (connection.is_usable and connection.origin == origin):
@@ -77,7 +77,7 @@ class AsyncioWire:
         return connection
 
     def _pick(self, origin: tuple[str, str]) -> ServiceConnection | None:
-        """The idle connection that was used last. Those that have ended, or are idle for too long, are cleared away."""
+        """The most recently used idle connection to this origin. Closes those that are unusable, or idle for too long."""
         idle = self._idle
         if not idle:
             return None
@@ -94,14 +94,14 @@ class AsyncioWire:
         return None
 
     async def _wait(self) -> ServiceConnection | None:
-        """A connection that came free, or None for a free place."""
+        """Wait for a free connection. None for permission to open one."""
         place: asyncio.Future[ServiceConnection | None] = running_loop().create_future()
         self._waiting.append(place)
         try:
             return await place
         except BaseException:
             if place.done() and not place.cancelled():
-                self._pass_on(place.result())  # it came free in the very moment of leaving
+                self._pass_on(place.result())  # cancelled in the same turn in which it became free
             elif place in self._waiting:
                 self._waiting.remove(place)
             raise
@@ -116,7 +116,7 @@ class AsyncioWire:
         except ResolverFull as error:
             self._pass_on(None)
             raise NotAttempted from error
-        except (OSError, UnicodeError) as error:  # of names, sockets, TLS and time
+        except (OSError, UnicodeError) as error:  # name resolution, sockets, TLS, timeout
             self._pass_on(None)
             raise NotConnected from error
         except BaseException:
@@ -125,7 +125,7 @@ class AsyncioWire:
 
     async def _open_connection(self, origin: tuple[str, str]) -> ServiceConnection:
         scheme, authority = origin
-        host, port = _place(scheme, authority)
+        host, port = _host_and_port(scheme, authority)
         loop = running_loop()
         # The connection goes to an address, but the certificate must be for the name.
         tls, name = (self._tls, host) if scheme == "https" else (None, None)
@@ -148,7 +148,7 @@ class AsyncioWire:
         self._pass_on(connection)
 
     def _pass_on(self, connection: ServiceConnection | None) -> None:
-        """A connection, or None for the place of one that is gone, to whoever has waited longest."""
+        """Give a connection to the longest waiting request. None: permission to open one in place of a closed one."""
         while self._waiting:
             place = self._waiting.popleft()
             if not place.done():
@@ -161,10 +161,10 @@ class AsyncioWire:
         if self._sweeping is None:
             self._sweep_later()
 
-    def _clear_away(self) -> None:
+    def _close_idle(self) -> None:
         oldest = time.monotonic() - self._options.keepalive_s
-        gone = [each for each in self._idle if not each.is_usable or each.idle_since <= oldest]
-        for connection in gone:
+        expired = [each for each in self._idle if not each.is_usable or each.idle_since <= oldest]
+        for connection in expired:
             self._idle.remove(connection)
             self._open -= 1
             connection.close()
@@ -173,15 +173,15 @@ class AsyncioWire:
         self._sweeping = running_loop().call_later(self._options.keepalive_s, self._sweep)
 
     def _sweep(self) -> None:
-        """What nobody uses is closed in time, even if nobody ever asks again."""
+        """Close idle connections in time, even if there are no more requests."""
         self._sweeping = None
-        self._clear_away()
+        self._close_idle()
         if self._idle:
             self._sweep_later()
 
 
-def _written(request: WireRequest) -> tuple[tuple[str, str], bytes]:
-    """Where a request goes, and its bytes (RFC 9112, section 3). Raises `Unsendable` for what fits no request."""
+def _serialize(request: WireRequest) -> tuple[tuple[str, str], bytes]:
+    """A request's origin and bytes (RFC 9112, section 3). Raises `Unsendable` if it can't be written as HTTP."""
     match = _URL.match(request.url)
     if match is None or not _is_token(request.method):
         raise Unsendable
@@ -193,7 +193,7 @@ def _written(request: WireRequest) -> tuple[tuple[str, str], bytes]:
         if not _is_token(name):
             raise Unsendable
         lines.append(f"{name}: {value}")
-    # Printable ASCII: whoever would write a line's end, or half a character, is stopped here.
+    # Printable ASCII only: a line break in a value would let it add headers.
     values = "".join([value for _, value in request.headers])
     if not (values.isascii() and values.isprintable()):
         raise Unsendable
@@ -213,8 +213,8 @@ def _is_token(text: str) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _place(scheme: str, authority: str) -> tuple[str, int]:
-    """Host and port; an IPv6 address stands in brackets (RFC 3986, section 3.2.2)."""
+def _host_and_port(scheme: str, authority: str) -> tuple[str, int]:
+    """Host and port. An IPv6 address is in brackets (RFC 3986, section 3.2.2)."""
     host, colon, port = authority.rpartition(":")
     if not colon or port.endswith("]"):
         host, port = authority, ""

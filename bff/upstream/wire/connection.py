@@ -1,11 +1,11 @@
-"""One HTTP/1.1 connection over asyncio: a request out, an answer in, parsed by httptools (llhttp, strict).
+"""One HTTP/1.1 connection over asyncio: sends a request, and reads its response with httptools (llhttp, strict).
 
-It is used for one exchange at a time, and again only where the last one ended in good order and to the byte: bytes that
-nobody asked for, or an answer that was left, end it.
+It is used for one exchange at a time. It is reused only if the last response ended exactly at its last byte: any further
+byte, or a response that wasn't read to its end, closes the connection.
 
 Limits apply to everything that costs time or memory, not only to the bytes of a body: the number of headers, of interim
-answers and of a body's pieces, and the bytes around a body (chunk sizes and their extensions, trailers). Large amounts are
-parsed in slices, and reading pauses after each large amount, so that an answer never blocks the event loop for long.
+responses and of a body's pieces, and the bytes around a body (chunk sizes and their extensions, trailers). Large amounts are
+parsed in slices, and reading pauses after each large amount, so that a response never blocks the event loop for long.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ from bff.upstream.wire.protocol import (
 )
 
 HEAD_MOST_BYTES = 64 * 1024
-"""Bytes of a request's head. Also of an answer besides its body: head, framing and trailers."""
+"""Bytes of a request's head. Also of a response without its body: head, framing and trailers."""
 MAX_HEADERS = 100
-"""The number of an answer's headers, interim answers' headers and trailers together."""
+"""Headers and trailers of a response, with the headers of its interim responses."""
 MAX_INTERIM = 16
-"""The number of interim answers (1xx) before the answer."""
+"""Interim responses (1xx) before a response."""
 FREE_PIECES = 4096
 LEAST_PIECE_BYTES = 16
-"""Average bytes a piece that a body with more than `FREE_PIECES` pieces must have: each piece costs a call."""
+"""Average bytes of each piece that a body with more than `FREE_PIECES` pieces must have: each piece costs a call."""
 _FRAMING_BYTES = 24
 """Bytes that frame a chunk: its size in at most 16 digits, and two line ends."""
 _SLICE_BYTES = 16 * 1024
@@ -38,6 +38,7 @@ _SLICE_BYTES = 16 * 1024
 _TURN_BYTES = 64 * 1024
 """After this many bytes at once, the event loop does other work first."""
 _PIECES_AT_ONCE = 256
+"""Pieces of a body that are joined into one block: a `bytes` object takes more memory than a small piece."""
 _NO_BODY = frozenset({204, 304})
 
 
@@ -53,10 +54,10 @@ class ServiceConnection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = None
 
     def __repr__(self) -> str:
-        return f"<Connection {'usable' if self.is_usable else 'of no more use'}>"
+        return f"<Connection {'usable' if self.is_usable else 'unusable'}>"
 
     async def exchange(self, request: bytes, limit: int) -> WireReply:
-        """Send a request and read the whole answer. Raises `WireError`."""
+        """Send a request and read the whole response, of a body of at most `limit` bytes. Raises `WireError`."""
         if self._transport is None:
             raise NotConnected
         self._waiter = running_loop().create_future()
@@ -73,21 +74,21 @@ class ServiceConnection(asyncio.Protocol):
             self._waiter = None
 
     def close(self) -> None:
-        """End it at once."""
+        """Close the connection at once."""
         self.is_usable = False
         if self._transport is not None:
             self._transport.abort()
 
-    # asyncio's side
+    # Called by asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport."""
+        """Keep the transport."""
         self._transport = transport  # type: ignore[assignment] # create_connection makes a duplex one
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came."""
+        """Parse the bytes."""
         if self._waiter is None or self._waiter.done() or self._parser is None:
-            self.close()  # nobody asked for it
+            self.close()  # bytes without a request
             return
         if len(data) <= _SLICE_BYTES:
             self._parse(self._parser, self._waiter, data)
@@ -100,7 +101,7 @@ class ServiceConnection(asyncio.Protocol):
         view = memoryview(data)
         for start in range(0, len(data), _SLICE_BYTES):
             if waiter.done():
-                self.close()  # bytes after the answer
+                self.close()  # bytes after the response
                 return
             self._parse(parser, waiter, view[start : start + _SLICE_BYTES])
         if len(data) >= _TURN_BYTES and self._transport is not None and not waiter.done():
@@ -127,19 +128,19 @@ class ServiceConnection(asyncio.Protocol):
             self._fail(AnswerTooLarge() if self._in_body else BrokenAnswer())
 
     def eof_received(self) -> None:
-        """The other side has said its last."""
+        """The service sends no more."""
         self.is_usable = False
         if self._waiter is not None and not self._waiter.done() and self._in_body and self._ends_with_connection:
             self._answer()
 
     def connection_lost(self, _: Exception | None) -> None:
-        """The end, by whichever side."""
+        """The connection is closed, by either side."""
         self.is_usable = False
         self._transport = None
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(BrokenAnswer() if self._in_body else ConnectionBroken())
 
-    # the parser's side: its callbacks raise nothing, for it would wrap it
+    # Called by the parser, which would wrap an exception: so they raise none
 
     def _begin(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
@@ -155,12 +156,12 @@ class ServiceConnection(asyncio.Protocol):
         self._ends_with_connection = False
 
     def on_message_begin(self) -> None:
-        """An answer begins; the second one to one request is nobody's."""
+        """A response begins. A second one to the same request makes the connection unusable."""
         if self._is_complete:
             self.is_usable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; after the body, a trailer, which is counted and dropped."""
+        """A header, or a trailer, which is counted and dropped."""
         self._header_count += 1
         if self._header_count > MAX_HEADERS and not self._is_complete:
             self._fail(AnswerTooLarge() if self._in_body else BrokenAnswer())
@@ -172,7 +173,7 @@ class ServiceConnection(asyncio.Protocol):
         self._headers[key] = text if known is None else f"{known}, {text}"
 
     def on_headers_complete(self) -> None:
-        """The head is whole. What is declared too long is not waited for."""
+        """The head is complete. A body that is declared too long is not read."""
         parser = self._parser
         if parser is None or self._is_complete:
             return
@@ -185,7 +186,7 @@ class ServiceConnection(asyncio.Protocol):
         self._in_body = True
         length = self._headers.get("content-length")
         if self._status in _NO_BODY:
-            # It announces a body that it must not have: the next bytes may be that body.
+            # It declares a body that it must not have: the next bytes may be that body.
             if "transfer-encoding" in self._headers or (self._status == 204 and length not in {None, "0"}):
                 self.is_usable = False
         elif length is not None:
@@ -194,12 +195,12 @@ class ServiceConnection(asyncio.Protocol):
         elif (coding := self._headers.get("transfer-encoding")) is None:
             self._ends_with_connection = True
         elif coding.lower() != "chunked":
-            self._fail(BrokenAnswer())  # another one, or the same one twice: nobody asked for it
+            self._fail(BrokenAnswer())  # another coding, or chunked twice: no request asks for it
         elif parser.get_http_version() != "1.1":
             self.is_usable = False  # such framing counts as faulty (RFC 9112, section 6.1)
 
     def on_body(self, body: bytes) -> None:
-        """A part of the body."""
+        """A piece of the body."""
         if self._is_complete:
             return
         self._size += len(body)
@@ -209,11 +210,11 @@ class ServiceConnection(asyncio.Protocol):
             return
         self._chunks.append(body)
         if len(self._chunks) >= _PIECES_AT_ONCE:
-            self._blocks.append(b"".join(self._chunks))  # a bytes object takes more memory than a small piece
+            self._blocks.append(b"".join(self._chunks))
             self._chunks = []
 
     def on_message_complete(self) -> None:
-        """The answer is whole; a hint before it (1xx) is none."""
+        """The response is complete. An interim response (1xx) is skipped."""
         if self._is_complete:
             return
         if not self._in_body:
@@ -228,7 +229,7 @@ class ServiceConnection(asyncio.Protocol):
             return
         if self._ends_with_connection or not parser.should_keep_alive():
             self.is_usable = False
-        # Nothing of an answer stays with its connection.
+        # The connection must not keep a response in memory.
         chunks, headers = self._chunks, self._headers
         if self._blocks:
             chunks = [*self._blocks, *chunks]

@@ -1,7 +1,7 @@
-"""The wire over httpx. The one module that imports it.
+"""The wire that uses httpx. The only module that imports it.
 
-It uses the transport and not the client: `httpx.AsyncClient` keeps a cookie jar that all users would share, follows
-settings of the environment, and costs more.
+It uses httpx's transport and not its client: `httpx.AsyncClient` has a cookie jar, which all users would share, reads proxy
+settings from the environment, and takes more CPU time.
 """
 
 import asyncio
@@ -31,13 +31,14 @@ from bff.upstream.wire.resolver import Resolver, ResolverFull
 from bff.upstream.wire.tls import tls_context
 
 _PIECES_A_TURN = 256
+"""Pieces of a body that are read before the event loop does other work."""
 
 
 class HttpxWire:
     """HTTP/1.1 with keep-alive, or HTTP/2, over `httpx.AsyncHTTPTransport`."""
 
     def __init__(self, options: WireOptions, resolver: Resolver | None = None) -> None:
-        # All other time is bounded from outside: see `traffic/attempt.py`.
+        # The caller limits all other time: see `traffic/attempt.py`.
         timeouts = {"connect": options.connect_timeout_s, "read": None, "write": None, "pool": None}
         self._extensions = {"timeout": timeouts}
         self._transport = httpx.AsyncHTTPTransport(
@@ -58,7 +59,7 @@ class HttpxWire:
         return "HttpxWire()"
 
     async def send(self, request: WireRequest, *, max_response_bytes: int) -> WireReply:
-        """Send one request and read the whole answer. Raises `WireError`."""
+        """Send one request and read the whole response. Raises `WireError`."""
         try:
             outgoing = httpx.Request(
                 request.method,
@@ -75,7 +76,7 @@ class HttpxWire:
         except (httpx.InvalidURL, UnicodeEncodeError, httpx.LocalProtocolError) as error:
             raise Unsendable from error
         except httpx.RemoteProtocolError as error:
-            # h11 says so of a connection closed before the first byte; anything else it rejects did come as an answer.
+            # h11's message for a connection that was closed before the first byte. For other messages, a response had begun.
             if "without sending a response" in str(error):
                 raise ConnectionBroken from error
             raise BrokenAnswer from error
@@ -94,7 +95,7 @@ class HttpxWire:
 
     @staticmethod
     async def _read(response: httpx.Response, limit: int) -> bytes:
-        """The body as it came over the wire, undecoded; at most `limit` bytes of it."""
+        """The body as received, without content decoding. Raises `AnswerTooLarge` beyond `limit` bytes."""
         declared = response.headers.get("content-length", "")
         if declared.isascii() and declared.isdigit() and int(declared) > limit:
             raise AnswerTooLarge
@@ -115,7 +116,7 @@ class HttpxWire:
 
 
 class _Network(httpcore.AsyncNetworkBackend):
-    """httpcore's sockets, with names resolved by our own resolver. TLS is set up later, and checks the name."""
+    """httpcore's sockets, with host names resolved by `Resolver`. TLS is set up later, and checks the name."""
 
     def __init__(self, resolver: Resolver, connect_timeout_s: float) -> None:
         self._sockets = httpcore.AnyIOBackend()
@@ -130,7 +131,7 @@ class _Network(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Resolve the host and connect to the first of its addresses that accepts."""
+        """Resolve the host, and connect to the first of its addresses that accepts."""
 
         async def connect(address: str) -> httpcore.AsyncNetworkStream:
             return await self._sockets.connect_tcp(address, port, timeout, local_address, socket_options)
@@ -152,7 +153,7 @@ class _Network(httpcore.AsyncNetworkBackend):
 
 
 def _close(stream: Any) -> None:
-    """Shut down a connection that is in the pool again: httpcore sees that its socket is closed, and doesn't reuse it."""
+    """Shut down a connection that is back in the pool: httpcore sees that its socket is closed, and doesn't reuse it."""
     known = None if stream is None else stream.get_extra_info("socket")
     if known is None or known.fileno() < 0:
         return

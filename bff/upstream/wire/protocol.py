@@ -1,8 +1,8 @@
-"""What an HTTP client must do to serve as the wire, and the ways in which it may fail.
+"""The interface of a wire, which is an HTTP client for services, and its errors.
 
-A wire keeps no cookies, follows no redirects, reads no proxy settings, never sends a request twice, and takes no more
-bytes than it was told. Bytes that nobody asked for end their connection. Time is not its affair, but for the time to
-connect: the caller cancels it.
+A wire keeps no cookies, follows no redirects, reads no proxy settings, never sends a request twice, and reads at most the
+bytes that the caller allows. Bytes outside a response end their connection. Its only timeout is that of connecting: the
+caller cancels a request that takes too long.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,9 +11,11 @@ from typing import Protocol
 
 import msgspec
 
+from bff.runtime.options import options
+
 
 class WireRequest(msgspec.Struct, frozen=True, gc=False):
-    """One HTTP request, whole."""
+    """One HTTP request."""
 
     method: str
     url: str
@@ -22,9 +24,9 @@ class WireRequest(msgspec.Struct, frozen=True, gc=False):
 
 
 class WireReply(msgspec.Struct, frozen=True, gc=False):
-    """One HTTP answer, whole. Header names are in lower case; of a repeated one the values are joined by commas.
+    """One complete HTTP response. Header names are in lower case; the values of a repeated header are joined by commas.
 
-    `close` closes its connection, for an answer that turns out to belong to another request.
+    `close` closes its connection, for a response that turns out to belong to another request.
     """
 
     status: int
@@ -33,17 +35,15 @@ class WireReply(msgspec.Struct, frozen=True, gc=False):
     close: Callable[[], None] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@options
 class TlsOptions:
-    """How a service proves itself, and we ourselves to it: paths of PEM files.
+    """TLS with a service: paths of PEM files.
 
     Attributes:
-        ca_file: the authorities that are trusted, in place of the system's.
-        cert_file: our certificate, with its chain.
-        key_file: its key; None where it stands in `cert_file`.
+        ca_file: the certificate authorities that are trusted, in place of the system's.
+        cert_file: the gateway's client certificate, with its chain.
+        key_file: the client certificate's key; None if `cert_file` contains it.
     """
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - a word to whoever reads settings into it
 
     ca_file: str | None = None
     cert_file: str | None = None
@@ -52,13 +52,13 @@ class TlsOptions:
 
 @dataclass(frozen=True, slots=True)
 class WireOptions:
-    """How connections to a service are made and kept. Durations in seconds.
+    """The connections to a service. Durations in seconds.
 
     Attributes:
-        max_connections: so many at once; a request beyond waits.
-        connect_timeout_s: until a connection, with TLS, stands; then it is `NotConnected`.
-        keepalive_s: servers commonly close what has been idle for 5 seconds: we do first, or a request meets a connection
-            on its way out.
+        max_connections: concurrent connections. Further requests wait.
+        connect_timeout_s: for a connection, with its TLS handshake. After that: `NotConnected`.
+        keepalive_s: idle connections are closed after this. Servers commonly close theirs after 5 seconds; closing first
+            avoids sending a request on a connection that the server is closing.
         http2: whether HTTP/2 is offered (by ALPN, so over TLS only).
     """
 
@@ -70,38 +70,38 @@ class WireOptions:
 
 
 class WireError(Exception):
-    """The root: no whole answer came."""
+    """The root: there was no complete response."""
 
 
 class Unsendable(WireError):
-    """What was to be sent fits no HTTP request, so nothing was: the service has no part in it."""
+    """The request can't be written as HTTP, so nothing was sent. The service is not the reason."""
 
 
 class NotConnected(WireError):
-    """No connection stood, so nothing was sent."""
+    """No connection could be made, so nothing was sent."""
 
 
 class NotAttempted(NotConnected):
-    """No connection was attempted, and the service is not the reason: too many look-ups of hosts hang."""
+    """No connection was attempted, and the service is not the reason: too many host look-ups are running."""
 
 
 class ConnectionBroken(WireError):
-    """The connection broke before an answer began: the service may or may not have acted."""
+    """The connection broke before a response began: the service may or may not have processed the request."""
 
 
 class BrokenAnswer(WireError):
-    """An answer began, and broke off or was no HTTP."""
+    """A response began, and was truncated or no valid HTTP."""
 
 
 class AnswerTooLarge(WireError):
-    """The answer is longer than allowed; the rest of it was not read."""
+    """The response is longer than allowed; the rest of it was not read."""
 
 
 class Wire(Protocol):
-    """An HTTP client as the data sources see it."""
+    """An HTTP client for services."""
 
     async def send(self, request: WireRequest, *, max_response_bytes: int) -> WireReply:
-        """Send one request and read the whole answer. Raises `WireError`; may be cancelled at any moment."""
+        """Send one request and read the whole response. Raises `WireError`. It may be cancelled at any time."""
         ...
 
     async def aclose(self) -> None:

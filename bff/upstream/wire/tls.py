@@ -1,4 +1,4 @@
-"""TLS towards a service: whom we trust, and who we are."""
+"""TLS contexts for connections to services."""
 
 import ssl
 from functools import cache
@@ -7,7 +7,7 @@ from bff.upstream.wire.protocol import TlsOptions
 
 
 def tls_context(options: TlsOptions) -> ssl.SSLContext:
-    """A client's context, that checks names and chains. Raises `OSError` where a file can't be read or holds none of it."""
+    """A client's context, which checks host names and chains. Raises `OSError` if a file can't be read or isn't PEM."""
     context = ssl.create_default_context(cafile=options.ca_file)
     if options.cert_file is not None:
         context.load_cert_chain(options.cert_file, options.key_file)
@@ -15,7 +15,7 @@ def tls_context(options: TlsOptions) -> ssl.SSLContext:
 
 
 def http1_context(options: TlsOptions) -> ssl.SSLContext:
-    """As `tls_context`, for HTTP/1.1. Sources without options of their own share one: it loads the system's authorities."""
+    """As `tls_context`, for HTTP/1.1. Sources with default options share one, since it loads the system's authorities."""
     return _default_http1_context() if options == TlsOptions() else _http1_context(options)
 
 

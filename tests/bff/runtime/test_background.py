@@ -13,7 +13,7 @@ SECRET = "what somebody sent"
 
 
 class Died(Exception):
-    """How work of these tests dies."""
+    """How the work of these tests fails."""
 
 
 class Hours:
@@ -50,7 +50,7 @@ class Dying:
 
 
 def raising(kind: type[BaseException]) -> Callable[[], None]:
-    """A death by an error."""
+    """A failure by an error."""
 
     def die() -> None:
         raise kind(SECRET)
@@ -73,10 +73,10 @@ async def lived(work: Dying, hours: Hours, *, may_end: bool = False) -> list[str
 @pytest.mark.parametrize(
     "death", [raising(Died), raising(OverflowError), raising(RecursionError), raising(asyncio.CancelledError), lambda: None]
 )
-async def test_each_death_is_told_and_the_work_begins_anew(
+async def test_each_failure_is_reported_and_the_work_restarted(
     death: Callable[[], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By an error, by the cancellation of something it waited for, by returning. No message gets into the log."""
+    """By an error, by the cancellation of something it awaited, by returning. The log has no error message."""
     hours = Hours()
     assert await lived(Dying(hours, [death]), hours) == ["its name"]
     (record,) = caplog.records
@@ -85,23 +85,23 @@ async def test_each_death_is_told_and_the_work_begins_anew(
     assert SECRET not in str(fields)
 
 
-async def test_pauses_grow_and_have_an_end() -> None:
-    """However often it dies: a power of two would overflow after some thousand times."""
+async def test_pauses_double_up_to_the_longest() -> None:
+    """Also after thousands of failures, where a power of two would overflow."""
     hours = Hours()
     await lived(Dying(hours, [raising(Died)] * 3000), hours)
     assert hours.slept[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
     assert set(hours.slept[6:]) == {LONGEST_PAUSE_S}
 
 
-async def test_work_that_ran_long_is_soon_begun_again() -> None:
-    """Its deaths are not in a row."""
+async def test_work_that_ran_long_restarts_after_the_first_pause() -> None:
+    """Its failures are not consecutive."""
     hours = Hours()
     await lived(Dying(hours, [raising(Died)] * 4, lives_s=STEADY_S), hours)
     assert hours.slept == [1, 1, 1, 1]
 
 
-async def test_what_may_end_ends() -> None:
-    """By returning; an error is a death all the same."""
+async def test_work_that_may_end_is_not_restarted() -> None:
+    """If it returns. An error is a failure all the same."""
     hours = Hours()
     told: list[str] = []
     background = Background(told.append, clock=hours.clock, sleep=hours.sleep)
@@ -109,8 +109,8 @@ async def test_what_may_end_ends() -> None:
     assert told == ["once"]
 
 
-async def test_beside_ends_all_of_it() -> None:
-    """What runs is cancelled, and awaited, when the context is left."""
+async def test_beside_cancels_all_tasks() -> None:
+    """They are cancelled and awaited when the context is left."""
     hours = Hours()
     works = [Dying(hours, []), Dying(hours, [])]
     async with Background().beside([("a", works[0]), ("b", works[1])]):
@@ -120,7 +120,7 @@ async def test_beside_ends_all_of_it() -> None:
     assert len(asyncio.all_tasks()) == before - 2
 
 
-async def test_what_fails_where_nobody_waits_is_told(caplog: pytest.LogCaptureFixture) -> None:
+async def test_unhandled_errors_of_the_loop_are_reported(caplog: pytest.LogCaptureFixture) -> None:
     """A timer's callback and a task that is not awaited are logged with the code's names, without the error's message."""
     told: list[str] = []
     loop = asyncio.get_running_loop()
@@ -141,8 +141,8 @@ async def test_what_fails_where_nobody_waits_is_told(caplog: pytest.LogCaptureFi
     assert SECRET not in str([record.__dict__ for record in caplog.records])
 
 
-async def test_a_connection_that_broke_is_no_death(caplog: pytest.LogCaptureFixture) -> None:
-    """Any client can bring it about."""
+async def test_a_broken_connection_is_not_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """Any client can cause it."""
     told: list[str] = []
     caplog.set_level(logging.INFO)
     async with Background(told.append).watching():

@@ -7,7 +7,7 @@ from bff.runtime.bounded_cache import BoundedCache
 
 
 def test_the_least_recently_used_entry_is_evicted() -> None:
-    """A look counts as a use."""
+    """A `get` counts as a use."""
     cache: BoundedCache[str, int] = BoundedCache(max_weight=30)
     for number, key in enumerate("abc"):
         cache.put(key, number, 10)
@@ -17,8 +17,8 @@ def test_the_least_recently_used_entry_is_evicted() -> None:
     assert cache.get("b") is None
 
 
-def test_a_peek_is_no_use() -> None:
-    """It leaves the order as it is."""
+def test_a_peek_does_not_count_as_a_use() -> None:
+    """It leaves the order of eviction unchanged."""
     cache: BoundedCache[str, int] = BoundedCache(max_weight=20)
     cache.put("a", 0, 10)
     cache.put("b", 1, 10)
@@ -27,8 +27,8 @@ def test_a_peek_is_no_use() -> None:
     assert list(cache) == ["b", "c"]
 
 
-def test_an_entry_that_is_too_heavy_is_not_kept_and_replaces_nothing_else() -> None:
-    """What it would have replaced is gone, though: it is out of date."""
+def test_an_entry_that_is_too_heavy_is_not_kept_and_evicts_no_other() -> None:
+    """An older entry with the same key is dropped, since it is out of date."""
     cache: BoundedCache[str, int] = BoundedCache(max_weight=80, largest_share=8)
     cache.put("a", 0, 10)
     cache.put("b", 1, 10)
@@ -38,7 +38,7 @@ def test_an_entry_that_is_too_heavy_is_not_kept_and_replaces_nothing_else() -> N
 
 
 def test_an_entry_that_grows_can_evict_others_and_itself() -> None:
-    """As a document does when it is compiled."""
+    """As a document that grows when it is compiled."""
     cache: BoundedCache[str, int] = BoundedCache(max_weight=30)
     cache.put("a", 0, 10)
     cache.put("b", 1, 10)
@@ -51,7 +51,7 @@ def test_an_entry_that_grows_can_evict_others_and_itself() -> None:
 
 
 def test_a_drop_returns_the_value_and_a_clear_leaves_nothing() -> None:
-    """A key that is dropped, replaced or cleared has no entry of its old value."""
+    """A key that was dropped, replaced or cleared has no entry with its old value."""
     cache: BoundedCache[str, int] = BoundedCache(max_weight=20)
     cache.put("a", 0, 10)
     cache.put("a", 1, 10)
@@ -70,8 +70,8 @@ _calls = st.lists(
 
 
 @given(_calls, st.integers(1, 100), st.integers(1, 8))
-def test_it_never_holds_more_than_it_may(calls: list[tuple[str, int, int]], max_weight: int, max_entries: int) -> None:
-    """And its weight is that of its entries, whatever was called."""
+def test_its_limits_always_hold(calls: list[tuple[str, int, int]], max_weight: int, max_entries: int) -> None:
+    """Its weight is that of its entries, after any sequence of calls."""
     cache: BoundedCache[int, int] = BoundedCache(max_weight=max_weight, max_entries=max_entries)
     weights: dict[int, int] = {}
     for name, key, weight in calls:

@@ -1,4 +1,4 @@
-"""Copies of exceptions: the same in what they say, and nothing of where the original was raised."""
+"""Copies of exceptions: equal to the original in type, message and attributes, without the place where it was raised."""
 
 import pytest
 from graphql import GraphQLError
@@ -28,8 +28,8 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("error", [*(each[0] for each in ALL), *OTHERS], ids=lambda error: type(error).__name__)
-def test_a_copy_says_the_same_and_holds_nothing(error: Exception) -> None:
-    """Of whatever kind: what it says and is. To be raised: with its traceback so far. To be kept: without any."""
+def test_a_copy_is_equal_and_a_detached_one_has_no_traceback(error: Exception) -> None:
+    """For all kinds of errors. `again` keeps the traceback so far; `detached` has none."""
     error = raised(again(error))
     copy, kept = again(error), detached(error)
     for each in (copy, kept):
@@ -41,8 +41,8 @@ def test_a_copy_says_the_same_and_holds_nothing(error: Exception) -> None:
     assert (copy.__traceback__, kept.__traceback__) == (error.__traceback__, None)
 
 
-def test_a_copy_leaves_the_original_as_it_is() -> None:
-    """A hundred who raise copies: the original's traceback stays as long as it was."""
+def test_raising_copies_does_not_change_the_original() -> None:
+    """After a hundred raised copies, the original's traceback is as long as before."""
     error = detached(BadAnswer("orders", counts=True))
     for _ in range(100):
         raised(again(error))

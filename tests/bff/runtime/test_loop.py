@@ -1,4 +1,4 @@
-"""The running loop, and limits on time."""
+"""The running loop, and the time limit of a task."""
 
 import asyncio
 import threading
@@ -8,14 +8,14 @@ import pytest
 from bff.runtime.loop import TimeLimit, running_loop, running_task
 
 
-async def test_it_is_the_loop_that_runs() -> None:
-    """Here and now, and the task too."""
+async def test_it_returns_the_running_loop_and_task() -> None:
+    """As asyncio's own functions do."""
     assert running_loop() is asyncio.get_running_loop()
     assert running_task() is asyncio.current_task()
 
 
-def test_loops_that_follow_each_other_are_told_apart() -> None:
-    """A thread that runs another loop later gets that one; with none running there is none."""
+def test_a_later_loop_of_the_thread_replaces_the_one_before() -> None:
+    """A thread that runs another loop gets that one. With no running loop it is an error."""
 
     async def both() -> bool:
         return running_loop() is asyncio.get_running_loop()
@@ -27,7 +27,7 @@ def test_loops_that_follow_each_other_are_told_apart() -> None:
 
 
 async def test_each_thread_has_its_own() -> None:
-    """While one loop runs here, another may run there."""
+    """While one loop runs here, another thread may run another."""
     found: list[bool] = []
 
     async def there() -> bool:
@@ -41,8 +41,8 @@ async def test_each_thread_has_its_own() -> None:
     assert running_loop() is mine
 
 
-async def test_a_limit_cuts_off_and_says_so() -> None:
-    """The task is cancelled, and the cancellation is taken back."""
+async def test_a_limit_cancels_the_task_and_reports_it() -> None:
+    """The task is cancelled, and `has_cut_off` takes the cancellation back."""
     limit = TimeLimit(0)
     with pytest.raises(asyncio.CancelledError):
         await asyncio.sleep(60)
@@ -50,16 +50,16 @@ async def test_a_limit_cuts_off_and_says_so() -> None:
     assert running_task().cancelling() == 0
 
 
-async def test_a_limit_that_was_lifted_holds_no_longer() -> None:
-    """What comes after it is not cut off."""
+async def test_a_lifted_limit_cancels_nothing() -> None:
+    """What runs after it is not cancelled."""
     limit = TimeLimit(0)
     limit.lift()
     await asyncio.sleep(0.01)
     assert not limit.has_cut_off()
 
 
-async def test_somebody_elses_cancellation_goes_on() -> None:
-    """The limit takes back its own alone."""
+async def test_another_cancellation_goes_on() -> None:
+    """The limit takes back only its own cancellation."""
     cut: list[bool] = []
 
     async def work() -> None:

@@ -1,4 +1,4 @@
-"""For whom a call is made: budget, identity, and what was spent."""
+"""The caller: deadline, identity, and counts of attempts."""
 
 import pytest
 
@@ -7,14 +7,14 @@ from tests.support.fakes import AUTHORIZATION, SUB, Clock, make_caller
 
 @pytest.mark.parametrize(("passed_s", "left_s"), [(0, 3), (1.25, 1.75), (3, 0), (4, -1)])
 def test_a_deadline_counts_down(clock: Clock, passed_s: float, left_s: float) -> None:
-    """What is left is what was given less what has passed since; nothing and less once it is over."""
+    """The time left is the given time less what has passed, and negative after the deadline."""
     deadline = make_caller(clock, left_s=3).deadline
     clock.now += passed_s
     assert deadline.left() == left_s
 
 
 def test_the_token_is_not_shown(clock: Clock) -> None:
-    """A caller that lands in a log or a traceback does not take its token there."""
+    """A caller in a log or a traceback doesn't show its token."""
     shown = repr(make_caller(clock, sub=SUB))
     assert SUB in shown
     assert AUTHORIZATION not in shown
@@ -22,7 +22,7 @@ def test_the_token_is_not_shown(clock: Clock) -> None:
 
 
 def test_each_caller_counts_for_itself(clock: Clock) -> None:
-    """What one request spent is never added to another's."""
+    """The attempts of one request are never added to another's."""
     one, other = make_caller(clock), make_caller(clock)
     one.calls["users"] += 1
     assert other.calls == {}

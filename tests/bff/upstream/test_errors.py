@@ -1,4 +1,4 @@
-"""The error tree: what each error says to a client, and whether it is held against the service."""
+"""The error tree: each error's message for clients, and whether it counts against the service."""
 
 import pytest
 
@@ -47,16 +47,16 @@ ALL = [
 
 
 @pytest.mark.parametrize(("error", "code", "outcome", "counts", "answered", "asked"), ALL)
-def test_each_error_says_what_it_means(
+def test_each_error_agrees_with_the_table(
     error: SourceError, code: str, outcome: str, counts: bool, answered: bool, asked: bool
 ) -> None:
-    """The table at the head of the module holds for every error there is."""
+    """The table in the module's docstring holds for every error."""
     assert (error.code, error.outcome, error.counts, error.answered, error.asked) == (code, outcome, counts, answered, asked)
 
 
 @pytest.mark.parametrize("error", [row[0] for row in ALL])
 def test_a_message_names_the_service_and_nothing_else(error: SourceError) -> None:
-    """A message is fit for a client: the source's name, and none of the service's words."""
+    """It may be shown to a client: the source's name, and none of the service's text."""
     assert str(error) == error.message
     assert error.service == "orders"
     assert "The orders service" in error.message
@@ -64,18 +64,18 @@ def test_a_message_names_the_service_and_nothing_else(error: SourceError) -> Non
 
 
 @pytest.mark.parametrize("error", [BreakerOpen("orders", 3.0), Busy("orders", 503, 3.0), Busy("orders", 429, 3.0)])
-def test_the_time_to_come_back_is_kept(error: SourceError) -> None:
-    """Where it is known after how many seconds to ask again, the error says so."""
+def test_the_time_to_retry_is_kept(error: SourceError) -> None:
+    """If it is known after how many seconds a retry makes sense."""
     assert error.retry_after == 3.0
 
 
-def test_unavailable_is_one_family() -> None:
-    """Whoever only wants to know that the service can't be asked now has one class to catch."""
+def test_unavailable_is_one_base_class() -> None:
+    """For code that only needs to know that the service can't be called now."""
     family = {type(row[0]) for row in ALL if isinstance(row[0], Unavailable)}
     assert family == {BreakerOpen, QueueFull, NotReached, Busy}
 
 
 def test_a_rejection_keeps_the_problem() -> None:
-    """What the person can mend goes along, though not in the message."""
+    """What the user can correct is in the error, not in its message."""
     error = Rejected("orders", 422, SECRET)
     assert (error.status, error.problem) == (422, SECRET)

@@ -1,4 +1,4 @@
-"""Nothing that was fetched for one viewer is ever shown to another: all policies on, thousands of calls interleaved."""
+"""Nothing that was fetched for one viewer is shown to another: all policies on, thousands of calls interleaved."""
 
 import asyncio
 import random
@@ -32,7 +32,7 @@ NOBODY = "nobody"
 
 
 class Mirror:
-    """A service that shows each viewer who it is, says anything of caching, and fails now and then."""
+    """A service that returns the viewer's own name, with any caching headers, and fails now and then."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
@@ -71,7 +71,7 @@ class Mirror:
 
 
 def names(found: Any) -> set[str]:
-    """Whose names are on what was found."""
+    """The viewers' names in the values."""
     if isinstance(found, Stale):
         return names(found.value)
     if isinstance(found, SourceError):
@@ -80,7 +80,7 @@ def names(found: Any) -> set[str]:
 
 
 class Storm:
-    """Viewers who read and write, and whoever saw what is not theirs."""
+    """Viewers who read and write, and a record of each who saw another's data."""
 
     def __init__(self, clock: Clock, heard: Heard, chance: random.Random) -> None:
         self.chance = chance
@@ -118,7 +118,7 @@ class Storm:
             self.wrong.append((expected, seen))
 
     def begin(self, clock: Clock) -> "asyncio.Task[None]":
-        """One more, of whichever kind and for whomever."""
+        """Start one more call, of any kind, for any viewer."""
         sub = self.chance.choice(VIEWERS)
         caller, expected = make_caller(clock, left_s=1000, sub=sub), sub or NOBODY
         fate = self.chance.random()
@@ -130,8 +130,8 @@ class Storm:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_nobody_sees_what_is_anothers(clock: Clock, heard: Heard, seed: int) -> None:
-    """Objects, batches, pages and writes of four viewers in any order, at once, over hours: each sees itself alone."""
+async def test_no_viewer_sees_another_viewers_data(clock: Clock, heard: Heard, seed: int) -> None:
+    """Objects, batches, pages and writes of four viewers in any order, concurrently, over hours."""
     chance = random.Random(seed)
     storm = Storm(clock, heard, chance)
     running: list[asyncio.Task[None]] = []

@@ -1,4 +1,4 @@
-"""Attempt: what goes out, what each outcome is called, and what is told of it."""
+"""Attempt: what is sent, which error each outcome becomes, and which events there are."""
 
 import asyncio
 from dataclasses import replace
@@ -68,7 +68,7 @@ SIGNED_IN = ANONYMOUS | {"X-User-ID": SUB, "Authorization": AUTHORIZATION}
 
 
 async def attempt(instruction: Any, clock: Clock, heard: Heard, caller: Caller, **changes: Any) -> Reply:
-    """One attempt over a network so instructed."""
+    """One attempt over a network with these instructions."""
     return await make_attempt(ScriptedWire(instruction), clock, heard)(make_call(caller, **changes), make_instance())
 
 
@@ -76,7 +76,7 @@ async def attempt(instruction: Any, clock: Clock, heard: Heard, caller: Caller, 
 
 
 async def test_the_request_goes_to_the_instance(clock: Clock, heard: Heard, caller: Caller) -> None:
-    """Method, the instance's URL with the target behind it, the body, and how much may come back."""
+    """Method, the instance's URL followed by the target, the body, and the size limit of the response."""
     wire = ScriptedWire()
     call = make_call(caller, method="PATCH", target="/users/1?a=%2F", body=b"{}", idempotency_key="key-1")
     await make_attempt(wire, clock, heard, most_bytes=77)(call, make_instance(f"{HOST}/base/"))
@@ -100,8 +100,8 @@ async def test_the_request_goes_to_the_instance(clock: Clock, heard: Heard, call
         ),
     ],
 )
-def test_the_headers_are_these_and_no_others(clock: Clock, sub: str | None, changes: Any, headers: dict[str, str]) -> None:
-    """Each header once: those of every call, the identity's where the call carries it, a write's where it is one."""
+def test_exactly_these_headers_are_sent(clock: Clock, sub: str | None, changes: Any, headers: dict[str, str]) -> None:
+    """Each once: those of every call, the identity's if the call carries it, and those of a write."""
     sent = request_headers(make_call(make_caller(clock, sub=sub), **changes))
     assert len(sent) == len(headers)
     assert dict(sent) == headers
@@ -130,15 +130,15 @@ def user_id_sent(sub: str) -> str:
         ("", ""),
     ],
 )
-def test_a_sub_cannot_inject(sub: str, sent: str) -> None:
-    """Plain subs go as they are; what can't stand in a header is percent-encoded, and so is the percent sign."""
+def test_a_sub_cannot_inject_a_header(sub: str, sent: str) -> None:
+    """Letters and digits are sent unchanged. What a header can't contain is percent-encoded, and so is the percent sign."""
     assert user_id_sent(sub) == sent
 
 
 @settings(derandomize=True, deadline=None)
 @given(st.text(st.characters()) | st.text("%0123456789ADad\r\n"))
-def test_any_sub_is_sent_unmistakably(sub: str) -> None:
-    """Visible ASCII whatever the sub, and no two subs are sent alike."""
+def test_different_subs_are_sent_differently(sub: str) -> None:
+    """As visible ASCII, whatever the `sub`."""
     sent = user_id_sent(sub)
     assert all("!" <= character <= "~" for character in sent)
     assert unquote(sent, errors="surrogatepass") == sub
@@ -149,10 +149,10 @@ def test_any_sub_is_sent_unmistakably(sub: str) -> None:
 
 @pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8", "application/hal+json"])
 @pytest.mark.parametrize(("method", "status"), [("GET", 200), ("POST", 200), ("PATCH", 201)])
-async def test_a_good_answer_is_decoded(
+async def test_a_successful_response_is_decoded(
     clock: Clock, heard: Heard, caller: Caller, method: str, status: int, content_type: str
 ) -> None:
-    """A 200 with JSON is the call's value, of a write a 201 too; status and headers come along."""
+    """A 200 with JSON is the call's value, for a write a 201 too. Status and headers are in the reply."""
     said = answer(status, b'{"id":1}', content_type=content_type, etag='"1"')
     reply = await attempt(said, clock, heard, caller, method=method)
     assert (reply.status, reply.value, reply.headers["etag"]) == (status, {"id": 1}, '"1"')
@@ -163,7 +163,7 @@ async def test_a_good_answer_is_decoded(
     [("GET", status) for status in (201, 202, 203, 204, 205, 206, 207, 208, 226, 299)]
     + [("POST", status) for status in (202, 203, 204, 205, 206, 207, 226, 299)],
 )
-async def test_a_success_of_another_kind_is_none(
+async def test_another_success_status_is_an_error(
     clock: Clock, heard: Heard, caller: Caller, method: str, status: int
 ) -> None:
     """A 206, a 202 or a 203 is not the object, although its body can be read as one."""
@@ -173,8 +173,8 @@ async def test_a_success_of_another_kind_is_none(
     assert (caught.value.counts, caught.value.retriable, caught.value.status) == (True, False, status)
 
 
-async def test_how_long_an_answer_may_be_used_is_decided_as_it_comes(clock: Clock, heard: Heard, caller: Caller) -> None:
-    """Once, with the time that it took; a write's answer may not be used again."""
+async def test_the_lifetimes_are_computed_at_arrival(clock: Clock, heard: Heard, caller: Caller) -> None:
+    """Once, with the time the response took. A write's response has none."""
 
     async def slow(_: object) -> WireReply:
         clock.now += 1.5
@@ -223,7 +223,7 @@ WIRE_ERRORS = [
 
 
 def check_fit_for_a_client(error: SourceError) -> None:
-    """A message names the source, and neither its address nor its words nor what was asked."""
+    """A message names the source, and neither its address nor its text nor the request."""
     assert "The users service" in error.message
     for leak in ("secret", "http", "10.11", "8001", "/users", "{", "<"):
         assert leak not in str(error)
@@ -233,7 +233,7 @@ def check_fit_for_a_client(error: SourceError) -> None:
 async def test_each_status_has_its_error(
     clock: Clock, heard: Heard, caller: Caller, status: int, kind: type[SourceError], counts: bool
 ) -> None:
-    """graph.md's table of codes: which error, whether it counts against the service, and that there was an answer."""
+    """Which error, whether it counts against the service, and that there was a response."""
     with pytest.raises(SourceError) as caught:
         await attempt(answer(status, SECRET, location=f"{HOST}/secret"), clock, heard, caller)
     error = caught.value
@@ -246,7 +246,7 @@ async def test_each_status_has_its_error(
 async def test_each_wire_error_has_its_error(
     clock: Clock, heard: Heard, caller: Caller, raised: WireError, kind: type[SourceError], counts: bool, answered: bool
 ) -> None:
-    """What breaks on the way counts against the service, save an answer too long and a request that never was one."""
+    """Connection failures count against the service; a too long response and an invalid request don't."""
     with pytest.raises(SourceError) as caught:
         await attempt(raised, clock, heard, caller)
     error = caught.value
@@ -260,7 +260,7 @@ async def test_each_wire_error_has_its_error(
 async def test_whether_the_service_may_have_acted_is_known(
     clock: Clock, heard: Heard, caller: Caller, raised: WireError, sent: bool
 ) -> None:
-    """Without a connection nothing can have happened; after a broken one it may."""
+    """Without a connection it can't have got the request; after a broken connection it may."""
     with pytest.raises(NotReached) as caught:
         await attempt(raised, clock, heard, caller)
     assert caught.value.sent is sent
@@ -296,10 +296,8 @@ DEEP = b'{"name":"a","x":' + b"[" * 100_000
     ],
     ids=lambda value: repr(value)[:70],
 )
-async def test_an_answer_that_cannot_be_used(
-    clock: Clock, heard: Heard, caller: Caller, reply: WireReply, counts: bool
-) -> None:
-    """What is no JSON counts against the service; good JSON of another shape does not."""
+async def test_an_unusable_response(clock: Clock, heard: Heard, caller: Caller, reply: WireReply, counts: bool) -> None:
+    """Invalid JSON counts against the service; valid JSON of another shape doesn't."""
     with pytest.raises(BadAnswer) as caught:
         await attempt(reply, clock, heard, caller, decode=DECODE)
     assert caught.value.counts is counts
@@ -307,16 +305,16 @@ async def test_an_answer_that_cannot_be_used(
     assert heard.ended[0].outcome == "bad_answer"
 
 
-async def test_no_encoding_is_asked_for_and_none_is_taken(clock: Clock, heard: Heard, caller: Caller) -> None:
-    """A compressed answer is refused unread, so that a small one can't unpack to a huge one."""
+async def test_a_compressed_response_is_an_error(clock: Clock, heard: Heard, caller: Caller) -> None:
+    """None is requested. It is refused unread, so that a small response can't decompress to a huge one."""
     unread: list[bytes] = []
     with pytest.raises(BadAnswer):
         await attempt(answer(200, b"\x1f\x8b", content_encoding="gzip"), clock, heard, caller, decode=unread.append)
     assert not unread
 
 
-async def test_missing_is_an_answer_where_the_call_says_so(clock: Clock, heard: Heard, caller: Caller) -> None:
-    """With `missing_ok` a 404 says that none of the keys is there, and is a good outcome; whatever its body is."""
+async def test_with_missing_ok_a_404_is_a_reply(clock: Clock, heard: Heard, caller: Caller) -> None:
+    """It says that none of the keys exists, and counts as success, whatever its body."""
     reply = await attempt(answer(404, b"<html>", content_type="text/html"), clock, heard, caller, missing_ok=True)
     assert (reply.status, reply.value) == (404, {})
     assert heard.ended[0].outcome == "ok"
@@ -324,7 +322,7 @@ async def test_missing_is_an_answer_where_the_call_says_so(clock: Clock, heard: 
 
 @pytest.mark.parametrize("status", [400, 410, 500])
 async def test_only_404_means_missing(clock: Clock, heard: Heard, caller: Caller, status: int) -> None:
-    """`missing_ok` forgives nothing else."""
+    """`missing_ok` allows no other status."""
     with pytest.raises(SourceError):
         await attempt(answer(status), clock, heard, caller, missing_ok=True)
 
@@ -351,10 +349,10 @@ async def test_only_404_means_missing(clock: Clock, heard: Heard, caller: Caller
     ],
     ids=lambda value: repr(value)[:50],
 )
-async def test_a_rejection_tells_why(
+async def test_a_rejection_keeps_the_problem_document(
     clock: Clock, heard: Heard, caller: Caller, status: int, body: bytes, problem: Problem
 ) -> None:
-    """A problem's title, detail and field errors are kept; one that can't be read is an empty one."""
+    """Title, detail and field errors. An unreadable one counts as empty."""
     with pytest.raises(Rejected) as caught:
         await attempt(answer(status, body, content_type="application/problem+json"), clock, heard, caller)
     assert caught.value.status == status
@@ -393,8 +391,8 @@ async def test_a_rejection_tells_why(
         (None, None),
     ],
 )
-def test_retry_after_is_read_with_care(value: str | None, seconds: float | None) -> None:
-    """Seconds or a date, between 0 and a day; None where it is absent or says neither."""
+def test_retry_after_is_parsed(value: str | None, seconds: float | None) -> None:
+    """Seconds or a date, between 0 and a day. None if it is absent or anything else."""
     headers = {} if value is None else {"retry-after": value}
     assert retry_after(headers, NOW) == seconds
 
@@ -404,18 +402,18 @@ def test_retry_after_is_read_with_care(value: str | None, seconds: float | None)
     st.text()
     | st.from_regex(r"(Thu, )?[0-9]{1,30} (Jan|Feb) [0-9]{1,30} [0-9]{1,3}:[0-9]{1,30}(:[0-9]+)? ([+-][0-9]+|GMT|)")
 )
-def test_no_retry_after_brings_it_down(value: str) -> None:
-    """Whatever a service writes there, it is a number within bounds or nothing."""
+def test_no_retry_after_raises(value: str) -> None:
+    """Whatever a service sends: a number within the limits, or None."""
     seconds = retry_after({"retry-after": value}, NOW)
     assert seconds is None or 0 <= seconds <= 86400
 
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(("headers", "seconds"), [({"retry_after": "7"}, 7.0), ({}, None), ({"retry_after": "soon"}, None)])
-async def test_busy_says_when_to_come_back(
+async def test_busy_has_the_retry_after(
     clock: Clock, heard: Heard, caller: Caller, status: int, headers: dict[str, str], seconds: float | None
 ) -> None:
-    """429 and 503 carry `Retry-After` on, where it says something."""
+    """Of a 429 and a 503, if it can be read."""
     with pytest.raises(Busy) as caught:
         await attempt(answer(status, SECRET, **headers), clock, heard, caller)
     assert caught.value.retry_after == seconds
@@ -434,10 +432,10 @@ async def test_busy_says_when_to_come_back(
         (0.01, 0.01, False),
     ],
 )
-async def test_an_attempt_is_bounded_by_its_own_time_and_by_the_deadline(
+async def test_an_attempt_ends_at_its_timeout_or_the_deadline(
     loop_clock: Clock, heard: Heard, left_s: float, after_s: float, counts: bool
 ) -> None:
-    """Whichever is first. A timeout counts only where the service had at least half the time it may take."""
+    """Whichever is first. A timeout counts only if the service had at least half of its time limit."""
     caller = make_caller(loop_clock, left_s=left_s)
     task = asyncio.create_task(attempt(hang, loop_clock, heard, caller))
     await loop_clock.advance(after_s - 0.001)
@@ -451,8 +449,8 @@ async def test_an_attempt_is_bounded_by_its_own_time_and_by_the_deadline(
     check_fit_for_a_client(caught.value)
 
 
-async def test_an_answer_in_time_is_an_answer(loop_clock: Clock, heard: Heard, caller: Caller) -> None:
-    """Just before the end is in time; nothing is left behind that could strike later."""
+async def test_a_response_just_in_time_is_a_reply(loop_clock: Clock, heard: Heard, caller: Caller) -> None:
+    """No timer is left that could cancel the task later."""
     come = asyncio.get_running_loop().create_future()
 
     async def slow(_: WireRequest) -> WireReply:
@@ -466,11 +464,11 @@ async def test_an_answer_in_time_is_an_answer(loop_clock: Clock, heard: Heard, c
     await loop_clock.advance(10)
 
 
-# what is told
+# events
 
 
-async def test_each_call_over_the_wire_is_told(clock: Clock, heard: Heard, caller: Caller) -> None:
-    """One event an attempt, with the template and never the target, and the time it took."""
+async def test_each_attempt_makes_one_event(clock: Clock, heard: Heard, caller: Caller) -> None:
+    """With the route's template, never the target, and with the duration."""
 
     async def slow(_: WireRequest) -> WireReply:
         clock.now += 0.25
@@ -482,15 +480,15 @@ async def test_each_call_over_the_wire_is_told(clock: Clock, heard: Heard, calle
 
 @pytest.mark.parametrize("instruction", [answer(), answer(500), NotConnected(), BrokenAnswer(), Unsendable()], ids=repr)
 async def test_each_attempt_is_counted(clock: Clock, heard: Heard, caller: Caller, instruction: Any) -> None:
-    """The caller's tally has every attempt, however it ended."""
+    """In the caller's counts, however it ended."""
     for _ in range(3):
         await asyncio.gather(attempt(instruction, clock, heard, caller), return_exceptions=True)
     assert caller.calls == {"users": 3}
     assert len(heard) == 3
 
 
-async def test_cancellation_is_told_and_not_swallowed(clock: Clock, heard: Heard, caller: Caller) -> None:
-    """Who gives up cancels the request; listeners hear of it, and the cancellation goes on."""
+async def test_cancellation_makes_an_event_and_goes_on(clock: Clock, heard: Heard, caller: Caller) -> None:
+    """The request is cancelled, listeners get an event, and the `CancelledError` is raised."""
     task = asyncio.create_task(attempt(hang, clock, heard, caller))
     await settle()
     assert caller.calls == {"users": 1}
@@ -501,7 +499,7 @@ async def test_cancellation_is_told_and_not_swallowed(clock: Clock, heard: Heard
 
 
 def busy(body: bytes, content_type: str = "application/problem+json") -> WireReply:
-    """A 503 that says why."""
+    """A 503 with a problem document."""
     return answer(503, body, content_type=content_type)
 
 
@@ -514,18 +512,18 @@ def busy(body: bytes, content_type: str = "application/problem+json") -> WireRep
         (busy(b"<html>"), ""),
     ],
 )
-async def test_a_problem_is_told_by_its_title(
+async def test_an_event_has_the_problems_title_only(
     clock: Clock, heard: Heard, caller: Caller, reply: WireReply, problem: str
 ) -> None:
-    """The title is the same for each of its kind; the detail may be about somebody, and is told to nobody."""
+    """The title is the same for each problem type. The detail may be personal."""
     with pytest.raises(Busy):
         await make_attempt(ScriptedWire(reply), clock, heard)(make_call(caller), make_instance())
     (event,) = heard.ended
     assert (event.status, event.problem) == (503, problem)
 
 
-async def test_not_modified_is_an_answer_to_a_validator_alone(clock: Clock, heard: Heard, caller: Caller) -> None:
-    """RFC 9110, section 15.4.5: without one, a 304 answers nothing that was asked."""
+async def test_a_304_is_a_reply_only_to_a_validator(clock: Clock, heard: Heard, caller: Caller) -> None:
+    """RFC 9110, section 15.4.5: without a validator in the request it is an error."""
     attempt = make_attempt(ScriptedWire(answer(304, b"")), clock, heard)
     assert (await attempt(make_call(caller, validator='"v1"'), make_instance())).status == 304
     with pytest.raises(BadAnswer):
@@ -533,8 +531,8 @@ async def test_not_modified_is_an_answer_to_a_validator_alone(clock: Clock, hear
 
 
 @pytest.mark.parametrize(("left_s", "sent"), [(10.0, "2000"), (0.5, "500"), (0.0001, "1")])
-async def test_what_is_left_goes_upstream(clock: Clock, heard: Heard, left_s: float, sent: str) -> None:
-    """In milliseconds: the attempt's time, or the operation's where that is less."""
+async def test_the_time_limit_is_sent(clock: Clock, heard: Heard, left_s: float, sent: str) -> None:
+    """In milliseconds: the attempt's timeout, or the operation's time left if that is less."""
     wire = ScriptedWire()
     caller = make_caller(clock, left_s=left_s)
     await make_attempt(wire, clock, heard)(make_call(caller), make_instance())
@@ -564,17 +562,17 @@ async def test_what_is_left_goes_upstream(clock: Clock, heard: Heard, left_s: fl
     ],
     ids=repr,
 )
-async def test_what_a_second_try_may_mend(
+async def test_which_errors_are_retriable(
     clock: Clock, heard: Heard, caller: Caller, instruction: Any, retriable: bool
 ) -> None:
-    """Faults of the connection, and what the service itself says will pass."""
+    """Connection failures, and statuses that are temporary."""
     with pytest.raises(SourceError) as caught:
         await make_attempt(ScriptedWire(instruction), clock, heard)(make_call(caller), make_instance())
     assert caught.value.retriable is retriable
 
 
 async def test_a_timeout_leaves_no_cancellation_behind(loop_clock: Clock, heard: Heard) -> None:
-    """Whoever looks whether its task was cancelled, as a timeout further out does, finds that it wasn't."""
+    """The task doesn't count as cancelled afterwards, so that an outer timeout works."""
     attempt = make_attempt(ScriptedWire(hang), loop_clock, heard)
 
     async def work() -> int:
@@ -589,8 +587,8 @@ async def test_a_timeout_leaves_no_cancellation_behind(loop_clock: Clock, heard:
     assert await ended(running) == 0
 
 
-async def test_cancelled_as_its_time_is_over_it_is_cancelled(loop_clock: Clock, heard: Heard) -> None:
-    """Both in one moment: whoever cancelled is not to be told of a timeout."""
+async def test_cancelled_at_its_timeout_it_is_cancelled(loop_clock: Clock, heard: Heard) -> None:
+    """Both in the same turn: the `CancelledError` must not become a timeout."""
     attempt = make_attempt(ScriptedWire(hang), loop_clock, heard)
     running = asyncio.create_task(attempt(make_call(make_caller(loop_clock)), make_instance()))
     await settle()

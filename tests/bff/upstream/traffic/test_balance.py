@@ -1,4 +1,4 @@
-"""Balance: who gets a call, who is left out and for how long, and what an error still says of the source after that."""
+"""Balance: which instance gets a call, which is ejected and for how long, and which errors then count against the source."""
 
 import asyncio
 import random
@@ -23,7 +23,7 @@ MakeError = Callable[[], BaseException]
 
 
 def fault() -> SourceError:
-    """An error that counts. Made anew for each call, as the balance may change it."""
+    """An error that counts. A new one for each call, as the balancer may change it."""
     return NotReached("users", sent=False)
 
 
@@ -48,7 +48,7 @@ SILENT: list[MakeError] = [
 
 
 class Rig:
-    """A balance above an attempt that is told, for each instance, how its calls end."""
+    """A balancer over an attempt; the test says for each instance how its calls end."""
 
     def __init__(
         self,
@@ -146,17 +146,17 @@ class Rig:
 
 
 def url(number: int) -> str:
-    """Where an instance is."""
+    """An instance's URL."""
     return f"http://10.11.12.{number}:8001"
 
 
 def picks(*numbers: float) -> Callable[[], float]:
-    """Chance that comes as told, and fails when asked for more."""
+    """Random numbers given by the test. It fails if more are needed."""
     return iter(numbers).__next__
 
 
 def no_chance() -> float:
-    """Chance that must not be asked."""
+    """Fails if a random number is needed."""
     raise AssertionError("there was nothing to choose")
 
 
@@ -165,7 +165,7 @@ def no_chance() -> float:
 
 @pytest.mark.parametrize("weights", [(1, 1), (9, 1), (1, 2, 3), (5, 0, 5), (1,) * 7])
 async def test_with_nothing_in_flight_the_shares_are_the_weights(weights: tuple[int, ...]) -> None:
-    """Over many calls, one at a time, each gets its weight's share; weight 0 gets none."""
+    """Over many calls, one at a time, each instance gets its weight's share; weight 0 gets none."""
     rig = Rig(weights)
     got = await rig.ask(6000)
     for number, weight in enumerate(weights, start=1):
@@ -178,7 +178,7 @@ async def test_with_nothing_in_flight_the_shares_are_the_weights(weights: tuple[
     [((0.0, 0.95), 1), ((0.95, 0.0), 2), ((0.89, 0.89), 1), ((0.9, 0.0), 2), ((0.9999999999999999, 0.0), 2)],
 )
 async def test_the_first_pick_wins_a_tie(chance: tuple[float, float], number: int) -> None:
-    """A canary with one of ten parts has the tenth tenth of the chance."""
+    """A canary with one of ten parts gets the last tenth of the random numbers."""
     assert await Rig((9, 1), picks=picks(*chance)).ask() == {number: 1}
 
 
@@ -195,10 +195,10 @@ async def test_the_first_pick_wins_a_tie(chance: tuple[float, float], number: in
         ((3, 1), (4, 1), (0.0, 0.9), 2),
     ],
 )
-async def test_of_two_picks_the_one_that_is_less_busy_for_its_weight_is_taken(
+async def test_the_pick_with_fewer_calls_for_its_weight_is_taken(
     weights: tuple[int, int], running: tuple[int, int], chance: tuple[float, float], number: int
 ) -> None:
-    """Power of two choices: calls in flight, divided by the weight, decide."""
+    """Power of two choices: calls in flight, divided by the weight."""
     rig = Rig(weights, picks=picks(*chance))
     for instance, in_flight in zip(rig.balance.instances, running, strict=True):
         instance.in_flight = in_flight
@@ -207,7 +207,7 @@ async def test_of_two_picks_the_one_that_is_less_busy_for_its_weight_is_taken(
 
 @pytest.mark.parametrize(("weights", "shares"), [((1, 1, 1, 1), (60, 60, 60, 60)), ((3, 1), (180, 60))])
 async def test_under_load_the_calls_in_flight_stay_even(weights: tuple[int, ...], shares: tuple[int, ...]) -> None:
-    """Of 240 calls that hang each instance holds its share within a few: chance alone would spread them further."""
+    """Of 240 hanging calls each instance has its share within a few; random picks alone would spread further."""
     rig = Rig(weights)
     tasks = await rig.hang(None, 240)
     assert rig.running == pytest.approx(shares, abs=4)
@@ -215,8 +215,8 @@ async def test_under_load_the_calls_in_flight_stay_even(weights: tuple[int, ...]
     assert rig.running == [0] * len(weights)
 
 
-async def test_one_that_hangs_gets_little() -> None:
-    """The other one, which answers at once, gets all calls but those for which both picks were the one that hangs."""
+async def test_an_instance_that_hangs_gets_few_calls() -> None:
+    """The other one gets all calls but those for which both picks were the instance that hangs."""
     rig = Rig()
     tasks = await rig.hang(1, 1)
     assert (await rig.ask(2000))[1] / 2000 == pytest.approx(0.25, abs=0.03)
@@ -224,8 +224,8 @@ async def test_one_that_hangs_gets_little() -> None:
     assert (await rig.ask(2000))[1] / 2000 == pytest.approx(0.5, abs=0.03)
 
 
-async def test_a_single_instance_needs_no_chance() -> None:
-    """Where one only can be asked it is asked: alone in the list, alone with a weight, or alone in."""
+async def test_a_single_instance_needs_no_random_number() -> None:
+    """If only one can be chosen: alone in the list, alone with a weight, or the only one that is in."""
     assert await Rig((1,), picks=no_chance).ask(3) == {1: 3}
     assert await Rig((0, 2, 0), picks=no_chance).ask(3) == {2: 3}
     rig = Rig((1, 1), picks=no_chance)
@@ -234,8 +234,8 @@ async def test_a_single_instance_needs_no_chance() -> None:
 
 
 @pytest.mark.parametrize("ending", ["", "/"])
-async def test_a_url_ends_before_the_slash(ending: str) -> None:
-    """A target begins with a slash, so that a URL's last one would be one too many."""
+async def test_a_slash_at_the_end_of_a_url_is_dropped(ending: str) -> None:
+    """A target begins with a slash."""
     rig = Rig((1,))
     rig.balance.set_instances([InstanceOptions(f"http://users.test:1/base{ending}")])
     assert (await rig.balance(rig.call())).value == "http://users.test:1/base"
@@ -247,7 +247,7 @@ async def test_a_url_ends_before_the_slash(ending: str) -> None:
 @pytest.mark.parametrize("make", FAULTS)
 @pytest.mark.parametrize(("chance", "number"), [((0.0, 0.9), 2), ((0.9, 0.0), 2), ((0.0, 0.1), 1)])
 async def test_a_suspect_loses(make: MakeError, chance: tuple[float, float], number: int) -> None:
-    """After a fault an instance is taken only where both picks are it, however busy the other one is."""
+    """After a fault an instance is chosen only if both picks are it, however busy the other one is."""
     rig = Rig(picks=picks(*chance))
     await rig.send(1, make)
     rig[2].in_flight = 50
@@ -255,7 +255,7 @@ async def test_a_suspect_loses(make: MakeError, chance: tuple[float, float], num
 
 
 async def test_between_suspects_the_load_decides() -> None:
-    """Two of them are as equal as two that are well."""
+    """As between two instances without faults."""
     rig = Rig(picks=picks(0.0, 0.9))
     await rig.send(1, fault)
     await rig.send(2, fault)
@@ -264,8 +264,8 @@ async def test_between_suspects_the_load_decides() -> None:
 
 
 @pytest.mark.parametrize("make", FAULTS)
-async def test_what_counts_makes_it_unwell_until_it_answers(make: MakeError) -> None:
-    """An instance isn't healthy from a fault to its next answer, and the others have no part in it."""
+async def test_an_instance_is_unhealthy_from_a_fault_to_its_next_reply(make: MakeError) -> None:
+    """The other instances are not affected."""
     rig = Rig()
     assert (rig[1].healthy, rig[2].healthy) == (True, True)
     await rig.send(2, make)
@@ -275,8 +275,8 @@ async def test_what_counts_makes_it_unwell_until_it_answers(make: MakeError) -> 
 
 
 @pytest.mark.parametrize("make", ANSWERS)
-async def test_an_answer_that_does_not_count_speaks_for_it(make: MakeError) -> None:
-    """A no is an answer: the suspicion and the row of faults end with it."""
+async def test_a_refusal_by_the_service_clears_the_suspicion(make: MakeError) -> None:
+    """It is a reply: the suspicion and the count of faults end with it."""
     rig = Rig()
     await rig.send(1, fault, 2)
     await rig.send(1, make)
@@ -286,8 +286,8 @@ async def test_an_answer_that_does_not_count_speaks_for_it(make: MakeError) -> N
 
 
 @pytest.mark.parametrize("make", SILENT)
-async def test_what_was_cut_short_says_nothing(make: MakeError) -> None:
-    """Whoever gives up, and a fault of ours, neither suspects an instance nor clears it, nor ends its row."""
+async def test_a_call_without_a_result_changes_nothing(make: MakeError) -> None:
+    """A cancelled call or an internal error neither suspects an instance, nor clears it, nor resets its count."""
     rig = Rig()
     await rig.send(1, make, 10)
     assert rig[1].healthy
@@ -302,8 +302,8 @@ async def test_what_was_cut_short_says_nothing(make: MakeError) -> None:
 # tries
 
 
-async def test_a_second_try_goes_elsewhere() -> None:
-    """A call notes where it went, and goes to each instance once before it comes to one again."""
+async def test_a_retry_goes_to_another_instance() -> None:
+    """A call notes its instances, and goes to each of them once before it goes to one again."""
     rig = Rig((9, 1, 1))
     for _ in range(50):
         call = rig.call()
@@ -314,8 +314,8 @@ async def test_a_second_try_goes_elsewhere() -> None:
         assert len(call.tried) == 4
 
 
-async def test_a_try_that_fails_or_is_given_up_is_noted_too() -> None:
-    """The note is made before the attempt: a hedge must know where the first one hangs."""
+async def test_the_instance_is_noted_before_the_attempt() -> None:
+    """A hedge must know where the first attempt hangs."""
     rig = Rig((1,))
     call = rig.call()
     for make in (fault, asyncio.CancelledError):
@@ -330,32 +330,32 @@ async def test_a_try_that_fails_or_is_given_up_is_noted_too() -> None:
     await settle()
 
 
-async def test_rather_a_suspect_than_the_same_again() -> None:
-    """Of what was not tried yet, a suspect is better than what this call has seen fail."""
+async def test_a_suspect_is_preferred_to_an_instance_that_was_tried() -> None:
+    """This call saw the other one fail."""
     rig = Rig()
     await rig.send(2, fault)
     await rig.balance(call := rig.call(1))
     assert call.tried == [1, 2]
 
 
-async def test_rather_the_same_again_than_one_that_is_out() -> None:
-    """Tried before is no reason to go to an instance that is out."""
+async def test_a_tried_instance_is_preferred_to_one_that_is_out() -> None:
+    """An instance that is out isn't chosen just because the others were tried."""
     rig = Rig()
     await rig.eject(2)
     await rig.balance(call := rig.call(1))
     assert call.tried == [1, 1]
 
 
-async def test_when_all_were_tried_all_are_chosen_from() -> None:
-    """By the same rule as ever: by weight."""
+async def test_when_all_were_tried_all_may_be_chosen() -> None:
+    """By weight, as always."""
     rig = Rig((3, 1))
     for _ in range(2000):
         await rig.balance(rig.call(1, 2))
     assert Counter(rig.asked)[1] / 2000 == pytest.approx(0.75, abs=0.03)
 
 
-async def test_tries_follow_the_weights_of_those_left() -> None:
-    """What was tried takes its weight with it."""
+async def test_retries_follow_the_weights_of_the_other_instances() -> None:
+    """The weight of a tried instance doesn't count."""
     rig = Rig((90, 3, 1))
     for _ in range(2000):
         await rig.balance(rig.call(1))
@@ -366,8 +366,8 @@ async def test_tries_follow_the_weights_of_those_left() -> None:
 
 
 @pytest.mark.parametrize("make", FAULTS)
-async def test_faults_in_a_row_eject(make: MakeError) -> None:
-    """Not one before the last; then it gets no calls, and listeners hear for how long."""
+async def test_consecutive_faults_eject(make: MakeError) -> None:
+    """Exactly with the last of them. Then the instance gets no calls, and the event says for how long."""
     rig = Rig()
     await rig.send(1, make, 2)
     assert (rig.states, rig.told) == ([IN, IN], [])
@@ -376,8 +376,8 @@ async def test_faults_in_a_row_eject(make: MakeError) -> None:
     assert await rig.ask(200) == {2: 200}
 
 
-async def test_an_answer_in_between_ends_the_row() -> None:
-    """Faults that are not in a row eject nobody, however many."""
+async def test_a_reply_in_between_resets_the_count() -> None:
+    """Faults that are not consecutive eject no instance."""
     rig = Rig()
     for _ in range(20):
         await rig.send(1, fault, 2)
@@ -385,7 +385,7 @@ async def test_an_answer_in_between_ends_the_row() -> None:
     assert rig.told == []
 
 
-async def test_rows_are_each_instances_own() -> None:
+async def test_each_instance_has_its_own_count() -> None:
     """Faults of one aren't added to another's."""
     rig = Rig((1, 1, 1))
     for number in (1, 2, 3, 1, 2, 3):
@@ -393,8 +393,8 @@ async def test_rows_are_each_instances_own() -> None:
     assert rig.told == []
 
 
-async def test_it_is_in_again_when_its_time_is_over() -> None:
-    """With the first choice after that, not before; its row starts anew, and it stays suspect until it answers."""
+async def test_an_ejection_ends_on_time() -> None:
+    """With the first choice after its time. The count is 0, and the instance stays suspect until it replies."""
     rig = Rig()
     await rig.eject(1)
     rig.clock.now += 9.75
@@ -411,8 +411,8 @@ async def test_it_is_in_again_when_its_time_is_over() -> None:
     assert rig.states == [EJECTED, IN]
 
 
-async def test_it_comes_back_gently() -> None:
-    """Suspect as it is, it gets a call only where both picks are it; once it has answered it has its share."""
+async def test_after_an_ejection_an_instance_gets_few_calls_first() -> None:
+    """It is suspect: chosen only if both picks are it. After a reply it gets its share."""
     rig = Rig(picks=picks(0.0, 0.9, 0.9, 0.0, 0.1, 0.1, 0.0, 0.9))
     await rig.eject(1)
     rig.clock.now += 10
@@ -421,8 +421,8 @@ async def test_it_comes_back_gently() -> None:
     assert rig[1].healthy
 
 
-async def test_each_ejection_is_twice_as_long_up_to_a_bound() -> None:
-    """10, 20, 40 seconds, and then 60 for ever."""
+async def test_ejections_double_up_to_the_longest() -> None:
+    """10, 20, 40 seconds, and then always 60."""
     rig = Rig()
     for for_s in (10, 20, 40, 60, 60, 60):
         await rig.eject(1)
@@ -435,8 +435,8 @@ async def test_each_ejection_is_twice_as_long_up_to_a_bound() -> None:
         assert rig[1].state is IN
 
 
-async def test_the_bound_holds_for_the_first_ejection_too() -> None:
-    """Where settings contradict each other the shorter time is taken."""
+async def test_the_longest_ejection_limits_the_first_too() -> None:
+    """If the settings contradict each other, the shorter time is used."""
     rig = Rig(options=BalanceOptions(consecutive_faults=3, ejection_s=100, max_ejection_s=30))
     await rig.eject(1)
     assert rig.told == [(1, EJECTED, 30.0)]
@@ -447,17 +447,17 @@ async def test_the_bound_holds_for_the_first_ejection_too() -> None:
     [
         ([(20, True)], 10),  # answered, as long after its return as it was out: forgotten
         ([(19.75, True)], 40),
-        ([(1000, None)], 40),  # nobody asked it: nothing is proven
+        ([(1000, None)], 40),  # it got no call: nothing is known
         ([(19.75, True), (0.25, True)], 10),
         ([(15, False), (15, True)], 40),  # the fault in between: well for 15 only
         ([(15, False), (5, True), (15, True)], 10),
         ([(20, False), (0, True)], 40),
     ],
 )
-async def test_ejections_are_forgotten_by_an_answer_after_as_long_a_time_well(
+async def test_the_doubling_is_reset_after_a_time_without_faults(
     rows: list[tuple[float, bool | None]], for_s: float
 ) -> None:
-    """The time counts from its return or its last fault, whichever is later, and must be as long as it was last out."""
+    """The time counts from its return or last fault, whichever is later, and must be as long as its last ejection."""
     rig = Rig()
     for out_s in (10, 20):
         await rig.eject(1)
@@ -472,8 +472,8 @@ async def test_ejections_are_forgotten_by_an_answer_after_as_long_a_time_well(
 
 
 @pytest.mark.parametrize(("make", "after_s"), [(None, 9.75), (None, 1000), (fault, 9.75)])
-async def test_calls_from_before_say_little_of_one_that_is_out(make: MakeError | None, after_s: float) -> None:
-    """Those still running when it was ejected neither prolong that nor end it, and what it has to forget stays."""
+async def test_calls_from_before_an_ejection_do_not_change_it(make: MakeError | None, after_s: float) -> None:
+    """They neither prolong nor end it, and don't reset the doubling."""
     rig = Rig((1, 1, 1, 1))
     late = await rig.hang(1, 5, make)
     await rig.eject(1)
@@ -487,7 +487,7 @@ async def test_calls_from_before_say_little_of_one_that_is_out(make: MakeError |
     assert rig.told[-1] == (1, EJECTED, 20.0)
 
 
-async def test_each_is_in_again_at_its_own_time() -> None:
+async def test_each_ejection_ends_at_its_own_time() -> None:
     """The end of one ejection ends no other."""
     rig = Rig((1, 1, 1, 1))
     await rig.eject(1)
@@ -499,8 +499,8 @@ async def test_each_is_in_again_at_its_own_time() -> None:
         assert rig.states == states
 
 
-async def test_a_time_that_is_over_leaves_room_for_the_next_ejection() -> None:
-    """Even if nobody was chosen since: faults that come late see who is in by now."""
+async def test_an_ejection_past_its_time_does_not_count_in_the_share() -> None:
+    """Also if no instance was chosen since: late faults see which instances are in by now."""
     rig = Rig()
     late = await rig.hang(2, 3, fault)
     await rig.eject(1)
@@ -517,15 +517,15 @@ async def test_a_time_that_is_over_leaves_room_for_the_next_ejection() -> None:
         ((1, 1, 1), 0.5, 1),
         ((1, 1, 1, 1), 0.5, 2),
         ((1, 1, 0), 0.5, 1),
-        ((1, 0, 0, 0), 0.5, 0),  # weight 0 is nobody to fall back on
+        ((1, 0, 0, 0), 0.5, 0),  # an instance with weight 0 is no fallback
         ((1, 1, 1), 0.0, 0),
         ((1, 1, 1), 1.0, 3),
         ((1,) * 10, 0.3, 3),
         ((1,) * 50, 0.58, 29),  # in binary fractions a little less than 29
     ],
 )
-async def test_never_more_than_a_share_is_ejected(weights: tuple[int, ...], ratio: float, most: int) -> None:
-    """Of those that have a weight, rounded down: the rest stays in, however badly it does."""
+async def test_at_most_a_share_is_ejected(weights: tuple[int, ...], ratio: float, most: int) -> None:
+    """Of those with a weight, rounded down: the others stay in, however many faults they have."""
     rig = Rig(weights, BalanceOptions(consecutive_faults=3, max_ejected_ratio=ratio))
     for instance in rig.balance.instances:
         instance.suspect = bool(instance.weight)
@@ -536,8 +536,8 @@ async def test_never_more_than_a_share_is_ejected(weights: tuple[int, ...], rati
     assert rig.states.count(EJECTED) == most
 
 
-async def test_one_whose_row_is_long_is_ejected_when_there_is_room() -> None:
-    """The share kept it in; its next fault after another one's return puts it out."""
+async def test_an_instance_kept_in_by_the_share_is_ejected_later() -> None:
+    """With its next fault after another instance's return."""
     rig = Rig()
     await rig.eject(1)
     await rig.send(2, fault, 10)
@@ -547,8 +547,8 @@ async def test_one_whose_row_is_long_is_ejected_when_there_is_room() -> None:
     assert rig.states == [IN, EJECTED]
 
 
-async def test_if_all_are_out_all_are_chosen_from() -> None:
-    """Panic: better a try than none, by weight as ever; and it is still over when an ejection is."""
+async def test_if_all_are_out_all_may_be_chosen() -> None:
+    """By weight, as always, until an ejection ends."""
     rig = Rig((3, 1, 0), BalanceOptions(consecutive_faults=3, max_ejected_ratio=1.0))
     await rig.eject(1, 2)
     for instance in rig.balance.instances:
@@ -562,8 +562,8 @@ async def test_if_all_are_out_all_are_chosen_from() -> None:
     assert rig.states[:2] == [IN, IN]
 
 
-async def test_tries_go_elsewhere_in_panic_too() -> None:
-    """All are out: the second try is still no second try at the same."""
+async def test_with_all_out_a_retry_still_goes_to_another_instance() -> None:
+    """A tried instance is avoided."""
     rig = Rig((1, 1, 1), BalanceOptions(consecutive_faults=3, max_ejected_ratio=1.0))
     await rig.eject(1, 2, 3)
     for _ in range(20):
@@ -577,8 +577,8 @@ async def test_tries_go_elsewhere_in_panic_too() -> None:
 
 
 @pytest.mark.parametrize("make", FAULTS)
-async def test_a_fault_is_the_instances_own_while_another_is_well(make: MakeError) -> None:
-    """It doesn't count against the source, so that one dead instance of two opens no breaker; the row counts it."""
+async def test_a_fault_does_not_count_while_another_instance_is_healthy(make: MakeError) -> None:
+    """One dead instance of two must not open the source's breaker. It counts for the ejection."""
     rig = Rig()
     for _ in range(3):
         error = await rig.send(1, make)
@@ -588,8 +588,8 @@ async def test_a_fault_is_the_instances_own_while_another_is_well(make: MakeErro
 
 
 @pytest.mark.parametrize("make", FAULTS)
-async def test_a_fault_is_the_sources_where_no_other_is_well(make: MakeError) -> None:
-    """Alone, beside a suspect, beside one that is out, and beside one that gets no calls: it counts."""
+async def test_a_fault_counts_if_no_other_instance_is_healthy(make: MakeError) -> None:
+    """Alone, beside a suspect, beside one that is out, and beside one with weight 0."""
     alone, suspect, out, idle = Rig((1,)), Rig(), Rig(), Rig((1, 0))
     await suspect.send(2, fault)
     await out.eject(2)
@@ -604,8 +604,8 @@ async def test_a_fault_is_the_sources_where_no_other_is_well(make: MakeError) ->
     assert caught.value.counts
 
 
-async def test_when_both_are_dead_the_second_try_counts() -> None:
-    """The first fault is its instance's own; that of the second instance finds nobody well any more."""
+async def test_with_two_dead_instances_the_retrys_fault_counts() -> None:
+    """The first fault counts for its instance only; with the second fault no instance is healthy."""
     rig = Rig()
     rig.ends = {url(1): fault, url(2): fault}
     call = rig.call()
@@ -618,8 +618,8 @@ async def test_when_both_are_dead_the_second_try_counts() -> None:
 
 
 @pytest.mark.parametrize("make", ANSWERS + SILENT)
-async def test_what_did_not_count_goes_up_as_it_came(make: MakeError) -> None:
-    """It is raised as it is, whoever else is well."""
+async def test_an_error_that_does_not_count_is_raised_unchanged(make: MakeError) -> None:
+    """Whichever instances are healthy."""
     for rig in (Rig((1,)), Rig()):
         error = await rig.send(1, make)
         assert type(error) is type(make())
@@ -638,7 +638,7 @@ async def test_a_call_that_ended_is_not_in_flight(make: MakeError) -> None:
 
 
 async def test_a_cancelled_call_is_not_in_flight() -> None:
-    """In flight until the moment it is cancelled, and then not; the others stay."""
+    """From the moment it is cancelled; the others stay in flight."""
     rig = Rig((1,))
     tasks = await rig.hang(1, 5)
     assert rig.running == [5]
@@ -656,7 +656,7 @@ async def test_a_cancelled_call_is_not_in_flight() -> None:
 
 
 async def test_an_unhealthy_instance_is_out_until_it_is_healthy() -> None:
-    """No time ends it; listeners hear of each change once, without a time."""
+    """No time ends it. Listeners get each change once, without a duration."""
     rig = Rig()
     for _ in range(3):
         rig.balance.set_health(rig[1], healthy=False)
@@ -671,7 +671,7 @@ async def test_an_unhealthy_instance_is_out_until_it_is_healthy() -> None:
 
 
 async def test_all_may_be_unhealthy() -> None:
-    """The share bounds ejections only; with all out, all are chosen from."""
+    """The share limits ejections only. With all out, all may be chosen."""
     rig = Rig((1, 1, 1))
     for instance in rig.balance.instances:
         rig.balance.set_health(instance, healthy=False)
@@ -680,7 +680,7 @@ async def test_all_may_be_unhealthy() -> None:
 
 
 async def test_a_check_that_passes_ends_no_ejection() -> None:
-    """A health check may be well where calls are not; it clears no suspicion of one that is in, either."""
+    """Health checks may pass while calls fail. Nor does a pass clear the suspicion of an instance that is in."""
     rig = Rig()
     await rig.eject(1)
     await rig.send(2, fault)
@@ -690,8 +690,8 @@ async def test_a_check_that_passes_ends_no_ejection() -> None:
     assert len(rig.told) == 1
 
 
-async def test_a_failed_check_takes_the_place_of_an_ejection() -> None:
-    """Then the check alone decides when it is in again: without suspicion or row, its ejections not forgotten."""
+async def test_a_failed_check_replaces_an_ejection() -> None:
+    """Then only a check puts it back: without suspicion, with a count of 0; the doubling goes on."""
     rig = Rig()
     await rig.eject(1)
     rig.balance.set_health(rig[1], healthy=False)
@@ -706,8 +706,8 @@ async def test_a_failed_check_takes_the_place_of_an_ejection() -> None:
     assert rig.told[1:] == [(1, UNHEALTHY, None), (1, IN, None), (1, EJECTED, 20.0)]
 
 
-async def test_an_ejection_yields_to_one_that_is_unhealthy() -> None:
-    """The unhealthy take up the share: nobody is ejected beside them, and who is comes back, soonest due first."""
+async def test_an_unhealthy_instance_uses_up_the_ejected_share() -> None:
+    """No instance is ejected beside it, and the ejection that would end soonest ends."""
     rig = Rig((1, 1, 1, 1))
     await rig.eject(3)
     rig.clock.now += 1
@@ -723,8 +723,8 @@ async def test_an_ejection_yields_to_one_that_is_unhealthy() -> None:
 # a list that changes
 
 
-async def test_who_stays_keeps_what_is_known_of_it() -> None:
-    """The same object under its URL, with state, row and calls in flight; number and weight are those of its new place."""
+async def test_an_instance_that_stays_keeps_its_state() -> None:
+    """The same object under its URL, with state, count and calls in flight. Number and weight are those of the new list."""
     rig = Rig((1, 1, 1))
     await rig.eject(1)
     tasks = await rig.hang(3, 4)
@@ -745,8 +745,8 @@ async def test_who_stays_keeps_what_is_known_of_it() -> None:
     assert rig.told[-1] == (3, IN, None)
 
 
-async def test_who_leaves_finishes_what_runs_and_gets_no_more() -> None:
-    """Nor is anything told of it, whatever its last calls, or its checks, come to."""
+async def test_a_removed_instance_finishes_its_calls() -> None:
+    """It gets no more, and there are no events of it, whatever its last calls or checks."""
     rig = Rig()
     tasks = await rig.hang(1, 3)
     gone = rig[1]
@@ -759,8 +759,8 @@ async def test_who_leaves_finishes_what_runs_and_gets_no_more() -> None:
     assert rig.told == []
 
 
-async def test_faults_of_one_that_left_eject_nobody() -> None:
-    """Its number is another one's by now; and as another one is well, they don't count against the source."""
+async def test_faults_of_a_removed_instance_eject_none() -> None:
+    """Its number may be another one's. As another instance is healthy, they don't count against the source."""
     rig = Rig()
     tasks = await rig.hang(1, 5, fault)
     rig.balance.set_instances([InstanceOptions(url(2)), InstanceOptions(url(3))])
@@ -771,7 +771,7 @@ async def test_faults_of_one_that_left_eject_nobody() -> None:
 
 
 async def test_a_shorter_list_ends_ejections_beyond_the_share() -> None:
-    """A single instance is never ejected, by no way; nor is one that has a weight alone."""
+    """A single instance is never ejected, nor is the only one with a weight."""
     for rest in ([InstanceOptions(url(1))], [InstanceOptions(url(1)), InstanceOptions(url(2), 0)]):
         rig = Rig()
         await rig.eject(1)
@@ -779,8 +779,8 @@ async def test_a_shorter_list_ends_ejections_beyond_the_share() -> None:
         assert rig.told == [(1, EJECTED, 10.0), (1, IN, None)]
 
 
-async def test_weight_0_is_a_way_to_drain() -> None:
-    """It gets no new call and isn't ejected for what its last ones come to; with a weight again it goes on where it was."""
+async def test_weight_0_drains_an_instance() -> None:
+    """It gets no new calls, and its last ones don't eject it. With a weight again it goes on with its state."""
     rig = Rig((1, 1, 1))
     late = await rig.hang(1, 4, fault)
     rig.balance.set_instances([InstanceOptions(url(n), weight) for n, weight in ((1, 0), (2, 1), (3, 1))])
@@ -792,8 +792,8 @@ async def test_weight_0_is_a_way_to_drain() -> None:
     assert rig.states == [EJECTED, IN, IN]
 
 
-async def test_weight_0_takes_no_room() -> None:
-    """One that gets no calls is neither among those that are out nor let in in another one's place."""
+async def test_weight_0_does_not_count_in_the_share() -> None:
+    """An instance without calls is neither counted as out, nor put back in place of another."""
     rig = Rig((1, 1, 0))
     rig.balance.set_health(rig[3], healthy=False)
     await rig.eject(1)
@@ -803,8 +803,8 @@ async def test_weight_0_takes_no_room() -> None:
 
 
 @pytest.mark.parametrize("options", [[], [InstanceOptions(url(9), 0)], [InstanceOptions(url(9), 0)] * 2])
-async def test_a_list_with_nobody_to_ask_is_refused(options: list[InstanceOptions]) -> None:
-    """At the start and later; then the list stays as it was, and the error tells no address."""
+async def test_a_list_without_a_weight_is_refused(options: list[InstanceOptions]) -> None:
+    """At the start and later. Then the list stays unchanged, and the error has no address."""
     rig = Rig()
     with pytest.raises(ValueError, match="Expected an instance of users with a weight") as caught:
         rig.balance.set_instances(options)
@@ -827,7 +827,7 @@ async def test_a_list_with_nobody_to_ask_is_refused(options: list[InstanceOption
     ],
 )
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
-    """By name, before anything runs."""
+    """With the setting's name, before anything runs."""
     with pytest.raises(ValidationError, match="|".join(wrong)):
         TypeAdapter(BalanceOptions).validate_python(wrong)
 
@@ -836,7 +836,7 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
 
 
 class Fleet(RuleBasedStateMachine):
-    """A balance through faults, answers, checks, changes of its list, and time: what must hold at every moment."""
+    """A balancer through faults, replies, checks, list changes and time: its invariants hold after each step."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -907,7 +907,7 @@ class Fleet(RuleBasedStateMachine):
 TestFleet = Fleet.TestCase
 
 
-def test_what_is_logged_shows_no_address() -> None:
+def test_a_repr_shows_no_address() -> None:
     """One line each, with numbers and never a URL."""
     rig = Rig((3, 1))
     rig[1].suspect = True

@@ -1,4 +1,4 @@
-"""Breaker: the seven cases of its docstring, and the whole of it against a model that is slow and plain."""
+"""Breaker: the seven cases of its docstring, and all of it against a simple, slow model."""
 
 import asyncio
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ OPTIONS = BreakerOptions(window_s=10, minimum_calls=4, failure_ratio=0.5, open_s
 
 
 class Rig:
-    """A breaker with its own time, and the changes it told."""
+    """A breaker with its own time, and the changes it reported."""
 
     def __init__(self, options: BreakerOptions = OPTIONS) -> None:
         self.now = 1000.0
@@ -99,7 +99,7 @@ class Rig:
     ],
 )
 def test_it_opens_at_the_share_of_failures_once_there_are_enough_calls(verdicts: str, state: BreakerState) -> None:
-    """Case 1: both the minimum of calls and the share of failures must be reached, and a failure is what opens it."""
+    """Case 1: both the minimum of calls and the share of failures must be reached, and only a failure opens it."""
     rig = Rig()
     assert rig.calls(verdicts) is state
     assert rig.turns == ([OPENED] if state is OPEN else [])
@@ -107,7 +107,7 @@ def test_it_opens_at_the_share_of_failures_once_there_are_enough_calls(verdicts:
 
 @pytest.mark.parametrize(("ratio", "verdicts"), [(1.0, "----"), (0.25, "+++-"), (0.75, "+---"), (0.01, "+++-")])
 def test_the_share_is_a_setting(ratio: float, verdicts: str) -> None:
-    """It opens with the failure that reaches the share, and not before."""
+    """It opens with the failure that reaches the share, not before."""
     rig = Rig(BreakerOptions(minimum_calls=4, failure_ratio=ratio))
     assert rig.calls(verdicts[:-1]) is CLOSED
     assert rig.calls(verdicts[-1]) is OPEN
@@ -119,8 +119,8 @@ def test_one_call_may_be_enough() -> None:
 
 
 @pytest.mark.parametrize(("apart_s", "state"), [(3.0, OPEN), (8.9, OPEN), (10.0, CLOSED), (25.0, CLOSED)])
-def test_only_what_lies_in_the_window_is_held_against_it(apart_s: float, state: BreakerState) -> None:
-    """Failures older than the window are forgotten."""
+def test_only_failures_in_the_window_count(apart_s: float, state: BreakerState) -> None:
+    """Older failures are dropped."""
     rig = Rig()
     rig.calls("---")
     rig.now += apart_s
@@ -128,7 +128,7 @@ def test_only_what_lies_in_the_window_is_held_against_it(apart_s: float, state: 
 
 
 def test_the_window_slides() -> None:
-    """A steady trickle of failures, never enough of them within one window, never opens it."""
+    """A steady rate of failures, never enough within one window, never opens it."""
     rig = Rig()
     for _ in range(40):
         assert rig.calls("-") is CLOSED
@@ -147,7 +147,7 @@ def test_old_successes_do_not_outweigh_a_fresh_failure() -> None:
 
 
 def late(rig: Rig, calls: str) -> BreakerState:
-    """A row of calls that go well, `s` slowly, `q` quickly."""
+    """A sequence of successful calls, `s` slow, `q` quick."""
     for call in calls:
         rig.settle(rig.admit(), "+", 1.5 if call == "s" else 1.0)
     return rig.breaker.state
@@ -161,24 +161,24 @@ SLOW = BreakerOptions(minimum_calls=4, slow_call_s=1.0, slow_call_ratio=0.5)
     [("ssss", OPEN), ("qqss", OPEN), ("qqqs", CLOSED), ("qqqssq", CLOSED), ("sssq", CLOSED), ("sss", CLOSED)],
 )
 def test_it_opens_at_the_share_of_slow_calls_too(calls: str, state: BreakerState) -> None:
-    """Case 1: however well they went; slow is what took longer than the limit, and a quick call opens nothing."""
+    """Case 1: also if all succeed. A call is slow if it takes longer than the limit; a quick call never opens it."""
     assert late(Rig(SLOW), calls) is state
 
 
-def test_slowness_counts_only_where_it_is_limited() -> None:
-    """Without a limit no call is slow."""
+def test_without_a_limit_no_call_is_slow() -> None:
+    """The default."""
     assert late(Rig(BreakerOptions(minimum_calls=1, slow_call_ratio=0.1)), "ssss") is CLOSED
 
 
 def test_a_slow_probe_opens_it_again() -> None:
-    """Case 3: a service that answers late is not back yet."""
+    """Case 3: a service that replies late has not recovered."""
     rig, probe = Rig(BreakerOptions(minimum_calls=4, slow_call_s=1.0)).half_opened()
     rig.settle(probe, "+", 1.5)
     assert rig.breaker.state is OPEN
 
 
 def test_a_call_without_a_verdict_is_not_slow() -> None:
-    """Case 5: cut off by its caller, it says nothing."""
+    """Case 5: a call that its caller ended says nothing."""
     rig = Rig(SLOW)
     for _ in range(8):
         rig.settle(rig.admit(), "0", 1.5)
@@ -188,8 +188,8 @@ def test_a_call_without_a_verdict_is_not_slow() -> None:
 # 6. reconsidered
 
 
-def test_reconsidered_it_lets_probes_through_at_once() -> None:
-    """Open for what may not hold any more: the probe decides, and not the clock."""
+def test_reconsider_makes_it_half_open_at_once() -> None:
+    """Case 6: its counts may no longer hold, so a probe decides."""
     rig = Rig().opened()
     rig.breaker.reconsider()
     rig.settle(rig.admit(), "+")
@@ -197,8 +197,8 @@ def test_reconsidered_it_lets_probes_through_at_once() -> None:
 
 
 @pytest.mark.parametrize("forced", [None, OPEN, CLOSED])
-def test_only_what_is_open_by_its_own_rule_is_reconsidered(forced: BreakerState | None) -> None:
-    """Closed it stays closed, and held it stays held."""
+def test_reconsider_changes_only_an_open_breaker(forced: BreakerState | None) -> None:
+    """Closed it stays closed, and forced it stays forced."""
     rig = Rig()
     rig.breaker.force(forced)
     rig.turns.clear()
@@ -209,8 +209,8 @@ def test_only_what_is_open_by_its_own_rule_is_reconsidered(forced: BreakerState 
 # 7. forced
 
 
-def test_forced_open_it_refuses_all_and_probes_none() -> None:
-    """However long it stays so."""
+def test_forced_open_it_refuses_all_calls() -> None:
+    """Case 7: without probes, however long it stays so."""
     rig = Rig()
     rig.breaker.force(OPEN)
     for _ in range(3):
@@ -220,7 +220,7 @@ def test_forced_open_it_refuses_all_and_probes_none() -> None:
 
 
 def test_forced_closed_it_lets_all_pass() -> None:
-    """Whatever comes of them."""
+    """Case 7: whatever their results."""
     rig = Rig().opened()
     rig.breaker.force(CLOSED)
     assert rig.calls("-" * 50) is CLOSED
@@ -228,8 +228,8 @@ def test_forced_closed_it_lets_all_pass() -> None:
 
 
 @pytest.mark.parametrize("state", [OPEN, CLOSED])
-def test_let_go_of_it_begins_anew(state: BreakerState) -> None:
-    """Closed, with an empty window, and by its own rule."""
+def test_released_it_is_closed_with_an_empty_window(state: BreakerState) -> None:
+    """Case 7: then its own rule holds."""
     rig = Rig()
     rig.calls("---")
     rig.breaker.force(state)
@@ -239,8 +239,8 @@ def test_let_go_of_it_begins_anew(state: BreakerState) -> None:
     assert rig.calls("-") is OPEN
 
 
-def test_what_was_forced_is_told_once_each_time() -> None:
-    """Also where it shows no other state than before; what was held already is not held anew."""
+def test_each_forced_change_is_reported_once() -> None:
+    """Also if the state is the same as before. Forcing the same state again changes nothing."""
     rig = Rig()
     for state in (CLOSED, CLOSED, OPEN, OPEN, None, None):
         rig.breaker.force(state)
@@ -248,7 +248,7 @@ def test_what_was_forced_is_told_once_each_time() -> None:
     assert rig.forced == [True, True, True]
 
 
-def test_a_call_from_before_it_was_forced_says_nothing() -> None:
+def test_the_result_of_a_call_from_before_it_was_forced_is_ignored() -> None:
     """Case 4 holds here as well."""
     rig = Rig()
     permits = [rig.admit() for _ in range(4)]
@@ -259,8 +259,8 @@ def test_a_call_from_before_it_was_forced_says_nothing() -> None:
     assert rig.breaker.state is CLOSED
 
 
-def test_half_open_is_no_place_to_stay() -> None:
-    """It can't be forced."""
+def test_half_open_cannot_be_forced() -> None:
+    """It is a transition."""
     with pytest.raises(ValueError, match="half open"):
         Rig().breaker.force(HALF_OPEN)
 
@@ -269,7 +269,7 @@ def test_half_open_is_no_place_to_stay() -> None:
 
 
 def test_open_refuses_until_its_time_is_over() -> None:
-    """Case 2: all are refused, and told the seconds left; the first call after that half opens it."""
+    """Case 2: all calls are refused, with the seconds left. The first call after that makes it half open."""
     rig = Rig().opened()
     for passed_s, left_s in ((0, 30.0), (12.5, 17.5), (17.25, 0.25)):
         rig.now += passed_s
@@ -286,8 +286,8 @@ def test_open_refuses_until_its_time_is_over() -> None:
 
 
 @pytest.mark.parametrize("probes", [1, 2, 5])
-def test_half_open_admits_so_many_probes_and_no_more(probes: int) -> None:
-    """Case 3: as many probes as set are out at once; all others are refused, with a moment to wait."""
+def test_half_open_limits_the_probes(probes: int) -> None:
+    """Case 3: as many as set at once. Other calls are refused, with a short time to wait."""
     rig, _ = Rig(BreakerOptions(half_open_calls=probes)).half_opened()
     for _ in range(probes - 1):
         rig.admit()
@@ -297,8 +297,8 @@ def test_half_open_admits_so_many_probes_and_no_more(probes: int) -> None:
 
 @pytest.mark.parametrize("open_s", [1, 30])
 @pytest.mark.parametrize("probes", [1, 2, 5])
-def test_it_closes_when_so_many_probes_have_passed(probes: int, open_s: float) -> None:
-    """Case 3: not before the last of them; and then it starts from nothing, however lately it failed."""
+def test_it_closes_when_enough_probes_succeeded(probes: int, open_s: float) -> None:
+    """Case 3: with the last of them, and with an empty window."""
     rig, first = Rig(BreakerOptions(10, 4, 0.5, open_s, probes)).half_opened()
     permits = [first] + [rig.admit() for _ in range(probes - 1)]
     for permit in permits:
@@ -310,8 +310,8 @@ def test_it_closes_when_so_many_probes_have_passed(probes: int, open_s: float) -
     assert rig.calls("-") is OPEN
 
 
-def test_a_probe_that_passed_is_not_probed_again() -> None:
-    """Probes count together, those that are out and those that have passed: no more go out than are needed."""
+def test_probes_that_succeeded_count_towards_the_limit() -> None:
+    """Running and successful probes count together: no more are sent than are needed."""
     rig, first = Rig(BreakerOptions(half_open_calls=2)).half_opened()
     rig.settle(first, "+")
     second = rig.admit()
@@ -322,7 +322,7 @@ def test_a_probe_that_passed_is_not_probed_again() -> None:
 
 @pytest.mark.parametrize("passed", [0, 1, 2])
 def test_one_failed_probe_opens_it_again(passed: int) -> None:
-    """Case 3: however many passed before it; and the whole time begins anew."""
+    """Case 3: however many succeeded before it. It stays open for the whole time again."""
     rig, permit = Rig(BreakerOptions(half_open_calls=3)).half_opened()
     for _ in range(passed):
         rig.settle(permit, "+")
@@ -333,8 +333,8 @@ def test_one_failed_probe_opens_it_again(passed: int) -> None:
     assert rig.refuse() == 30.0
 
 
-def test_it_may_open_and_half_open_for_ever() -> None:
-    """Each failed probe costs one open time, and the next call after it is the next probe."""
+def test_it_may_open_and_half_open_any_number_of_times() -> None:
+    """After each failed probe it is open for its time, and the next call after that is a probe."""
     rig, probe = Rig().half_opened()
     for _ in range(5):
         rig.settle(probe, "-")
@@ -350,8 +350,8 @@ def test_it_may_open_and_half_open_for_ever() -> None:
 
 
 @pytest.mark.parametrize("verdict", "+-0")
-def test_a_call_from_before_says_nothing_of_now(verdict: str) -> None:
-    """Case 4: a result of a call that was admitted before the last change is dropped, in every state."""
+def test_the_result_of_a_call_from_before_a_change_is_ignored(verdict: str) -> None:
+    """Case 4: in every state."""
     rig = Rig()
     old = rig.admit()
     rig.opened()
@@ -369,8 +369,8 @@ def test_a_call_from_before_says_nothing_of_now(verdict: str) -> None:
     assert rig.calls("---") is CLOSED
 
 
-def test_a_probe_from_the_last_try_says_nothing_of_this_one() -> None:
-    """Case 4: of two probes one failed; the other's success, come late, is no success of the next half open."""
+def test_the_result_of_a_probe_from_an_earlier_half_open_is_ignored() -> None:
+    """Case 4: one of two probes failed; the other's late success doesn't count for the next half open state."""
     rig, first = Rig(BreakerOptions(half_open_calls=2)).half_opened()
     second = rig.admit()
     rig.settle(first, "-")
@@ -387,8 +387,8 @@ def test_a_probe_from_the_last_try_says_nothing_of_this_one() -> None:
 # 5. without a verdict
 
 
-def test_a_probe_without_a_verdict_gives_its_permit_back() -> None:
-    """Case 5: the breaker stays half open, and the next call is the probe."""
+def test_a_probe_without_a_verdict_returns_its_permit() -> None:
+    """Case 5: the breaker stays half open, and the next call is a probe."""
     rig, probe = Rig().half_opened()
     rig.refuse()
     rig.settle(probe, "0")
@@ -404,7 +404,7 @@ def test_a_probe_without_a_verdict_gives_its_permit_back() -> None:
 
 @dataclass
 class Model:
-    """What the docstring says, word for word: a list of all calls of this closed period, searched each time."""
+    """The docstring's rules, literally: a list of all calls since it closed, searched each time."""
 
     options: BreakerOptions
     state: BreakerState = CLOSED
@@ -478,7 +478,7 @@ class Model:
 
 
 class BreakerAgainstModel(RuleBasedStateMachine):
-    """Calls come, end well or badly or not at all, late or soon; the breaker and its model never differ."""
+    """Calls begin and end with any result, soon or late; the breaker and its model never differ."""
 
     @initialize(
         minimum=st.integers(1, 4),
@@ -562,7 +562,7 @@ TestBreakerAgainstModel.settings = settings(derandomize=True, deadline=None, max
 
 
 class Guarded:
-    """The policy, with calls that end as they are told."""
+    """The policy, with calls that end as the test says."""
 
     def __init__(self, options: BreakerOptions = OPTIONS) -> None:
         self.clock, self.heard = Clock(), Heard()
@@ -618,8 +618,8 @@ FAULTS = [ZeroDivisionError(), asyncio.CancelledError()]
 
 
 @pytest.mark.parametrize("error", COUNTING, ids=repr)
-async def test_what_counts_opens_it(error: SourceError) -> None:
-    """Errors that count are failures; once open nobody is asked, and the error says when to come back."""
+async def test_errors_that_count_open_it(error: SourceError) -> None:
+    """Once open no call is sent, and the error says when to retry."""
     guarded = Guarded()
     await guarded.suffer(error, 4)
     guarded.clock.now += 10
@@ -632,8 +632,8 @@ async def test_what_counts_opens_it(error: SourceError) -> None:
 
 
 @pytest.mark.parametrize("error", [*ANSWERED, *SILENT, *FAULTS], ids=repr)
-async def test_what_does_not_count_never_opens_it(error: BaseException) -> None:
-    """No client can open a breaker by what it asks: a 4xx, however often, nor can giving up, nor a fault of ours."""
+async def test_errors_that_do_not_count_never_open_it(error: BaseException) -> None:
+    """No client can open a breaker: not by a 4xx, however often, nor by leaving, nor by an internal error."""
     guarded = Guarded()
     await guarded.suffer(error, 50)
     assert guarded.policy.breaker.state is CLOSED
@@ -641,7 +641,7 @@ async def test_what_does_not_count_never_opens_it(error: BaseException) -> None:
 
 @pytest.mark.parametrize("error", ANSWERED, ids=repr)
 async def test_an_answer_that_does_not_count_is_a_success(error: SourceError) -> None:
-    """A service that says no is alive: it dilutes failures, and as a probe's result it closes the breaker."""
+    """A service that refuses a request works: the refusal counts as a call without failure, and as a successful probe."""
     guarded = Guarded()
     await guarded.suffer(error, 5)
     await guarded.suffer(COUNTING[0], 4)
@@ -654,8 +654,8 @@ async def test_an_answer_that_does_not_count_is_a_success(error: SourceError) ->
 
 
 @pytest.mark.parametrize("error", [*SILENT, *FAULTS], ids=repr)
-async def test_what_shows_nothing_is_no_call(error: BaseException) -> None:
-    """It neither dilutes failures nor closes a half open breaker; the probe's permit is free for the next."""
+async def test_a_call_that_was_never_sent_does_not_count(error: BaseException) -> None:
+    """Neither in the window nor as a probe, whose permit is returned."""
     guarded = Guarded()
     await guarded.suffer(error, 20)
     await guarded.suffer(COUNTING[0], 4)
@@ -669,7 +669,7 @@ async def test_what_shows_nothing_is_no_call(error: BaseException) -> None:
 
 @pytest.mark.parametrize("probes", [1, 3])
 async def test_of_many_at_once_only_the_probes_get_through(probes: int) -> None:
-    """A crowd that arrives in the same moment at a breaker whose time is over: the probes pass, all others are refused."""
+    """Many calls at once, when the open time is over: the probes pass, all others are refused."""
     guarded = Guarded(BreakerOptions(minimum_calls=4, half_open_calls=probes))
     await guarded.suffer(COUNTING[0], 4)
     guarded.clock.now += 30
@@ -684,8 +684,8 @@ async def test_of_many_at_once_only_the_probes_get_through(probes: int) -> None:
     assert guarded.heard.turns == [OPENED, HALF_OPENED]
 
 
-async def test_a_cancelled_probe_gives_its_permit_back() -> None:
-    """A viewer who closes the tab must not leave the breaker half open for ever."""
+async def test_a_cancelled_probe_returns_its_permit() -> None:
+    """A client that disconnects must not leave the breaker half open for ever."""
     guarded = Guarded()
     probe = await guarded.half_open()
     with pytest.raises(BreakerOpen) as caught:
@@ -699,8 +699,8 @@ async def test_a_cancelled_probe_gives_its_permit_back() -> None:
     assert guarded.policy.breaker.state is CLOSED
 
 
-async def test_all_changes_are_told_in_order() -> None:
-    """Listeners hear of every change once, with the source, from where and to where."""
+async def test_all_changes_are_reported_in_order() -> None:
+    """Listeners get each change once, with the source and both states."""
     guarded = Guarded()
     (await guarded.half_open()).cancel()
     await settle()
@@ -711,8 +711,8 @@ async def test_all_changes_are_told_in_order() -> None:
     assert len(guarded.heard) == 5
 
 
-def test_its_state_can_be_read_in_a_log() -> None:
-    """One line, with its state."""
+def test_its_repr_shows_its_state() -> None:
+    """One line, for a log."""
     assert repr(Rig().opened().breaker) == "<Breaker open, epoch 1>"
 
 
@@ -723,7 +723,7 @@ READ, WRITE = "GET /users/{id}", "PATCH /users/{id}"
 
 
 def per_route(heard: Heard, clock: Clock) -> BreakerPolicy:
-    """A breaker for each route, that opens with the first failure."""
+    """A breaker for each route, which opens with the first failure."""
     return BreakerPolicy("users", BreakerOptions(minimum_calls=1, per_route=True), heard, clock)
 
 
@@ -733,7 +733,7 @@ async def fail(_: Call) -> Reply:
 
 
 async def test_a_route_s_failures_are_its_own(clock: Clock, heard: Heard) -> None:
-    """Writes go on while reads are refused; the source shows the worst of its routes."""
+    """Writes go on while reads are refused. The source's state is the worst of its routes'."""
     policy, caller = per_route(heard, clock), make_caller(clock)
     with pytest.raises(BadAnswer):
         await policy(make_call(caller), fail)
@@ -746,8 +746,8 @@ async def test_a_route_s_failures_are_its_own(clock: Clock, heard: Heard) -> Non
     assert changes == [(READ, OPEN)]
 
 
-async def test_all_routes_are_forced_those_to_come_too(clock: Clock, heard: Heard) -> None:
-    """An administrator means the source."""
+async def test_forcing_holds_for_all_routes(clock: Clock, heard: Heard) -> None:
+    """Also for routes whose first call comes later."""
     policy, caller = per_route(heard, clock), make_caller(clock)
     await policy(make_call(caller), ok)
     policy.force(OPEN)
@@ -762,8 +762,8 @@ async def test_all_routes_are_forced_those_to_come_too(clock: Clock, heard: Hear
     assert (policy.state, policy.forced) == (CLOSED, None)
 
 
-async def test_routes_are_bounded(clock: Clock, heard: Heard) -> None:
-    """Beyond a hundred they share one, which is none of the hundred's; those keep theirs."""
+async def test_the_number_of_route_breakers_is_limited(clock: Clock, heard: Heard) -> None:
+    """Beyond a hundred routes, the others share one. The first hundred keep theirs."""
     policy, caller = per_route(heard, clock), make_caller(clock)
     for number in range(150):
         await policy(make_call(caller, route=f"/{number}"), ok)
@@ -780,7 +780,7 @@ async def test_routes_are_bounded(clock: Clock, heard: Heard) -> None:
 
 
 async def test_the_source_shows_the_worst_of_its_routes(clock: Clock, heard: Heard) -> None:
-    """Open is worse than half open, and half open than closed, whichever route came first."""
+    """Open is worse than half open, half open than closed, whichever route came first."""
     policy, caller = per_route(heard, clock), make_caller(clock)
     read, write, removal = (make_call(caller, method=method) for method in ("GET", "PATCH", "DELETE"))
     await policy(removal, ok)
@@ -800,8 +800,8 @@ async def test_the_source_shows_the_worst_of_its_routes(clock: Clock, heard: Hea
         await ended(probe)
 
 
-async def test_reconsidered_are_all_routes(clock: Clock, heard: Heard) -> None:
-    """A source that has moved has moved with all its routes: each open one is probed at once."""
+async def test_reconsider_holds_for_all_routes(clock: Clock, heard: Heard) -> None:
+    """The instances are the same for all routes: each open breaker sends a probe at once."""
     policy, caller = per_route(heard, clock), make_caller(clock)
     calls = [make_call(caller, method=method) for method in ("GET", "PATCH")]
     for call in calls:
@@ -814,7 +814,7 @@ async def test_reconsidered_are_all_routes(clock: Clock, heard: Heard) -> None:
     assert policy.state is CLOSED
 
 
-async def test_without_routes_there_is_one(clock: Clock, heard: Heard) -> None:
+async def test_by_default_all_routes_share_one_breaker(clock: Clock, heard: Heard) -> None:
     """The source's."""
     policy = BreakerPolicy("users", BreakerOptions(minimum_calls=1), heard, clock)
     with pytest.raises(BadAnswer):
@@ -825,7 +825,7 @@ async def test_without_routes_there_is_one(clock: Clock, heard: Heard) -> None:
 
 
 async def test_the_policy_measures_how_long_a_call_takes(clock: Clock, heard: Heard) -> None:
-    """From its permit to its answer."""
+    """From its permit to its end."""
 
     async def slow(_: Call) -> Reply:
         clock.now += 1.5

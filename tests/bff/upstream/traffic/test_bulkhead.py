@@ -1,4 +1,4 @@
-"""Bulkhead: so many at once, so many waiting, first come first served, and no place is ever lost."""
+"""Bulkhead: limits of running and waiting calls, first come first served, and no place is ever lost."""
 
 import asyncio
 import random
@@ -12,7 +12,7 @@ from tests.support.fakes import Clock, ended, make_call, make_caller, ok, settle
 
 
 class Work:
-    """A handler whose calls run until they are let go. Calls are told apart by their target."""
+    """A handler whose calls run until the test ends them. A call is identified by its target."""
 
     def __init__(self) -> None:
         self.begun: list[str] = []
@@ -30,7 +30,7 @@ class Work:
         return Reply(200, call.target)
 
     async def finish(self, name: str, error: BaseException | None = None) -> None:
-        """Let one go, with an answer or with an error, and see who comes next."""
+        """End one call, with a reply or an error. Returns which call begins next."""
         if error is None:
             self.running[name].set_result(None)
         else:
@@ -47,12 +47,12 @@ class Ward:
         self.work = Work()
 
     def start(self, name: str, left_s: float = 10.0) -> "asyncio.Task[Reply]":
-        """Send a call in, without letting anything run."""
+        """Start a call, without letting anything run."""
         call = make_call(make_caller(self.clock, left_s=left_s), target=name)
         return asyncio.create_task(self.bulkhead(call, self.work), name=name)
 
     async def enter(self, *names: str) -> "list[asyncio.Task[Reply]]":
-        """Send calls in, one after the other."""
+        """Start calls, one after the other."""
         tasks = [self.start(name) for name in names]
         await settle()
         return tasks
@@ -62,15 +62,15 @@ class Ward:
 
 
 async def close(ward: Ward, *tasks: "asyncio.Task[Reply]") -> None:
-    """End what is left, and see that every place is free again."""
+    """End the remaining calls, and check that every place is free again."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert repr(ward) == "0 running, 0 waiting"
 
 
-async def test_so_many_run_and_so_many_wait(clock: Clock) -> None:
-    """Up to the limit calls run; beyond it they wait; beyond the queue they are refused at once."""
+async def test_calls_beyond_both_limits_are_refused(clock: Clock) -> None:
+    """Up to one limit calls run, up to the other they wait, beyond it they are refused at once."""
     ward = Ward(clock, 2, 3)
     tasks = await ward.enter("a", "b", "c", "d", "e")
     assert ward.work.begun == ["a", "b"]
@@ -83,8 +83,8 @@ async def test_so_many_run_and_so_many_wait(clock: Clock) -> None:
     await close(ward, *tasks)
 
 
-async def test_no_one_may_wait(clock: Clock) -> None:
-    """A queue of length 0 refuses whatever can't run now."""
+async def test_without_a_queue_calls_are_refused_at_once(clock: Clock) -> None:
+    """With `max_waiting` 0."""
     ward = Ward(clock, 1, 0)
     tasks = await ward.enter("a", "b")
     with pytest.raises(QueueFull):
@@ -96,7 +96,7 @@ async def test_no_one_may_wait(clock: Clock) -> None:
 
 
 async def test_first_come_first_served(clock: Clock) -> None:
-    """A place that is freed goes to the one who has waited longest, however the call before it ended."""
+    """A free place goes to the call that has waited longest, however the call before it ended."""
     ward = Ward(clock, 1, 10)
     tasks = await ward.enter("a", "b", "c", "d")
     await ward.work.finish("a")
@@ -112,8 +112,8 @@ async def test_first_come_first_served(clock: Clock) -> None:
     await close(ward, *tasks)
 
 
-async def test_a_newcomer_does_not_overtake(clock: Clock) -> None:
-    """A freed place is handed over in the same moment: who comes before the waiter wakes up still queues behind it."""
+async def test_a_new_call_does_not_overtake(clock: Clock) -> None:
+    """A free place is assigned at once: a call that arrives before the waiting one wakes up still queues behind it."""
     ward = Ward(clock, 1, 10)
     tasks = await ward.enter("a", "b")
     ward.work.running["a"].set_result(None)
@@ -126,7 +126,7 @@ async def test_a_newcomer_does_not_overtake(clock: Clock) -> None:
 
 
 async def test_an_error_frees_the_place(clock: Clock) -> None:
-    """Whatever a call raises goes through unchanged, and its place is free."""
+    """Any error is raised unchanged, and the place is free."""
     ward = Ward(clock, 1, 0)
     for error in (ZeroDivisionError(), TimedOut("users", counts=True)):
         (task,) = await ward.enter("a")
@@ -137,8 +137,8 @@ async def test_an_error_frees_the_place(clock: Clock) -> None:
     await close(ward)
 
 
-async def test_whoever_gives_up_leaves_the_queue(clock: Clock) -> None:
-    """Cancelled while waiting: never begun, out of the queue at once, and cancellation is not swallowed."""
+async def test_a_cancelled_call_leaves_the_queue(clock: Clock) -> None:
+    """Cancelled while waiting: it never begins, leaves the queue at once, and cancellation is not swallowed."""
     ward = Ward(clock, 1, 2)
     tasks = await ward.enter("a", "b", "c")
     tasks[1].cancel()
@@ -153,8 +153,8 @@ async def test_whoever_gives_up_leaves_the_queue(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("waiting", [1, 2])
-async def test_a_place_handed_to_one_who_gives_up_goes_on(clock: Clock, waiting: int) -> None:
-    """Cancelled in the very moment in which the place was handed over: it goes to the next, or is free."""
+async def test_a_place_assigned_to_a_cancelled_call_goes_to_the_next(clock: Clock, waiting: int) -> None:
+    """Cancelled in the same turn in which it got the place."""
     ward = Ward(clock, 1, 5)
     tasks = await ward.enter(*"abc"[: waiting + 1])
     ward.work.running["a"].set_result(None)
@@ -167,8 +167,8 @@ async def test_a_place_handed_to_one_who_gives_up_goes_on(clock: Clock, waiting:
     await close(ward, *tasks)
 
 
-async def test_one_cancelled_and_passed_over_in_the_same_moment(clock: Clock) -> None:
-    """Cancelled just before a place is freed: it is passed over, and the place goes to the next."""
+async def test_a_call_cancelled_before_the_assignment_is_skipped(clock: Clock) -> None:
+    """Cancelled in the same turn, just before a place becomes free."""
     ward = Ward(clock, 1, 5)
     tasks = await ward.enter("a", "b", "c")
     tasks[1].cancel()
@@ -179,7 +179,7 @@ async def test_one_cancelled_and_passed_over_in_the_same_moment(clock: Clock) ->
 
 
 async def test_the_deadline_holds_in_the_queue(loop_clock: Clock) -> None:
-    """Who waits past the operation's deadline is told so; the service was not asked and is not to blame."""
+    """A call that waits past its deadline gets a timeout that doesn't count against the service."""
     ward = Ward(loop_clock, 1, 2)
     runs, late, patient = ward.start("a"), ward.start("b", left_s=3.0), ward.start("c", left_s=9.0)
     await loop_clock.advance(2.9)
@@ -194,8 +194,8 @@ async def test_the_deadline_holds_in_the_queue(loop_clock: Clock) -> None:
     await close(ward, runs, patient)
 
 
-async def test_a_place_handed_over_in_the_moment_of_the_deadline_goes_on(loop_clock: Clock) -> None:
-    """Too late by a hair: the place that was just handed over goes to the next."""
+async def test_a_place_assigned_at_the_deadline_goes_to_the_next(loop_clock: Clock) -> None:
+    """The call got its place in the same turn in which its deadline passed."""
     ward = Ward(loop_clock, 1, 2)
     runs, late, patient = ward.start("a"), ward.start("b", left_s=3.0), ward.start("c", left_s=9.0)
     await settle()
@@ -209,8 +209,8 @@ async def test_a_place_handed_over_in_the_moment_of_the_deadline_goes_on(loop_cl
     await close(ward, runs, late, patient)
 
 
-async def test_the_deadline_does_not_cut_off_what_runs(loop_clock: Clock) -> None:
-    """The queue's timer ends with the queue: once a call runs, only the attempt bounds it."""
+async def test_the_queues_timer_ends_with_the_wait(loop_clock: Clock) -> None:
+    """Once a call runs, only the attempt limits its time."""
     ward = Ward(loop_clock, 1, 1)
     runs, waits = ward.start("a"), ward.start("b", left_s=3.0)
     await loop_clock.advance(2.0)
@@ -224,7 +224,7 @@ async def test_the_deadline_does_not_cut_off_what_runs(loop_clock: Clock) -> Non
 
 @pytest.mark.parametrize("seed", range(12))
 async def test_no_place_is_ever_lost(loop_clock: Clock, seed: int) -> None:
-    """However calls come, end, fail, give up and run out of time: the limits hold, the order holds, no place leaks."""
+    """After any sequence of starts, ends, errors, cancellations and deadlines: limits and order hold, no place is lost."""
     chance = random.Random(seed)
     limit = seed % 4 + 1
     ward = Ward(loop_clock, limit, chance.randint(0, 6))
@@ -264,5 +264,5 @@ async def test_no_place_is_ever_lost(loop_clock: Clock, seed: int) -> None:
 
 
 async def test_the_reply_goes_through(clock: Clock) -> None:
-    """What the service answered is handed up unchanged."""
+    """The reply is returned unchanged."""
     assert await Bulkhead("users", BulkheadOptions())(make_call(make_caller(clock)), ok) == Reply(200, "well")

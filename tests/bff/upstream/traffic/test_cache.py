@@ -123,10 +123,10 @@ def results(heard: Heard) -> list[CacheResult]:
 # fresh
 
 
-async def test_a_fresh_answer_is_not_asked_for_again(
+async def test_a_fresh_reply_needs_no_call(
     cache: Cache, service: Service, caller: Caller, clock: Clock, heard: Heard
 ) -> None:
-    """For as long as the service says, and not a moment longer."""
+    """For exactly as long as the service says."""
     assert await ask(cache, service, by_id(caller, 1)) == {1: [1, 1]}
     service.version = 2
     clock.now += 29.9
@@ -137,8 +137,8 @@ async def test_a_fresh_answer_is_not_asked_for_again(
     assert results(heard) == [CacheResult.MISS, CacheResult.HIT, CacheResult.MISS]
 
 
-async def test_a_batch_asks_for_what_is_missing(cache: Cache, service: Service, caller: Caller, heard: Heard) -> None:
-    """Answers are kept by object: whatever brought one, it isn't asked for again."""
+async def test_a_batch_requests_missing_keys_only(cache: Cache, service: Service, caller: Caller, heard: Heard) -> None:
+    """Entries are kept for each object, whichever call fetched it."""
     await ask(cache, service, by_id(caller, 1, 2))
     await ask(cache, service, by_id(caller, 3))
     assert await ask(cache, service, by_id(caller, 1, 2, 3, 4)) == {n: [n, 1] for n in (1, 2, 3, 4)}
@@ -148,7 +148,7 @@ async def test_a_batch_asks_for_what_is_missing(cache: Cache, service: Service, 
 
 
 async def test_a_page_fills_its_objects(cache: Cache, service: Service, caller: Caller) -> None:
-    """What came with a page is known by id; the page itself by its target."""
+    """A page's objects are cached by id, and the page itself by its target."""
     await ask(cache, service, page(caller, objects=[1, 2]))
     assert await ask(cache, service, by_id(caller, 1, 2)) == {1: [1, 1], 2: [2, 1]}
     assert (await ask(cache, service, page(caller)))["version"] == 1
@@ -156,8 +156,8 @@ async def test_a_page_fills_its_objects(cache: Cache, service: Service, caller: 
     assert service.asked == ["/users?limit=2", "/users?limit=3"]
 
 
-async def test_that_there_is_none_is_an_answer(cache: Cache, service: Service, caller: Caller) -> None:
-    """What a batch leaves out, or a 404 that may be kept, isn't asked for again while that is fresh."""
+async def test_that_an_object_does_not_exist_is_cached(cache: Cache, service: Service, caller: Caller) -> None:
+    """A key that a batch leaves out, or a cacheable 404, isn't requested again while that is fresh."""
     service.gone = {2, 3}
     assert await ask(cache, service, by_id(caller, 1, 2)) == {1: [1, 1]}
     assert await ask(cache, service, by_id(caller, 2)) == {}
@@ -167,18 +167,18 @@ async def test_that_there_is_none_is_an_answer(cache: Cache, service: Service, c
 
 
 @pytest.mark.parametrize("said", ["no-store", "private, max-age=30", "", "max-age=0"])
-async def test_what_may_not_be_kept_is_not(cache: Cache, service: Service, caller: Caller, said: str) -> None:
-    """Nor what is private to nobody in particular."""
+async def test_a_reply_that_must_not_be_cached_is_not(cache: Cache, service: Service, caller: Caller, said: str) -> None:
+    """Nor is a private reply to a call without identity."""
     service.headers = {"cache-control": said}
     for _ in range(2):
         await ask(cache, service, by_id(caller, 1))
         await ask(cache, service, page(caller))
     assert len(service.calls) == 4
-    assert len(cache._store) == 0
+    assert len(cache._state.store) == 0
 
 
-async def test_an_object_that_could_not_be_read_is_not_kept(cache: Cache, service: Service, caller: Caller) -> None:
-    """An error in the place of an object is asked for again."""
+async def test_an_unreadable_object_is_not_cached(cache: Cache, service: Service, caller: Caller) -> None:
+    """An error in place of an object: the object is requested again."""
     errors = iter([BadAnswer("users", counts=False), [1, 1]])
 
     async def once(call: Call) -> Reply:
@@ -196,10 +196,10 @@ async def test_an_object_that_could_not_be_read_is_not_kept(cache: Cache, servic
 
 
 @pytest.mark.parametrize("said", ["public, max-age=30", "max-age=30", "private, max-age=30"])
-async def test_what_came_with_an_identity_is_its_viewers_own(
+async def test_a_reply_with_identity_is_cached_for_its_viewer_alone(
     cache: Cache, service: Service, clock: Clock, said: str
 ) -> None:
-    """Whatever the answer says of itself: another viewer, and nobody, ask for themselves."""
+    """Whatever its headers say: another viewer, and a call without identity, make their own calls."""
     service.headers = {"cache-control": said}
     first, second, nobody = (make_caller(clock, sub=sub) for sub in ("1", "2", None))
     for call in (by_id, page):
@@ -212,7 +212,7 @@ async def test_what_came_with_an_identity_is_its_viewers_own(
 
 
 async def test_another_token_is_another_viewer(cache: Cache, service: Service, clock: Clock) -> None:
-    """The same person with other rights may see other things."""
+    """Another token of the same user may permit other things."""
     caller = make_caller(clock, sub="1")
     other = replace(caller, identity=Identity("1", "Bearer another"))
     for each in (caller, other, caller, other):
@@ -221,13 +221,13 @@ async def test_another_token_is_another_viewer(cache: Cache, service: Service, c
 
 
 async def test_no_token_is_kept(cache: Cache, service: Service, clock: Clock) -> None:
-    """Keys are digests."""
+    """The store's keys have digests."""
     await ask(cache, service, by_id(make_caller(clock, sub="1"), 1, identity=True))
-    assert "secret" not in repr([(key, entry) for key, entry in cache._store._entries.items()])
+    assert "secret" not in repr([(key, entry) for key, entry in cache._state.store._entries.items()])
 
 
-async def test_without_an_identity_it_is_everybodys(cache: Cache, service: Service, clock: Clock) -> None:
-    """A source that is asked for nobody in particular answers all alike, signed in or not."""
+async def test_a_reply_without_identity_is_cached_for_all(cache: Cache, service: Service, clock: Clock) -> None:
+    """If a source gets no identity, all users share its replies, signed in or not."""
     for sub in ("1", "2", None):
         await ask(cache, service, by_id(make_caller(clock, sub=sub), 1))
     assert len(service.calls) == 1
@@ -237,10 +237,10 @@ async def test_without_an_identity_it_is_everybodys(cache: Cache, service: Servi
 
 
 @pytest.mark.parametrize("said", ["private, no-cache", "no-cache", "max-age=0"])
-async def test_what_must_be_asked_for_is_asked_for_with_its_validator(
+async def test_a_stale_entry_is_revalidated_with_its_tag(
     cache: Cache, service: Service, clock: Clock, heard: Heard, said: str
 ) -> None:
-    """One by key, several, a page: a 304 brings back what was kept (RFC 9110, section 13.1.2)."""
+    """One key, several keys, a page: a 304 makes the cached value the reply (RFC 9110, section 13.1.2)."""
     service.headers = {"cache-control": said, "etag": '"v1"'}
     caller = make_caller(clock, sub="1")
     for call in (by_id(caller, 1, identity=True), by_id(caller, 2, 3, identity=True), page(caller, identity=True)):
@@ -250,8 +250,8 @@ async def test_what_must_be_asked_for_is_asked_for_with_its_validator(
     assert results(heard) == [CacheResult.MISS, CacheResult.REVALIDATED] * 3
 
 
-async def test_a_changed_answer_takes_the_place_of_the_old(cache: Cache, service: Service, caller: Caller) -> None:
-    """Another tag, another value; and the next time its own validator."""
+async def test_a_changed_reply_replaces_the_entry(cache: Cache, service: Service, caller: Caller) -> None:
+    """Another tag, another value. The next call sends the new tag."""
     service.headers = {"cache-control": "no-cache", "etag": '"v1"'}
     await ask(cache, service, by_id(caller, 1))
     service.version, service.headers["etag"] = 2, '"v2"'
@@ -261,7 +261,7 @@ async def test_a_changed_answer_takes_the_place_of_the_old(cache: Cache, service
 
 
 async def test_a_304_makes_it_fresh_again(cache: Cache, service: Service, caller: Caller, clock: Clock) -> None:
-    """With the lifetime that the 304 gives."""
+    """With the lifetime in the 304's headers."""
     service.headers = {"cache-control": "max-age=10", "etag": '"v1"'}
     await ask(cache, service, by_id(caller, 1))
     clock.now += 11
@@ -272,8 +272,8 @@ async def test_a_304_makes_it_fresh_again(cache: Cache, service: Service, caller
     assert service.validators == [None, '"v1"']
 
 
-async def test_a_304_may_end_the_keeping(cache: Cache, service: Service, caller: Caller) -> None:
-    """Where it says no-store, it answers this once."""
+async def test_a_304_with_no_store_drops_the_entry(cache: Cache, service: Service, caller: Caller) -> None:
+    """The entry is used for this reply only."""
     service.headers = {"cache-control": "no-cache", "etag": '"v1"'}
     await ask(cache, service, by_id(caller, 1))
     service.headers["cache-control"] = "no-store"
@@ -283,7 +283,7 @@ async def test_a_304_may_end_the_keeping(cache: Cache, service: Service, caller:
 
 
 async def test_a_batchs_tag_is_not_its_objects(cache: Cache, service: Service, caller: Caller, clock: Clock) -> None:
-    """An object that came with others is asked for without a validator: the tag was that of the whole."""
+    """An object from a batch is requested without a validator: the tag was that of the whole batch."""
     service.headers["etag"] = '"v1"'
     await ask(cache, service, by_id(caller, 1, 2))
     await ask(cache, service, page(caller, objects=[3]))
@@ -294,7 +294,7 @@ async def test_a_batchs_tag_is_not_its_objects(cache: Cache, service: Service, c
 
 
 async def test_vary(cache: Cache, service: Service, clock: Clock) -> None:
-    """An answer that depends on a header is for those who send the same (RFC 9111, section 4.1)."""
+    """An entry that depends on a header is used for calls with the same value only (RFC 9111, section 4.1)."""
     service.headers["vary"] = "Accept, Accept-Encoding"
     for _ in range(2):
         await ask(cache, service, by_id(make_caller(clock), 1))
@@ -312,7 +312,7 @@ UNSENDABLE = ['"\xfc"', '"\u0416"', '"a\tb"', '"a\x00b"', '"' + "a" * 1023 + '"'
 async def test_a_validator_that_cannot_be_sent_is_not_kept(
     cache: Cache, service: Service, caller: Caller, clock: Clock, etag: str
 ) -> None:
-    """The answer itself is kept as ever, and asked for plainly when its time is over."""
+    """The reply is cached, and requested without a validator when it is stale."""
     service.headers = {"cache-control": "max-age=10", "etag": etag}
     for _ in range(2):
         assert await ask(cache, service, by_id(caller, 1)) == {1: [1, 1]}
@@ -331,10 +331,10 @@ async def test_a_validator_that_cannot_be_sent_is_not_kept(
     ],
     ids=str,
 )
-async def test_a_validator_that_is_of_no_use_is_forgotten(
+async def test_a_validator_that_the_service_rejects_is_dropped(
     cache: Cache, service: Service, caller: Caller, failure: SourceError | Reply
 ) -> None:
-    """Whatever comes of asking with it: it is asked once more without, and the new answer takes the place of the old."""
+    """Whatever the error: the call is made again without it, and the new reply replaces the entry."""
     service.headers = {"cache-control": "no-cache", "etag": '"v1"'}
     await ask(cache, service, by_id(caller, 1))
     service.version = 2
@@ -355,10 +355,10 @@ async def test_a_validator_that_is_of_no_use_is_forgotten(
 
 
 @pytest.mark.parametrize("failure", [BadAnswer("users", counts=True, status=502), TimedOut("users", counts=True)], ids=str)
-async def test_a_validator_is_not_to_blame_for_every_fault(
+async def test_other_errors_do_not_drop_the_validator(
     cache: Cache, service: Service, caller: Caller, failure: SourceError
 ) -> None:
-    """A failing service is not asked twice, and the cached answer stays."""
+    """A failing service isn't called twice, and the entry stays."""
     service.headers = {"cache-control": "no-cache", "etag": '"v1"'}
     await ask(cache, service, by_id(caller, 1))
     service.fault = failure
@@ -369,18 +369,18 @@ async def test_a_validator_is_not_to_blame_for_every_fault(
     assert service.validators == [None, '"v1"', '"v1"']
 
 
-async def test_long_headers_weigh(clock: Clock, heard: Heard, service: Service, caller: Caller) -> None:
-    """What an entry keeps of its answer's headers counts, and what is too long for the rules isn't kept."""
+async def test_long_headers_count_as_memory(clock: Clock, heard: Heard, service: Service, caller: Caller) -> None:
+    """The headers in an entry count, and a header that is too long for the rules isn't kept."""
     cache = make_cache(clock, heard, max_bytes=200_000)
     service.headers = {"cache-control": f"max-age=60, {'x' * 900}", "etag": f'"{"e" * 900}"', "vary": f"accept, {'v' * 900}"}
     for key in range(500):
         await ask(cache, service, by_id(caller, key))
-    kept = cache._store._entries.values()
+    kept = [entry for entry, _ in cache._state.store._entries.values()]
     assert 0 < sum(len(value) for entry in kept for value in entry.headers.values()) <= 200_000
     service.headers["vary"] = "accept, " + "v" * 2000
     cache.clear()
     await ask(cache, service, by_id(caller, 1))
-    assert len(cache._store) == 0
+    assert len(cache._state.store) == 0
 
 
 # stale
@@ -402,10 +402,10 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
-async def test_an_old_answer_stands_in_for_a_fault(
+async def test_an_older_entry_stands_in_for_an_error(
     cache: Cache, service: Service, caller: Caller, clock: Clock, fault: SourceError
 ) -> None:
-    """For as long as the service allows, and marked with its age (RFC 5861, section 4)."""
+    """For as long as the service allows, with its age (RFC 5861, section 4)."""
     await ask(cache, service, by_id(caller, 1))
     await ask(cache, service, page(caller))
     clock.now += 100
@@ -419,10 +419,10 @@ async def test_an_old_answer_stands_in_for_a_fault(
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: type(refusal).__name__)
-async def test_none_stands_in_for_a_refusal(
+async def test_no_entry_stands_in_for_a_refusal(
     cache: Cache, service: Service, caller: Caller, clock: Clock, refusal: SourceError
 ) -> None:
-    """A service that says no works well."""
+    """A service that refuses the request works."""
     await ask(cache, service, by_id(caller, 1))
     clock.now += 100
     service.fault = refusal
@@ -431,10 +431,10 @@ async def test_none_stands_in_for_a_refusal(
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: type(refusal).__name__)
-async def test_what_was_refused_does_not_come_back(
+async def test_a_refused_entry_is_dropped(
     cache: Cache, service: Service, caller: Caller, clock: Clock, refusal: SourceError
 ) -> None:
-    """A viewer who may see it no longer doesn't see it when the service is away, either: by key, in a batch, on a page."""
+    """What a viewer may no longer see isn't shown when the service fails, either: by key, in a batch, on a page."""
     for call in (by_id(caller, 1), by_id(caller, 2, 3), page(caller)):
         if call.keyed is not None and len(call.keyed.keys) > 1 and isinstance(refusal, Rejected):
             continue  # see the next test
@@ -449,10 +449,8 @@ async def test_what_was_refused_does_not_come_back(
             await ask(cache, service, call)
 
 
-async def test_a_rejected_call_for_strangers_keys_drops_none_of_them(
-    cache: Cache, service: Service, caller: Caller, clock: Clock
-) -> None:
-    """One odd key among them is reason enough for a service to reject all. By itself it is dropped."""
+async def test_a_rejected_shared_call_drops_no_entries(cache: Cache, service: Service, caller: Caller, clock: Clock) -> None:
+    """One invalid key may be the reason why the service rejects all keys. A key that is rejected alone is dropped."""
     await ask(cache, service, by_id(caller, 1, 2))
     clock.now += 100
     service.fault = Rejected("users", 400, Problem())
@@ -465,8 +463,8 @@ async def test_a_rejected_call_for_strangers_keys_drops_none_of_them(
     assert isinstance(answers[2], Stale)
 
 
-async def test_what_may_be_kept_no_longer_is_dropped(cache: Cache, service: Service, caller: Caller, clock: Clock) -> None:
-    """A service that begins to say no-store means what was kept as well."""
+async def test_no_store_drops_an_older_entry(cache: Cache, service: Service, caller: Caller, clock: Clock) -> None:
+    """A service that begins to send no-store means its older replies as well."""
     await ask(cache, service, by_id(caller, 1, 2))
     clock.now += 100
     service.headers = {"cache-control": "no-store"}
@@ -477,8 +475,10 @@ async def test_what_may_be_kept_no_longer_is_dropped(cache: Cache, service: Serv
 
 
 @pytest.mark.parametrize("said", ["max-age=30", f"{PUBLIC}, must-revalidate", f"{PUBLIC}, no-cache"])
-async def test_none_stands_in_without_leave(cache: Cache, service: Service, caller: Caller, clock: Clock, said: str) -> None:
-    """What the service didn't allow, or forbade, is not shown when it is old."""
+async def test_no_entry_stands_in_unless_the_service_allows_it(
+    cache: Cache, service: Service, caller: Caller, clock: Clock, said: str
+) -> None:
+    """Without stale-if-error, or with a directive that forbids it, a stale entry isn't shown."""
     service.headers = {"cache-control": said, "etag": '"v1"'}
     await ask(cache, service, by_id(caller, 1))
     clock.now += 31
@@ -487,8 +487,8 @@ async def test_none_stands_in_without_leave(cache: Cache, service: Service, call
         await ask(cache, service, by_id(caller, 1))
 
 
-async def test_each_key_has_the_best_there_is(cache: Cache, service: Service, caller: Caller, clock: Clock) -> None:
-    """Of one batch: fresh, old, known to be absent, and the error for what was never seen."""
+async def test_each_key_gets_its_best_value(cache: Cache, service: Service, caller: Caller, clock: Clock) -> None:
+    """In one batch: fresh, stale, known to be absent, and the error for a key without an entry."""
     service.gone = {3}
     await ask(cache, service, by_id(caller, 1, 3))
     clock.now += 40
@@ -501,10 +501,10 @@ async def test_each_key_has_the_best_there_is(cache: Cache, service: Service, ca
     assert (lost is service.fault, lost.__traceback__) == (False, None)  # a value: nothing of this request stays with it
 
 
-async def test_an_old_object_stands_in_for_its_own_error(
+async def test_an_older_entry_stands_in_for_one_objects_error(
     cache: Cache, service: Service, caller: Caller, clock: Clock
 ) -> None:
-    """Where the answer has an error in one object's place, that object may be old."""
+    """A reply may have an error in place of one object."""
     await ask(cache, service, by_id(caller, 1, 2))
     clock.now += 40
 
@@ -515,8 +515,8 @@ async def test_an_old_object_stands_in_for_its_own_error(
     assert found == {1: [1, 2], 2: Stale([2, 1], 40.0, "users")}
 
 
-async def test_what_has_a_fallback_says_so(cache: Cache, service: Service, caller: Caller, clock: Clock) -> None:
-    """Where all that is asked for could be shown as it was, it need not be tried twice; where a part could not, it may."""
+async def test_a_call_with_a_fallback_is_marked(cache: Cache, service: Service, caller: Caller, clock: Clock) -> None:
+    """If all requested keys have an older entry, the call isn't retried. If only some have, it may be."""
     await ask(cache, service, by_id(caller, 1, 2))
     await ask(cache, service, page(caller))
     clock.now += 100
@@ -525,10 +525,10 @@ async def test_what_has_a_fallback_says_so(cache: Cache, service: Service, calle
     assert [call.has_fallback for call in service.calls] == [False, False, False, True, True]
 
 
-async def test_an_old_answer_waits_for_one_attempt_and_no_longer(
+async def test_with_a_fallback_a_read_waits_for_one_attempt_only(
     cache: Cache, service: Service, clock: Clock, loop_clock: Clock
 ) -> None:
-    """However long the service, or the queue before it, takes: a viewer's too, though nothing runs on for it."""
+    """However long the service or the queue takes. For a viewer too, but without a refresh in the background."""
     service.headers = {"cache-control": "max-age=30, stale-if-error=300"}
     caller = make_caller(clock, sub="1")
     await ask(cache, service, by_id(caller, 1, identity=True))
@@ -543,10 +543,10 @@ async def test_an_old_answer_waits_for_one_attempt_and_no_longer(
     assert "0 refreshing" in repr(cache)
 
 
-async def test_an_old_answer_waits_for_nothing_where_the_source_is_known_to_be_slow(
+async def test_with_a_slow_source_the_older_entry_is_used_at_once(
     cache: Cache, service: Service, caller: Caller, clock: Clock, heard: Heard
 ) -> None:
-    """After a fault that took its time: the old one at once, marked, and a call beside it; until the service answers."""
+    """After a slow error: the entry, marked as stale, and a refresh in the background, until the service replies."""
 
     async def slow(call: Call) -> Reply:
         clock.now += 2.0
@@ -572,8 +572,10 @@ async def test_an_old_answer_waits_for_nothing_where_the_source_is_known_to_be_s
     assert await ask(cache, service, by_id(caller, 1)) == {1: [1, 2]}
 
 
-async def test_a_quick_fault_makes_no_source_slow(cache: Cache, service: Service, caller: Caller, clock: Clock) -> None:
-    """Who is refused at once can wait for it: the next reader asks, and gets the new answer as soon as there is one."""
+async def test_a_quick_error_does_not_mark_the_source_as_slow(
+    cache: Cache, service: Service, caller: Caller, clock: Clock
+) -> None:
+    """The next read calls the service, and gets a new reply as soon as there is one."""
     await ask(cache, service, by_id(caller, 1))
     clock.now += 100
     service.fault = NotReached("users", sent=False)
@@ -583,7 +585,7 @@ async def test_a_quick_fault_makes_no_source_slow(cache: Cache, service: Service
 
 
 async def test_ages_add_up(cache: Cache, service: Service, caller: Caller, clock: Clock) -> None:
-    """What was old when it came is that much older (RFC 9111, section 4.2.3)."""
+    """The reply's age at arrival counts (RFC 9111, section 4.2.3)."""
     service.headers["age"] = "20"
     await ask(cache, service, by_id(caller, 1))
     clock.now += 11
@@ -591,10 +593,8 @@ async def test_ages_add_up(cache: Cache, service: Service, caller: Caller, clock
     assert (await ask(cache, service, by_id(caller, 1)))[1].age_s == 31.0
 
 
-async def test_old_answers_may_serve_while_new_ones_are_fetched(
-    cache: Cache, service: Service, caller: Caller, clock: Clock
-) -> None:
-    """RFC 5861, section 3: the old one at once, not as degraded; one call behind the scenes; then the new one."""
+async def test_stale_while_revalidate(cache: Cache, service: Service, caller: Caller, clock: Clock) -> None:
+    """RFC 5861, section 3: the stale entry at once, not as degraded; one call in the background; then the new value."""
     service.headers = {"cache-control": "max-age=30, stale-while-revalidate=60"}
     await ask(cache, service, by_id(caller, 1, 2))
     clock.now += 40
@@ -611,10 +611,8 @@ async def test_old_answers_may_serve_while_new_ones_are_fetched(
     assert "0 refreshing" in repr(cache)
 
 
-async def test_a_page_too_may_serve_while_a_new_one_is_fetched(
-    cache: Cache, service: Service, caller: Caller, clock: Clock
-) -> None:
-    """The same for what is known by its target."""
+async def test_stale_while_revalidate_for_a_page(cache: Cache, service: Service, caller: Caller, clock: Clock) -> None:
+    """The same for an entry under its target."""
     service.headers = {"cache-control": "max-age=30, stale-while-revalidate=60"}
     await ask(cache, service, page(caller))
     clock.now += 40
@@ -624,8 +622,8 @@ async def test_a_page_too_may_serve_while_a_new_one_is_fetched(
     assert (await ask(cache, service, page(caller)))["version"] == 2
 
 
-async def test_nothing_runs_on_for_a_viewer(cache: Cache, service: Service, clock: Clock) -> None:
-    """What carries an identity is fetched in the viewer's own time."""
+async def test_there_is_no_background_refresh_for_a_viewer(cache: Cache, service: Service, clock: Clock) -> None:
+    """A call with an identity ends with the viewer's request."""
     service.headers = {"cache-control": "max-age=30, stale-while-revalidate=60"}
     caller = make_caller(clock, sub="1")
     await ask(cache, service, by_id(caller, 1, identity=True))
@@ -634,8 +632,8 @@ async def test_nothing_runs_on_for_a_viewer(cache: Cache, service: Service, cloc
     assert await ask(cache, service, by_id(caller, 1, identity=True)) == {1: [1, 2]}
 
 
-async def test_a_refresh_that_fails_is_nobodys_error(cache: Cache, service: Service, caller: Caller, clock: Clock) -> None:
-    """The old answer serves on while it may; the next reader makes another attempt."""
+async def test_a_failed_refresh_raises_nowhere(cache: Cache, service: Service, caller: Caller, clock: Clock) -> None:
+    """The stale entry is used while it may be. The next read starts another refresh."""
     service.headers = {"cache-control": "max-age=30, stale-while-revalidate=60"}
     await ask(cache, service, by_id(caller, 1))
     clock.now += 40
@@ -646,10 +644,8 @@ async def test_a_refresh_that_fails_is_nobodys_error(cache: Cache, service: Serv
     assert len(service.calls) == 3
 
 
-async def test_closing_stops_what_runs_behind_the_scenes(
-    cache: Cache, service: Service, caller: Caller, clock: Clock
-) -> None:
-    """No task is left over."""
+async def test_closing_cancels_refreshes(cache: Cache, service: Service, caller: Caller, clock: Clock) -> None:
+    """No task is left running."""
     service.headers = {"cache-control": "max-age=30, stale-while-revalidate=60"}
     await ask(cache, service, by_id(caller, 1))
     clock.now += 40
@@ -663,8 +659,8 @@ async def test_closing_stops_what_runs_behind_the_scenes(
 # writes
 
 
-async def test_a_write_drops_what_it_touches(cache: Cache, service: Service, clock: Clock) -> None:
-    """The object for every viewer, and all that is a list; other objects stay."""
+async def test_a_write_drops_what_it_changes(cache: Cache, service: Service, clock: Clock) -> None:
+    """The object for every viewer, and all lists. Other objects stay."""
     first, second = make_caller(clock, sub="1"), make_caller(clock, sub="2")
     for caller in (first, second):
         await ask(cache, service, by_id(caller, 1, 2, identity=True))
@@ -679,8 +675,8 @@ async def test_a_write_drops_what_it_touches(cache: Cache, service: Service, clo
     assert service.asked == [[1], "/users?limit=2", [7]] * 2
 
 
-async def test_a_write_that_failed_drops_all_the_same(cache: Cache, service: Service, caller: Caller) -> None:
-    """Whether the service has acted, nobody knows."""
+async def test_a_failed_write_drops_the_entries_too(cache: Cache, service: Service, caller: Caller) -> None:
+    """The service may have executed it."""
     await ask(cache, service, by_id(caller, 1))
     service.fault = TimedOut("users", counts=True)
     with pytest.raises(TimedOut):
@@ -691,10 +687,10 @@ async def test_a_write_that_failed_drops_all_the_same(cache: Cache, service: Ser
 
 @pytest.mark.parametrize("when", ["before", "during"])
 @pytest.mark.parametrize("etag", [False, True])
-async def test_what_a_write_has_overtaken_is_not_kept(
+async def test_a_reply_from_before_a_write_is_not_cached(
     cache: Cache, service: Service, caller: Caller, when: str, etag: bool
 ) -> None:
-    """A read that was under way with a write may bring what was before it."""
+    """A read that runs at the same time as a write may get the state from before it."""
     if etag:
         service.headers["etag"] = '"v1"'
         service.headers["cache-control"] = "no-cache"
@@ -731,7 +727,7 @@ KNOWN = [
 
 
 async def write_that_fails(cache: Cache, service: Service, call: Call, fault: BaseException) -> None:
-    """A write that ends so."""
+    """A write that fails with this error."""
     service.fault = fault
     with pytest.raises(type(fault)):
         await ask(cache, service, call)
@@ -739,17 +735,17 @@ async def write_that_fails(cache: Cache, service: Service, call: Call, fault: Ba
 
 
 @pytest.mark.parametrize("fault", UNKNOWN, ids=lambda fault: type(fault).__name__)
-async def test_nothing_is_fresh_while_a_write_may_yet_take_effect(
+async def test_nothing_is_fresh_while_a_write_is_unsettled(
     cache: Cache, service: Service, caller: Caller, clock: Clock, fault: BaseException
 ) -> None:
-    """A write that was cut off may act later: until it surely has, each reader asks, of the object and of lists."""
+    """A write that timed out may take effect later: until it no longer can, each read of the object and of lists calls."""
     await write_that_fails(cache, service, write(caller, touches=1), fault)
     for at in (0.0, 29.0):
         clock.now += at
         for call in (by_id(caller, 1), by_id(caller, 1, 2), page(caller, objects=[1, 3]), by_id(caller, 9, family="user")):
             await ask(cache, service, call)
     assert service.asked[1:] == [[1], [1, 2], "/users?limit=2", [9]] * 2
-    assert len(cache._store) == 0
+    assert len(cache._state.store) == 0
     assert await ask(cache, service, by_id(caller, 4)) == {4: [4, 1]}  # what it doesn't touch is kept as ever
     await ask(cache, service, by_id(caller, 4))
     service.version = 2
@@ -759,8 +755,8 @@ async def test_nothing_is_fresh_while_a_write_may_yet_take_effect(
     assert service.asked[9:] == [[4], [1]]
 
 
-async def test_a_validator_is_kept_while_a_write_may_yet_take_effect(cache: Cache, service: Service, caller: Caller) -> None:
-    """The service is asked each time, so no change is missed; clients must ask each time too."""
+async def test_a_validator_is_used_while_a_write_is_unsettled(cache: Cache, service: Service, caller: Caller) -> None:
+    """The service gets a call each time, so no change is missed. Clients must revalidate each time too."""
     service.headers["etag"] = '"v1"'
     await write_that_fails(cache, service, write(caller, touches=1), UNKNOWN[0])
     for _ in range(2):
@@ -772,10 +768,10 @@ async def test_a_validator_is_kept_while_a_write_may_yet_take_effect(cache: Cach
 
 
 @pytest.mark.parametrize("fault", KNOWN, ids=lambda fault: type(fault).__name__)
-async def test_a_write_that_surely_ended_unsettles_nothing(
+async def test_a_write_with_a_known_outcome_is_settled(
     cache: Cache, service: Service, caller: Caller, fault: SourceError
 ) -> None:
-    """The service said no, or was never reached; but of two attempts the second one's end says nothing of the first."""
+    """The service refused it or never got it. After two attempts, the second error says nothing about the first attempt."""
     await write_that_fails(cache, service, write(caller, touches=1), fault)
     for _ in range(2):
         await ask(cache, service, by_id(caller, 1))
@@ -788,25 +784,27 @@ async def test_a_write_that_surely_ended_unsettles_nothing(
     assert len(service.calls) == 5
 
 
-async def test_what_is_unsettled_is_bounded(cache: Cache, service: Service, caller: Caller, clock: Clock) -> None:
-    """Of too many objects it isn't known which: then all of them are."""
+async def test_the_number_of_unsettled_objects_is_limited(
+    cache: Cache, service: Service, caller: Caller, clock: Clock
+) -> None:
+    """Beyond it, all objects count as unsettled."""
     for key in range(1001):
         await write_that_fails(cache, service, write(caller, touches=key), UNKNOWN[0])
-    assert len(cache._unsettled._objects) == 1000
+    assert len(cache.fill._unsettled._objects) == 1000
     service.calls.clear()
     for _ in range(2):
         await ask(cache, service, by_id(caller, 5000))
     assert len(service.calls) == 2
     clock.now += 31
     await write_that_fails(cache, service, write(caller, touches=1), UNKNOWN[0])
-    assert len(cache._unsettled._objects) == 1
+    assert len(cache.fill._unsettled._objects) == 1
 
 
 # bounds
 
 
-async def test_so_many_entries_and_no_more(clock: Clock, heard: Heard, service: Service, caller: Caller) -> None:
-    """What was not used for longest goes first."""
+async def test_the_number_of_entries_is_limited(clock: Clock, heard: Heard, service: Service, caller: Caller) -> None:
+    """The least recently used is evicted."""
     cache = make_cache(clock, heard, max_entries=3)
     for key in (1, 2, 3, 1, 4):
         await ask(cache, service, by_id(caller, key))
@@ -814,7 +812,7 @@ async def test_so_many_entries_and_no_more(clock: Clock, heard: Heard, service: 
     assert service.asked == [[1], [2], [3], [4], [2]]
 
 
-async def test_everything_can_be_forgotten(cache: Cache, service: Service, caller: Caller) -> None:
+async def test_the_cache_can_be_cleared(cache: Cache, service: Service, caller: Caller) -> None:
     """By an administrator."""
     await ask(cache, service, by_id(caller, 1))
     cache.clear()

@@ -1,4 +1,4 @@
-"""Deadline: no call begins once its operation has had its time."""
+"""Deadline: no call begins after its operation's deadline."""
 
 import pytest
 
@@ -9,15 +9,15 @@ from tests.support.fakes import Clock, make_call, make_caller, ok
 
 
 async def test_with_time_left_the_call_goes_on(clock: Clock) -> None:
-    """The least bit of time left is enough to begin, and the answer comes back as it is."""
+    """Any time left is enough to begin, and the reply is returned unchanged."""
     caller = make_caller(clock, left_s=1)
     clock.now += 0.999
     assert await DeadlinePolicy("users")(make_call(caller), ok) == Reply(200, "well")
 
 
 @pytest.mark.parametrize("passed_s", [1, 1.5])
-async def test_too_late_is_refused(clock: Clock, passed_s: float) -> None:
-    """With nothing left nobody is asked, and so nobody is to blame."""
+async def test_after_the_deadline_the_call_is_refused(clock: Clock, passed_s: float) -> None:
+    """The service isn't called, so the error doesn't count against it."""
 
     async def never(_: Call) -> Reply:
         raise AssertionError("asked")

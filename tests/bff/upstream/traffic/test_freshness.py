@@ -1,4 +1,4 @@
-"""How long an answer may be used: the rules section by section, and all of them against a model."""
+"""How long a reply may be used: the rules section by section, and all of them against a model."""
 
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -17,7 +17,7 @@ DAY = 86_400
 def life(
     said: str = "", *, status: int = 200, identity: bool = False, delay_s: float = 0.0, **headers: str
 ) -> Lifetimes | None:
-    """The lifetimes of an answer that says so; None if the gateway must not keep it."""
+    """The lifetimes of a reply with these headers."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     if said:
         named["cache-control"] = said
@@ -25,18 +25,18 @@ def life(
 
 
 def kept_life(found: Lifetimes) -> Lifetimes | None:
-    """The same; None if the gateway must not keep the answer."""
+    """The same; None if the gateway must not cache the reply."""
     return found if found.is_kept else None
 
 
 def fresh(said: str = "", **more: Any) -> float | None:
-    """How long it is fresh; None where it must not be kept."""
+    """How long it is fresh, in seconds; None if it must not be cached."""
     found = life(said, **more)
     return None if found is None else found.fresh_s
 
 
 def date(seconds: float) -> str:
-    """An HTTP date, so many seconds from now."""
+    """An HTTP date, this many seconds from now."""
     return formatdate(NOW + seconds, usegmt=True)
 
 
@@ -59,8 +59,8 @@ def date(seconds: float) -> str:
         ("max-age=0", True, True),
     ],
 )
-def test_what_may_be_kept(said: str, public: bool, private: bool) -> None:
-    """Section 5.2.2, and no lifetime that wasn't stated: for nobody in particular, and for one viewer."""
+def test_what_may_be_cached(said: str, public: bool, private: bool) -> None:
+    """RFC 9111, section 5.2.2, and no lifetime that wasn't stated: without identity, and for one viewer."""
     assert (life(said) is not None) is public
     assert (life(said, identity=True) is not None) is private
 
@@ -68,13 +68,13 @@ def test_what_may_be_kept(said: str, public: bool, private: bool) -> None:
 @pytest.mark.parametrize(
     ("status", "kept_"), [(200, True), (404, True), (201, False), (204, False), (301, False), (500, False)]
 )
-def test_which_statuses(status: int, kept_: bool) -> None:
-    """That something is there, and that it isn't."""
+def test_which_statuses_are_cached(status: int, kept_: bool) -> None:
+    """200 and 404: that an object exists, and that it doesn't."""
     assert (life("max-age=60", status=status) is not None) is kept_
 
 
-def test_a_validator_is_reason_enough() -> None:
-    """To be asked for with it; weak or strong. An empty one is none."""
+def test_a_validator_is_enough_to_be_cached() -> None:
+    """For revalidation; weak or strong. An empty one doesn't count."""
     found = life(etag='W/"1"')
     assert found is not None
     assert (found.fresh_s, found.etag) == (0.0, 'W/"1"')
@@ -96,8 +96,8 @@ def test_a_validator_is_reason_enough() -> None:
         ("X-Request-Timeout-Ms", None),
     ],
 )
-def test_what_it_depends_on(said: str, names: tuple[str, ...] | None) -> None:
-    """Section 4.1: on which request headers; not at all kept where no other request can be equal."""
+def test_vary(said: str, names: tuple[str, ...] | None) -> None:
+    """RFC 9111, section 4.1: the request headers it depends on. Not cached at all if no other request can match."""
     found = life("max-age=60", vary=said)
     assert (found.vary if found is not None else None) == names
 
@@ -134,7 +134,7 @@ def test_what_it_depends_on(said: str, names: tuple[str, ...] | None) -> None:
     ],
 )
 def test_how_long_it_is_fresh(said: str, headers: dict[str, str], public_s: float, private_s: float) -> None:
-    """What is contradictory or can't be read is stale at once (section 4.2.1)."""
+    """Headers that contradict each other or can't be read make it stale at once (RFC 9111, section 4.2.1)."""
     assert fresh(said, **headers) == pytest.approx(public_s)
     assert fresh(said, identity=True, **headers) == pytest.approx(private_s)
 
@@ -159,8 +159,8 @@ def test_how_long_it_is_fresh(said: str, headers: dict[str, str], public_s: floa
         ({"age": "30, 50"}, 0.0, 30),
     ],
 )
-def test_how_old_it_was_when_it_came(headers: dict[str, str], delay_s: float, age_s: float) -> None:
-    """By its date or by what it says, whichever is more; and what it was on its way counts."""
+def test_the_age_at_arrival(headers: dict[str, str], delay_s: float, age_s: float) -> None:
+    """From `Date` or `Age`, whichever is more, plus the time the reply took."""
     found = life("max-age=100", delay_s=delay_s, **headers)
     assert found is not None
     assert found.age_s == pytest.approx(age_s)
@@ -183,8 +183,8 @@ def test_how_old_it_was_when_it_came(headers: dict[str, str], delay_s: float, ag
         (f"max-age=1, stale-if-error={10**9}, stale-while-revalidate={10**9}", (DAY, DAY), (DAY, DAY)),
     ],
 )
-def test_how_long_it_may_serve_beyond(said: str, public: tuple[int, int], private: tuple[int, int]) -> None:
-    """While it is asked for anew, and where asking failed; never where it is forbidden, and for a day at most."""
+def test_how_long_it_may_be_used_stale(said: str, public: tuple[int, int], private: tuple[int, int]) -> None:
+    """While it is revalidated, and in place of a failed call; never if that is forbidden, and for a day at most."""
     for identity, expected in ((False, public), (True, private)):
         found = life(said, identity=identity)
         assert found is not None
@@ -194,16 +194,16 @@ def test_how_long_it_may_serve_beyond(said: str, public: tuple[int, int], privat
 # section 4.3.4: freshening
 
 
-def test_a_304_takes_the_place_of_what_was_said() -> None:
-    """What it doesn't mention stays; but for age and date, which are the message's own."""
+def test_the_headers_of_a_304_replace_the_stored_ones() -> None:
+    """Stored headers that it doesn't have stay, except for `Age` and `Date`."""
     stored = {"cache-control": "max-age=1", "etag": '"1"', "vary": "accept", "age": "30", "date": date(-100)}
     new = {"cache-control": "max-age=9", "content-type": "text/html"}
     assert merged(stored, new) == {"cache-control": "max-age=9", "etag": '"1"', "vary": "accept"}
     assert merged(stored, {"age": "3"})["age"] == "3"
 
 
-def test_only_what_matters_is_kept() -> None:
-    """No header that may be somebody's."""
+def test_only_the_rules_headers_are_kept() -> None:
+    """No header that may be personal."""
     assert kept({"set-cookie": "session=secret", "etag": '"1"', "age": "3"}) == {"etag": '"1"', "age": "3"}
 
 
@@ -226,13 +226,13 @@ def test_only_what_matters_is_kept() -> None:
     ],
 )
 def test_the_directives(text: str, found: dict[str, str | None]) -> None:
-    """Section 5.2: names in any case, tokens and quoted strings; junk between them is passed over."""
+    """RFC 9111, section 5.2: names in any case, tokens and quoted strings. Invalid text between them is skipped."""
     assert dict(cache_control(text)) == found
 
 
 @given(st.text(max_size=60))
-def test_nothing_in_a_header_is_an_error(text: str) -> None:
-    """Services say what they like."""
+def test_no_header_raises(text: str) -> None:
+    """A service may send anything."""
     for name in ("cache-control", "expires", "date", "age", "vary"):
         judge(200, {name: text, "etag": '"1"'}, with_identity=False, wall_now=NOW, delay_s=0)
 
@@ -242,7 +242,7 @@ def test_nothing_in_a_header_is_an_error(text: str) -> None:
 
 @dataclass(frozen=True)
 class Said:
-    """An answer's words, before they are written down."""
+    """The facts that a reply's headers state, before they are written as text."""
 
     directives: dict[str, int | None]
     expires_s: int | None
@@ -278,7 +278,7 @@ SAID = st.builds(
 
 
 def model(said: Said, *, identity: bool, delay_s: float) -> Lifetimes | None:
-    """The RFC's rules, read from the words and not from their spelling."""
+    """The RFC's rules, applied to the facts and not to the text."""
     words = said.directives
     explicit = [words[name] for name in (("max-age",) if identity else ("s-maxage", "max-age")) if name in words]
     base = 0 if said.date_s is None else said.date_s
@@ -303,8 +303,8 @@ def model(said: Said, *, identity: bool, delay_s: float) -> Lifetimes | None:
 
 
 @given(SAID, st.booleans(), st.sampled_from([0.0, 1.5]), st.randoms(use_true_random=False))
-def test_the_rules_are_the_models(said: Said, identity: bool, delay_s: float, chance: Any) -> None:
-    """However an answer is put into words: any order, case, blanks, quotes and unknown directives between."""
+def test_the_rules_agree_with_the_model(said: Said, identity: bool, delay_s: float, chance: Any) -> None:
+    """In any spelling: order, case, blanks, quotes, and unknown directives in between."""
 
     def written(name: str, value: int | None) -> str:
         shown = name.upper() if chance.random() < 0.3 else name
@@ -354,10 +354,10 @@ def test_the_rules_are_the_models(said: Said, identity: bool, delay_s: float, ch
         ({"etag": '"1"'}, (0.0, False, False), (0.0, False, False)),
     ],
 )
-def test_what_others_may_do_with_it(
+def test_what_clients_may_do_with_it(
     headers: dict[str, str], public: tuple[float, bool, bool], private: tuple[float, bool, bool]
 ) -> None:
-    """Seconds, by shared caches too, at all: what was asked for with credentials is its viewer's."""
+    """The lifetime, whether shared caches may store it, whether it may be stored: with credentials it is private."""
     for with_identity, expected in ((False, public), (True, private)):
         life = judge(200, headers, with_identity=with_identity, wall_now=NOW, delay_s=0.0)
         seconds, is_shared, may_keep = for_clients(life)
@@ -365,8 +365,8 @@ def test_what_others_may_do_with_it(
 
 
 @given(SAID, st.booleans())
-def test_clients_are_never_told_more_than_the_gateway_may(said: Said, identity: bool) -> None:
-    """Clients get the lifetime that the gateway uses itself, and none where it must ask anew."""
+def test_clients_get_no_longer_lifetime_than_the_gateway(said: Said, identity: bool) -> None:
+    """Clients get the lifetime that the gateway uses, and none if it must revalidate."""
     names = [name if value is None else f"{name}={value}" for name, value in said.directives.items()]
     headers = {"cache-control": ", ".join(names)} if names else {}
     headers |= {} if said.date_s is None else {"date": date(said.date_s)}
@@ -384,8 +384,8 @@ def test_clients_are_never_told_more_than_the_gateway_may(said: Said, identity: 
 
 
 @pytest.mark.parametrize("name", ["cache-control", "vary", "expires", "date", "age", "etag"])
-def test_what_is_too_long_is_not_read(name: str) -> None:
-    """Nor is it cached, with the answer or in the caches of parsed headers: long values would fill the memory."""
+def test_a_header_that_is_too_long_is_not_read(name: str) -> None:
+    """Nor is it kept in an entry or a memo: long values would fill the memory."""
     headers = {"cache-control": "max-age=60", "etag": '"1"', name: "max-age=60, " + "x" * 60_000}
     life = judge(200, headers, with_identity=False, wall_now=NOW, delay_s=0.0)
     assert life.is_kept is (name not in {"cache-control", "vary"})

@@ -1,4 +1,4 @@
-"""Health checks: what is asked, what is a pass, how long a row must be, and that nothing ends the rounds but their end."""
+"""Health checks: which requests are sent, what passes, how long a streak must be, and that only cancellation ends them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from bff.upstream.events import InstanceChanged, InstanceState
 from bff.upstream.traffic.balance import Balance, Instance, InstanceOptions
 from bff.upstream.traffic.call import Call, Reply
-from bff.upstream.traffic.health import HealthChecks, HealthOptions, next_row
+from bff.upstream.traffic.health import HealthChecks, HealthOptions, next_streak
 from bff.upstream.wire import AnswerTooLarge, ConnectionBroken, NotConnected, Unsendable, WireReply, WireRequest
 from tests.support.fakes import Clock, Heard, answer, ended, hang, settle
 
@@ -19,17 +19,17 @@ OPTIONS = HealthOptions(interval_s=5, timeout_s=1, unhealthy_after=2, healthy_af
 
 
 def url(number: int) -> str:
-    """Where an instance is."""
+    """An instance's URL."""
     return f"http://10.11.12.{number}:8001/base"
 
 
 async def never(call: Call, instance: Instance) -> Reply:
-    """An attempt that nobody makes: checks are no calls."""
+    """An attempt that is never made: checks are no calls."""
     raise AssertionError
 
 
 class Rig:
-    """Checks of a balance's instances over a wire that is told how each instance is, with rounds let go by hand."""
+    """Checks of a balancer's instances over a scripted wire; the test starts each round."""
 
     def __init__(self, weights: Sequence[int] = (1, 1), options: HealthOptions = OPTIONS) -> None:
         self.heard = Heard()
@@ -81,8 +81,8 @@ class Rig:
         return self.states
 
 
-async def test_each_instance_is_asked_at_its_path() -> None:
-    """GET, with no caller's headers, at most 64 KiB of an answer; who gets no calls isn't asked either."""
+async def test_each_instance_is_checked_at_its_path() -> None:
+    """GET, without any caller's headers, at most 64 KiB of a response. An instance that gets no calls isn't checked."""
     rig = Rig((1, 0, 5))
     await rig.checks.check()
     headers = (("Accept", "*/*"), ("User-Agent", "bff"))
@@ -92,7 +92,7 @@ async def test_each_instance_is_asked_at_its_path() -> None:
 
 @pytest.mark.parametrize("status", [200, 204, 299])
 async def test_a_2xx_is_a_pass(status: int) -> None:
-    """Whatever its body says."""
+    """Whatever its body."""
     assert await Rig().rounds(1, answer(status, b"no JSON"), 5) == [IN, IN]
 
 
@@ -115,8 +115,8 @@ BAD = [
 
 
 @pytest.mark.parametrize("how", BAD, ids=repr)
-async def test_all_else_is_a_failure(how: Any) -> None:
-    """Another status, no answer, and a fault of ours: after so many in a row the instance is out; the other one isn't."""
+async def test_anything_else_is_a_failure(how: Any) -> None:
+    """Another status, no response, an internal error. After enough in a row the instance is out; the other one isn't."""
     rig = Rig()
     assert await rig.rounds(1, how) == [IN, IN]
     assert await rig.rounds(1, how) == [UNHEALTHY, IN]
@@ -127,9 +127,9 @@ async def test_all_else_is_a_failure(how: Any) -> None:
     ("row", "passed", "after"),
     [(0, True, 1), (0, False, -1), (3, True, 4), (3, False, -1), (-3, False, -4), (-3, True, 1)],
 )
-def test_a_row_ends_with_its_opposite(row: int, passed: bool, after: int) -> None:
-    """Passes in a row count up, failures down, and either begins at one."""
-    assert next_row(row, passed=passed) == after
+def test_a_streak_ends_with_the_opposite_result(row: int, passed: bool, after: int) -> None:
+    """Passes count up, failures down, and either begins at one."""
+    assert next_streak(row, passed=passed) == after
 
 
 @pytest.mark.parametrize(
@@ -141,10 +141,10 @@ def test_a_row_ends_with_its_opposite(row: int, passed: bool, after: int) -> Non
         (2, 3, "----++-++-+++++", [(2, UNHEALTHY), (13, IN)]),
     ],
 )
-async def test_only_rows_change_anything(
+async def test_only_a_long_enough_streak_changes_the_health(
     unhealthy_after: int, healthy_after: int, rounds: str, told: list[tuple[int, InstanceState]]
 ) -> None:
-    """A check that differs now and then is passed over; each change is told once, in the round that completes the row."""
+    """Single different results change nothing. Each change is reported once, in the round that completes the streak."""
     rig = Rig((1,), HealthOptions(interval_s=5, unhealthy_after=unhealthy_after, healthy_after=healthy_after))
     heard = []
     for number, sign in enumerate(rounds, start=1):
@@ -154,8 +154,8 @@ async def test_only_rows_change_anything(
     assert heard == told
 
 
-async def test_all_are_asked_at_once_and_none_for_ever(loop_clock: Clock) -> None:
-    """A round lasts as long as its slowest check, and no check longer than its time; who hangs has failed."""
+async def test_checks_of_a_round_run_at_once_and_time_out(loop_clock: Clock) -> None:
+    """A round takes as long as its slowest check, at most the timeout. An instance that hangs has failed."""
     rig = Rig((1, 1, 1))
     rig.how = {url(1): hang, url(2): hang}
     for _ in range(2):
@@ -169,8 +169,8 @@ async def test_all_are_asked_at_once_and_none_for_ever(loop_clock: Clock) -> Non
     assert rig.states == [UNHEALTHY, UNHEALTHY, IN]
 
 
-async def test_rounds_follow_one_another_and_the_first_is_at_once() -> None:
-    """Between them lies the interval; a check that goes wrong, however oddly, ends nothing."""
+async def test_rounds_begin_at_once_and_follow_at_the_interval() -> None:
+    """No failed check ends them, whatever the exception."""
     rig = Rig((1,))
     running = asyncio.ensure_future(rig.checks.run())
     for number, how in enumerate(BAD, start=1):
@@ -184,8 +184,8 @@ async def test_rounds_follow_one_another_and_the_first_is_at_once() -> None:
         await ended(running)
 
 
-async def test_cancelled_in_the_middle_of_a_round_it_ends_with_all_its_checks() -> None:
-    """Nothing of it goes on, and what was cut short is no failure."""
+async def test_cancellation_ends_all_checks_of_a_round() -> None:
+    """No check is left running, and a cancelled check is no failure."""
     rig = Rig((1, 1))
     stopped = []
 
@@ -202,11 +202,11 @@ async def test_cancelled_in_the_middle_of_a_round_it_ends_with_all_its_checks() 
     with pytest.raises(asyncio.CancelledError):
         await ended(running)
     assert stopped == [True, True]
-    assert (rig.slept, repr(rig.checks)) == ([], "<HealthChecks users: rows []>")
+    assert (rig.slept, repr(rig.checks)) == ([], "<HealthChecks users: streaks []>")
 
 
-async def test_a_cancelled_check_is_no_failed_check() -> None:
-    """Cancellation goes up, wherever in a round it strikes; the round then says nothing of anybody."""
+async def test_a_cancelled_check_is_not_a_failed_check() -> None:
+    """Cancellation is raised at any point of a round, and the round reports nothing."""
     rig = Rig((1,), HealthOptions(interval_s=5, unhealthy_after=1))
     rig.how[url(1)] = asyncio.CancelledError()
     with pytest.raises(asyncio.CancelledError):
@@ -215,14 +215,14 @@ async def test_a_cancelled_check_is_no_failed_check() -> None:
 
 
 async def test_without_an_interval_there_are_no_checks() -> None:
-    """Which is the default: it returns at once and asks nobody."""
+    """The default: it returns at once and sends nothing."""
     rig = Rig(options=HealthOptions())
     await ended(asyncio.ensure_future(rig.checks.run()))
     assert (rig.sent, rig.slept) == ([], [])
 
 
-async def test_the_next_round_follows_a_change_of_the_list() -> None:
-    """New ones are asked, those that left aren't, and who stays keeps its row."""
+async def test_the_next_round_uses_the_changed_list() -> None:
+    """New instances are checked, removed ones aren't, and the others keep their streak."""
     rig = Rig()
     await rig.rounds(2, answer(500))
     assert rig.asked == [f"{url(1)}/health", f"{url(2)}/health"]
@@ -232,8 +232,8 @@ async def test_the_next_round_follows_a_change_of_the_list() -> None:
     assert rig.heard == [InstanceChanged("users", 1, UNHEALTHY)]
 
 
-async def test_a_list_that_changes_within_a_round_is_no_harm() -> None:
-    """What was found of one that left by then is dropped: its number may be another one's."""
+async def test_the_list_may_change_during_a_round() -> None:
+    """The result of a removed instance is dropped: its number may be another one's."""
     rig = Rig()
     await rig.rounds(1, answer(500))
     gate = asyncio.Event()
@@ -250,7 +250,7 @@ async def test_a_list_that_changes_within_a_round_is_no_harm() -> None:
     await ended(a_round)
     assert (rig.states, rig.heard) == ([IN, IN], [])
     await rig.checks.check()
-    assert repr(rig.checks) == "<HealthChecks users: rows [3, 1]>"
+    assert repr(rig.checks) == "<HealthChecks users: streaks [3, 1]>"
 
 
 @pytest.mark.parametrize(
@@ -268,6 +268,6 @@ async def test_a_list_that_changes_within_a_round_is_no_harm() -> None:
     ],
 )
 def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
-    """By name, before anything runs: bounds, a path that would run into the host's name, a key that nobody knows."""
+    """With the setting's name: limits, a path that would extend the host's name, an unknown key."""
     with pytest.raises(ValidationError, match="|".join((*wrong, "slash"))):
         TypeAdapter(HealthOptions).validate_python(wrong)

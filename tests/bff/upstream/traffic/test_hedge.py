@@ -1,4 +1,4 @@
-"""Hedge: a slow read gets a second try, the first answer counts, and nothing is left running."""
+"""Hedge: a slow read gets a second attempt, the first reply is used, and no task is left running."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,7 @@ Act = Callable[[Call], Awaitable[Reply]]
 
 
 class Rig:
-    """The policy over a row of acts. It knows twenty calls that took 0.1 s each; its sleep is a gate that the test opens."""
+    """The policy over a sequence of acts. It has twenty calls of 0.1 s each; its sleep waits until the test ends it."""
 
     def __init__(self, clock: Clock, *acts: Act, ratio: float = 1.0, known: int = 20, **options: Any) -> None:
         self.clock, self.heard = clock, Heard()
@@ -49,7 +49,7 @@ class Rig:
         return asyncio.create_task(self.policy(call, self._next))
 
     async def turn_late(self) -> None:
-        """Time passes until the read is called slow."""
+        """Time passes until the read counts as slow."""
         await settle()
         self.clock.now += 0.1
         self.late.set()
@@ -57,7 +57,7 @@ class Rig:
 
 
 def says(value: str, gate: asyncio.Event | None = None) -> Act:
-    """A service that answers, once the gate is open."""
+    """A service that replies once its gate is open."""
 
     async def act(_: Call) -> Reply:
         if gate is not None:
@@ -68,7 +68,7 @@ def says(value: str, gate: asyncio.Event | None = None) -> Act:
 
 
 def fails(error: Exception, gate: asyncio.Event | None = None) -> Act:
-    """One that doesn't."""
+    """A service that fails once its gate is open."""
 
     async def act(_: Call) -> Reply:
         if gate is not None:
@@ -80,20 +80,20 @@ def fails(error: Exception, gate: asyncio.Event | None = None) -> Act:
 
 @pytest.fixture(autouse=True)
 async def nothing_left() -> Any:
-    """However a test ends, no task of the policy runs on."""
+    """However a test ends, no task of the policy is left running."""
     yield
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_a_quick_read_is_made_once(clock: Clock, caller: Caller) -> None:
-    """It is slow only when it takes longer than most did lately."""
+async def test_a_quick_read_is_not_hedged(clock: Clock, caller: Caller) -> None:
+    """A read is slow only if it takes longer than most recent ones."""
     rig = Rig(clock, says("first"))
     assert (await ended(rig.start(make_call(caller)))).value == "first"
     assert (len(rig.calls), rig.heard) == (1, [])
 
 
-async def test_a_slow_read_gets_a_second_try(clock: Clock, caller: Caller) -> None:
-    """The first answer counts, here the second try's; the other is cancelled. It is told."""
+async def test_a_slow_read_is_hedged(clock: Clock, caller: Caller) -> None:
+    """The first reply is used, here the second attempt's. The other attempt is cancelled. The listener gets an event."""
     rig = Rig(clock, hang, says("second"))
     task = rig.start(make_call(caller))
     await rig.turn_late()
@@ -102,8 +102,8 @@ async def test_a_slow_read_gets_a_second_try(clock: Clock, caller: Caller) -> No
     assert rig.heard == [CallRetried("users", "/users/{id}", "hedge", 0.1, "request-1")]
 
 
-async def test_the_first_may_win_all_the_same(clock: Clock, caller: Caller) -> None:
-    """Then it is the second that is cancelled."""
+async def test_the_first_attempt_may_still_win(clock: Clock, caller: Caller) -> None:
+    """Then the second one is cancelled."""
     gate = asyncio.Event()
     rig = Rig(clock, says("first", gate), hang)
     task = rig.start(make_call(caller))
@@ -113,8 +113,8 @@ async def test_the_first_may_win_all_the_same(clock: Clock, caller: Caller) -> N
     assert rig.cancelled == 1
 
 
-async def test_one_that_fails_leaves_it_to_the_other(clock: Clock, caller: Caller) -> None:
-    """Whichever it is."""
+async def test_if_one_attempt_fails_the_others_reply_is_used(clock: Clock, caller: Caller) -> None:
+    """Whichever of them fails."""
     for first_fails in (True, False):
         gate = asyncio.Event()
         bad, good = fails(NotReached("users", sent=True)), says("well", gate)
@@ -129,8 +129,8 @@ async def test_one_that_fails_leaves_it_to_the_other(clock: Clock, caller: Calle
         assert (await ended(task)).value == "well"
 
 
-async def test_if_both_fail_the_first_ones_error_goes_up(clock: Clock, caller: Caller) -> None:
-    """It is the call's own."""
+async def test_if_both_fail_the_first_ones_error_is_raised(clock: Clock, caller: Caller) -> None:
+    """The second one's is dropped."""
     gate = asyncio.Event()
     rig = Rig(clock, fails(NotReached("users", sent=True), gate), fails(BadAnswer("users", counts=True)))
     task = rig.start(make_call(caller))
@@ -140,16 +140,16 @@ async def test_if_both_fail_the_first_ones_error_goes_up(clock: Clock, caller: C
         await ended(task)
 
 
-async def test_a_quick_failure_is_no_reason_to_hedge(clock: Clock, caller: Caller) -> None:
-    """To try again is retry's affair."""
+async def test_a_quick_failure_is_not_hedged(clock: Clock, caller: Caller) -> None:
+    """That is the retry policy's task."""
     rig = Rig(clock, fails(NotReached("users", sent=True)))
     with pytest.raises(NotReached):
         await ended(rig.start(make_call(caller)))
     assert len(rig.calls) == 1
 
 
-async def test_without_budget_there_is_no_second_try(clock: Clock, caller: Caller) -> None:
-    """A service that is slow all over isn't asked twice for everything."""
+async def test_without_budget_there_is_no_hedge(clock: Clock, caller: Caller) -> None:
+    """A service that is slow for all calls must not get each of them twice."""
     gate = asyncio.Event()
     rig = Rig(clock, says("first", gate), hang, ratio=0)
     task = rig.start(make_call(caller))
@@ -159,8 +159,8 @@ async def test_without_budget_there_is_no_second_try(clock: Clock, caller: Calle
     assert (await ended(task)).value == "first"
 
 
-async def test_nor_without_time(clock: Clock) -> None:
-    """When the operation's deadline is past."""
+async def test_without_time_left_there_is_no_hedge(clock: Clock) -> None:
+    """After the operation's deadline."""
     gate = asyncio.Event()
     rig = Rig(clock, says("first", gate), hang)
     task = rig.start(make_call(make_caller(clock, left_s=0.1)))
@@ -171,14 +171,14 @@ async def test_nor_without_time(clock: Clock) -> None:
 
 
 async def test_writes_are_never_hedged(clock: Clock, caller: Caller) -> None:
-    """Not even under a key: two of them at once are two."""
+    """Not even with an idempotency key: both would run at the same time."""
     rig = Rig(clock, says("written"))
     assert (await ended(rig.start(make_call(caller, method="POST", idempotency_key="k")))).value == "written"
     assert rig.slept == []
 
 
-async def test_before_enough_is_known_nothing_is_slow(clock: Clock, caller: Caller) -> None:
-    """With nineteen calls none is hedged; the twentieth is the last of that kind."""
+async def test_without_enough_measured_calls_nothing_is_slow(clock: Clock, caller: Caller) -> None:
+    """With nineteen calls no read is hedged. The twentieth completes the minimum."""
     rig = Rig(clock, says("1"), says("2"), known=19)
     await ended(rig.start(make_call(caller)))
     assert rig.slept == []
@@ -186,8 +186,8 @@ async def test_before_enough_is_known_nothing_is_slow(clock: Clock, caller: Call
     assert len(rig.slept) == 1
 
 
-async def test_cancelled_both_end(clock: Clock, caller: Caller) -> None:
-    """Before the second try and after it."""
+async def test_cancellation_ends_both_attempts(clock: Clock, caller: Caller) -> None:
+    """Before the hedge and after it."""
     for late in (False, True):
         rig = Rig(clock, hang, hang)
         task = rig.start(make_call(caller))
@@ -200,8 +200,8 @@ async def test_cancelled_both_end(clock: Clock, caller: Caller) -> None:
         assert rig.cancelled == len(rig.calls) == 1 + late
 
 
-async def test_a_slow_loser_is_not_forgotten(clock: Clock, caller: Caller) -> None:
-    """Left out, slow calls would seem rarer than they are, and ever more be hedged."""
+async def test_the_slower_attempt_is_measured(clock: Clock, caller: Caller) -> None:
+    """Without it slow calls would seem rarer than they are, and more and more reads be hedged."""
     rig = Rig(clock, hang, says("second"))
     task = rig.start(make_call(caller))
     await settle()
@@ -211,8 +211,8 @@ async def test_a_slow_loser_is_not_forgotten(clock: Clock, caller: Caller) -> No
     assert max(rig.policy._durations._samples) == pytest.approx(0.5)
 
 
-def test_what_most_did_not_exceed() -> None:
-    """The quantile of the last hundred, worked out anew every ten."""
+def test_the_quantile() -> None:
+    """Of the last hundred calls, computed once for every ten."""
     durations = Durations(0.95)
     for number in range(1, 301):
         durations.add(number / 1000)
@@ -225,20 +225,20 @@ def test_what_most_did_not_exceed() -> None:
     assert durations.quantile_s() == 9.0
 
 
-def test_of_nothing_there_is_no_quantile() -> None:
-    """Zero, which nobody exceeds."""
+def test_the_quantile_of_no_calls_is_zero() -> None:
+    """No duration is below it."""
     assert Durations(0.95).quantile_s() == 0.0
 
 
-async def test_a_write_s_time_says_nothing_of_reads(clock: Clock, caller: Caller) -> None:
-    """It isn't noted."""
+async def test_writes_are_not_measured(clock: Clock, caller: Caller) -> None:
+    """Their duration says nothing about reads."""
     rig = Rig(clock, says("written"))
     await ended(rig.start(make_call(caller, method="POST")))
     assert len(rig.policy._durations) == 20
 
 
-async def test_nothing_is_slow_before_the_least_delay(clock: Clock, caller: Caller) -> None:
-    """However fast the service lately was; it is the delay that is told, too."""
+async def test_nothing_is_slow_before_the_minimum_delay(clock: Clock, caller: Caller) -> None:
+    """However fast the service was. The event has this delay too."""
     rig = Rig(clock, hang, says("second"), min_delay_s=0.5)
     task = rig.start(make_call(caller))
     await rig.turn_late()
@@ -247,8 +247,8 @@ async def test_nothing_is_slow_before_the_least_delay(clock: Clock, caller: Call
     assert [event.delay_s for event in rig.heard if isinstance(event, CallRetried)] == [0.5]
 
 
-async def test_the_loser_has_ended_before_the_answer_goes_up(clock: Clock, caller: Caller) -> None:
-    """It may take its time, to give its connection back say. Who gives up meanwhile is cancelled, once it has ended."""
+async def test_the_slower_attempt_has_ended_before_the_reply_is_returned(clock: Clock, caller: Caller) -> None:
+    """It may take time, to return its connection for example. A call cancelled meanwhile ends after it."""
     for gives_up in (False, True):
         over = asyncio.Event()
 
@@ -271,8 +271,8 @@ async def test_the_loser_has_ended_before_the_answer_goes_up(clock: Clock, calle
             assert (await ended(task)).value == "second"
 
 
-async def test_a_loser_cut_off_early_says_nothing(clock: Clock, caller: Caller) -> None:
-    """It might have taken any time: noted, it would make everything seem faster than it is."""
+async def test_an_attempt_cancelled_early_is_not_measured(clock: Clock, caller: Caller) -> None:
+    """It might have taken any time: measured, it would make all calls seem faster than they are."""
     gate = asyncio.Event()
     rig = Rig(clock, says("first", gate), hang)
     task = rig.start(make_call(caller))
@@ -284,8 +284,8 @@ async def test_a_loser_cut_off_early_says_nothing(clock: Clock, caller: Caller) 
 
 
 @pytest.mark.parametrize("known", [0, 1, 19])
-async def test_clients_that_leave_teach_nothing_while_little_is_known(clock: Clock, caller: Caller, known: int) -> None:
-    """Before there is a quantile, every time is above it: twenty who leave at once would make every read a slow one."""
+async def test_cancelled_calls_are_not_measured_without_a_quantile(clock: Clock, caller: Caller, known: int) -> None:
+    """Every duration is above it then: twenty clients that leave at once would make every read a slow one."""
     rig = Rig(clock, hang, known=known)
     task = rig.start(make_call(caller))
     await settle()
@@ -308,11 +308,11 @@ async def test_clients_that_leave_teach_nothing_while_little_is_known(clock: Clo
     ],
 )
 def test_options_out_of_bounds_are_named(name: str, wrong: float) -> None:
-    """A value out of range, or a name that isn't one."""
+    """A value out of range, or an unknown option."""
     with pytest.raises(ValidationError, match=name):
         TypeAdapter(HedgeOptions).validate_python({name: wrong})
 
 
 def test_it_is_off_by_default() -> None:
-    """Only who wants it pays for it."""
+    """It costs extra calls."""
     assert TypeAdapter(HedgeOptions).validate_python({}) == HedgeOptions(False, 0.95, 20, 0.001)

@@ -1,4 +1,4 @@
-"""Which keys stay apart, for how long, and how often a failed batch may be taken apart."""
+"""Isolation: which keys must not share a call, for how long, and how often a failed shared call is split."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from bff.upstream.errors import (
     TimedOut,
     Unauthenticated,
 )
-from bff.upstream.traffic.isolation import APART_S, Isolation, may_be_of_a_key
+from bff.upstream.traffic.isolation import ISOLATED_S, Isolation, may_be_of_a_key
 from tests.support.fakes import Clock
 
 FAULT = BadAnswer("users", counts=True)
@@ -25,7 +25,7 @@ FAULT = BadAnswer("users", counts=True)
 
 @pytest.fixture
 def isolation(clock: Clock) -> Isolation:
-    """Where nothing has failed yet."""
+    """An isolation without any failures."""
     return Isolation(clock)
 
 
@@ -50,62 +50,62 @@ def isolation(clock: Clock) -> Isolation:
     ],
     ids=lambda it: type(it).__name__ if isinstance(it, Exception) else None,
 )
-def test_which_errors_may_be_of_a_key(error: SourceError, expected: bool) -> None:
-    """Those of a service that was asked and not too busy to look at the keys."""
+def test_which_errors_a_key_may_cause(error: SourceError, expected: bool) -> None:
+    """Those of a service that got the call and was not too busy to look at the keys."""
     assert may_be_of_a_key(error) is expected
 
 
-def test_a_key_that_failed_alone_stays_apart_for_a_while(isolation: Isolation, clock: Clock) -> None:
-    """By its family; and then it may be asked for with others again."""
+def test_a_key_that_failed_alone_is_isolated_for_a_while(isolation: Isolation, clock: Clock) -> None:
+    """In its family only. After that it may share calls again."""
     assert isolation.is_on is False
     isolation.suspect("id", [13], FAULT)
     assert isolation.is_on is True
-    assert isolation.apart("id", [1, 13, 2]) == [13]
-    assert isolation.apart("user", [1, 13, 2]) == []
-    clock.now += APART_S
-    assert isolation.apart("id", [1, 13, 2]) == []
+    assert isolation.isolated("id", [1, 13, 2]) == [13]
+    assert isolation.isolated("user", [1, 13, 2]) == []
+    clock.now += ISOLATED_S
+    assert isolation.isolated("id", [1, 13, 2]) == []
     assert isolation.is_on is False
 
 
-def test_a_key_that_came_is_apart_no_longer(isolation: Isolation) -> None:
-    """Alone it was well."""
+def test_a_key_that_succeeded_alone_is_no_longer_isolated(isolation: Isolation) -> None:
+    """Its call alone had no error."""
     isolation.suspect("id", [13, 14], FAULT)
     isolation.clear("id", [13])
-    assert isolation.apart("id", [13, 14]) == [14]
+    assert isolation.isolated("id", [13, 14]) == [14]
 
 
 @pytest.mark.parametrize("error", [Misshapen("users"), Mismatched("users"), Busy("users", 503, None)], ids=repr)
-def test_what_spoils_no_other_key_keeps_none_apart(isolation: Isolation, error: SourceError) -> None:
-    """One object that can't be read is one row that is lost; and a service that is busy is so for all."""
+def test_an_error_that_harms_no_other_key_isolates_none(isolation: Isolation, error: SourceError) -> None:
+    """An unreadable object costs one row only. A busy service is busy for all keys."""
     isolation.suspect("id", [13], error)
-    assert (isolation.is_on, isolation.apart("id", [13])) == (False, [])
+    assert (isolation.is_on, isolation.isolated("id", [13])) == (False, [])
 
 
-def test_keys_are_bounded(isolation: Isolation) -> None:
-    """Whatever clients ask for: the oldest are forgotten first."""
+def test_the_number_of_isolated_keys_is_limited(isolation: Isolation) -> None:
+    """Whatever clients request: the oldest keys are dropped first."""
     for key in range(20_000):
         isolation.suspect("id", [key], FAULT)
-    assert isolation.apart("id", [0, 19_999]) == [19_999]
+    assert isolation.isolated("id", [0, 19_999]) == [19_999]
     assert len(isolation._suspects) < 6000
 
 
-def test_taking_apart_is_bounded(isolation: Isolation, clock: Clock) -> None:
-    """A hundred that failed, or that run, and none more; then no key is put together with others' for a while."""
+def test_splitting_is_limited(isolation: Isolation, clock: Clock) -> None:
+    """To a hundred failed or running calls. Beyond that, no keys share a call for a while."""
     for _ in range(60):
         assert isolation.take()
         isolation.settle(ok=False)
     assert all(isolation.take() for _ in range(40))
     assert isolation.take() is False
-    assert isolation.apart("id", [1, 2]) == [1, 2]
+    assert isolation.isolated("id", [1, 2]) == [1, 2]
     for _ in range(40):
         isolation.settle(ok=True)
     clock.now += 11
-    assert isolation.apart("id", [1, 2]) == []
+    assert isolation.isolated("id", [1, 2]) == []
     assert isolation.take() is True
 
 
-def test_what_goes_well_costs_nothing(isolation: Isolation) -> None:
-    """However many strangers a bad key meets: their asks succeed."""
+def test_successful_repeats_are_not_limited(isolation: Isolation) -> None:
+    """However often a bad key shares a call with others, whose repeated calls succeed."""
     for _ in range(1000):
         assert isolation.take()
         isolation.settle(ok=True)

@@ -1,4 +1,4 @@
-"""Retry: what is made again, when, how often, and which error goes up in the end."""
+"""Retry: which calls are repeated, when, how often, and which error is raised in the end."""
 
 import asyncio
 from typing import Any
@@ -31,7 +31,7 @@ DOWN = NotReached("users", sent=True)
 
 
 class Rig:
-    """The policy over a row of outcomes; time passes as it sleeps, and chance is always one half."""
+    """The policy over a sequence of outcomes. Time passes as it sleeps, and random numbers are always one half."""
 
     def __init__(self, clock: Clock, *outcomes: Reply | Exception, ratio: float = 1.0, **options: Any) -> None:
         self.clock, self.heard = clock, Heard()
@@ -56,8 +56,8 @@ class Rig:
         return await self.policy(call, self._next)
 
 
-async def test_what_goes_well_is_made_once(clock: Clock, caller: Caller) -> None:
-    """Nothing is told and nobody waits."""
+async def test_a_successful_call_is_not_repeated(clock: Clock, caller: Caller) -> None:
+    """No event, no delay."""
     rig = Rig(clock, WELL)
     assert await rig(make_call(caller)) is WELL
     assert (len(rig.calls), rig.heard, rig.slept) == (1, [], [])
@@ -85,8 +85,8 @@ async def test_what_goes_well_is_made_once(clock: Clock, caller: Caller) -> None
     ],
     ids=lambda value: repr(value)[:60],
 )
-async def test_what_is_made_again(clock: Clock, caller: Caller, error: SourceError, again: bool) -> None:
-    """What a second try may mend: it is told, and its answer is the answer."""
+async def test_which_errors_are_retried(clock: Clock, caller: Caller, error: SourceError, again: bool) -> None:
+    """Those after which a retry may succeed. The listener gets an event, and the retry's reply is returned."""
     rig = Rig(clock, error, WELL)
     if again:
         assert await rig(make_call(caller)) is WELL
@@ -112,10 +112,10 @@ async def test_what_is_made_again(clock: Clock, caller: Caller, error: SourceErr
         ("PATCH", None, False),
     ],
 )
-async def test_a_write_is_made_again_only_under_a_key(
+async def test_a_write_is_retried_only_with_an_idempotency_key(
     clock: Clock, caller: Caller, method: str, key: str | None, again: bool
 ) -> None:
-    """Without one the work might be done twice."""
+    """Without one the service might execute it twice."""
     rig = Rig(clock, DOWN, WELL)
     call = make_call(caller, method=method, idempotency_key=key)
     if again:
@@ -126,16 +126,16 @@ async def test_a_write_is_made_again_only_under_a_key(
     assert rig.calls == [call] * (1 + again)
 
 
-async def test_it_is_the_same_call_each_time(clock: Clock, caller: Caller) -> None:
-    """The balance notes in it whom it was sent to, so that the next try goes elsewhere."""
+async def test_each_attempt_passes_the_same_call(clock: Clock, caller: Caller) -> None:
+    """The balancer notes the instance in it, so that the next attempt goes to another one."""
     rig = Rig(clock, DOWN, DOWN, WELL, attempts=3)
     await rig(make_call(caller))
     assert len({id(call) for call in rig.calls}) == 1
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 5])
-async def test_so_many_attempts_in_all(clock: Clock, caller: Caller, attempts: int) -> None:
-    """And the last error goes up."""
+async def test_attempts_are_limited(clock: Clock, caller: Caller, attempts: int) -> None:
+    """The last error is raised."""
     errors = [NotReached("users", sent=True) for _ in range(attempts)]
     rig = Rig(clock, *errors, WELL, attempts=attempts)
     with pytest.raises(NotReached) as caught:
@@ -145,7 +145,7 @@ async def test_so_many_attempts_in_all(clock: Clock, caller: Caller, attempts: i
 
 
 async def test_back_off_doubles_with_full_jitter(clock: Clock, caller: Caller) -> None:
-    """Anything from nothing to the base, then to its double, up to the most; here always the half."""
+    """A random delay up to the base, then up to its double, up to the limit; here always half of it."""
     rig = Rig(clock, DOWN, attempts=7, base_delay_s=0.1, max_delay_s=1.0)
     with pytest.raises(NotReached):
         await rig(make_call(caller))
@@ -153,8 +153,8 @@ async def test_back_off_doubles_with_full_jitter(clock: Clock, caller: Caller) -
     assert [event.delay_s for event in rig.heard if isinstance(event, CallRetried)] == rig.slept
 
 
-async def test_what_never_went_out_goes_out_at_once(clock: Clock, caller: Caller) -> None:
-    """Nobody was bothered yet: the first retry doesn't wait, the next ones do."""
+async def test_a_call_that_was_never_sent_is_retried_at_once(clock: Clock, caller: Caller) -> None:
+    """The first retry has no delay, further ones have."""
     rig = Rig(clock, NotReached("users", sent=False), attempts=3, base_delay_s=0.1)
     with pytest.raises(NotReached):
         await rig(make_call(caller))
@@ -164,10 +164,10 @@ async def test_what_never_went_out_goes_out_at_once(clock: Clock, caller: Caller
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(("retry_after", "slept"), [(1.0, [1.05]), (0.0, [0.05]), (2.0, [2.05]), (2.5, []), (86_400.0, [])])
-async def test_a_service_that_says_when_is_believed(
+async def test_retry_after_is_obeyed(
     clock: Clock, caller: Caller, status: int, retry_after: float, slept: list[float]
 ) -> None:
-    """Not before (RFC 9110, section 10.2.3), and not all at once; if it wants longer than we wait, the client is told."""
+    """Not before it (RFC 9110, section 10.2.3), and with jitter. If it is longer than the limit, the error is raised."""
     rig = Rig(clock, Busy("users", status, retry_after), WELL, base_delay_s=0.1, max_delay_s=2.0)
     if slept:
         assert await rig(make_call(caller)) is WELL
@@ -179,8 +179,8 @@ async def test_a_service_that_says_when_is_believed(
 
 
 @pytest.mark.parametrize(("left_s", "again"), [(0.06, True), (0.05, False), (0.01, False)])
-async def test_nobody_waits_beyond_the_deadline(clock: Clock, left_s: float, again: bool) -> None:
-    """A wait that would use up what is left isn't begun: the error goes up at once."""
+async def test_no_delay_goes_beyond_the_deadline(clock: Clock, left_s: float, again: bool) -> None:
+    """A delay that would use up the time left isn't begun: the error is raised at once."""
     rig = Rig(clock, DOWN, WELL, base_delay_s=0.1)
     call = make_call(make_caller(clock, left_s=left_s))
     if again:
@@ -191,8 +191,8 @@ async def test_nobody_waits_beyond_the_deadline(clock: Clock, left_s: float, aga
         assert rig.slept == []
 
 
-async def test_the_budget_has_the_last_word(clock: Clock) -> None:
-    """Of a thousand calls that all fail a fifth is made again, and a small reserve."""
+async def test_the_budget_limits_retries(clock: Clock) -> None:
+    """Of a thousand failing calls a fifth is retried, plus a small reserve."""
     rig = Rig(clock, DOWN, ratio=0.2, base_delay_s=1e-9)
     for _ in range(1000):
         with pytest.raises(NotReached):
@@ -201,8 +201,8 @@ async def test_the_budget_has_the_last_word(clock: Clock) -> None:
     assert len(rig.heard) == 205
 
 
-async def test_a_refusal_here_does_not_hide_what_the_service_did(clock: Clock, caller: Caller) -> None:
-    """The breaker opened in between: the client is told what came of the call that was made."""
+async def test_a_refused_retry_raises_the_error_before(clock: Clock, caller: Caller) -> None:
+    """The breaker opened in between: the service's own error is raised."""
     for refusal in (BreakerOpen("users", 3.0), QueueFull("users"), TimedOut("users", counts=False, asked=False)):
         rig = Rig(clock, DOWN, refusal, attempts=5)
         with pytest.raises(NotReached) as caught:
@@ -211,16 +211,16 @@ async def test_a_refusal_here_does_not_hide_what_the_service_did(clock: Clock, c
         assert len(rig.calls) == 2
 
 
-async def test_another_error_is_the_last_word(clock: Clock, caller: Caller) -> None:
-    """The second try reached the service, and was turned down: that is the answer, and no reason for a third."""
+async def test_a_retry_with_an_error_of_another_kind_is_the_last(clock: Clock, caller: Caller) -> None:
+    """The retry reached the service, which refused it: that error is raised."""
     rig = Rig(clock, DOWN, Forbidden("users"), attempts=5)
     with pytest.raises(Forbidden):
         await rig(make_call(caller))
     assert len(rig.calls) == 2
 
 
-async def test_cancelled_it_makes_nothing_again(clock: Clock, caller: Caller) -> None:
-    """Neither under way nor in between."""
+async def test_a_cancelled_call_is_not_retried(clock: Clock, caller: Caller) -> None:
+    """Cancelled during an attempt or during a delay."""
     rig = Rig(clock, DOWN, WELL)
     rig.policy._sleep = hang
     task = asyncio.create_task(rig(make_call(caller)))
@@ -231,16 +231,16 @@ async def test_cancelled_it_makes_nothing_again(clock: Clock, caller: Caller) ->
     assert len(rig.calls) == 1
 
 
-async def test_a_fault_of_ours_is_not_made_again(clock: Clock, caller: Caller) -> None:
-    """What is no source's error goes straight up."""
+async def test_an_internal_error_is_not_retried(clock: Clock, caller: Caller) -> None:
+    """An error that is no `SourceError` is raised at once."""
     rig = Rig(clock, ZeroDivisionError(), WELL)
     with pytest.raises(ZeroDivisionError):
         await rig(make_call(caller))
     assert len(rig.calls) == 1
 
 
-async def test_every_call_earns_once(clock: Clock, caller: Caller) -> None:
-    """Whatever it is and however it ends; what is made again earns nothing."""
+async def test_each_call_adds_to_the_budget_once(clock: Clock, caller: Caller) -> None:
+    """Reads and writes, whatever the outcome. Retries add nothing."""
     rig = Rig(clock, WELL, WELL, Forbidden("users"), DOWN, DOWN, WELL, ratio=0.5, attempts=3)
     await rig(make_call(caller))
     await rig(make_call(caller, method="POST"))
@@ -251,8 +251,8 @@ async def test_every_call_earns_once(clock: Clock, caller: Caller) -> None:
 
 
 @pytest.mark.parametrize(("error", "left_s"), [(DOWN, 0.05), (Busy("users", 503, 2.5), 10.0)])
-async def test_a_retry_that_is_not_made_costs_nothing(clock: Clock, error: SourceError, left_s: float) -> None:
-    """No time for the wait, or too long a wait: the budget is for others. Time that is used up to the last is no time."""
+async def test_a_retry_that_is_not_made_takes_no_budget(clock: Clock, error: SourceError, left_s: float) -> None:
+    """If the delay is too long, or would end at the deadline or after it."""
     clock.now = 0.0  # where 0.05 s from now is that exactly
     rig = Rig(clock, error, WELL, base_delay_s=0.1)
     with pytest.raises(type(error)):
@@ -260,8 +260,8 @@ async def test_a_retry_that_is_not_made_costs_nothing(clock: Clock, error: Sourc
     assert (rig.slept, rig.heard, repr(rig.budget)) == ([], [], "<RetryBudget 0 of 6 extra>")
 
 
-async def test_a_retry_is_told_before_its_wait(clock: Clock, caller: Caller) -> None:
-    """Who listens knows of a call that waits, and not only of one that waited."""
+async def test_the_retry_event_comes_before_the_delay(clock: Clock, caller: Caller) -> None:
+    """A listener learns of a call that waits, not only of one that has waited."""
     rig = Rig(clock, DOWN, WELL)
     rig.policy._sleep = hang
     task = asyncio.create_task(rig(make_call(caller)))
@@ -287,6 +287,6 @@ async def test_a_retry_is_told_before_its_wait(clock: Clock, caller: Caller) -> 
     ],
 )
 def test_options_out_of_bounds_are_named(name: str, wrong: float) -> None:
-    """A value out of range, or a name that isn't one."""
+    """A value out of range, or an unknown option."""
     with pytest.raises(ValidationError, match=name):
         TypeAdapter(RetryOptions).validate_python({name: wrong})

@@ -1,4 +1,4 @@
-"""Equal reads at the same moment are one call, and nobody fails by another's end."""
+"""Single flight: equal reads at the same time share one call, and no request fails because another one ended."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from tests.support.fakes import Clock, Heard, ended, make_call, make_caller, set
 
 @dataclass
 class Below:
-    """What is below the policy: notes the calls, holds them back until its `gate` is open, and answers."""
+    """What is below the policy: records the calls, blocks them until `gate` is set, and replies."""
 
     answer: Any = None
     calls: list[Call] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Below:
 
 @pytest.fixture
 def below() -> Below:
-    """The call below, held back."""
+    """The blocked call below."""
     return Below()
 
 
@@ -70,12 +70,12 @@ def keyed(caller: Caller, keys: Sequence[Any], *, family: str = "id", most: int 
 
 
 def start(flight: SingleFlight, below: Below, *calls: Call) -> list[asyncio.Task[Reply]]:
-    """All calls at the same moment."""
+    """Start all calls at the same time."""
     return [asyncio.create_task(flight(call, below)) for call in calls]
 
 
 async def values(tasks: list[asyncio.Task[Reply]]) -> list[Any]:
-    """What came of them: a value each, or the error."""
+    """The result of each: a value or an error."""
     outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 30)
     return [each.value if isinstance(each, Reply) else each for each in outcomes]
 
@@ -83,8 +83,8 @@ async def values(tasks: list[asyncio.Task[Reply]]) -> list[Any]:
 # by target
 
 
-async def test_equal_reads_are_one_call(flight: SingleFlight, below: Below, clock: Clock, heard: Heard) -> None:
-    """Two requests of nobody in particular for one target get one answer; the second is told to listeners."""
+async def test_equal_reads_share_one_call(flight: SingleFlight, below: Below, clock: Clock, heard: Heard) -> None:
+    """Two requests without identity for one target get one reply. The listener gets an event for the second."""
     tasks = start(flight, below, *(make_call(make_caller(clock)) for _ in range(3)))
     await settle()
     below.gate.set()
@@ -93,8 +93,8 @@ async def test_equal_reads_are_one_call(flight: SingleFlight, below: Below, cloc
     assert [event for event in heard if isinstance(event, CallShared)] == [CallShared("users", "/users/{id}")] * 2
 
 
-async def test_what_has_landed_is_asked_for_anew(flight: SingleFlight, below: Below, caller: Caller) -> None:
-    """Sharing is for the same moment: it keeps nothing."""
+async def test_a_finished_call_is_not_shared(flight: SingleFlight, below: Below, caller: Caller) -> None:
+    """A read after it makes a new call: nothing is cached here."""
     below.gate.set()
     assert (await flight(make_call(caller), below)).value == "answer 1"
     assert (await flight(make_call(caller), below)).value == "answer 2"
@@ -112,7 +112,7 @@ async def test_what_has_landed_is_asked_for_anew(flight: SingleFlight, below: Be
 async def test_nothing_is_shared_between_viewers(
     flight: SingleFlight, below: Below, clock: Clock, one: dict[str, Any], other: dict[str, Any], calls: int
 ) -> None:
-    """With an identity a call is its viewer's own; without one it is everybody's, whoever is signed in."""
+    """A call with an identity is shared by that viewer only. One without is shared by all, signed in or not."""
     first, second = make_caller(clock, sub="1"), make_caller(clock, sub="2")
     tasks = start(flight, below, make_call(first, **one), make_call(second, **other))
     await settle()
@@ -121,7 +121,7 @@ async def test_nothing_is_shared_between_viewers(
     assert len(set(await values(tasks))) == calls
 
 
-async def test_one_viewer_shares_with_oneself(flight: SingleFlight, below: Below, clock: Clock) -> None:
+async def test_requests_of_one_viewer_share_a_call(flight: SingleFlight, below: Below, clock: Clock) -> None:
     """The same identity in two requests: one call."""
     tasks = start(flight, below, *(make_call(make_caller(clock, sub="1"), identity=True) for _ in range(2)))
     await settle()
@@ -130,7 +130,7 @@ async def test_one_viewer_shares_with_oneself(flight: SingleFlight, below: Below
 
 
 async def test_other_targets_are_other_calls(flight: SingleFlight, below: Below, caller: Caller) -> None:
-    """Only equal reads are one."""
+    """Only equal reads share."""
     tasks = start(flight, below, make_call(caller), make_call(caller, target="/users/2"))
     await settle()
     below.gate.set()
@@ -138,8 +138,8 @@ async def test_other_targets_are_other_calls(flight: SingleFlight, below: Below,
     assert [call.target for call in below.calls] == ["/users/1", "/users/2"]
 
 
-async def test_an_error_reaches_all_who_wait(flight: SingleFlight, below: Below, clock: Clock) -> None:
-    """A fault of the one call is that of each."""
+async def test_an_error_reaches_all_followers(flight: SingleFlight, below: Below, clock: Clock) -> None:
+    """Each of them gets the error of the shared call."""
     below.answer = Busy("users", 503, 7.0)
     tasks = start(flight, below, *(make_call(make_caller(clock)) for _ in range(3)))
     await settle()
@@ -149,8 +149,10 @@ async def test_an_error_reaches_all_who_wait(flight: SingleFlight, below: Below,
 
 
 @pytest.mark.parametrize("by_key", [False, True])
-async def test_if_the_first_leaves_another_one_asks(flight: SingleFlight, below: Below, clock: Clock, by_key: bool) -> None:
-    """The client of the one who asked goes away: its call stops, the others make one anew and get their answer."""
+async def test_if_the_leader_leaves_a_follower_calls_again(
+    flight: SingleFlight, below: Below, clock: Clock, by_key: bool
+) -> None:
+    """The leader's client disconnects and its call is cancelled. One follower makes a new call, whose reply all get."""
     callers = [make_caller(clock) for _ in range(3)]
     calls = [keyed(each, [1]) if by_key else make_call(each) for each in callers]
     tasks = start(flight, below, *calls)
@@ -165,10 +167,10 @@ async def test_if_the_first_leaves_another_one_asks(flight: SingleFlight, below:
     assert outcomes[1:] == [{1: 10}] * 2 if by_key else outcomes[1:] == ["answer 2"] * 2
 
 
-async def test_who_leaves_before_the_call_starts_takes_nobody_along(
+async def test_a_leader_that_leaves_before_the_start_fails_no_other(
     flight: SingleFlight, below: Below, clock: Clock
 ) -> None:
-    """Gone in the very turn in which others board."""
+    """It leaves in the same turn in which others add their keys."""
     tasks = start(flight, below, keyed(make_caller(clock), [1]), keyed(make_caller(clock), [2]))
     await asyncio.sleep(0)
     tasks[0].cancel()
@@ -181,8 +183,8 @@ async def test_who_leaves_before_the_call_starts_takes_nobody_along(
 
 
 @pytest.mark.parametrize("by_key", [False, True])
-async def test_one_who_waits_may_leave(flight: SingleFlight, below: Below, clock: Clock, by_key: bool) -> None:
-    """Its going neither stops the call nor bothers the others."""
+async def test_a_follower_may_leave(flight: SingleFlight, below: Below, clock: Clock, by_key: bool) -> None:
+    """That neither cancels the call nor affects the others."""
     tasks = start(
         flight, below, *(keyed(make_caller(clock), [1]) if by_key else make_call(make_caller(clock)) for _ in range(3))
     )
@@ -196,8 +198,8 @@ async def test_one_who_waits_may_leave(flight: SingleFlight, below: Below, clock
     assert (len(below.calls), below.cancelled) == (1, 0)
 
 
-async def test_the_end_of_anothers_deadline_is_not_ones_own(flight: SingleFlight, below: Below, clock: Clock) -> None:
-    """The first had little time and is cut off; the second, which has more, asks for itself."""
+async def test_the_leaders_deadline_does_not_end_its_followers(flight: SingleFlight, below: Below, clock: Clock) -> None:
+    """The leader has little time and times out. The follower has more, and calls again."""
     hasty, patient = make_caller(clock, left_s=1), make_caller(clock, left_s=10)
     below.answer = TimedOut("users", counts=False)
     first, second = start(flight, below, make_call(hasty), make_call(patient))
@@ -207,8 +209,8 @@ async def test_the_end_of_anothers_deadline_is_not_ones_own(flight: SingleFlight
     assert [call.caller for call in below.calls] == [hasty, patient]
 
 
-async def test_a_timeout_of_the_service_is_everybodys(flight: SingleFlight, below: Below, clock: Clock) -> None:
-    """The service had its time and the callers still have theirs: that is an answer of a kind."""
+async def test_a_timeout_of_the_service_reaches_all_followers(flight: SingleFlight, below: Below, clock: Clock) -> None:
+    """The service had its time, and the leader's deadline has not passed: all of them get the error."""
     below.answer = TimedOut("users", counts=True)
     tasks = start(flight, below, make_call(make_caller(clock)), make_call(make_caller(clock)))
     await settle()
@@ -217,10 +219,10 @@ async def test_a_timeout_of_the_service_is_everybodys(flight: SingleFlight, belo
     assert len(below.calls) == 1
 
 
-async def test_waiting_ends_with_ones_own_deadline(
+async def test_a_follower_waits_until_its_own_deadline(
     flight: SingleFlight, below: Below, clock: Clock, loop_clock: Clock
 ) -> None:
-    """Who has less time than the one who asks gets a timeout that isn't held against the service."""
+    """A follower with less time than the leader gets a timeout that doesn't count against the service."""
     tasks = start(flight, below, make_call(make_caller(clock, left_s=10)), make_call(make_caller(clock, left_s=1)))
     await clock.advance(1)
     with pytest.raises(TimedOut) as caught:
@@ -230,8 +232,8 @@ async def test_waiting_ends_with_ones_own_deadline(
     assert (await ended(tasks[0])).value == "answer 1"
 
 
-async def test_a_fault_of_ours_is_not_handed_round(flight: SingleFlight, below: Below, clock: Clock) -> None:
-    """What is no source's error fails its own request; the next one asks anew and may fare the same."""
+async def test_an_internal_error_reaches_the_leader_only(flight: SingleFlight, below: Below, clock: Clock) -> None:
+    """An error that is no `SourceError` fails the leader's request. A follower calls again, and may fail as well."""
     below.answer = ZeroDivisionError()
     tasks = start(flight, below, make_call(make_caller(clock)), make_call(make_caller(clock)))
     await settle()
@@ -244,7 +246,7 @@ async def test_a_fault_of_ours_is_not_handed_round(flight: SingleFlight, below: 
 
 
 async def test_writes_are_never_shared(flight: SingleFlight, below: Below, clock: Clock) -> None:
-    """Two equal writes are two."""
+    """Two equal writes are two calls."""
     below.gate.set()
     calls = [make_call(make_caller(clock), method="POST", idempotency_key="k") for _ in range(2)]
     await values(start(flight, below, *calls))
@@ -252,10 +254,10 @@ async def test_writes_are_never_shared(flight: SingleFlight, below: Below, clock
 
 
 @pytest.mark.parametrize("by_key", [False, True])
-async def test_who_reads_after_a_write_gets_what_it_wrote(
+async def test_a_read_after_a_write_does_not_join_a_read_from_before(
     flight: SingleFlight, below: Below, clock: Clock, by_key: bool
 ) -> None:
-    """A read that began before the write is not joined by one that begins after it, nor while it runs."""
+    """Nor does a read that begins while the write runs."""
 
     def read() -> Call:
         return keyed(make_caller(clock), [1]) if by_key else make_call(make_caller(clock))
@@ -280,7 +282,7 @@ async def test_who_reads_after_a_write_gets_what_it_wrote(
 
 
 async def test_keys_of_one_turn_share_one_call(flight: SingleFlight, below: Below, clock: Clock) -> None:
-    """Different requests, in the same turn of the loop: one call for all, each gets its own part."""
+    """Different requests in the same turn of the loop: one call for all, and each gets its own part."""
     callers = [make_caller(clock) for _ in range(3)]
     tasks = start(flight, below, *(keyed(each, keys) for each, keys in zip(callers, ([1, 2], [2, 3], [1]), strict=True)))
     await settle()
@@ -290,8 +292,8 @@ async def test_keys_of_one_turn_share_one_call(flight: SingleFlight, below: Belo
     assert await values(tasks) == [{1: 10, 2: 20}, {2: 20, 3: 30}, {1: 10}]
 
 
-async def test_a_key_under_way_is_not_asked_for_twice(flight: SingleFlight, below: Below, clock: Clock) -> None:
-    """A later request asks for the rest alone, and waits for what is asked already."""
+async def test_a_key_under_way_is_not_requested_twice(flight: SingleFlight, below: Below, clock: Clock) -> None:
+    """A later request calls for its other keys only, and waits for the call that is under way."""
     (first,) = start(flight, below, keyed(make_caller(clock), [1, 2]))
     await settle()
     (second,) = start(flight, below, keyed(make_caller(clock), [2, 3]))
@@ -301,8 +303,8 @@ async def test_a_key_under_way_is_not_asked_for_twice(flight: SingleFlight, belo
     assert await values([first, second]) == [{1: 10, 2: 20}, {2: 20, 3: 30}]
 
 
-async def test_a_call_has_at_most_so_many_keys(flight: SingleFlight, below: Below, clock: Clock) -> None:
-    """What doesn't fit (here: five) goes out by itself, in the same moment."""
+async def test_a_call_has_at_most_most_keys(flight: SingleFlight, below: Below, clock: Clock) -> None:
+    """Keys beyond the limit (here five) go out at the same time, in a call of their own."""
     tasks = start(flight, below, *(keyed(make_caller(clock), keys) for keys in ([1, 2, 3], [4, 5, 6], [7, 8], [9, 10])))
     await settle()
     assert sorted(key for keys in below.keys for key in keys) == list(range(1, 11))
@@ -311,8 +313,8 @@ async def test_a_call_has_at_most_so_many_keys(flight: SingleFlight, below: Belo
     assert [list(each) for each in await values(tasks)] == [[1, 2, 3], [4, 5, 6], [7, 8], [9, 10]]
 
 
-async def test_families_are_apart(flight: SingleFlight, below: Below, clock: Clock) -> None:
-    """The same number is another thing in another family."""
+async def test_families_do_not_share(flight: SingleFlight, below: Below, clock: Clock) -> None:
+    """The same number is another object in another family."""
     tasks = start(flight, below, *(keyed(make_caller(clock), [1], family=family) for family in ("id", "user")))
     await settle()
     assert [call.target for call in below.calls] == ["/users?ids=1", "/users?users=1"]
@@ -320,8 +322,8 @@ async def test_families_are_apart(flight: SingleFlight, below: Below, clock: Clo
     await values(tasks)
 
 
-async def test_with_an_identity_keys_are_not_put_together(flight: SingleFlight, below: Below, clock: Clock) -> None:
-    """Two viewers' keys never meet in one call, nor two requests' of one viewer: their answer is theirs as a whole."""
+async def test_with_an_identity_keys_are_not_merged(flight: SingleFlight, below: Below, clock: Clock) -> None:
+    """Keys of two viewers never share a call, nor do those of two requests of one viewer."""
     calls = [keyed(make_caller(clock, sub=sub), keys, identity=True) for sub, keys in (("1", [1]), ("2", [2]), ("1", [3]))]
     tasks = start(flight, below, *calls)
     await settle()
@@ -331,15 +333,15 @@ async def test_with_an_identity_keys_are_not_put_together(flight: SingleFlight, 
 
 
 async def test_a_missing_key_is_missing_for_all(flight: SingleFlight, below: Below, clock: Clock) -> None:
-    """What the answer leaves out is left out of each part."""
+    """A key that the reply leaves out is left out of each part."""
     below.answer = lambda _: {1: 10}
     below.gate.set()
     tasks = start(flight, below, keyed(make_caller(clock), [1, 2]), keyed(make_caller(clock), [2]))
     assert await values(tasks) == [{1: 10}, {}]
 
 
-async def test_of_several_calls_one_that_fails_costs_its_keys(flight: SingleFlight, below: Below, clock: Clock) -> None:
-    """A request that waits for two calls gets the one's values and the other's error."""
+async def test_of_several_calls_a_failed_one_costs_its_own_keys(flight: SingleFlight, below: Below, clock: Clock) -> None:
+    """A request that waits for two calls gets the values of one and the error of the other."""
 
     def answer(call: Call) -> dict[Any, Any]:
         assert call.keyed is not None
@@ -358,8 +360,8 @@ async def test_of_several_calls_one_that_fails_costs_its_keys(flight: SingleFlig
     assert isinstance(found[3], SourceError)
 
 
-async def test_nothing_is_left_behind(flight: SingleFlight, below: Below, clock: Clock) -> None:
-    """However calls end, no flight stays on record."""
+async def test_ended_calls_are_forgotten(flight: SingleFlight, below: Below, clock: Clock) -> None:
+    """However calls end, none of them stays in the policy's dictionaries."""
     below.answer = BadAnswer("users", counts=True)
     tasks = start(flight, below, *(keyed(make_caller(clock), [key, key + 1]) for key in range(20)))
     await settle()
@@ -367,14 +369,14 @@ async def test_nothing_is_left_behind(flight: SingleFlight, below: Below, clock:
     below.gate.set()
     await values(tasks)
     assert repr(flight) == "<SingleFlight users: 0 targets, 0 keys>"
-    assert flight._boarding == {}
+    assert flight._not_started == {}
 
 
 # when a shared call fails
 
 
 def failing(bad: set[Any], error: SourceError) -> Any:
-    """What is below, where calls with one of those keys fail."""
+    """What is below, where calls with one of these keys fail."""
 
     def answer(call: Call) -> dict[Any, Any]:
         assert call.keyed is not None
@@ -385,10 +387,10 @@ def failing(bad: set[Any], error: SourceError) -> Any:
     return answer
 
 
-async def test_who_shares_a_call_that_fails_asks_alone(
+async def test_each_request_repeats_a_failed_shared_call_alone(
     flight: SingleFlight, below: Below, clock: Clock, heard: Heard
 ) -> None:
-    """The leader too; each for all of its own keys in one call; one whose keys were all of the call's, not again."""
+    """The leader too, each for its own keys in one call. A request that had all of the call's keys doesn't repeat it."""
     below.answer = failing({3}, BadAnswer("users", counts=True))
     below.gate.set()
     tasks = start(flight, below, *(keyed(make_caller(clock), keys) for keys in ([1, 2], [3], [4])))
@@ -402,8 +404,8 @@ async def test_who_shares_a_call_that_fails_asks_alone(
     assert below.keys == [(3,), (1, 2, 4)]
 
 
-async def test_equal_requests_share_what_they_ask_alone(flight: SingleFlight, below: Below, clock: Clock) -> None:
-    """Ten want the same key, and one a bad one: three calls."""
+async def test_equal_requests_share_the_repeated_call(flight: SingleFlight, below: Below, clock: Clock) -> None:
+    """Ten requests for the same key and one for a bad key: three calls."""
     below.answer = failing({3}, BadAnswer("users", counts=True))
     below.gate.set()
 
@@ -418,8 +420,8 @@ async def test_equal_requests_share_what_they_ask_alone(flight: SingleFlight, be
     assert sorted(below.keys) == [(1,), (1, 3), (3,)]
 
 
-async def test_who_joined_a_call_of_others_asks_alone(flight: SingleFlight, below: Below, clock: Clock) -> None:
-    """A key that another request asks for, together with its own bad one."""
+async def test_a_follower_repeats_a_failed_call_alone(flight: SingleFlight, below: Below, clock: Clock) -> None:
+    """A key that another request called for, together with its own bad one."""
     below.answer = failing({3}, TimedOut("users", counts=True))
     tasks = start(flight, below, keyed(make_caller(clock), [1, 3]))
     await settle()
@@ -430,8 +432,8 @@ async def test_who_joined_a_call_of_others_asks_alone(flight: SingleFlight, belo
     assert (type(found[0]), found[1], found[2]) == (TimedOut, {1: 10}, {1: 10, 2: 20})
 
 
-async def test_who_has_no_time_left_does_not_ask_again(flight: SingleFlight, below: Below, clock: Clock) -> None:
-    """The shared call's error is theirs then."""
+async def test_without_time_left_a_failed_call_is_not_repeated(flight: SingleFlight, below: Below, clock: Clock) -> None:
+    """The requests get the shared call's error."""
     below.answer = failing({3}, BadAnswer("users", counts=True))
     tasks = start(flight, below, *(keyed(make_caller(clock, left_s=left_s), [key]) for left_s, key in ((9, 3), (1, 1))))
     await settle()
@@ -441,8 +443,10 @@ async def test_who_has_no_time_left_does_not_ask_again(flight: SingleFlight, bel
     assert below.keys == [(3, 1), (3,)]
 
 
-async def test_refused_alone_the_shared_error_is_the_better_answer(flight: SingleFlight, below: Below, clock: Clock) -> None:
-    """The breaker opened by what the service did."""
+async def test_if_the_repeated_call_is_refused_the_shared_error_is_raised(
+    flight: SingleFlight, below: Below, clock: Clock
+) -> None:
+    """The shared call's error says what the service did; the breaker's refusal doesn't."""
 
     def answer(call: Call) -> Any:
         assert call.keyed is not None
@@ -454,8 +458,8 @@ async def test_refused_alone_the_shared_error_is_the_better_answer(flight: Singl
     assert [type(each) for each in await values(tasks)] == [BadAnswer] * 2
 
 
-async def test_a_fault_in_a_shared_call_is_taken_apart_too(flight: SingleFlight, below: Below, clock: Clock) -> None:
-    """What is no source's error fails the one who led; the others ask alone, and only the one whose key it is fails."""
+async def test_a_shared_call_with_an_internal_error_is_split_too(flight: SingleFlight, below: Below, clock: Clock) -> None:
+    """An error that is no `SourceError` fails the leader. The others repeat alone, and only that key's request fails."""
     below.answer = failing({3}, ZeroDivisionError())  # type: ignore[arg-type]
     below.gate.set()
     tasks = start(flight, below, *(keyed(make_caller(clock), [key]) for key in (1, 2, 3)))
@@ -464,8 +468,8 @@ async def test_a_fault_in_a_shared_call_is_taken_apart_too(flight: SingleFlight,
     assert below.keys == [(1, 2, 3), (2,), (3,)]
 
 
-async def test_each_raises_an_error_of_its_own(flight: SingleFlight, below: Below, clock: Clock) -> None:
-    """The one call's error reaches all who wait as a copy: the same in all but its identity and its traceback."""
+async def test_each_follower_raises_a_copy_of_the_error(flight: SingleFlight, below: Below, clock: Clock) -> None:
+    """Equal in all but its identity and its traceback."""
     below.answer = Busy("users", 503, 7.0)
     tasks = start(flight, below, *(make_call(make_caller(clock)) for _ in range(5)))
     await settle()
@@ -478,9 +482,9 @@ async def test_each_raises_an_error_of_its_own(flight: SingleFlight, below: Belo
     assert [each.__context__ for each in found[1:]] == [None] * 4
 
 
-async def test_any_number_may_leave_one_after_another(flight: SingleFlight, below: Below, clock: Clock) -> None:
-    """Fifteen hundred who wait for the same key, each the maker of the call in its turn."""
-    tasks = start(flight, below, *(keyed(make_caller(clock), [1]) for _ in range(1500)))
+async def test_any_number_of_leaders_may_leave(flight: SingleFlight, below: Below, clock: Clock) -> None:
+    """Fifteen hundred requests for the same key, of which each leads in turn and leaves."""
+    tasks = start(flight, below, *(keyed(make_caller(clock, left_s=600), [1]) for _ in range(1500)))
     for task in tasks[:-1]:
         await asyncio.sleep(0)
         task.cancel()
@@ -489,8 +493,8 @@ async def test_any_number_may_leave_one_after_another(flight: SingleFlight, belo
     assert (await values(tasks))[-1] == {1: 10}
 
 
-async def test_no_more_wait_for_one_call_than_may(flight: SingleFlight, below: Below, clock: Clock) -> None:
-    """By key and by target: those beyond share another one, so that a maker who leaves wakes a bounded number."""
+async def test_the_followers_of_a_call_are_limited(flight: SingleFlight, below: Below, clock: Clock) -> None:
+    """By key and by target: further requests share another call, so that a leader that leaves wakes a limited number."""
     by_key = [keyed(make_caller(clock), [1]) for _ in range(600)]
     tasks = start(flight, below, *by_key)
     await settle()

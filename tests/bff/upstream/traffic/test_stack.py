@@ -1,4 +1,4 @@
-"""The stack: the order of the policies, seen in what neighbours do to each other, and that nothing stays behind."""
+"""The stack: the order of the policies, tested in neighbouring pairs, and that nothing is left behind."""
 
 import asyncio
 import random
@@ -88,7 +88,7 @@ class Rig:
 
 
 async def gone(rig: Rig, tasks: "list[asyncio.Task[Reply]]") -> bool:
-    """Cancel calls, and see that the stack takes as many as ever: one runs, one waits, and both end well."""
+    """Cancel calls, and check that the stack takes as many as before: one runs, one waits, and both succeed."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -98,7 +98,7 @@ async def gone(rig: Rig, tasks: "list[asyncio.Task[Reply]]") -> bool:
 
 
 async def test_a_call_goes_through(clock: Clock) -> None:
-    """All is well: one request, one event, the value."""
+    """Without failures: one request, one event, the value."""
     rig = Rig(ScriptedWire(answer(200, b'{"id":1}')), clock)
     assert (await ended(rig.start())).value == {"id": 1}
     assert [request.url for request in rig.wire.sent] == [f"{HOST}1/users/1"]
@@ -106,8 +106,8 @@ async def test_a_call_goes_through(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("instruction", [answer(500), answer(404), NotConnected()], ids=repr)
-async def test_a_call_is_told_of_once(clock: Clock, instruction: WireReply | NotConnected) -> None:
-    """What went over the wire has ended and was not refused: no call is told of twice."""
+async def test_a_call_makes_one_event(clock: Clock, instruction: WireReply | NotConnected) -> None:
+    """A call that was sent has ended, and wasn't refused: no call has two events."""
     rig = Rig(ScriptedWire(instruction), clock)
     with pytest.raises(SourceError) as caught:
         await ended(rig.start())
@@ -117,8 +117,8 @@ async def test_a_call_is_told_of_once(clock: Clock, instruction: WireReply | Not
 # the deadline, then the bulkhead
 
 
-async def test_what_comes_too_late_does_not_even_queue(clock: Clock) -> None:
-    """Deadline before bulkhead: with the queue full, a call without time is told that it is late, not that it is full."""
+async def test_a_late_call_does_not_queue(clock: Clock) -> None:
+    """Deadline before bulkhead: with a full queue, a late call gets a timeout, not `QueueFull`."""
     rig = Rig(ScriptedWire(hang), clock)
     tasks = [rig.start(), rig.start()]
     await settle()
@@ -128,8 +128,8 @@ async def test_what_comes_too_late_does_not_even_queue(clock: Clock) -> None:
     assert await gone(rig, tasks)
 
 
-async def test_time_in_the_queue_is_time_spent(loop_clock: Clock) -> None:
-    """One budget for the wait and the work: what waited long has only what is left for its attempt."""
+async def test_time_in_the_queue_counts(loop_clock: Clock) -> None:
+    """One deadline for waiting and the attempt: a call that waited has less time for its attempt."""
     rig = Rig(ScriptedWire(hang), loop_clock)
     first, second = rig.start(), rig.start(left_s=2.5)
     await loop_clock.advance(2.1)  # the first has had its two seconds, and the second begins
@@ -143,8 +143,8 @@ async def test_time_in_the_queue_is_time_spent(loop_clock: Clock) -> None:
     assert rig.breaker is CLOSED
 
 
-async def test_late_in_the_queue_is_no_call(loop_clock: Clock) -> None:
-    """A deadline that passes in the queue: refused, told as such, and neither the breaker nor the wire knows of it."""
+async def test_a_deadline_in_the_queue_refuses_the_call(loop_clock: Clock) -> None:
+    """With an event, and without a call of the breaker or the wire."""
     rig = Rig(ScriptedWire(hang), loop_clock)
     first = rig.start()
     late = rig.start(left_s=1.0)
@@ -160,7 +160,7 @@ async def test_late_in_the_queue_is_no_call(loop_clock: Clock) -> None:
 
 
 async def test_a_full_queue_does_not_reach_the_breaker(clock: Clock) -> None:
-    """Bulkhead before breaker: refusals of our own, however many, are no failures of the service and take no probe."""
+    """Bulkhead before breaker: refusals by the gateway are no failures of the service, and take no probe."""
     rig = Rig(ScriptedWire(hang), clock)
     tasks = [rig.start(), rig.start()]
     await settle()
@@ -180,7 +180,7 @@ async def test_a_full_queue_does_not_reach_the_breaker(clock: Clock) -> None:
 
 
 async def test_a_refusal_by_the_breaker_holds_no_place(clock: Clock) -> None:
-    """Whoever the breaker refuses leaves at once, and the next comes in."""
+    """The call ends at once, and the next one gets its place."""
     rig = Rig(ScriptedWire(), clock)
     await rig.open()
     for _ in range(20):
@@ -190,8 +190,8 @@ async def test_a_refusal_by_the_breaker_holds_no_place(clock: Clock) -> None:
     assert rig.told == [(CallRefused, "breaker_open")] * 22
 
 
-async def test_who_waited_meets_the_breaker_of_now(clock: Clock) -> None:
-    """The breaker is asked after the wait: a call that queued while it was closed isn't sent once it is open."""
+async def test_the_breaker_decides_after_the_queue(clock: Clock) -> None:
+    """A call that queued while it was closed isn't sent once it is open."""
     rig = Rig(ScriptedWire(NotConnected()), clock, replace(NARROW, bulkhead=BulkheadOptions(1, 10)))
     results = await asyncio.gather(*(rig.start() for _ in range(5)), return_exceptions=True)
     assert [type(error).__name__ for error in results] == ["NotReached"] * 2 + ["BreakerOpen"] * 3
@@ -201,8 +201,8 @@ async def test_who_waited_meets_the_breaker_of_now(clock: Clock) -> None:
 # the breaker, then the balance
 
 
-async def test_an_open_breaker_asks_nobody(clock: Clock) -> None:
-    """Not over the wire, not in the caller's tally; listeners hear of a refused call with its template and request."""
+async def test_an_open_breaker_sends_no_call(clock: Clock) -> None:
+    """Nothing on the wire or in the caller's counts. Listeners get a refused call with its template and request id."""
     rig = Rig(ScriptedWire(), clock)
     await rig.open()
     caller = make_caller(clock)
@@ -214,7 +214,7 @@ async def test_an_open_breaker_asks_nobody(clock: Clock) -> None:
 
 
 async def test_one_breaker_for_all_instances(clock: Clock) -> None:
-    """Breaker before balance: where no instance is well their failures add up, and once open none of them is asked."""
+    """Breaker outside balancer: if no instance is healthy, their failures add up; once open, none gets a call."""
     rig = Rig(ScriptedWire(answer(500)), clock, replace(NARROW, balance=BalanceOptions(max_ejected_ratio=0)), instances=2)
     while rig.breaker is CLOSED:
         await rig.fail(BadAnswer)
@@ -225,8 +225,8 @@ async def test_one_breaker_for_all_instances(clock: Clock) -> None:
     assert len(rig.wire.sent) == sent
 
 
-async def test_one_instance_s_faults_open_nothing(clock: Clock) -> None:
-    """While another is well, they are the instance's affair: it is left out, and the breaker stays closed."""
+async def test_one_instances_faults_open_no_breaker(clock: Clock) -> None:
+    """While another instance is healthy: the failing one is ejected, and the breaker stays closed."""
 
     async def half_dead(request: WireRequest) -> WireReply:
         if request.url.startswith(f"{HOST}1"):
@@ -247,8 +247,8 @@ async def test_one_instance_s_faults_open_nothing(clock: Clock) -> None:
 # the balance, then the attempt
 
 
-async def test_a_timeout_is_the_instances(loop_clock: Clock) -> None:
-    """What the attempt finds out the balance remembers: the instance that hangs is unhealthy, the other isn't."""
+async def test_a_timeout_marks_the_instance(loop_clock: Clock) -> None:
+    """Attempt inside balancer: the instance that hangs is unhealthy, the other one isn't."""
 
     async def half_asleep(request: WireRequest) -> WireReply:
         return await hang(request) if request.url.startswith(f"{HOST}1") else answer()
@@ -265,8 +265,8 @@ async def test_a_timeout_is_the_instances(loop_clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("half_open", [False, True])
-async def test_whoever_gives_up_leaves_nothing_behind(clock: Clock, half_open: bool) -> None:
-    """Cancelled on the wire and in the queue, closed and half open: place and permit are free again."""
+async def test_a_cancelled_call_frees_its_place_and_permit(clock: Clock, half_open: bool) -> None:
+    """Cancelled on the wire and in the queue, with a closed and a half open breaker."""
     rig = Rig(ScriptedWire(hang), clock)
     if half_open:
         await rig.open()
@@ -281,8 +281,8 @@ async def test_whoever_gives_up_leaves_nothing_behind(clock: Clock, half_open: b
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_no_storm_leaves_anything_behind(loop_clock: Clock, seed: int) -> None:
-    """Answers, failures, hangs, cancellations and deadlines in any order: in the end all places and permits are there."""
+async def test_nothing_is_left_behind(loop_clock: Clock, seed: int) -> None:
+    """Replies, failures, hangs, cancellations and deadlines in any order: in the end all places and permits are free."""
     chance = random.Random(seed)
     running = 0
 
@@ -326,7 +326,7 @@ async def test_no_storm_leaves_anything_behind(loop_clock: Clock, seed: int) -> 
     assert {Reply, BadAnswer, BreakerOpen, QueueFull, TimedOut, asyncio.CancelledError} <= kinds
     assert all(issubclass(kind, Reply | SourceError | asyncio.CancelledError) for kind in kinds)
     assert (CLOSED, OPEN) in rig.heard.turns
-    # every call that was not cancelled while it waited was told of, once
+    # every call that was not cancelled while it waited made one event
     assert len(rig.heard.ended) == len(rig.wire.sent)
     rig.wire.instructions = [answer()]
     loop_clock.now += 10
@@ -347,8 +347,8 @@ async def test_no_storm_leaves_anything_behind(loop_clock: Clock, seed: int) -> 
 # what is shown
 
 
-async def test_status_and_repr_tell_no_address(clock: Clock) -> None:
-    """Name, breaker, and numbered instances; no host or port, wherever a stack is printed."""
+async def test_status_and_repr_show_no_address(clock: Clock) -> None:
+    """Name, breaker, and numbered instances, without host or port."""
     rig = Rig(ScriptedWire(), clock, TrafficOptions(), instances=2)
     instances = tuple(InstanceStatus(number, healthy=True, weight=1, state=InstanceState.IN) for number in (1, 2))
     assert rig.stack.status() == SourceStatus("users", CLOSED, forced=False, instances=instances)
@@ -358,7 +358,7 @@ async def test_status_and_repr_tell_no_address(clock: Clock) -> None:
 
 
 async def test_a_forced_breaker_is_shown_as_such(clock: Clock) -> None:
-    """Held open, nothing is asked; let go, all goes on."""
+    """Forced open, no call is sent. Released, calls go on."""
     rig = Rig(ScriptedWire(), clock)
     rig.stack.force_breaker(OPEN)
     assert (rig.stack.status().breaker, rig.stack.status().forced) == (OPEN, True)
@@ -368,8 +368,8 @@ async def test_a_forced_breaker_is_shown_as_such(clock: Clock) -> None:
     assert rig.stack.status().forced is False
 
 
-async def test_a_source_that_has_moved_is_asked_at_once(clock: Clock) -> None:
-    """The breaker was open for what is there no longer: a probe goes to the new place, and closes it."""
+async def test_changed_instances_get_a_probe_at_once(clock: Clock) -> None:
+    """The breaker was open for removed instances: a probe goes to a new one, and closes it."""
     rig = Rig(ScriptedWire(), clock)
     await rig.open()
     rig.stack.set_instances([InstanceOptions(f"{HOST}7")])
@@ -378,7 +378,7 @@ async def test_a_source_that_has_moved_is_asked_at_once(clock: Clock) -> None:
 
 
 async def test_instances_change_while_calls_run(clock: Clock) -> None:
-    """Who is under way stays there; who comes later goes to the new place."""
+    """Running calls stay at their instance; later ones go to a new one."""
     rig = Rig(ScriptedWire(hang), clock, ONCE)
     first = rig.start()
     await settle()
@@ -392,7 +392,7 @@ async def test_instances_change_while_calls_run(clock: Clock) -> None:
 
 
 def test_the_defaults_are_those_of_the_settings_page() -> None:
-    """run.md's table of defaults."""
+    """The documented defaults."""
     options = TrafficOptions()
     assert (options.timeout_s, options.max_response_bytes) == (2.0, 10 * 1024 * 1024)
     assert options.breaker == BreakerOptions(10, 5, 0.5, 30, 1)
@@ -407,8 +407,8 @@ def test_the_defaults_are_those_of_the_settings_page() -> None:
 PUBLIC = answer(200, b"{}", cache_control="public, max-age=30, stale-if-error=300")
 
 
-async def test_what_comes_too_late_is_not_answered_from_the_cache_either(clock: Clock) -> None:
-    """Deadline before cache: an operation whose time is over ends alike, whatever chance has kept."""
+async def test_a_late_call_gets_no_cached_reply(clock: Clock) -> None:
+    """Deadline before cache: after the deadline the result doesn't depend on what happens to be cached."""
     rig = Rig(ScriptedWire(PUBLIC), clock, KEPT)
     await ended(rig.start(target="/users/1"))
     await rig.fail(TimedOut, left_s=0, target="/users/1")
@@ -417,8 +417,8 @@ async def test_what_comes_too_late_is_not_answered_from_the_cache_either(clock: 
 # the cache, then the single flight
 
 
-async def test_what_is_at_hand_waits_for_nobody(clock: Clock) -> None:
-    """Cache before single flight: a fresh answer is there at once, and only what is missing is shared."""
+async def test_a_cached_key_waits_for_no_call(clock: Clock) -> None:
+    """Cache before single flight: fresh entries are used at once, and only missing keys are shared."""
     rig = Rig(ScriptedWire(PUBLIC, hang), clock, KEPT)
     await ended(rig.start(target="/users/1"))
     tasks = [rig.start(target="/users/2") for _ in range(2)]
@@ -429,8 +429,8 @@ async def test_what_is_at_hand_waits_for_nobody(clock: Clock) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_all_who_wait_get_what_is_old(clock: Clock) -> None:
-    """The one call fails for all of them; each has the old answer to fall back on."""
+async def test_all_followers_get_the_older_entry(clock: Clock) -> None:
+    """The shared call fails for all of them, and each falls back on the entry."""
 
     async def fail_late(_: WireRequest) -> WireReply:
         await settle()
@@ -447,8 +447,8 @@ async def test_all_who_wait_get_what_is_old(clock: Clock) -> None:
 # the single flight, then what fills the cache
 
 
-async def test_an_answer_is_kept_once_for_all_who_waited(clock: Clock) -> None:
-    """Single flight before filling: the keys of several requests, asked for in one call, are all known afterwards."""
+async def test_a_shared_reply_is_cached_once(clock: Clock) -> None:
+    """Single flight before fill: the keys of several requests in one call are all cached afterwards."""
     rig = Rig(ScriptedWire(PUBLIC), clock, KEPT)
 
     def by_id(caller: Caller, keys: Sequence[Any]) -> Call:
@@ -467,8 +467,8 @@ async def test_an_answer_is_kept_once_for_all_who_waited(clock: Clock) -> None:
 # what fills the cache, then retry
 
 
-async def test_what_a_second_try_brought_is_kept(clock: Clock) -> None:
-    """Filling before retry: the answer is the call's, whichever try it took; the validator goes along with each."""
+async def test_a_retrys_reply_is_cached(clock: Clock) -> None:
+    """Fill before retry: whichever attempt it is from. The validator is sent with each attempt."""
     no_cache = answer(200, b"{}", cache_control="no-cache", etag='"v1"')
     wire = ScriptedWire(NotConnected(), no_cache, NotConnected(), answer(304, b"", etag='"v1"', cache_control="no-cache"))
     rig = Rig(wire, clock, replace(TWICE, cache=CacheOptions()))
@@ -481,8 +481,8 @@ async def test_what_a_second_try_brought_is_kept(clock: Clock) -> None:
 # retry, then the bulkhead
 
 
-async def test_between_two_tries_no_place_is_held(loop_clock: Clock) -> None:
-    """Retry before bulkhead: while one call waits for its second try, another one has the only place."""
+async def test_a_delay_between_attempts_holds_no_place(loop_clock: Clock) -> None:
+    """Retry before bulkhead: another call gets the only place meanwhile."""
     options = replace(TWICE, bulkhead=BulkheadOptions(max_concurrent=1, max_waiting=0))
     rig = Rig(ScriptedWire(answer(503, retry_after="1"), answer()), loop_clock, options)
     waits = rig.start()
@@ -492,8 +492,8 @@ async def test_between_two_tries_no_place_is_held(loop_clock: Clock) -> None:
     assert (await ended(waits)).status == 200
 
 
-async def test_a_full_queue_is_no_reason_to_try_again(clock: Clock) -> None:
-    """Who was refused here would only make it fuller."""
+async def test_a_full_queue_is_not_retried(clock: Clock) -> None:
+    """A retry would only make it fuller."""
     options = replace(TWICE, bulkhead=BulkheadOptions(max_concurrent=1, max_waiting=0))
     rig = Rig(ScriptedWire(hang), clock, options)
     first = rig.start()
@@ -507,8 +507,8 @@ async def test_a_full_queue_is_no_reason_to_try_again(clock: Clock) -> None:
 # retry, then the breaker
 
 
-async def test_each_try_is_a_call_to_the_breaker(clock: Clock) -> None:
-    """Breaker inside retry: a call that failed twice has failed twice; what then is open isn't asked again."""
+async def test_each_attempt_counts_in_the_breaker(clock: Clock) -> None:
+    """Breaker inside retry: a call that failed twice counts twice. If that opens it, there is no further attempt."""
     rig = Rig(ScriptedWire(NotConnected()), clock, replace(TWICE, breaker=BreakerOptions(minimum_calls=2)))
     error = await rig.fail(NotReached)
     assert (len(rig.wire.sent), rig.breaker) == (2, OPEN)
@@ -517,8 +517,8 @@ async def test_each_try_is_a_call_to_the_breaker(clock: Clock) -> None:
     assert len(rig.wire.sent) == 2
 
 
-async def test_a_try_that_the_breaker_refuses_tells_of_the_one_before(clock: Clock) -> None:
-    """The client is told what the service did, and not that we stopped asking."""
+async def test_a_retry_refused_by_the_breaker_raises_the_error_before(clock: Clock) -> None:
+    """The client gets the service's error, not the refusal."""
     rig = Rig(ScriptedWire(NotConnected()), clock, replace(TWICE, breaker=BreakerOptions(minimum_calls=1)))
     await rig.fail(NotReached)
     assert len(rig.wire.sent) == 1
@@ -527,8 +527,8 @@ async def test_a_try_that_the_breaker_refuses_tells_of_the_one_before(clock: Clo
 # retry, then the balance
 
 
-async def test_a_second_try_goes_to_another_instance(clock: Clock) -> None:
-    """Balance inside retry: whoever it was that failed, the other one is asked."""
+async def test_a_retry_goes_to_another_instance(clock: Clock) -> None:
+    """Balancer inside retry: the instance that failed isn't chosen again."""
     rig = Rig(ScriptedWire(NotConnected(), answer()), clock, TWICE, instances=2)
     await ended(rig.start())
     assert sorted(event.instance for event in rig.heard.ended) == [1, 2]
@@ -537,8 +537,8 @@ async def test_a_second_try_goes_to_another_instance(clock: Clock) -> None:
 # retry, then the hedge
 
 
-async def test_a_try_with_its_hedge_is_one_try(loop_clock: Clock) -> None:
-    """Hedge inside retry: where both of a try fail, the call is tried again; all extra calls are of one budget."""
+async def test_an_attempt_with_its_hedge_is_one_attempt(loop_clock: Clock) -> None:
+    """Hedge inside retry: if both fail, the call is retried. All extra calls are from one budget."""
     options = replace(
         ONCE,
         retry=RetryOptions(attempts=2, budget_ratio=1, base_delay_s=1e-9),
@@ -567,7 +567,7 @@ async def test_a_try_with_its_hedge_is_one_try(loop_clock: Clock) -> None:
 
 
 async def test_a_hedge_takes_a_place_like_any_other_call(loop_clock: Clock) -> None:
-    """Hedge before bulkhead: the second try counts as one more, and both places are free again after it."""
+    """Hedge before bulkhead: it counts as one more call, and both places are free afterwards."""
     options = replace(
         ONCE,
         retry=RetryOptions(attempts=1, budget_ratio=1),
@@ -588,8 +588,8 @@ async def test_a_hedge_takes_a_place_like_any_other_call(loop_clock: Clock) -> N
 # the cache, and all that is below
 
 
-async def test_while_the_breaker_is_open_what_is_old_serves_on(clock: Clock) -> None:
-    """Cache outside breaker: marked, for as long as the service allowed; and nobody is asked. The refusal is told."""
+async def test_while_the_breaker_is_open_older_entries_are_used(clock: Clock) -> None:
+    """Cache outside breaker: marked as stale, as long as the service allows, without a call. The refusal makes an event."""
     rig = Rig(ScriptedWire(PUBLIC), clock, replace(KEPT, breaker=BreakerOptions(minimum_calls=1, open_s=1000)))
     await ended(rig.start(target="/users/1"))
     await rig.open()
@@ -601,8 +601,8 @@ async def test_while_the_breaker_is_open_what_is_old_serves_on(clock: Clock) -> 
     await rig.fail(BreakerOpen, target="/users/1")
 
 
-async def test_a_write_is_seen_by_who_reads_after_it(clock: Clock) -> None:
-    """Through all policies: what was kept is dropped, and what is under way isn't joined."""
+async def test_a_read_after_a_write_sees_it(clock: Clock) -> None:
+    """Through all policies: cached entries are dropped, and running calls aren't joined."""
     rig = Rig(ScriptedWire(PUBLIC), clock, KEPT)
     await ended(rig.start(target="/users?limit=1"))
     await ended(rig.start(target="/users/1", method="PATCH", idempotency_key="k", touches=1))

@@ -1,4 +1,4 @@
-"""The cache's store: what is found and forgotten, and that its bounds hold."""
+"""The cache's store: lookups, eviction, its limits, and dropping objects for all viewers."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def entry(
     etag: str | None = None,
     size: int = 100,
 ) -> Entry:
-    """An entry that came now."""
+    """An entry that arrived now."""
     return Entry(value, NOW, Lifetimes(fresh_s, later_s, error_s, 5.0, etag, ()), {}, size)
 
 
@@ -36,90 +36,90 @@ def entry(
         (50, False, False, False),
     ],
 )
-def test_what_an_entry_is_good_for(after_s: float, fresh: bool, later: bool, error: bool) -> None:
-    """To be used, while it is asked for anew, where asking failed: each to the moment."""
+def test_each_use_of_an_entry_ends_on_time(after_s: float, fresh: bool, later: bool, error: bool) -> None:
+    """Fresh, while it is revalidated, and in place of a failed call: each to the exact second."""
     one = entry(later_s=10, error_s=20)
     now = NOW + after_s
     assert (one.is_fresh(now), one.may_revalidate_later(now), one.may_stand_in(now)) == (fresh, later, error)
     assert one.age(now) == pytest.approx(5 + after_s)
 
 
-def test_what_is_of_no_more_use_is_dropped() -> None:
-    """Found too late, it is gone; with a validator it is of use for ever."""
+def test_a_useless_entry_is_dropped_when_found() -> None:
+    """An entry past all its lifetimes is dropped. One with a validator stays."""
     store = Store(10, 100_000)
-    store.put(KEY, entry())
-    assert store.get(KEY, NOW + 29) is not None
-    assert store.get(KEY, NOW + 30) is None
-    assert (len(store), store.bytes) == (0, 0)
-    store.put(KEY, entry(etag='"1"'))
-    assert store.get(KEY, NOW + 10**6) is not None
+    store.keep(KEY, entry())
+    assert store.find(KEY, NOW + 29) is not None
+    assert store.find(KEY, NOW + 30) is None
+    assert (len(store), store.weight) == (0, 0)
+    store.keep(KEY, entry(etag='"1"'))
+    assert store.find(KEY, NOW + 10**6) is not None
 
 
 def test_a_key_has_one_entry() -> None:
-    """The newer one, and its size alone counts."""
+    """The newer entry replaces the older one, and only its size counts."""
     store = Store(10, 100_000)
-    store.put(KEY, entry("old", size=5000))
-    store.put(KEY, entry("new", size=100))
-    found = store.get(KEY, NOW)
+    store.keep(KEY, entry("old", size=5000))
+    store.keep(KEY, entry("new", size=100))
+    found = store.find(KEY, NOW)
     assert found is not None
-    assert (found.value, len(store), store.bytes) == ("new", 1, 500)
+    assert (found.value, len(store), store.weight) == ("new", 1, 500)
 
 
-def test_what_was_not_used_for_longest_goes_first() -> None:
-    """To be found is to be used."""
+def test_the_least_recently_used_entry_is_evicted() -> None:
+    """`find` counts as a use."""
     store = Store(2, 100_000)
     for number in (1, 2):
-        store.put((None, "id", number), entry())
-    store.get((None, "id", 1), NOW)
-    store.put((None, "id", 3), entry())
+        store.keep((None, "id", number), entry())
+    store.find((None, "id", 1), NOW)
+    store.keep((None, "id", 3), entry())
     assert [number for number in (1, 2, 3) if (None, "id", number) in store] == [1, 3]
 
 
-def test_bytes_are_bounded_too() -> None:
-    """Large ones drive out more; one that would drive out too much isn't kept, and takes its forerunner along."""
+def test_bytes_are_limited() -> None:
+    """Large entries evict more others. A too large one isn't kept, and the older entry under its key is dropped."""
     store = Store(1000, 8000)
     for number in range(20):
-        store.put((None, "id", number), entry(size=400))
-    assert (len(store), store.bytes) == (10, 8000)
-    store.put((None, "id", 19), entry(size=601))
+        store.keep((None, "id", number), entry(size=400))
+    assert (len(store), store.weight) == (10, 8000)
+    store.keep((None, "id", 19), entry(size=601))
     assert (None, "id", 19) not in store
     assert len(store) == 9
 
 
-def test_an_object_is_forgotten_for_every_viewer() -> None:
+def test_an_object_is_dropped_for_every_viewer() -> None:
     """Other objects, and the same number in another family, stay."""
     store = Store(100, 100_000)
     for viewer in ("a", "b", None):
         for family in ("id", "user"):
             for number in (1, 2):
-                store.put((viewer, family, number), entry())
+                store.keep((viewer, family, number), entry())
     store.drop_object("id", 1)
     assert len(store) == 9
     assert not [viewer for viewer in ("a", "b", None) if (viewer, "id", 1) in store]
 
 
-def test_all_families_but_one() -> None:
+def test_all_families_but_one_are_dropped() -> None:
     """For every viewer."""
     store = Store(100, 100_000)
     for viewer in ("a", None):
         for family in ("id", "answer", ("user", 20)):
-            store.put((viewer, family, 1), entry())
+            store.keep((viewer, family, 1), entry())
     store.drop_families_but("id")
     assert [(viewer, "id", 1) in store for viewer in ("a", None)] == [True, True]
     assert len(store) == 2
 
 
-def test_it_can_be_emptied() -> None:
-    """All at once."""
+def test_clear_drops_all_entries() -> None:
+    """The index is empty too."""
     store = Store(100, 100_000)
-    store.put(KEY, entry())
+    store.keep(KEY, entry())
     store.clear()
     assert repr(store) == "<Store 0 entries, 0 bytes>"
     store.drop_object("id", 1)
 
 
 class Naive:
-    """A list of entries, the one used last at its end; searched from the front each time."""
+    """A list of entries, the most recently used one last; each lookup searches it from the front."""
 
     def __init__(self, most: int, most_bytes: int) -> None:
         self.most, self.most_bytes = most, most_bytes
@@ -158,16 +158,16 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_the_store_is_the_models(steps: list[tuple[str, Key, int]]) -> None:
-    """Whatever is done to it in any order: same entries, same bytes, bounds kept, and its index fits."""
+def test_the_store_behaves_as_the_model(steps: list[tuple[str, Key, int]]) -> None:
+    """After any sequence of steps: the same entries and bytes, the limits hold, and the index matches."""
     store, naive = Store(8, 16_000), Naive(8, 16_000)
     for number, (what, key, size) in enumerate(steps):
         if what == "put":
             one = entry(number, size=size)
-            store.put(key, one)
+            store.keep(key, one)
             naive.put(key, one)
         elif what == "get":
-            found = store.get(key, NOW)
+            found = store.find(key, NOW)
             assert (found.value if found else None) == naive.get(key)
         elif what == "drop":
             store.drop(key)
@@ -179,7 +179,7 @@ def test_the_store_is_the_models(steps: list[tuple[str, Key, int]]) -> None:
             store.drop_families_but(key[1])
             naive.keep(lambda row, key=key: row[1] == key[1])
         assert list(store._entries) == [row[0] for row in naive.rows]
-        assert store.bytes == sum(row[1].size + 400 for row in naive.rows) <= 16_000
+        assert store.weight == sum(row[1].size + 400 for row in naive.rows) <= 16_000
         index = {
             (viewer, family, name)
             for family, names in store._viewers.items()

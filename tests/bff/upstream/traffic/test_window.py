@@ -1,4 +1,4 @@
-"""The sliding window: what is in it, and that it stays small."""
+"""The sliding window: which calls are in it, and that its memory is constant."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +11,7 @@ STEPS = st.lists(st.tuples(st.integers(0, 40), st.none() | st.tuples(st.booleans
 
 @given(STEPS, st.sampled_from([0.5, 10.0, 60.0]))
 def test_a_window_counts_the_calls_of_its_length(steps: list[tuple[int, tuple[bool, bool] | None]], length_s: float) -> None:
-    """All of the last nine tenths of its length are in, nothing older than its length is; between lies one bucket."""
+    """Calls of the last nine tenths of its length are in, older ones than its length are not. Between lies one bucket."""
     window, now = Window(length_s), 1000.0
     log: list[tuple[float, tuple[bool, bool]]] = []
     for step, marks in steps:
@@ -28,15 +28,15 @@ def test_a_window_counts_the_calls_of_its_length(steps: list[tuple[int, tuple[bo
 
 
 def test_marks_may_come_without_calls() -> None:
-    """A budget counts what was made again by itself."""
+    """A retry budget counts extra calls apart from first attempts."""
     window = Window(10)
     window.add(0.0)
     window.add(0.0, calls=0, first=1)
     assert window.totals(0.0) == (1, 1, 0)
 
 
-def test_a_window_forgets() -> None:
-    """All at once, if told to."""
+def test_clear_resets_the_counts() -> None:
+    """All of them at once."""
     window = Window(10)
     window.add(0.0, 3, 2, 1)
     window.clear()
@@ -44,7 +44,7 @@ def test_a_window_forgets() -> None:
 
 
 def test_a_window_stays_small() -> None:
-    """However many calls: ten buckets, no list of calls."""
+    """However many calls: ten buckets, and no list of calls."""
     window = Window(10)
     for tick in range(5000):
         window.add(1000 + tick / 50, first=1)

@@ -1,4 +1,4 @@
-"""The wires' tests run on both event loops: the standard library's, and the one that serves."""
+"""The wires' tests run on both event loops: asyncio's own, and uvloop, which serves."""
 
 import asyncio
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""An HTTP server of one test, on a real socket of this machine, that does to each request what the test says."""
+"""An HTTP server for one test, on a real local socket. It handles each request as the test says."""
 
 import asyncio
 import socket
@@ -12,7 +12,7 @@ PATIENCE_S = 30
 
 
 class Peer:
-    """Notes what it gets. `acts` are taken one a request, the last of them for ever; they end a connection or keep it."""
+    """Records its requests. `acts` are taken one for each request, the last one for all further ones."""
 
     def __init__(self) -> None:
         self.acts: list[Act] = [say(response())]
@@ -32,7 +32,7 @@ class Peer:
         return [request.partition(b"\r\n")[0].decode() for request in self.requests]
 
     async def gone(self) -> None:
-        """Wait until a connection, one for each time this is awaited, is over on this side too."""
+        """Wait until a connection has ended on this side too: one for each time this is awaited."""
         await asyncio.wait_for(self._over.get(), PATIENCE_S)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -58,13 +58,13 @@ class Peer:
 
 
 async def _until_closed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Until the other side closes; this reads nothing, for what comes may be the next request."""
+    """Wait until the other side closes. Reads nothing, since the next bytes may be a request."""
     while not reader.at_eof() and not writer.is_closing() and reader.exception() is None:  # noqa: ASYNC110
         await asyncio.sleep(0.005)
 
 
 async def _read_request(reader: asyncio.StreamReader) -> bytes:
-    """One request, or nothing where the connection ends before."""
+    """One request; nothing if the connection ends before."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
         length = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
@@ -96,19 +96,19 @@ async def listening(context: ssl.SSLContext | None = None) -> AsyncIterator[Peer
 
 
 async def moments() -> None:
-    """Some turns of the event loop, each of which looks at the sockets: what was sent on this machine is read by then."""
+    """Some turns of the event loop, each of which polls the sockets: what was sent locally has been read by then."""
     for _ in range(5):
         await asyncio.sleep(0.005)
 
 
 def response(body: bytes = b"{}", *headers: str, status: str = "200 OK", length: int | None = None) -> bytes:
-    """An answer, as it goes over the wire; its length is declared, truly or not."""
+    """A response as bytes. Its declared length may be wrong."""
     declared = f"content-length: {len(body) if length is None else length}"
     return "\r\n".join([f"HTTP/1.1 {status}", declared, *headers, "", ""]).encode("latin-1") + body
 
 
 def say(what: bytes, then: Callable[[asyncio.StreamWriter], None] | None = None) -> Act:
-    """Send those bytes; then keep the connection, or do with it as said."""
+    """Send these bytes; then keep the connection, or end it as given."""
 
     async def act(writer: asyncio.StreamWriter) -> None:
         writer.write(what)
@@ -122,23 +122,23 @@ def say(what: bytes, then: Callable[[asyncio.StreamWriter], None] | None = None)
 
 
 def close(writer: asyncio.StreamWriter) -> None:
-    """End the connection in good order."""
+    """Close the connection regularly."""
     writer.close()
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
-    """Break the connection off."""
+    """Reset the connection."""
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
 
 
 async def wait_for_ever(_: asyncio.StreamWriter) -> None:
-    """Say nothing more."""
+    """Send nothing more."""
     await asyncio.get_running_loop().create_future()
 
 
 class Flood:
-    """Sends a head, and then without end; `sent` counts the body's bytes that went out."""
+    """Sends a head and then an endless body; `sent` counts the body's bytes."""
 
     def __init__(self, head: bytes, chunk: bytes) -> None:
         self._head, self._chunk = head, chunk

@@ -1,4 +1,4 @@
-"""The resolver: what is looked up, how often, and what stands in. The blocking look-up is played; time is moved by hand."""
+"""The resolver: what is looked up, how often, and when older addresses are used. Look-ups and time are faked."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ PATIENCE_S = 10.0
 
 
 class Names:
-    """A blocking resolver that is played. A host in `hangs` blocks until the test is over; `asked` has every look-up."""
+    """A fake blocking resolver. A host in `hangs` blocks until the test ends; `asked` has every look-up."""
 
     def __init__(self) -> None:
         self.addresses: dict[str, Sequence[str]] = {}
@@ -57,7 +57,7 @@ def clock() -> Clock:
 
 
 async def resolve(resolver: Resolver, host: str, patience_s: float = 1.0) -> tuple[str, ...]:
-    """The addresses; a test that waits for ever fails."""
+    """The addresses. A test that would wait for ever fails."""
     return await asyncio.wait_for(resolver.resolve(host, patience_s), PATIENCE_S)
 
 
@@ -70,13 +70,13 @@ async def looked_up(resolver: Resolver) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "203.0.113.7", "localhost", "LOCALHOST."])
 async def test_addresses_and_localhost_are_not_looked_up(resolver: Resolver, names: Names, host: str) -> None:
-    """They are known beforehand (RFC 6761, section 6.3)."""
+    """RFC 6761, section 6.3."""
     assert await resolve(resolver, host) == (("127.0.0.1", "::1") if "ocal" in host.lower() else (host,))
     assert names.asked == []
 
 
-async def test_a_result_is_remembered(resolver: Resolver, names: Names, clock: Clock) -> None:
-    """Twenty at once wait for one look-up; for `FRESH_S` there is no other, and then one beside the answer."""
+async def test_a_result_is_cached(resolver: Resolver, names: Names, clock: Clock) -> None:
+    """Twenty requests wait for one look-up. After `FRESH_S`, a new look-up runs while the cached addresses are used."""
     names.addresses["a.example"] = ("192.0.2.1", "192.0.2.2", "192.0.2.1")
     for found in await asyncio.gather(*(resolve(resolver, "a.example") for _ in range(20))):
         assert found == ("192.0.2.1", "192.0.2.2")
@@ -92,7 +92,7 @@ async def test_a_result_is_remembered(resolver: Resolver, names: Names, clock: C
 
 
 async def test_a_hanging_host_delays_no_other(resolver: Resolver, names: Names) -> None:
-    """However many hosts hang: each has a thread of its own, and only one, however many ask for it."""
+    """However many hosts hang: each has one thread, however many requests wait for it."""
     names.hangs = {f"slow-{number}.example" for number in range(20)}
     waiting = [asyncio.create_task(resolver.resolve(host)) for host in names.hangs for _ in range(3)]
     await asyncio.sleep(0)
@@ -107,7 +107,7 @@ async def test_a_hanging_host_delays_no_other(resolver: Resolver, names: Names) 
 async def test_there_are_never_more_threads_than_allowed(
     resolver: Resolver, names: Names, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beyond that a host is refused at once, unless older addresses stand in."""
+    """Beyond that a host is refused at once, unless older addresses are known."""
     await resolve(resolver, "known.example")
     monkeypatch.setattr(resolver_module, "_MAX_THREADS", 2)
     names.hangs = {"slow-1.example", "slow-2.example"}
@@ -127,10 +127,10 @@ async def test_there_are_never_more_threads_than_allowed(
 
 
 @pytest.mark.parametrize("error", [socket.gaierror(socket.EAI_AGAIN, ""), OSError("no descriptors"), RuntimeError("odd")])
-async def test_the_last_good_addresses_stand_in_while_the_resolver_fails(
+async def test_the_last_good_addresses_are_used_while_the_resolver_fails(
     resolver: Resolver, names: Names, clock: Clock, error: Exception
 ) -> None:
-    """For as long as it takes, with a look-up a second; a new result then takes their place."""
+    """With one look-up a second. A new result replaces them."""
     await resolve(resolver, "a.example")
     names.errors["a.example"] = error
     clock.now += 10 * GOOD_S
@@ -164,10 +164,10 @@ async def test_old_addresses_wait_for_a_look_up_once_and_not_for_one_that_hangs(
 
 
 @pytest.mark.parametrize("error", [socket.gaierror(socket.EAI_NONAME, ""), UnicodeError("label too long")])
-async def test_that_there_is_no_such_host_is_remembered_for_a_moment(
+async def test_that_a_host_does_not_exist_is_cached_briefly(
     resolver: Resolver, names: Names, clock: Clock, error: Exception
 ) -> None:
-    """Older addresses don't stand in for it: the host is gone. A new error each time, as none is raised twice."""
+    """Older addresses aren't used then. Each request gets a new error, since none is raised twice."""
     await resolve(resolver, "a.example")
     names.errors["a.example"] = error
     clock.now += GOOD_S + 1
@@ -182,8 +182,8 @@ async def test_that_there_is_no_such_host_is_remembered_for_a_moment(
     assert await resolve(resolver, "a.example") == ("192.0.2.1",)
 
 
-async def test_addresses_that_are_of_no_use_are_looked_up_anew(resolver: Resolver, names: Names, clock: Clock) -> None:
-    """The service has moved: the next connection asks again and waits for it, at most once a second."""
+async def test_addresses_that_do_not_connect_are_looked_up_again(resolver: Resolver, names: Names, clock: Clock) -> None:
+    """The service has moved: the next connection waits for a new look-up, at most one a second."""
     await resolve(resolver, "a.example")
     names.addresses["a.example"] = ("192.0.2.9",)
     for _ in range(3):
@@ -195,22 +195,22 @@ async def test_addresses_that_are_of_no_use_are_looked_up_anew(resolver: Resolve
 
 
 async def test_the_address_that_works_is_tried_first(resolver: Resolver, names: Names) -> None:
-    """A dead one costs its head start once, not with each connection."""
+    """A dead address costs its head start once, not for each connection."""
     names.addresses["a.example"] = ("192.0.2.1", "192.0.2.2", "192.0.2.3")
     await resolve(resolver, "a.example")
     resolver.prefer("a.example", "192.0.2.3")
     assert await resolve(resolver, "a.example") == ("192.0.2.3", "192.0.2.1", "192.0.2.2")
 
 
-async def test_what_is_remembered_is_bounded(resolver: Resolver) -> None:
+async def test_the_cache_is_limited(resolver: Resolver) -> None:
     """By its weight."""
     for number in range(3000):
         resolver._settle(f"{number}.{'a' * 200}.example", ("192.0.2.1",), True)
     assert resolver._known.weight <= 256 * 1024
 
 
-async def test_a_dead_address_does_not_cost_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that never answers is overtaken, one that refuses is passed over at once, and nothing stays open."""
+async def test_a_dead_address_does_not_delay_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that doesn't reply is overtaken, one that refuses is skipped at once, and no connection stays open."""
     monkeypatch.setattr(resolver_module, "HEAD_START_S", 0.01)
     tried, closed = [], []
 
@@ -237,7 +237,7 @@ async def test_a_dead_address_does_not_cost_the_next(monkeypatch: pytest.MonkeyP
 
 
 async def test_the_wire_connects_to_the_address_that_accepts(names: Names, clock: Clock) -> None:
-    """Over real sockets: the first address refuses, the name is what the service is asked by."""
+    """Over real sockets: the first address refuses, and the request has the host's name."""
     peer: Peer
     async with listening() as peer:
         names.addresses["shop.example"] = ("127.0.0.9", "127.0.0.1")
@@ -251,7 +251,7 @@ async def test_the_wire_connects_to_the_address_that_accepts(names: Names, clock
 
 
 async def test_a_host_that_moved_is_found_again(names: Names, clock: Clock) -> None:
-    """A connection that fails is an error; the one after it goes to where the host is now."""
+    """One connection fails with an error; the next one goes to the host's new address."""
     async with listening() as peer:
         names.addresses["shop.example"] = ("127.0.0.9",)
         wire = AsyncioWire(WireOptions(), Resolver(names, clock))

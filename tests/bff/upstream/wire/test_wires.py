@@ -1,4 +1,4 @@
-"""Every wire, on real sockets of this machine: what it sends, what it takes, and how it fails. One suite for all."""
+"""All wires over real local sockets: what they send, what they accept, and how they fail. One suite for all of them."""
 
 import asyncio
 import gc
@@ -71,20 +71,20 @@ def make_wire(request: pytest.FixtureRequest) -> MakeWire:
 
 @pytest.fixture
 async def wire(make_wire: MakeWire) -> AsyncIterator[Wire]:
-    """A wire of one connection at a time: one that it lost would be missed."""
+    """A wire with at most one connection, so that a leaked one is noticed."""
     wire = make_wire(WireOptions(max_connections=1))
     yield wire
     await wire.aclose()
 
 
 async def send(wire: Wire, url: str, method: str = "GET", body: bytes | None = None, *, most_bytes: int = MIB) -> WireReply:
-    """Send one request; in a test nothing takes long."""
+    """Send one request, with a short timeout."""
     request = WireRequest(method, f"{url}/users/1?a=b", HEADERS, body)
     return await asyncio.wait_for(wire.send(request, max_response_bytes=most_bytes), PATIENCE_S)
 
 
 async def check_usable(wire: Wire, peer: Peer) -> None:
-    """After whatever happened, the next request is answered, and is no other than itself."""
+    """After any failure, the next request gets its own response."""
     before = len(peer.requests)
     peer.acts = [say(response(b"fine"))]
     assert (await send(wire, peer.url)).body == b"fine"
@@ -103,10 +103,8 @@ async def check_usable(wire: Wire, peer: Peer) -> None:
         ("PATCH", "ü".encode(), b"Content-Length: 2\r\n"),
     ],
 )
-async def test_a_request_goes_out_as_it_was_given(
-    wire: Wire, peer: Peer, method: str, body: bytes | None, more: bytes
-) -> None:
-    """To the byte: target, headers in their order, `Host`, the body's length, and nothing of the client's own."""
+async def test_a_request_is_sent_unchanged(wire: Wire, peer: Peer, method: str, body: bytes | None, more: bytes) -> None:
+    """To the byte: target, headers in their order, `Host`, the body's length, and no header of the client's own."""
     await send(wire, peer.url, method, body)
     host = peer.url.removeprefix("http://").encode()
     head, _, sent = peer.requests[0].partition(b"\r\n\r\n")
@@ -118,14 +116,14 @@ async def test_a_request_goes_out_as_it_was_given(
 
 
 @pytest.mark.parametrize("target", ["/products?ids=3,1,2", "/products?search=50%25+off%3F%2F%C3%BC&limit=20", "/users/-1"])
-async def test_a_target_goes_out_as_it_was_given(wire: Wire, peer: Peer, target: str) -> None:
-    """Nothing is encoded anew, decoded or put in order."""
+async def test_a_target_is_sent_unchanged(wire: Wire, peer: Peer, target: str) -> None:
+    """It isn't encoded, decoded or normalized."""
     await wire.send(WireRequest("GET", peer.url + target, HEADERS), max_response_bytes=MIB)
     assert peer.heads == [f"GET {target} HTTP/1.1"]
 
 
 async def test_cookies_are_not_kept(wire: Wire, peer: Peer) -> None:
-    """What a service sets for one viewer is never sent for another."""
+    """A cookie that a service sets for one viewer is never sent for another."""
     peer.acts = [say(response(b"{}", "set-cookie: session=secret; Path=/"))]
     for _ in range(3):
         reply = await send(wire, peer.url)
@@ -133,10 +131,10 @@ async def test_cookies_are_not_kept(wire: Wire, peer: Peer) -> None:
     assert not [request for request in peer.requests if b"cookie" in request.lower()]
 
 
-async def test_the_environment_has_no_say(
+async def test_the_environment_is_ignored(
     wire: Wire, make_wire: MakeWire, peer: Peer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Neither proxies nor credentials of the environment: requests go where the settings say, as they are."""
+    """Neither proxies nor credentials of the environment are used."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login someone password secret\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -171,10 +169,10 @@ async def test_the_environment_has_no_say(
     ],
     ids=lambda value: repr(value)[:40],
 )
-async def test_what_fits_no_request_is_not_sent(
+async def test_an_invalid_request_is_not_sent(
     wire: Wire, peer: Peer, url: str, headers: tuple[tuple[str, str], ...]
 ) -> None:
-    """An error of its own, for the service has no part in it (it was `NotConnected`, or none of the wire's, once)."""
+    """It has an error of its own, since the service isn't the reason."""
     with pytest.raises(Unsendable):
         await wire.send(WireRequest("GET", peer.url + url, headers), max_response_bytes=MIB)
     assert peer.requests == []
@@ -184,8 +182,8 @@ async def test_what_fits_no_request_is_not_sent(
 # what comes back
 
 
-async def test_an_answer_is_taken_as_it_came(wire: Wire, peer: Peer) -> None:
-    """Status, headers by lower-case names with repeated ones joined, and the body undecoded."""
+async def test_a_response_is_returned_unchanged(wire: Wire, peer: Peer) -> None:
+    """Status, headers by lower-case names with repeated ones joined, and the body without content decoding."""
     headers = ("Content-Type: application/json", "content-encoding: gzip", "Vary: a", "vary: b", "X-Name: J\xfcrgen")
     peer.acts = [say(response(b"\x1f\x8bno gzip", *headers, status="418 I'm a teapot"))]
     reply = await send(wire, peer.url)
@@ -212,7 +210,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
     ],
 )
 async def test_all_ways_to_end_a_body(wire: Wire, peer: Peer, act: Act, body: bytes) -> None:
-    """By its length, in chunks, by the connection's end; and hints before the answer are not the answer."""
+    """By its length, in chunks, by the connection's end. Interim responses are skipped."""
     peer.acts = [act]
     assert (await send(wire, peer.url)).body == body
     await check_usable(wire, peer)
@@ -221,14 +219,14 @@ async def test_all_ways_to_end_a_body(wire: Wire, peer: Peer, act: Act, body: by
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_redirects_are_not_followed(wire: Wire, peer: Peer, status: str, method: str) -> None:
-    """Where to ask is the settings' to say, not a service's."""
+    """The settings say where a service is, not its responses."""
     peer.acts = [say(response(b"", f"location: {peer.url}/elsewhere", status=status)), say(response())]
     assert (await send(wire, peer.url, method)).status == int(status[:3])
     assert len(peer.requests) == 1
 
 
-async def test_whitespace_around_a_header_is_no_part_of_it(wire: Wire, peer: Peer) -> None:
-    """RFC 9110, section 5.5: an ETag with a blank behind it is the same ETag."""
+async def test_whitespace_around_a_header_is_stripped(wire: Wire, peer: Peer) -> None:
+    """RFC 9110, section 5.5: an ETag followed by a blank is the same ETag."""
     peer.acts = [say(response(b"{}", 'ETag: \t "1" \t ', "x-empty:  "))]
     reply = await send(wire, peer.url)
     assert (reply.headers["etag"], reply.headers["x-empty"]) == ('"1"', "")
@@ -244,8 +242,8 @@ async def test_whitespace_around_a_header_is_no_part_of_it(wire: Wire, peer: Pee
     ],
     ids=["204 chunked", "304 chunked", "204 with a length", "1.0 chunked"],
 )
-async def test_a_connection_whose_framing_is_doubtful_is_not_used_again(peer: Peer, head: bytes) -> None:
-    """The body that was announced may yet come, and would be read as the next request's answer (RFC 9112, section 6)."""
+async def test_a_connection_with_ambiguous_framing_is_not_reused(peer: Peer, head: bytes) -> None:
+    """The declared body may still arrive, and would be read as the next response (RFC 9112, section 6)."""
     wire = AsyncioWire(WireOptions())
     peer.acts = [say(head), say(response(b"mine"))]
     assert (await send(wire, peer.url)).body == b""
@@ -257,8 +255,8 @@ async def test_a_connection_whose_framing_is_doubtful_is_not_used_again(peer: Pe
 # connections
 
 
-async def test_a_connection_is_used_again(wire: Wire, peer: Peer) -> None:
-    """One after the other, all over one connection, whatever the answers say."""
+async def test_a_connection_is_reused(wire: Wire, peer: Peer) -> None:
+    """Requests one after the other use one connection, whatever the responses' status."""
     statuses = ["200 OK", "404 Not Found", "500 Internal Server Error", "422 Invalid", "200 OK"]
     peer.acts = [say(response(status=status)) for status in statuses]
     for _ in statuses:
@@ -267,7 +265,7 @@ async def test_a_connection_is_used_again(wire: Wire, peer: Peer) -> None:
 
 
 async def test_there_are_never_more_connections_than_set(make_wire: MakeWire, peer: Peer) -> None:
-    """What comes at once beyond that waits for a connection, and is answered over it."""
+    """Further concurrent requests wait for a connection, and then use it."""
     wire = make_wire(WireOptions(max_connections=3))
     await asyncio.gather(*(send(wire, peer.url) for _ in range(20)))
     assert (len(peer.requests), peer.connections) == (20, 3)
@@ -277,7 +275,7 @@ async def test_there_are_never_more_connections_than_set(make_wire: MakeWire, pe
 @pytest.mark.parametrize("end", [close, reset])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_connection_that_died_idle_is_not_used(wire: Wire, peer: Peer, end: Act, method: str) -> None:
-    """Closed by the server between two requests: the next one, a write too, goes over a new connection, once."""
+    """The server closed it between two requests: the next one, also a write, is sent once, over a new connection."""
     peer.acts = [say(response(b"{}"), end), say(response())]
     await send(wire, peer.url)
     await peer.gone()
@@ -287,10 +285,8 @@ async def test_a_connection_that_died_idle_is_not_used(wire: Wire, peer: Peer, e
 
 @pytest.mark.parametrize("end", [close, reset])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_connection_that_dies_under_a_request_costs_that_request(
-    wire: Wire, peer: Peer, end: Act, method: str
-) -> None:
-    """Closed at the very moment: whether the service acted can't be known, and so nothing is sent a second time."""
+async def test_a_request_is_not_repeated_when_its_connection_closes(wire: Wire, peer: Peer, end: Act, method: str) -> None:
+    """Whether the service acted can't be known, so nothing is sent a second time."""
     peer.acts = [say(response()), say(b"", end), say(response())]
     await send(wire, peer.url)
     with pytest.raises(ConnectionBroken):
@@ -299,8 +295,8 @@ async def test_a_connection_that_dies_under_a_request_costs_that_request(
     await check_usable(wire, peer)
 
 
-async def test_an_idle_connection_is_given_up_in_time(make_wire: MakeWire, peer: Peer) -> None:
-    """One that has been idle for longer than set is not used again: a firewall may have forgotten it."""
+async def test_an_idle_connection_is_closed_in_time(make_wire: MakeWire, peer: Peer) -> None:
+    """After `keepalive_s` it isn't reused: a firewall may have dropped it."""
     wire = make_wire(WireOptions(max_connections=1, keepalive_s=0))
     for _ in range(2):
         await send(wire, peer.url)
@@ -308,8 +304,8 @@ async def test_an_idle_connection_is_given_up_in_time(make_wire: MakeWire, peer:
     await wire.aclose()
 
 
-async def test_closing_closes(make_wire: MakeWire, peer: Peer) -> None:
-    """Idle connections don't outlive the wire."""
+async def test_closing_the_wire_closes_idle_connections(make_wire: MakeWire, peer: Peer) -> None:
+    """None outlives the wire."""
     wire = make_wire(WireOptions(max_connections=2))
     await asyncio.gather(send(wire, peer.url), send(wire, peer.url))
     await wire.aclose()
@@ -317,8 +313,8 @@ async def test_closing_closes(make_wire: MakeWire, peer: Peer) -> None:
     await peer.gone()
 
 
-async def test_closing_ends_what_is_under_way_and_what_waits(peer: Peer) -> None:
-    """Nobody is left hanging, and nothing new is begun; httpx leaves both to whoever made the request."""
+async def test_closing_fails_running_and_waiting_requests(peer: Peer) -> None:
+    """No request hangs, and none is begun. httpx leaves both to its caller."""
     wire = AsyncioWire(WireOptions(max_connections=1))
     peer.acts = [wait_for_ever]
     tasks = [asyncio.create_task(send(wire, peer.url)) for _ in range(3)]
@@ -331,8 +327,8 @@ async def test_closing_ends_what_is_under_way_and_what_waits(peer: Peer) -> None
     assert peer.connections == 1
 
 
-async def test_a_place_goes_to_whoever_has_waited_longest(peer: Peer) -> None:
-    """First come, first served; and to another address if that is where the next one wants to go."""
+async def test_a_free_connection_goes_to_the_longest_waiting_request(peer: Peer) -> None:
+    """In order of arrival; and to another address if that is where the request goes."""
     wire = AsyncioWire(WireOptions(max_connections=1))
     async with listening() as other:
         urls = [peer.url, other.url, peer.url, other.url]
@@ -351,7 +347,7 @@ async def test_a_place_goes_to_whoever_has_waited_longest(peer: Peer) -> None:
 
 
 def closed_port() -> int:
-    """A port on which nobody listens just now."""
+    """A port on which no process listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -359,14 +355,14 @@ def closed_port() -> int:
 
 
 async def test_refused(wire: Wire, peer: Peer) -> None:
-    """Nobody listens: nothing was sent."""
+    """No process listens: nothing was sent."""
     with pytest.raises(NotConnected):
         await send(wire, f"http://127.0.0.1:{closed_port()}")
     await check_usable(wire, peer)
 
 
-async def test_a_name_that_leads_nowhere(wire: Wire, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host that no name service knows: nothing was sent."""
+async def test_an_unknown_host(wire: Wire, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No name server knows it: nothing was sent."""
 
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -379,8 +375,8 @@ async def test_a_name_that_leads_nowhere(wire: Wire, peer: Peer, monkeypatch: py
 
 
 @pytest.mark.parametrize("answer", [say(response()), say(b"\x15\x03\x03\x00\x02\x02\x28")])
-async def test_what_speaks_no_tls(wire: Wire, peer: Peer, answer: Act) -> None:
-    """Plain HTTP or a TLS alert where TLS was to be: nothing of the request was sent."""
+async def test_a_server_without_tls(wire: Wire, peer: Peer, answer: Act) -> None:
+    """Plain HTTP or an alert in place of a handshake: nothing of the request was sent."""
     hello: list[bytes] = []
 
     async def not_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -402,7 +398,7 @@ needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="open
 
 @dataclass(frozen=True)
 class Certificates:
-    """An authority, and what it vouches for: a server on this machine, and a client."""
+    """A certificate authority, with a local server's and a client's certificate."""
 
     folder: Path
 
@@ -444,15 +440,13 @@ def secure(url: str) -> str:
 
 @pytest.fixture
 async def quiet() -> None:
-    """The server's side of a handshake that fails is nobody's news."""
+    """The server's log of a failed handshake is suppressed."""
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
 
 
 @needs_openssl
-async def test_a_certificate_that_nobody_vouches_for(
-    wire: Wire, peer: Peer, certificates: Certificates, quiet: None
-) -> None:
-    """Certificates are checked: to an impostor nothing is sent, no token above all."""
+async def test_an_untrusted_certificate(wire: Wire, peer: Peer, certificates: Certificates, quiet: None) -> None:
+    """Nothing is sent to an impostor, above all no token."""
     async with listening(certificates.server()) as impostor:
         with pytest.raises(NotConnected):
             await send(wire, secure(impostor.url))
@@ -461,7 +455,7 @@ async def test_a_certificate_that_nobody_vouches_for(
 
 
 @needs_openssl
-async def test_an_authority_of_ones_own(make_wire: MakeWire, certificates: Certificates) -> None:
+async def test_a_certificate_authority_of_the_settings(make_wire: MakeWire, certificates: Certificates) -> None:
     """It is trusted in place of the system's."""
     wire = make_wire(WireOptions(max_connections=1, tls=TlsOptions(ca_file=certificates.path("ca"))))
     async with listening(certificates.server()) as peer:
@@ -472,10 +466,8 @@ async def test_an_authority_of_ones_own(make_wire: MakeWire, certificates: Certi
 
 
 @needs_openssl
-async def test_a_name_that_the_certificate_does_not_bear(
-    make_wire: MakeWire, certificates: Certificates, quiet: None
-) -> None:
-    """Whoever vouches for it: it is somebody else's."""
+async def test_a_certificate_for_another_name(make_wire: MakeWire, certificates: Certificates, quiet: None) -> None:
+    """Although its authority is trusted."""
     wire = make_wire(WireOptions(max_connections=1, tls=TlsOptions(ca_file=certificates.path("ca"))))
     async with listening(certificates.server()) as peer:
         with pytest.raises(NotConnected):
@@ -486,24 +478,24 @@ async def test_a_name_that_the_certificate_does_not_bear(
 
 @needs_openssl
 @pytest.mark.parametrize("known", [True, False])
-async def test_a_service_that_asks_who_we_are(
+async def test_a_service_that_requires_a_client_certificate(
     make_wire: MakeWire, certificates: Certificates, quiet: None, known: bool
 ) -> None:
-    """Our certificate is shown to a service that asks for it; without one it does not answer."""
+    """It is sent if the service requests it. Without one the service refuses."""
     ours = {"cert_file": certificates.path("client"), "key_file": certificates.path("client-key")} if known else {}
     wire = make_wire(WireOptions(max_connections=1, tls=TlsOptions(ca_file=certificates.path("ca"), **ours)))
     async with listening(certificates.server(asks_client=True)) as peer:
         if known:
             assert (await send(wire, secure(peer.url))).status == 200
         else:
-            with pytest.raises((NotConnected, ConnectionBroken)):  # by TLS 1.3 it is told after its first bytes
+            with pytest.raises((NotConnected, ConnectionBroken)):  # with TLS 1.3 the refusal comes after the first bytes
                 await send(wire, secure(peer.url))
             assert peer.requests == []
     await wire.aclose()
 
 
-def test_certificates_that_can_t_be_read_are_an_error(make_wire: MakeWire, tmp_path: Path) -> None:
-    """At the start, and not at the first call."""
+def test_unreadable_certificates_are_an_error(make_wire: MakeWire, tmp_path: Path) -> None:
+    """At start-up, not at the first call."""
     broken = tmp_path / "broken.pem"
     broken.write_text("no certificate")
     for options in (TlsOptions(ca_file=str(tmp_path / "none.pem")), TlsOptions(ca_file=str(broken))):
@@ -511,8 +503,8 @@ def test_certificates_that_can_t_be_read_are_an_error(make_wire: MakeWire, tmp_p
             make_wire(WireOptions(tls=options))
 
 
-async def test_connecting_has_its_own_time(make_wire: MakeWire) -> None:
-    """A host that never answers costs the time to connect and not that of a call; nothing was sent."""
+async def test_connecting_has_its_own_timeout(make_wire: MakeWire) -> None:
+    """A host that never replies costs the time to connect, not that of a call. Nothing was sent."""
     deaf = socket.socket()
     deaf.bind(("127.0.0.1", 0))
     deaf.listen(0)
@@ -528,14 +520,14 @@ async def test_connecting_has_its_own_time(make_wire: MakeWire) -> None:
         each.close()
 
 
-# answers that nobody asked for
+# responses without a request
 
 
 @pytest.mark.parametrize("late", [False, True])
-async def test_an_unasked_answer_is_nobodys(
+async def test_a_second_response_never_reaches_the_next_request(
     make_wire: MakeWire, peer: Peer, request: pytest.FixtureRequest, late: bool
 ) -> None:
-    """A service answers twice: the second answer, which may be another viewer's, never meets the next request."""
+    """It may be another viewer's."""
     if make_wire is HttpxWire and not late:
         request.applymarker(pytest.mark.xfail(reason="httpcore hands it to the next request", strict=True))
 
@@ -560,8 +552,8 @@ async def test_an_unasked_answer_is_nobodys(
         await wire.aclose()
 
 
-async def test_the_beginning_of_an_unasked_answer_ends_the_connection(peer: Peer) -> None:
-    """What follows it would else meet the next request."""
+async def test_the_beginning_of_a_second_response_closes_the_connection(peer: Peer) -> None:
+    """The rest of it would reach the next request."""
     wire = AsyncioWire(WireOptions(max_connections=1))
     peer.acts = [say(response(b"mine") + b"HTTP/1.1 200 OK\r\ncontent-le"), say(response(b"fine"))]
     assert (await send(wire, peer.url)).body == b"mine"
@@ -574,8 +566,8 @@ async def test_the_beginning_of_an_unasked_answer_ends_the_connection(peer: Peer
 
 
 @needs_openssl
-async def test_http_2_where_it_is_wanted(certificates: Certificates) -> None:
-    """Over TLS, agreed on by ALPN: requests at once share a connection. Only httpx speaks it."""
+async def test_http_2_if_enabled(certificates: Certificates) -> None:
+    """Over TLS, negotiated by ALPN: concurrent requests share a connection. Only httpx speaks it."""
     seen: list[h2.events.RequestReceived] = []
     context = certificates.server()
     context.set_alpn_protocols(["h2"])
@@ -612,8 +604,8 @@ async def test_http_2_where_it_is_wanted(certificates: Certificates) -> None:
     assert {each[b"x-request-id"] for each in sent} == {b"request-1"}
 
 
-def test_http_1_is_the_asyncio_wire_s() -> None:
-    """The default: it costs a thirtieth."""
+def test_http_1_uses_the_asyncio_wire() -> None:
+    """The default: it takes a thirtieth of the CPU time."""
     assert isinstance(wire_for(WireOptions(), Resolver()), AsyncioWire)
 
 
@@ -649,8 +641,8 @@ BROKEN_WITHIN = {
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("act", BROKEN_BEFORE.values(), ids=BROKEN_BEFORE)
-async def test_a_connection_that_breaks_before_an_answer(wire: Wire, peer: Peer, act: Act, method: str) -> None:
-    """The service may have acted or not, and the request is never sent a second time."""
+async def test_a_connection_that_breaks_before_a_response(wire: Wire, peer: Peer, act: Act, method: str) -> None:
+    """The service may have acted, so the request is never sent a second time."""
     peer.acts = [act, say(response())]
     with pytest.raises(ConnectionBroken):
         await send(wire, peer.url, method)
@@ -660,8 +652,8 @@ async def test_a_connection_that_breaks_before_an_answer(wire: Wire, peer: Peer,
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("act", BROKEN_WITHIN.values(), ids=BROKEN_WITHIN)
-async def test_an_answer_that_breaks(wire: Wire, peer: Peer, act: Act, method: str) -> None:
-    """Cut short or no HTTP: there is no half an answer, and the request is never sent a second time."""
+async def test_a_broken_response(wire: Wire, peer: Peer, act: Act, method: str) -> None:
+    """Truncated or invalid: it is an error, and the request is never sent a second time."""
     peer.acts = [act, say(response())]
     with pytest.raises(BrokenAnswer):
         await send(wire, peer.url, method)
@@ -674,8 +666,8 @@ async def test_an_answer_that_breaks(wire: Wire, peer: Peer, act: Act, method: s
 
 @pytest.mark.parametrize("length", [1000, 1001])
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_so_many_bytes_and_no_more(wire: Wire, peer: Peer, length: int, chunked: bool) -> None:
-    """To the byte, declared or not."""
+async def test_the_size_of_a_body_is_limited(wire: Wire, peer: Peer, length: int, chunked: bool) -> None:
+    """To the byte, with a declared length or without."""
     body = b"x" * length
     peer.acts = [say(CHUNKED + b"%x\r\n%b\r\n0\r\n\r\n" % (length, body) if chunked else response(body))]
     if length <= 1000:
@@ -697,8 +689,8 @@ async def test_so_many_bytes_and_no_more(wire: Wire, peer: Peer, length: int, ch
     ],
     ids=["declared", "absurd", "chunks", "small chunks", "endless"],
 )
-async def test_what_is_too_large_is_not_read(wire: Wire, peer: Peer, flood: Flood) -> None:
-    """The connection is closed at once: what the sockets buffer may have come, the rest never does."""
+async def test_a_body_that_is_too_large_is_not_read(wire: Wire, peer: Peer, flood: Flood) -> None:
+    """The connection is closed at once: only what the sockets buffered may have arrived."""
     flood.sent = 0
     peer.acts = [flood]
     with pytest.raises(AnswerTooLarge):
@@ -723,8 +715,8 @@ FLOODS = {
 
 
 @pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
-async def test_what_surrounds_a_body_is_bounded_too(wire: Wire, peer: Peer, flood: Flood) -> None:
-    """However an answer is spun out, it ends with the bytes that a head may have, and costs its connection."""
+async def test_the_bytes_around_a_body_are_limited(wire: Wire, peer: Peer, flood: Flood) -> None:
+    """At most as many as a head may have. Beyond that the connection is closed."""
     if isinstance(wire, HttpxWire) and flood is FLOODS["interim answers"]:
         pytest.skip("h11 takes interim answers one by one, so that the loop goes on; the attempt's time bounds them")
     flood.sent = 0
@@ -737,7 +729,7 @@ async def test_what_surrounds_a_body_is_bounded_too(wire: Wire, peer: Peer, floo
 
 
 class Counting(ServiceConnection):
-    """A connection that counts the parser's calls, and the most of them while it got bytes once."""
+    """A connection that counts the parser's callbacks, and the most of them for one piece of data."""
 
     calls = most = 0
 
@@ -760,8 +752,8 @@ class Counting(ServiceConnection):
 
 
 @pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
-async def test_no_answer_costs_many_calls(peer: Peer, flood: Flood, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loop is held for as long as the parser's calls take: thousands of them, where 256 KiB had 50,000."""
+async def test_no_response_costs_many_callbacks(peer: Peer, flood: Flood, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They block the event loop: a few thousand at most, where 256 KiB had 50,000."""
     monkeypatch.setattr("bff.upstream.wire.asyncio_wire.ServiceConnection", Counting)
     monkeypatch.setattr(Counting, "calls", 0)
     monkeypatch.setattr(Counting, "most", 0)
@@ -774,8 +766,8 @@ async def test_no_answer_costs_many_calls(peer: Peer, flood: Flood, monkeypatch:
     await wire.aclose()
 
 
-async def test_a_long_answer_in_small_pieces_leaves_the_loop_to_others(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes at once is parsed a part at a time, and other work is done between two parts; the body is whole."""
+async def test_a_long_response_in_small_pieces_does_not_block_the_loop(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is parsed in slices, with other work in between. The body is complete."""
     monkeypatch.setattr("bff.upstream.wire.asyncio_wire.ServiceConnection", Counting)
     monkeypatch.setattr(Counting, "calls", 0)
     monkeypatch.setattr(Counting, "most", 0)
@@ -793,8 +785,8 @@ async def test_a_long_answer_in_small_pieces_leaves_the_loop_to_others(peer: Pee
 
 
 @pytest.mark.parametrize("more", [0, 1])
-async def test_so_many_pieces_headers_and_interim_answers_and_no_more(wire: Wire, peer: Peer, more: int) -> None:
-    """To the piece; a body of larger pieces may have any number of them."""
+async def test_pieces_headers_and_interim_responses_are_limited(wire: Wire, peer: Peer, more: int) -> None:
+    """To the piece. A body of larger pieces may have any number of them."""
     pieces = CHUNKED + b"1\r\nx\r\n" * (FREE_PIECES + FREE_PIECES // 15 + more) + b"0\r\n\r\n"
     headers = STATUS_LINE + b"".join(b"a%d: b\r\n" % number for number in range(MAX_HEADERS - 1 + more))
     interim = b"HTTP/1.1 100 Continue\r\n\r\n" * (MAX_INTERIM + more)
@@ -809,8 +801,8 @@ async def test_so_many_pieces_headers_and_interim_answers_and_no_more(wire: Wire
     await check_usable(wire, peer)
 
 
-async def test_only_an_answers_own_headers_are_its_headers(wire: Wire, peer: Peer) -> None:
-    """Not those of interim answers before it, and no trailers, whether they name a header of it or not."""
+async def test_only_the_final_responses_headers_are_returned(wire: Wire, peer: Peer) -> None:
+    """Not those of interim responses, and no trailers, whichever their name."""
     interim = b"HTTP/1.1 103 Early Hints\r\nx-early: 1\r\ncache-control: max-age=60\r\n\r\n"
     trailers = b"0\r\nx-late: 1\r\ncache-control: max-age=60\r\nset-cookie: a\r\n\r\n"
     peer.acts = [say(interim + CHUNKED + b"2\r\n{}\r\n" + trailers)]
@@ -821,8 +813,8 @@ async def test_only_an_answers_own_headers_are_its_headers(wire: Wire, peer: Pee
     assert peer.connections == 1
 
 
-async def test_a_declared_length_is_believed_before_a_byte_comes(wire: Wire, peer: Peer) -> None:
-    """An answer that says it is too long is refused on its word."""
+async def test_a_declared_length_that_is_too_large_is_refused_at_once(wire: Wire, peer: Peer) -> None:
+    """Before any byte of the body."""
     peer.acts = [say(response(b"", length=1001))]
     with pytest.raises(AnswerTooLarge):
         await send(wire, peer.url, most_bytes=1000)
@@ -833,21 +825,21 @@ async def test_a_declared_length_is_believed_before_a_byte_comes(wire: Wire, pee
 
 
 async def cancel(task: "asyncio.Task[WireReply]") -> None:
-    """Cancel it, and see that it was not swallowed."""
+    """Cancel it, and check that the cancellation isn't swallowed."""
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(task, PATIENCE_S)
 
 
 async def until(happened: Sequence[object], times: int = 1) -> None:
-    """Wait until so much is in the list."""
+    """Wait until the list has this many items."""
     async with asyncio.timeout(PATIENCE_S):
         while len(happened) < times:  # noqa: ASYNC110 - a tiny wait for a real socket
             await asyncio.sleep(0.001)
 
 
 async def hang_in_body(writer: asyncio.StreamWriter) -> None:
-    """Begin to answer, and stop."""
+    """Begin a response, and stop."""
     writer.write(response(b"12345", length=10))
     await wait_for_ever(writer)
 
@@ -855,7 +847,7 @@ async def hang_in_body(writer: asyncio.StreamWriter) -> None:
 @pytest.mark.parametrize("act", [wait_for_ever, hang_in_body])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_cancellation_closes_the_connection(wire: Wire, peer: Peer, act: Act, method: str) -> None:
-    """Before the answer and in the midst of it: a late answer can't be taken for the next one's, and no place is lost."""
+    """Before the response and in the middle of it: a late response can't reach the next request, and no place is lost."""
     peer.acts = [act]
     for time in (1, 2, 3):
         task = asyncio.create_task(send(wire, peer.url, method))
@@ -869,7 +861,7 @@ async def test_cancellation_closes_the_connection(wire: Wire, peer: Peer, act: A
 
 
 async def test_cancellation_while_waiting_for_a_connection(wire: Wire, peer: Peer) -> None:
-    """Who gives up before there was a connection for it has sent nothing and holds up nobody."""
+    """Nothing was sent, and no other request is delayed."""
     peer.acts = [wait_for_ever]
     first = asyncio.create_task(send(wire, peer.url))
     await until(peer.requests)
@@ -883,7 +875,7 @@ async def test_cancellation_while_waiting_for_a_connection(wire: Wire, peer: Pee
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_cancellation_while_connecting(wire: Wire, peer: Peer) -> None:
-    """A handshake that never ends is left: nothing of the request was sent, and it holds up nobody."""
+    """A hanging handshake is aborted: nothing of the request was sent, and no other request is delayed."""
     hello: list[bytes] = []
     over, left = asyncio.Event(), asyncio.Event()
 
@@ -914,13 +906,13 @@ async def test_cancellation_while_connecting(wire: Wire, peer: Peer) -> None:
 # what is shown
 
 
-def test_nothing_of_the_settings_is_shown(wire: Wire) -> None:
-    """No address, no pool: the source's own line says what there is to say."""
+def test_a_repr_shows_no_settings(wire: Wire) -> None:
+    """No address and no pool."""
     assert repr(wire) in {"AsyncioWire()", "HttpxWire()"}
 
 
 @pytest.mark.parametrize("kind", [NotConnected, ConnectionBroken, BrokenAnswer, AnswerTooLarge, Unsendable])
-def test_there_is_one_root(kind: type[WireError]) -> None:
-    """Whoever wants to catch whatever a wire raises has one class to catch, and it says nothing of itself."""
+def test_wire_errors_have_one_root(kind: type[WireError]) -> None:
+    """Code that catches any wire error needs one class. Its message is empty."""
     assert issubclass(kind, WireError)
     assert str(kind()) == ""
