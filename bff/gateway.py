@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from fastapi import FastAPI
@@ -14,6 +15,7 @@ from starlette.responses import JSONResponse, RedirectResponse
 from starlette.responses import Response as HTTPResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+import schema
 from bff.engine.pace import Pace
 from bff.engine.plans import Plans
 from bff.gate.auth import SHORTEST_SAFE_SECRET, Authenticator, Confinement, Issuer
@@ -26,7 +28,8 @@ from bff.gate.rate import Counts, InMemory
 from bff.gate.response_cache import DropOnWrite, ResponseCache
 from bff.graph.controls import Reloaded
 from bff.graph.variants import VARIANTS
-from bff.graphiql.examples import EXAMPLES
+from bff.graphiql.examples import Example, ExampleError
+from bff.graphiql.examples import read as read_examples
 from bff.graphiql.page import ASSETS, page
 from bff.observe.listeners import log_event, to_all
 from bff.observe.loop_watch import LoopWatch
@@ -331,9 +334,16 @@ def _endpoints(settings: Settings, mode: Mode, shared: "Shared | None") -> dict[
             Documents(variant.name, options.documents, trusted, shared),
             TrustedOperations(schemas[variant.name], trusted),
             ResponseCache(options.answers) if options.answers.enabled else None,
-            page(variant.name, names, EXAMPLES[variant.name], admin_only=variant.role is not None) if graphiql else None,
+            page(variant.name, names, _examples(variant.name), admin_only=variant.role is not None) if graphiql else None,
         )
     return endpoints
+
+
+def _examples(variant: str) -> tuple[Example, ...]:
+    try:
+        return read_examples(Path(schema.__file__).parent / "examples", variant)
+    except ExampleError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _trusted(variant: str, options: VariantSettings) -> TrustedDocuments:

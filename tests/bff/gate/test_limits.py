@@ -11,7 +11,6 @@ from graphql import get_introspection_query
 from bff.engine.plans import Plans
 from bff.errors import DocumentError, TooComplex
 from bff.gate.limits import LimitOptions
-from bff.graphiql.examples import EXAMPLES, Example
 from bff.settings import load
 from schema.graph import variant_schemas
 from tests.support.work import counted
@@ -432,15 +431,6 @@ def test_nests_of_long_lists_are_refused(variant: str, document: str) -> None:
     message = refused(variant, document)
     assert message is not None
     assert message.startswith("The document's cost: ")
-
-
-@pytest.mark.parametrize(
-    ("variant", "example"),
-    [pytest.param(name, each, id=f"{name}-{each.name}") for name, examples in EXAMPLES.items() for each in examples],
-)
-def test_graphiql_s_examples_pass(variant: str, example: Example) -> None:
-    """What we offer a newcomer we also run."""
-    check(variant, example.query, example.variables)
 
 
 @pytest.mark.parametrize(("variant", "cost_"), [("web", 5000), ("mobile", 5000), ("admin", 20_000)])
