@@ -2,29 +2,36 @@
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import click
 
 from bff.commands import token as tokens
 from bff.gateway import create, with_cors
 from bff.graph.variants import VARIANTS
+from bff.server.reloaded import handed_down
+from bff.server.reloader import Reloader
 from bff.server.server import Server, listen
 from bff.server.sockets import url_of
+from bff.server.worker import WorkerServer
 from bff.settings import SOURCES, Settings
 from bff.upstream.traffic.balance import InstanceOptions
 from datasources.demo.options import DemoOptions
 from datasources.demo.serve import DEFAULT_PORTS, running
 
 _DAYS_30_S = 30 * 86_400
+_STOP_GRACE_S = 3.0
+"""Seconds that the child of `--reload` has after the drain time to close its connections."""
 
 
 async def run(settings: Settings, load_again: Callable[[], Settings]) -> None:
     """The demo services for those sources that the settings don't place elsewhere, and the gateway. Until a signal."""
     places: dict[str, tuple[InstanceOptions, ...]] = {}
     async with AsyncExitStack() as stack:
-        listener = listen(settings.host or "127.0.0.1", settings.port)
+        from_parent = handed_down()  # with --reload
+        listener = listen(settings.host or "127.0.0.1", settings.port) if from_parent is None else from_parent.listener
         stack.callback(listener.close)
         missing = [name for name in SOURCES if settings.instances(name) is None]
         if missing:
@@ -38,8 +45,20 @@ async def run(settings: Settings, load_again: Callable[[], Settings]) -> None:
             return found.model_copy(update=unplaced)
 
         gateway = create(settings, "dev", again)
-        _greet(settings, url_of(listener))
-        await Server(with_cors(gateway, settings), gateway, settings).serve(sockets=[listener])
+        if from_parent is None or not from_parent.is_restart:
+            _greet(settings, url_of(listener))
+        if from_parent is None:
+            server = Server(with_cors(gateway, settings), gateway, settings)
+        else:  # the parent may pass on a signal that this process got from the terminal as well
+            server = WorkerServer(with_cors(gateway, settings), gateway, settings, is_last=lambda: False)
+        await server.serve(sockets=[listener])
+
+
+def run_reloading(settings: Settings, arguments: Sequence[str]) -> None:
+    """Run `bff ARGUMENTS`, a `bff dev`, and restart it when a file below the working folder changes. Until a signal."""
+    stop_s = settings.drain.delay_s + settings.drain.timeout_s + _STOP_GRACE_S
+    with listen(settings.host or "127.0.0.1", settings.port) as listener:
+        Reloader(arguments, Path.cwd(), listener, stop_s=stop_s, say=click.echo).run()
 
 
 async def run_services(host: str, first_port: int, *, latency_s: float, no_store: bool) -> None:

@@ -110,10 +110,14 @@ def _supervise(gateway: Gateway, settings: Settings, listener: socket) -> None:
 
 @main.command(name="dev")
 @_common
-def dev_(host: str | None, port: int | None, config: Path | None) -> None:
+@click.option("--reload", is_flag=True, help="Restart when a .py, .graphql or .toml file below the working folder changes.")
+def dev_(host: str | None, port: int | None, config: Path | None, reload: bool) -> None:
     """The whole thing on one machine: three demo services, and the gateway in front of them."""
     read = partial(load, os.environ, file=config, command_line={"host": host, "port": port})
     settings = read()
+    if reload:
+        dev.run_reloading(settings, [argument for argument in sys.argv[1:] if argument != "--reload"])
+        return
     logs.configure(settings.log_level, settings.log_format or "console")
     uvloop.run(dev.run(tokens.with_secret(settings), lambda: tokens.with_secret(read())))
 
