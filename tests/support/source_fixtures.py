@@ -17,7 +17,7 @@ from datasources.users import Users
 from tests.support.fakes import Clock, Heard, Service, make_caller, make_stack
 
 S = TypeVar("S", bound=RestSource[Any])
-MakeSource = Callable[..., RestSource[Any]]
+MakeSource = Callable[..., Any]
 
 
 @pytest.fixture
