@@ -26,6 +26,7 @@ AT_THE_GATE = "bff.errors"
 
 def subclasses(kind: type) -> Iterator[type]:
     """All of them, and what they have in turn."""
+    each: type
     for each in kind.__subclasses__():
         yield each
         yield from subclasses(each)
@@ -45,8 +46,8 @@ def test_no_exception_of_ours_has_a_member_that_graphql_core_takes_for_its_own()
         checked += 1
         names = {*dir(kind), *getattr(kind, "__annotations__", {})}
         for base in kind.__mro__:
-            made = base.__dict__.get("__init__")
-            names |= set(made.__code__.co_names) if hasattr(made, "__code__") else set()
+            code = getattr(base.__dict__.get("__init__"), "__code__", None)
+            names |= set(code.co_names) if code is not None else set()
         assert not names & set(READ), kind
     assert checked > 15
 

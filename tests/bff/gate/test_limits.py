@@ -25,7 +25,7 @@ def check(variant: str, document: str, variables: Mapping[str, Any] | None = Non
     """All that stands between a document and its execution, with the variant's limits or others."""
     options: LimitOptions = getattr(DEFAULTS, variant).limits
     if limits:
-        options = LimitOptions(**{name: limits.get(name, getattr(options, name)) for name in LimitOptions.__slots__})  # type: ignore[attr-defined]
+        options = LimitOptions(**{name: limits.get(name, getattr(options, name)) for name in LimitOptions.__slots__})
     plans = Plans(SCHEMAS[variant], options, introspection=True)
     prepared, _ = plans.get(document)
     for operation in prepared.operations.values():

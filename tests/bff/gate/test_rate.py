@@ -32,7 +32,7 @@ def in_memory(clock: Clock) -> InMemory:
 
 def take(counts: InMemory, *charges: Charge) -> list[bool]:
     """Whether each was granted."""
-    return [count.retry_after_s == 0 for count in now(counts.take(charges))]  # type: ignore[arg-type]
+    return [count.retry_after_s == 0 for count in now(counts.take(charges))]
 
 
 def test_a_bucket_lets_a_burst_through_and_then_its_rate() -> None:
@@ -51,10 +51,10 @@ def test_what_is_left_and_when_it_comes_back_is_told() -> None:
     """To a fraction; what is refused says how long to wait."""
     clock = Clock()
     counts = in_memory(clock)
-    (first,) = now(counts.take([Charge(("a",), BUCKET, 2)]))  # type: ignore[arg-type]
+    (first,) = now(counts.take([Charge(("a",), BUCKET, 2)]))
     assert (first.remaining, first.reset_s, first.retry_after_s) == (1.0, 2.0, 0.0)
     clock.at += 0.25
-    (second,) = now(counts.take([Charge(("a",), BUCKET, 2)]))  # type: ignore[arg-type]
+    (second,) = now(counts.take([Charge(("a",), BUCKET, 2)]))
     assert (second.remaining, second.reset_s, second.retry_after_s) == (1.25, 1.75, 0.75)
 
 
@@ -85,7 +85,7 @@ def test_all_is_taken_or_nothing() -> None:
     both = (Charge(("a",), BUCKET, 1), Charge(("b",), DAY, 5))
     assert take(counts, *both) == [True, True]
     assert take(counts, *both) == [True, False]
-    (bucket,) = now(counts.take([Charge(("a",), BUCKET, 0)]))  # type: ignore[arg-type]
+    (bucket,) = now(counts.take([Charge(("a",), BUCKET, 0)]))
     assert bucket.remaining == 2
 
 
@@ -93,11 +93,11 @@ def test_what_is_settled_may_pass_the_limit_and_never_fills_over() -> None:
     """A debt has to be waited off; what is given back is no more than the whole."""
     clock = Clock()
     counts = in_memory(clock)
-    now(counts.settle([Charge(("a",), BUCKET, 10)]))  # type: ignore[arg-type]
+    now(counts.settle([Charge(("a",), BUCKET, 10)]))
     assert take(counts, Charge(("a",), BUCKET, 1)) == [False]
     clock.at += 8
     assert take(counts, Charge(("a",), BUCKET, 1)) == [True]
-    now(counts.settle([Charge(("a",), BUCKET, -100)]))  # type: ignore[arg-type]
+    now(counts.settle([Charge(("a",), BUCKET, -100)]))
     assert [take(counts, Charge(("a",), BUCKET, 1))[0] for _ in range(4)] == [True, True, True, False]
 
 
@@ -130,7 +130,7 @@ def test_new_counts_push_out_no_used_one(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("bff.gate.rate._MOST_COUNTS", 20)
     counts = in_memory(Clock())
     take(counts, Charge(("used",), DAY, 5))
-    now(counts.settle([Charge(("debt",), BUCKET, 1000)]))  # type: ignore[arg-type]
+    now(counts.settle([Charge(("debt",), BUCKET, 1000)]))
     for number in range(500):
         take(counts, Charge((str(number),), DAY, 1))
     assert repr(counts) == "<InMemory: 20 counts>"

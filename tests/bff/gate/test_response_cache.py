@@ -1,5 +1,7 @@
 """Whole answers that are kept: for how long, how many, and until when."""
 
+from typing import Any
+
 import pytest
 
 from bff.gate.response_cache import DropOnWrite, ResponseCache, ResponseCacheOptions, response_key
@@ -62,7 +64,7 @@ def test_a_key_does_not_hold_what_was_sent() -> None:
     key = response_key(operation, {"a": 1, "b": "x" * 100_000})
     assert key == response_key(operation, {"b": "x" * 100_000, "a": 1})
     assert response_key(operation, None) == response_key(operation, {})
-    different = [{"a": 1}, {"a": 1.0}, {"a": True}, {"a": "1"}, {"a": None}, {"a": [1]}, {}]
+    different: list[dict[str, Any]] = [{"a": 1}, {"a": 1.0}, {"a": True}, {"a": "1"}, {"a": None}, {"a": [1]}, {}]
     assert len({response_key(operation, each) for each in different}) == len(different)
     assert response_key(other, {"a": 1}) != response_key(operation, {"a": 1})
     assert isinstance(key, tuple)

@@ -285,7 +285,7 @@ async def test_whatever_the_client_raises_nobody_waits_for_ever() -> None:
         await asyncio.sleep(0)
         raise RuntimeError("nobody expects that")
 
-    shared._piped = piped  # type: ignore[method-assign]
+    shared._piped = piped  # type: ignore[method-assign, assignment]
     came = await asyncio.gather(*(found(shared, str(number)) for number in range(300)), return_exceptions=True)
     assert {type(each) for each in came} == {SharedStateUnavailable}
     assert len({id(each) for each in came}) == 300, "each has an exception of its own"

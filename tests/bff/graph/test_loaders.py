@@ -1,7 +1,7 @@
 """What the loaders promise."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +35,12 @@ class Batches:
         return self.answer(keys)
 
 
-def opened(answer: Answer = lambda keys: {key: key * 10 for key in keys}) -> Batches:
+def tens(keys: Sequence[int]) -> Mapping[int, Any]:
+    """The answer of `opened`."""
+    return {key: key * 10 for key in keys}
+
+
+def opened(answer: Answer = tens) -> Batches:
     """One that does not wait."""
     batches = Batches(answer)
     batches.gate.set()
@@ -131,7 +136,7 @@ async def test_a_failed_key_fails_alone() -> None:
     lost = BadAnswer("users", counts=False)
     batches = opened(lambda _: {1: 10, 2: lost})
     loader = Loader(batches)
-    one, two = await asyncio.gather(loader.load(1), loader.load(2), return_exceptions=True)
+    one, two = await asyncio.gather(*(loader.load(key) for key in (1, 2)), return_exceptions=True)
     assert (one, type(two), two is lost) == (10, BadAnswer, False)  # a copy for each who waits: each of them raises it
     with pytest.raises(BadAnswer):
         await loader.load(2)
@@ -301,7 +306,7 @@ async def test_a_source_that_is_down_fails_the_keys_it_was_asked_for(shop: Shop)
     """Each of the loaders hands on the source's error, by key, whatever it was asked for."""
     shop.orders.failure = BreakerOpen("orders", 7)
     loaders = shop.context("admin").loaders
-    loads = [
+    loads: list[Awaitable[Any]] = [
         loaders.order.load(1),
         loaders.user_orders.load(UserOrdersKey(1, 2)),
         loaders.orders_page.load(PageKey(2)),

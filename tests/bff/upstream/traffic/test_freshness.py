@@ -159,7 +159,7 @@ def test_how_long_it_is_fresh(said: str, headers: dict[str, str], public_s: floa
         ({"age": "30, 50"}, 0.0, 30),
     ],
 )
-def test_how_old_it_was_when_it_came(headers: dict[str, str], delay_s: float, age_s: float) -> None:
+def test_how_old_it_was_when_it_came(headers: dict[str, Any], delay_s: float, age_s: float) -> None:
     """By its date or by what it says, whichever is more; and what it was on its way counts."""
     found = life("max-age=100", delay_s=delay_s, **headers)
     assert found is not None

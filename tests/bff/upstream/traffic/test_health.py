@@ -191,7 +191,7 @@ async def test_cancelled_in_the_middle_of_a_round_it_ends_with_all_its_checks() 
 
     async def hold(_: WireRequest) -> WireReply:
         try:
-            return await hang(None)  # type: ignore[no-any-return]
+            return await hang(None)
         finally:
             stopped.append(True)
 

@@ -286,7 +286,7 @@ async def test_no_storm_leaves_anything_behind(loop_clock: Clock, seed: int) -> 
     chance = random.Random(seed)
     running = 0
 
-    async def any_fate(_: WireRequest) -> WireReply:
+    async def any_fate(request: WireRequest) -> WireReply:
         nonlocal running
         running += 1
         assert running <= 3
@@ -300,7 +300,7 @@ async def test_no_storm_leaves_anything_behind(loop_clock: Clock, seed: int) -> 
                     return answer(500)
                 case "gone":
                     raise NotConnected
-            return await hang(_)
+            return await hang(request)
         finally:
             running -= 1
 
