@@ -11,7 +11,7 @@ import pytest
 from bff.upstream.wire import WireOptions, WireRequest
 from bff.upstream.wire.asyncio_wire import AsyncioWire
 from datasources.demo.serve import ANY_PORTS, running
-from tests.bff.upstream.wire.peer import Peer, listening, moments, response, say
+from tests.bff.upstream.wire.peer import Act, Peer, listening, moments, response, say
 from tests.support.fakes import a_product
 from tests.support.gateways import RunningGateway, running_gateway
 from tests.support.services import Tapped
@@ -97,7 +97,7 @@ async def test_requests_at_one_moment_share_their_calls() -> None:
     assert len(service.requests) < 10
 
 
-def answer_products(service: Peer) -> object:
+def answer_products(service: Peer) -> Act:
     """The products that the last request asked for, after a moment."""
 
     async def act(writer: asyncio.StreamWriter) -> None:

@@ -3,6 +3,7 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import pytest
@@ -246,7 +247,8 @@ def test_after_the_window_fills_a_sick_service_is_left_alone(start_gateway: Star
     """With orders down, five calls go out, then none until the half-open probe; the other sources notice nothing."""
     gateway = start_gateway(BFF_SOURCES__ORDERS__BREAKER__OPEN_S="30")
     now = time.monotonic()
-    breaker = gateway.app.services.sources.orders._transport._breaker
+    stack: Any = gateway.app.services.sources.orders._transport
+    breaker = stack._breaker
     breaker._clock = lambda: now
     services.fail("orders", Fault.STATUS_500)
     for number in range(1, 11):
