@@ -59,7 +59,7 @@ def measured(gateway: Gateway, token: str, steps: Sequence[Step], rounds: int) -
             exchange = Exchange(
                 endpoint,
                 scope,
-                receive,  # type: ignore[arg-type] - ASGI's messages are loosely typed
+                receive,
                 headers,
                 request_id_of(headers),
                 traceparent_of(headers),

@@ -17,7 +17,8 @@ from typing import Any
 
 from graphql import OperationType
 
-from bff.request import access_log, logs
+from bff.observe import logs
+from bff.request import access_log
 from bff.request.exchange import Response
 
 _RESPONSE = Response(200, (), b"")

@@ -19,7 +19,7 @@ taken: Counter[str] = Counter()
 """How many operations ran, by what took them."""
 
 
-class PlannedExecutor(IncrementalExecutor):  # type: ignore[type-arg]
+class PlannedExecutor(IncrementalExecutor):
     """Runs what it was built for as a plan, and leaves the rest to graphql-core."""
 
     def execute_operation(self, serially: bool | None = None) -> Any:
