@@ -478,6 +478,7 @@ async def test_each_raises_an_error_of_its_own(flight: SingleFlight, below: Belo
     assert [each.__context__ for each in found[1:]] == [None] * 4
 
 
+@pytest.mark.untraced
 async def test_any_number_may_leave_one_after_another(flight: SingleFlight, below: Below, clock: Clock) -> None:
     """Fifteen hundred who wait for the same key, each the maker of the call in its turn."""
     tasks = start(flight, below, *(keyed(make_caller(clock), [1]) for _ in range(1500)))
