@@ -1,7 +1,8 @@
 """The child process of `bff dev --reload`: runs the command with the listening socket of its parent (`reloader.py`).
 
-The parent starts it before it is needed. It imports the libraries, which takes most of a start, and waits for the parent's
-word; only then it imports the application. It ends when its parent ends, for whatever reason.
+The parent starts it before it is needed. It imports the libraries, which takes most of a start, and waits. At the parent's
+first word it imports the application, while the child before it still stops. At the second it runs the command. It ends when
+its parent ends, for whatever reason.
 
 The parent runs this file by its path and not as a module: `bff` itself may be what has changed.
 """
@@ -32,7 +33,9 @@ _LIBRARIES = (
 _STOP_S = 3.0
 """Seconds that this process has to stop after its parent has died."""
 FIRST, AGAIN = b"1", b"2"
-"""The parent's word: the first start, or a restart."""
+"""The parent's first word: import the application, for the first start or for a restart."""
+RUN = b"3"
+"""The parent's second word: run the command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +60,21 @@ def handed_down() -> HandedDown | None:
     return HandedDown(socket.socket(fileno=int(descriptor)), is_restart == AGAIN.decode())
 
 
-def _main(listener: str, alive: str, word: str, *arguments: str) -> None:
+def _main(listener: str, alive: str, words: str, *arguments: str) -> None:
     # A terminal signals parent and child. The parent passes the signal on, and the server sets its own handler.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow, args=(int(alive),), name="parent watch", daemon=True).start()
     for library in _LIBRARIES:
         with suppress(ImportError):
             importlib.import_module(library)
-    said = os.read(int(word), 1)
-    os.close(int(word))
-    if not said:
+    start = os.read(int(words), 1)
+    if not start:
         return
-    os.environ[_HANDED_DOWN] = f"{listener} {said.decode()}"
+    importlib.import_module("bff.commands.main")
+    if os.read(int(words), 1) != RUN:
+        return
+    os.close(int(words))
+    os.environ[_HANDED_DOWN] = f"{listener} {start.decode()}"
     sys.argv = ["bff", *arguments]
     runpy.run_module("bff", run_name="__main__")
 

@@ -103,10 +103,10 @@ def _is_left_out(folder: os.DirEntry[str]) -> bool:
 
 
 class _Child:
-    """A child process that imports the libraries and waits for `begin`."""
+    """A child process: it imports the libraries, at `prepare` the application, and runs the command at `run`."""
 
     def __init__(self, arguments: Sequence[str], listener: socket.socket, alive: int) -> None:
-        reading, self._word = os.pipe()
+        reading, self._words = os.pipe()
         handed_down = (listener.fileno(), alive, reading)
         command = [sys.executable, "-c", _CODE, reloaded.__file__, *map(str, handed_down), *arguments]
         try:
@@ -114,17 +114,24 @@ class _Child:
         finally:
             os.close(reading)
 
-    def begin(self, *, is_restart: bool) -> None:
-        """Let it run the command."""
+    def prepare(self, *, is_restart: bool) -> None:
+        """Let it import the application."""
+        self._say(reloaded.AGAIN if is_restart else reloaded.FIRST)
+
+    def run(self) -> None:
+        """Let it run the command. `prepare` comes first."""
+        self._say(reloaded.RUN)
+
+    def _say(self, word: bytes) -> None:
         with suppress(BrokenPipeError):  # it has ended already
-            os.write(self._word, reloaded.AGAIN if is_restart else reloaded.FIRST)
+            os.write(self._words, word)
 
     def close(self) -> None:
         """Kill it if it still runs. A second call does nothing."""
-        if self._word < 0:
+        if self._words < 0:
             return
-        os.close(self._word)
-        self._word = -1
+        os.close(self._words)
+        self._words = -1
         self.process.kill()
         self.process.wait()
 
@@ -166,7 +173,8 @@ class Reloader:
         if self._files.is_partial:
             self._say(f"Only the first {MAX_ENTRIES} files and folders of the working folder are watched.")
         child = _Child(self._arguments, self._listener, alive)
-        child.begin(is_restart=False)
+        child.prepare(is_restart=False)
+        child.run()
         spare = _Child(self._arguments, self._listener, alive)
         try:
             while not self._signals:
@@ -174,10 +182,11 @@ class Reloader:
                 if not changed:
                     continue
                 self._say(f"Reloaded: {_listed(changed)}")
+                spare.prepare(is_restart=True)
                 self._stop(child, _RESTART_GRACE_S)
                 child, spare = spare, child
                 if not self._signals:
-                    child.begin(is_restart=True)
+                    child.run()
                     spare = _Child(self._arguments, self._listener, alive)
             self._stop(child, self._stop_s, is_last=True)
         finally:
