@@ -27,7 +27,8 @@ from bff.gate.response_cache import DropOnWrite, ResponseCache
 from bff.graph.controls import Reloaded
 from bff.graph.sources import Sources
 from bff.graph.variants import Variant
-from bff.graphiql.examples import EXAMPLES
+from bff.graphiql.examples import Example, ExampleError
+from bff.graphiql.examples import read as read_examples
 from bff.graphiql.page import ASSETS, page
 from bff.observe.listeners import log_event, to_all
 from bff.observe.loop_watch import LoopWatch
@@ -341,14 +342,23 @@ def _endpoints(
             options.rate,
             Documents(variant.name, options.documents, trusted, shared),
             ResponseCache(options.answers) if options.answers.enabled else None,
-            _graphiql(variant, app.variant_names) if graphiql else None,
+            _graphiql(app, variant) if graphiql else None,
         )
     return endpoints, operations
 
 
-def _graphiql(variant: Variant, variants: Sequence[str]) -> EncodedResponse:
-    rendered = page(variant.name, variants, EXAMPLES[variant.name], admin_only=variant.role is not None)
-    return EncodedResponse(200, tuple(rendered.headers), rendered.body, outcome="page")
+def _graphiql(app: App, variant: Variant) -> EncodedResponse:
+    shown = page(variant.name, app.variant_names, _examples(app, variant), admin_only=variant.role is not None)
+    return EncodedResponse(200, tuple(shown.headers), shown.body, outcome="page")
+
+
+def _examples(app: App, variant: Variant) -> tuple[Example, ...]:
+    if app.folder is None:
+        return ()
+    try:
+        return read_examples(app.folder / "examples", variant.name)
+    except ExampleError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _trusted(variant: str, options: VariantSettings) -> TrustedDocuments:

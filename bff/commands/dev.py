@@ -1,9 +1,11 @@
 """`bff dev` and `bff demo-services`: everything on one machine, with nothing else installed."""
 
 import asyncio
+import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import click
 
@@ -11,12 +13,17 @@ from bff.app import App, DemoOptions
 from bff.commands import token
 from bff.commands.demo import ports_from, running
 from bff.gateway import create, with_cors
+from bff.server.reloaded import APP_VARIABLE, handed_down
+from bff.server.reloader import Reloader
 from bff.server.server import Server, listen
 from bff.server.sockets import url_of
+from bff.server.worker import WorkerServer
 from bff.settings import Settings
 from bff.upstream.traffic.balance import InstanceOptions
 
 _DAYS_30_S = 30 * 86_400
+_STOP_GRACE_S = 3.0
+"""Seconds that the child of `--reload` has after the drain time to close its connections."""
 
 
 async def run(app: App, settings: Settings, load_again: Callable[[], Settings]) -> None:
@@ -26,7 +33,8 @@ async def run(app: App, settings: Settings, load_again: Callable[[], Settings]) 
     """
     places: dict[str, tuple[InstanceOptions, ...]] = {}
     async with AsyncExitStack() as stack:
-        listener = listen(settings.host or "127.0.0.1", settings.port)
+        from_parent = handed_down()  # with --reload
+        listener = listen(settings.host or "127.0.0.1", settings.port) if from_parent is None else from_parent.listener
         stack.callback(listener.close)
         missing = [name for name in app.source_names if settings.instances(name) is None]
         if missing and app.demo is not None:
@@ -40,8 +48,20 @@ async def run(app: App, settings: Settings, load_again: Callable[[], Settings]) 
             return found.with_instances({name: at for name, at in places.items() if found.instances(name) is None})
 
         gateway = create(app, settings, "dev", again)
-        _greet(app, settings, url_of(listener))
-        await Server(with_cors(gateway, settings), gateway, settings.connections, settings.drain).serve(sockets=[listener])
+        if from_parent is None or not from_parent.is_restart:
+            _greet(app, settings, url_of(listener))
+        served = (with_cors(gateway, settings), gateway, settings.connections, settings.drain)
+        # With a parent, a signal may come twice: from the terminal, and passed on by the parent.
+        server = Server(*served) if from_parent is None else WorkerServer(*served, is_last=lambda: False)
+        await server.serve(sockets=[listener])
+
+
+def run_reloading(settings: Settings, arguments: Sequence[str]) -> None:
+    """Run `bff ARGUMENTS`, a `bff dev`, and restart it when a file below the working folder changes. Until a signal."""
+    os.environ[APP_VARIABLE] = settings.app
+    stop_s = settings.drain.delay_s + settings.drain.timeout_s + _STOP_GRACE_S
+    with listen(settings.host or "127.0.0.1", settings.port) as listener:
+        Reloader(arguments, Path.cwd(), listener, stop_s=stop_s, say=click.echo).run()
 
 
 async def run_services(app: App, host: str, first_port: int, options: DemoOptions) -> None:

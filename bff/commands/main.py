@@ -150,13 +150,17 @@ def _supervise(gateway: Gateway, settings: Settings, listener: socket) -> None:
 
 
 @main.command(name="dev")
+@click.option("--reload", is_flag=True, help="Restart when a .py, .graphql or .toml file below the working folder changes.")
 @_with_address
 @_with_place
-def dev_(place: Place, host: str | None, port: int | None) -> None:
+def dev_(place: Place, host: str | None, port: int | None, reload: bool) -> None:
     """The whole thing on one machine: the demo services, and the gateway in front of them."""
     app = place.app()
     read = partial(place.load, app, host=host, port=port)
     settings = read()
+    if reload:
+        dev.run_reloading(settings, [argument for argument in sys.argv[1:] if argument != "--reload"])
+        return
     logs.configure(settings.log_level, settings.log_format or "console")
     uvloop.run(dev.run(app, tokens.with_secret(settings), lambda: tokens.with_secret(read())))
 

@@ -1,16 +1,46 @@
-"""The operations that the GraphiQL page offers a newcomer, variant by variant.
+r"""The examples of a GraphiQL page, read at start-up from `<folder>/<variant>/*.graphql`, in the order of the file names.
 
-They run against the demo data as they stand. The first of a variant is the one in the editor on the first visit. Each
-is an operation with a name, since GraphiQL's tabs, the metrics and the log are labelled with it.
+A file holds one operation. The comment lines at its top describe it:
+
+    # Catalogue page                     the title, first
+    # For the next page set `after` …    the description, any number of lines
+    # variables: {"first": 10}           a JSON object, if the operation has variables
+    # token: required                    if an anonymous caller gets no data
+    query Catalogue($first: Int) { … }
+
+The editor shows the description and the operation.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+MAX_EXAMPLES = 50
+"""Of one variant: all of them are part of its page."""
+MAX_FILE_BYTES = 64 * 1024
+
+_VARIABLES = "variables:"
+_TOKEN = "token:"  # noqa: S105 - a word in a comment
+_variables = msgspec.json.Decoder(dict[str, Any])
+
+
+class ExampleError(Exception):
+    """An example can't be used. The message names the file and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One operation ready to run, with the variables it needs."""
+    """One operation for the GraphiQL page.
+
+    Attributes:
+        name: the title in the panel of examples.
+        query: what the editor shows: the description as comment lines, then the operation.
+        variables: what the editor of variables shows.
+        needs_token: whether an anonymous caller gets an error or no data.
+    """
 
     name: str
     query: str
@@ -18,416 +48,79 @@ class Example:
     needs_token: bool = False
 
 
-_USER = Example(
-    "User and orders",
-    """\
-query User {
-  user(id: "1") {
-    id
-    email
-    name
-    orders {
-      id
-      total
-      status
-    }
-  }
-}
-""",
-    needs_token=True,
-)
+def read(folder: Path, variant: str) -> tuple[Example, ...]:
+    """The examples of a variant in the order of their file names; empty if the variant has no folder.
 
-_CANCEL_ORDER = Example(
-    "Cancel an order",
-    """\
-mutation CancelOrder($id: ID!) {
-  cancelOrder(id: $id) {
-    order {
-      id
-      status
-    }
-    userErrors {
-      code
-      message
-    }
-  }
-}
-""",
-    {"id": "9001"},
-    needs_token=True,
-)
+    Raises:
+        ExampleError: a file can't be read, isn't UTF-8 text, is larger than `MAX_FILE_BYTES` or has no title, its variables
+            are not a JSON object, two files have the same title, or there are more than `MAX_EXAMPLES` files.
+    """
+    own = folder / variant
+    if not own.exists():
+        return ()
+    try:
+        files = sorted(file for file in own.iterdir() if file.suffix == ".graphql")
+    except OSError as error:
+        raise ExampleError(f"{own}: can't be read: {error.strerror}") from None
+    if len(files) > MAX_EXAMPLES:
+        raise ExampleError(f"{own}: expected at most {MAX_EXAMPLES} examples, got {len(files)}")
+    found: dict[str, Example] = {}
+    for file in files:
+        example = _read_one(file)
+        if example.name in found:
+            raise ExampleError(f"{file}: another example of {variant} has the title {example.name!r}")
+        found[example.name] = example
+    return tuple(found.values())
 
-_PLACED_ITEMS = {"items": [{"productId": "8", "quantity": 2}, {"productId": "21", "quantity": 1}]}
 
-_PAGE = {"first": 10, "after": None, "category": "toys", "search": None}
+def _read_one(file: Path) -> Example:
+    title, *comments, operation = _split(file, _text(file))
+    description: list[str] = []
+    variables: Mapping[str, object] = {}
+    needs_token = False
+    for line in comments:
+        comment = line.removeprefix("#").strip()
+        if comment.startswith(_VARIABLES):
+            variables = _parse_variables(file, comment.removeprefix(_VARIABLES))
+        elif comment.startswith(_TOKEN):
+            if comment.removeprefix(_TOKEN).strip() != "required":
+                raise ExampleError(f"{file}: expected `# token: required`, got `{line}`")
+            needs_token = True
+        else:
+            description.append(f"{line}\n")
+    return Example(title, "".join(description) + operation, variables, needs_token)
 
-WEB = (
-    _USER,
-    Example(
-        "Account page",
-        """\
-query Account {
-  me {
-    id
-    name
-    email
-    tier
-    createdAt
-    orders(first: 5) {
-      id
-      status
-      total
-      currency
-      createdAt
-      items {
-        quantity
-        unitPrice
-        lineTotal
-        product {
-          id
-          name
-          imageUrl(width: 160)
-        }
-      }
-    }
-  }
-}
-""",
-        needs_token=True,
-    ),
-    Example(
-        "Catalogue page",
-        """\
-# For the next page set `after`
-# to the `endCursor` of this one.
-query Catalogue(
-  $first: Int
-  $after: String
-  $category: String
-  $search: String
-) {
-  products(
-    first: $first
-    after: $after
-    category: $category
-    search: $search
-  ) {
-    totalCount
-    pageInfo {
-      hasNextPage
-      endCursor
-    }
-    nodes {
-      id
-      name
-      description
-      category
-      price
-      currency
-      inStock
-      imageUrl(width: 320)
-    }
-  }
-}
-""",
-        _PAGE,
-    ),
-    Example(
-        "Place an order",
-        """\
-mutation PlaceOrder($input: PlaceOrderInput!) {
-  placeOrder(input: $input) {
-    order {
-      id
-      status
-      total
-      currency
-      items {
-        quantity
-        lineTotal
-        product {
-          name
-        }
-      }
-    }
-    userErrors {
-      field
-      code
-      message
-    }
-  }
-}
-""",
-        {"input": _PLACED_ITEMS},
-        needs_token=True,
-    ),
-    _CANCEL_ORDER,
-    Example(
-        "Change the profile",
-        """\
-mutation UpdateProfile($input: UpdateProfileInput!) {
-  updateProfile(input: $input) {
-    user {
-      id
-      name
-      email
-    }
-    userErrors {
-      field
-      code
-      message
-    }
-  }
-}
-""",
-        {"input": {"email": "user1@example.org"}},
-        needs_token=True,
-    ),
-)
 
-MOBILE = (
-    Example(
-        "Home screen",
-        """\
-query Home {
-  home {
-    user {
-      id
-      name
-    }
-    recentOrders {
-      id
-      status
-      total
-      itemCount
-    }
-    products {
-      id
-      name
-      price
-      currency
-      imageUrl
-    }
-  }
-}
-""",
-    ),
-    _USER,
-    Example(
-        "Account screen",
-        """\
-query Account {
-  me {
-    name
-    tier
-    orders(first: 5) {
-      id
-      status
-      total
-      itemCount
-      items {
-        quantity
-        product {
-          name
-          imageUrl
-        }
-      }
-    }
-  }
-}
-""",
-        needs_token=True,
-    ),
-    Example(
-        "Catalogue screen",
-        """\
-# For the next page set `after`
-# to the `endCursor` of this one.
-query Catalogue(
-  $first: Int
-  $after: String
-  $category: String
-  $search: String
-) {
-  products(
-    first: $first
-    after: $after
-    category: $category
-    search: $search
-  ) {
-    pageInfo {
-      hasNextPage
-      endCursor
-    }
-    nodes {
-      id
-      name
-      price
-      currency
-      inStock
-      imageUrl
-    }
-  }
-}
-""",
-        _PAGE,
-    ),
-    Example(
-        "Place an order",
-        """\
-mutation PlaceOrder($input: PlaceOrderInput!) {
-  placeOrder(input: $input) {
-    order {
-      id
-      status
-      total
-      itemCount
-    }
-    userErrors {
-      field
-      code
-      message
-    }
-  }
-}
-""",
-        {"input": _PLACED_ITEMS},
-        needs_token=True,
-    ),
-    _CANCEL_ORDER,
-)
+def _text(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ExampleError(f"{file}: can't be read: {error.strerror}") from None
+    if len(content) > MAX_FILE_BYTES:
+        raise ExampleError(f"{file}: larger than {MAX_FILE_BYTES} bytes")
+    try:
+        return content.decode().replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        raise ExampleError(f"{file}: not UTF-8 text") from None
 
-ADMIN = (
-    Example(
-        "Orders with their users",
-        """\
-# For the next page set `after`
-# to the `endCursor` of this one.
-query Orders(
-  $first: Int
-  $after: String
-  $status: OrderStatus
-) {
-  orders(
-    first: $first
-    after: $after
-    status: $status
-  ) {
-    totalCount
-    pageInfo {
-      hasNextPage
-      endCursor
-    }
-    nodes {
-      id
-      status
-      total
-      currency
-      createdAt
-      user {
-        id
-        name
-        email
-      }
-    }
-  }
-}
-""",
-        {"first": 10, "after": None, "status": "PAID"},
-        needs_token=True,
-    ),
-    _USER,
-    Example(
-        "Stock of a category",
-        """\
-query Stock($first: Int, $category: String) {
-  products(first: $first, category: $category) {
-    totalCount
-    nodes {
-      id
-      sku
-      name
-      price
-      stock
-      updatedAt
-    }
-  }
-}
-""",
-        {"first": 20, "category": "toys"},
-        needs_token=True,
-    ),
-    Example(
-        "Data sources",
-        """\
-query Sources {
-  sources {
-    name
-    breaker
-    forced
-    instances {
-      number
-      healthy
-      weight
-      state
-    }
-  }
-}
-""",
-        needs_token=True,
-    ),
-    Example(
-        "Move an order on",
-        """\
-mutation UpdateOrderStatus(
-  $id: ID!
-  $status: OrderStatus!
-) {
-  updateOrderStatus(id: $id, status: $status) {
-    order {
-      id
-      status
-      user {
-        name
-      }
-    }
-    userErrors {
-      code
-      message
-    }
-  }
-}
-""",
-        {"id": "8001", "status": "SHIPPED"},
-        needs_token=True,
-    ),
-    Example(
-        "Change a product",
-        """\
-mutation UpdateProduct(
-  $id: ID!
-  $input: UpdateProductInput!
-) {
-  updateProduct(id: $id, input: $input) {
-    product {
-      id
-      sku
-      name
-      price
-      stock
-    }
-    userErrors {
-      field
-      code
-      message
-    }
-  }
-}
-""",
-        {"id": "1", "input": {"price": 9.5, "stock": 40}},
-        needs_token=True,
-    ),
-    _CANCEL_ORDER,
-)
 
-EXAMPLES: Mapping[str, tuple[Example, ...]] = {"web": WEB, "mobile": MOBILE, "admin": ADMIN}
+def _split(file: Path, text: str) -> list[str]:
+    """The title, the other comment lines at the top of the file, and what follows them."""
+    comments: list[str] = []
+    while text.startswith("#"):
+        line, _, text = text.partition("\n")
+        comments.append(line)
+    title = comments[0].removeprefix("#").strip() if comments else ""
+    if not title or title.startswith((_VARIABLES, _TOKEN)):
+        raise ExampleError(f"{file}: expected a comment with a title in the first line")
+    if not text.strip():
+        raise ExampleError(f"{file}: expected an operation after the comment")
+    return [title, *comments[1:], text]
+
+
+def _parse_variables(file: Path, text: str) -> Mapping[str, object]:
+    try:
+        return _variables.decode(text)
+    except msgspec.DecodeError as error:
+        raise ExampleError(f"{file}: variables: expected a JSON object: {error}") from None

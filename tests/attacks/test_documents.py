@@ -167,7 +167,7 @@ def test_parts_of_a_batch_take_turns(monkeypatch: pytest.MonkeyPatch, start_gate
     monkeypatch.setattr(pace, "_clock", clock)
     turn = 0
     stages: Counter[int] = Counter()
-    real = prepare.validate
+    real = prepare.validate  # type: ignore[attr-defined]  # where the name is looked up
 
     def counted(*args: Any, **options: Any) -> Any:
         nonlocal turn

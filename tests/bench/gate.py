@@ -69,7 +69,7 @@ def measured(gateway: Gateway, token: str, steps: Pipeline, rounds: int) -> floa
             exchange = open_exchange(
                 endpoint,
                 scope,
-                receive,  # type: ignore[arg-type] - ASGI's messages are loosely typed
+                receive,
                 headers,
                 Deadline(time.monotonic() + 10, time.monotonic),
                 proxies.client("127.0.0.1", headers.get(b"x-forwarded-for", ())),

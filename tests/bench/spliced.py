@@ -13,7 +13,7 @@ from bff.upstream.wire import Wire, WireOptions, WireRequest
 from bff.upstream.wire.asyncio_wire import AsyncioWire
 from bff.upstream.wire.httpx_wire import HttpxWire
 
-WIRES = {"asyncio": AsyncioWire, "httpx": HttpxWire}
+WIRES: dict[str, type[AsyncioWire | HttpxWire]] = {"asyncio": AsyncioWire, "httpx": HttpxWire}
 HEADERS = (("Accept", "application/json"), ("User-Agent", "bff"), ("X-Request-ID", "1"))
 USERS, ORDERS, PRODUCTS = (os.environ[f"{name}_SERVICE_URL"] for name in ("USERS", "ORDERS", "PRODUCTS"))
 MOST_BYTES = 10 * 1024 * 1024

@@ -492,9 +492,9 @@ def test_settings_are_frozen() -> None:
     """What is read at the start holds until the end."""
     settings = load(shop_app, {})
     with pytest.raises(ValueError, match="frozen"):
-        settings.port = 1  # type: ignore[misc]
+        settings.port = 1
     with pytest.raises(ValueError, match="frozen"):
-        settings.request.deadline_s = math.inf  # type: ignore[misc]
+        settings.request.deadline_s = math.inf
 
 
 def test_a_source_s_traffic_is_as_set() -> None:

@@ -118,7 +118,7 @@ class Fuzzer:
             inner = self._leaves(self._random.randint(1, 3))
             if self._random.random() < 0.3:
                 inner += f" orders(first: {self._random.choice((1, 1, 1, at))}) {{ user {{ {self._leaves(2)} }} }}"
-            for _ in range(self._random.choice((0, 0, 1, 2))):
+            for __ in range(self._random.choice((0, 0, 1, 2))):
                 inner += f" ...F{self._random.randint(0, number)}" if self._random.random() < 0.1 else f" ...F{at + 1}"
             texts.append(f"fragment F{at} on User {{ {inner} }}")
         spreads = " ".join(f"...F{at}" for at in range(self._random.choice((1, number))))

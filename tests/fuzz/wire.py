@@ -341,8 +341,8 @@ async def in_memory(rng: Random, *, until: float, most: int) -> Counter[str]:
             except Difference as difference:
                 raise Difference(f"{difference}\n{segments!r}, then {case.end}") from None
             # Not whether it may be used again: empty lines after an answer end a connection that is idle by then.
-            is_reply = isinstance(outcome, WireReply)
-            outcomes.append((outcome.status, dict(outcome.headers), outcome.body) if is_reply else None)
+            reply = outcome if isinstance(outcome, WireReply) else None
+            outcomes.append(reply and (reply.status, dict(reply.headers), reply.body))
         # The bounds are looked at after each slice, so that an answer at a bound may be taken or refused.
         is_at_a_bound = isinstance(case.expected, Answer) and case.expected.may_be_refused
         if not is_at_a_bound and any(each != outcomes[0] for each in outcomes):

@@ -3,6 +3,7 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import pytest
@@ -247,7 +248,8 @@ def test_the_breaker_opens_after_the_minimum_of_calls(start_gateway: StartGatewa
     """With orders down five calls are made, then none until the half-open probe. Other sources are not affected."""
     gateway = start_gateway(BFF_SOURCES__ORDERS__BREAKER__OPEN_S="30")
     now = time.monotonic()
-    breaker = gateway.app.services.sources.orders._transport._breaker
+    stack: Any = gateway.app.services.sources.orders._transport
+    breaker = stack._breaker
     breaker._clock = lambda: now
     services.fail("orders", Fault.STATUS_500)
     for number in range(1, 11):

@@ -224,7 +224,8 @@ def test_a_hash_must_match_its_document(gateway: RunningGateway) -> None:
     assert codes(gateway.post("web", persisted("{ nonsense }"))) == ["PERSISTED_QUERY_NOT_FOUND"]
     odd = {"query": PRODUCT, "extensions": {"persistedQuery": {"version": 2, "sha256Hash": hash_of(PRODUCT)}}}
     assert codes(gateway.post("web", odd)) == ["PERSISTED_QUERY_NOT_SUPPORTED"]
-    for junk in (1, [], {"version": 1}, {"version": 1, "sha256Hash": "x"}):
+    odd_values: list[Any] = [1, [], {"version": 1}, {"version": 1, "sha256Hash": "x"}]
+    for junk in odd_values:
         assert codes(gateway.post("web", {"extensions": {"persistedQuery": junk}})) in (
             ["BAD_REQUEST"],
             ["PERSISTED_QUERY_NOT_SUPPORTED"],

@@ -22,7 +22,7 @@ UNCACHED = {"BFF_SOURCES__PRODUCTS__CACHE__ENABLED": "false"}
 def second(own_background: Background, services: Tapped) -> FaultyPort:
     """A second instance of the products service."""
     port = own_background.run(FaultyPort.open(int(services.ports["products"].behind.rpartition(":")[2])))
-    yield port  # type: ignore[misc]
+    yield port
     own_background.run(port.close())
 
 

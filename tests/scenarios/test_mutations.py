@@ -55,7 +55,7 @@ def test_the_same_key_places_one_order(gateway: RunningGateway, services: Tapped
     assert len(services.data.orders.ids) == 10_001
     other = place(gateway, idempotencyKey="tuesday", items=ITEMS[:1])
     assert other["order"] is None
-    assert [(error["field"], error["code"]) for error in other["userErrors"]] == [  # type: ignore[attr-defined, index]
+    assert [(error["field"], error["code"]) for error in other["userErrors"]] == [  # type: ignore[attr-defined]
         (["idempotencyKey"], "IDEMPOTENCY_KEY_REUSED")
     ]
 
@@ -90,7 +90,7 @@ def test_invalid_input_is_a_user_error(gateway: RunningGateway, items: list[obje
     """With the service's messages and the paths in the input."""
     payload = place(gateway, items=items)
     assert payload["order"] is None
-    assert [(error["field"], error["code"]) for error in payload["userErrors"]] == [(field, "INVALID")]  # type: ignore[attr-defined, index]
+    assert [(error["field"], error["code"]) for error in payload["userErrors"]] == [(field, "INVALID")]  # type: ignore[attr-defined]
 
 
 def test_an_order_is_cancelled_once(gateway: RunningGateway) -> None:

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jwt
@@ -98,7 +98,7 @@ def with_own_key() -> str:
     return jwt.encode(claims(), STRANGER, "RS256", headers=headers)
 
 
-BAD = {
+BAD: dict[str, Callable[[], str]] = {
     "expired": lambda: made("rsa", RSA, "RS256", exp=int(time.time()) - 60),
     "without an end": lambda: made("rsa", RSA, "RS256", exp=None),
     "not yet": lambda: made("rsa", RSA, "RS256", nbf=int(time.time()) + 60),

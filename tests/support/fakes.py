@@ -18,7 +18,7 @@ from bff.upstream.source import Source
 from bff.upstream.traffic.attempt import Attempt
 from bff.upstream.traffic.balance import Instance, InstanceOptions
 from bff.upstream.traffic.cache import CacheOptions
-from bff.upstream.traffic.call import Call, Reply
+from bff.upstream.traffic.call import Call, Reply, Stale
 from bff.upstream.traffic.retry import RetryOptions
 from bff.upstream.traffic.stack import Stack, TrafficOptions
 from bff.upstream.wire import Wire, WireError, WireReply, WireRequest
@@ -204,6 +204,7 @@ async def get(source: Source[R], caller: Caller, id: int) -> R | None:
     found = (await source.by_id.load(caller, [id])).get(id)
     if isinstance(found, SourceError):
         raise found
+    assert not isinstance(found, Stale)
     return found
 
 

@@ -13,7 +13,11 @@ import jwt
 
 def jwk(algorithm: str, key: Any, kid: str) -> dict[str, Any]:
     """A public key as a set has it."""
-    kinds = {"RS256": jwt.algorithms.RSAAlgorithm, "ES256": jwt.algorithms.ECAlgorithm, "EdDSA": jwt.algorithms.OKPAlgorithm}
+    kinds: dict[str, Any] = {
+        "RS256": jwt.algorithms.RSAAlgorithm,
+        "ES256": jwt.algorithms.ECAlgorithm,
+        "EdDSA": jwt.algorithms.OKPAlgorithm,
+    }
     return {**json.loads(kinds[algorithm].to_jwk(key.public_key())), "kid": kid}
 
 

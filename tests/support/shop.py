@@ -66,14 +66,13 @@ VARIANT = {variant.name: variant for variant in VARIANTS}
 
 def user(id: int, **members: Any) -> User:
     """A user; what is not said follows from the id."""
-    return User(
-        **{"id": id, "name": f"User {id}", "email": f"u{id}@example.com", "tier": Tier.PLUS, "created_at": BORN} | members
-    )
+    usual: dict[str, Any] = {"id": id, "name": f"User {id}", "email": f"u{id}@example.com", "tier": Tier.PLUS}
+    return User(**usual | {"created_at": BORN} | members)
 
 
 def product(id: int, **members: Any) -> Product:
     """A product; what is not said follows from the id."""
-    usual = {
+    usual: dict[str, Any] = {
         "id": id,
         "sku": f"SKU-{id}",
         "name": f"Product {id}",
@@ -90,7 +89,7 @@ def product(id: int, **members: Any) -> Product:
 
 def order(id: int, user_id: int, items: Sequence[tuple[int, int, float]] = ((1, 2, 2.5),), **members: Any) -> Order:
     """An order; its items are (product id, quantity, unit price)."""
-    usual = {
+    usual: dict[str, Any] = {
         "id": id,
         "user_id": user_id,
         "status": OrderStatus.PENDING,

@@ -45,8 +45,8 @@ def test_no_exception_of_ours_has_an_attribute_that_graphql_core_reads() -> None
         checked += 1
         names = {*dir(kind), *getattr(kind, "__annotations__", {})}
         for base in kind.__mro__:
-            made = base.__dict__.get("__init__")
-            names |= set(made.__code__.co_names) if hasattr(made, "__code__") else set()
+            code = getattr(base.__dict__.get("__init__"), "__code__", None)
+            names |= set(code.co_names) if code is not None else set()
         assert not names & set(READ), kind
     assert checked > 15
 

@@ -157,7 +157,7 @@ class Query:
 
     @strawberry.field
     def some(self) -> list[Pet | None] | None:
-        return [BEASTS[1], None, ValueError("escaped"), BEASTS[4]]  # type: ignore[list-item]
+        return [BEASTS[1], None, ValueError("escaped"), BEASTS[4]]
 
     @strawberry.field
     def cage(self) -> Cage | None:

@@ -284,7 +284,7 @@ def test_any_non_empty_sub_is_accepted(sub: str) -> None:
 def test_issuer_and_audience_are_checked_only_if_configured(name: str) -> None:
     """Otherwise a token may have any or none."""
     for value in (None, "anything", "other"):
-        assert viewer(bearer(token(**{name: value}))).sub == "1"
+        assert viewer(bearer(token(**dict[str, Any]({name: value})))).sub == "1"
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from bff.upstream.wire import NotConnected, WireReply, WireRequest
 RSA = rsa.generate_private_key(65537, 2048)
 EC = ec.generate_private_key(ec.SECP256R1())
 ED = ed25519.Ed25519PrivateKey.generate()
-ALGORITHMS = {"RS256": RSA, "ES256": EC, "EdDSA": ED}
+ALGORITHMS: dict[str, Any] = {"RS256": RSA, "ES256": EC, "EdDSA": ED}
 
 
 def jwk(algorithm: str, key: Any, kid: str | None, **more: Any) -> dict[str, Any]:
@@ -122,7 +122,7 @@ async def test_a_public_key_is_no_secret() -> None:
         (lambda: token("RS256", key=rsa.generate_private_key(65537, 2048)), "signature or form"),
         (lambda: jwt.encode({"sub": "1"}, RSA, algorithm="RS512", headers={"kid": "rs256"}), "signature or form"),
         (lambda: jwt.encode({"sub": "1"}, RSA, algorithm="PS256", headers={"kid": "rs256"}), "signature or form"),
-        (lambda: jwt.encode({"sub": "1"}, None, algorithm="none", headers={"kid": "rs256"}), "signature or form"),
+        (lambda: jwt.encode({"sub": "1"}, "", algorithm="none", headers={"kid": "rs256"}), "signature or form"),
         (lambda: token("ES256", exp=int(time.time()) - 600), "expired"),
         (lambda: token("ES256", nbf=int(time.time()) + 600), "not valid yet"),
         (lambda: token("ES256", iss="other"), "another issuer"),

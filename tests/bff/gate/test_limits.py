@@ -11,7 +11,6 @@ from graphql import get_introspection_query
 from bff.engine.plans import Plans
 from bff.errors import DocumentError, TooComplex
 from bff.gate.limits import LimitOptions
-from bff.graphiql.examples import EXAMPLES, Example
 from bff.settings import load
 from schema.app import app as shop_app
 from tests.support.work import counted
@@ -26,7 +25,7 @@ def check(variant: str, document: str, variables: Mapping[str, Any] | None = Non
     """All that stands between a document and its execution, with the variant's limits or others."""
     options: LimitOptions = getattr(DEFAULTS, variant).limits
     if limits:
-        options = LimitOptions(**{name: limits.get(name, getattr(options, name)) for name in LimitOptions.__slots__})  # type: ignore[attr-defined]
+        options = LimitOptions(**{name: limits.get(name, getattr(options, name)) for name in LimitOptions.__slots__})
     plans = Plans(SCHEMAS[variant], options, introspection=True)
     prepared, _ = plans.get(document)
     for operation in prepared.operations.values():
@@ -432,15 +431,6 @@ def test_nested_long_lists_are_refused(variant: str, document: str) -> None:
     message = refused(variant, document)
     assert message is not None
     assert message.startswith("The document's cost: ")
-
-
-@pytest.mark.parametrize(
-    ("variant", "example"),
-    [pytest.param(name, each, id=f"{name}-{each.name}") for name, examples in EXAMPLES.items() for each in examples],
-)
-def test_graphiql_s_examples_pass(variant: str, example: Example) -> None:
-    """All examples that the page offers can be executed."""
-    check(variant, example.query, example.variables)
 
 
 @pytest.mark.parametrize(("variant", "cost_"), [("web", 5000), ("mobile", 5000), ("admin", 20_000)])

@@ -1,5 +1,7 @@
 """The response cache: lifetimes, limits, and eviction by writes."""
 
+from typing import Any
+
 import pytest
 
 from bff.gate.response_cache import DropOnWrite, ResponseCache, ResponseCacheOptions, response_key
@@ -63,7 +65,7 @@ def test_a_key_has_a_fixed_size() -> None:
     assert key == response_key(operation, {"b": "x" * 100_000, "a": 1})
     assert response_key(operation, {"a": {"b": 1, "c": 2}}) == response_key(operation, {"a": {"c": 2, "b": 1}})
     assert response_key(operation, None) == response_key(operation, {})
-    different = [{"a": 1}, {"a": 1.0}, {"a": True}, {"a": "1"}, {"a": None}, {"a": [1]}, {}]
+    different: list[dict[str, Any]] = [{"a": 1}, {"a": 1.0}, {"a": True}, {"a": "1"}, {"a": None}, {"a": [1]}, {}]
     assert len({response_key(operation, each) for each in different}) == len(different)
     assert response_key(other, {"a": 1}) != response_key(operation, {"a": 1})
     assert isinstance(key, tuple)

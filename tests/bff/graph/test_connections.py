@@ -50,7 +50,7 @@ class Pages:
 async def _stretch(pages: Pages, first: int, after: str | None = None) -> PageSlice[User]:
     calls = pages.calls
     caller: Caller = None  # type: ignore[assignment] # the fake asks for nobody
-    found = await load_slice(pages, caller, PageKey(first, after))  # type: ignore[arg-type]
+    found = await load_slice(pages, caller, PageKey(first, after))  # type: ignore[arg-type, var-annotated]
     assert pages.calls - calls <= 2
     return found
 

@@ -38,7 +38,12 @@ class Batches:
         return self.answer(keys)
 
 
-def opened(answer: Answer = lambda keys: {key: key * 10 for key in keys}) -> Batches:
+def tens(keys: Sequence[int]) -> Mapping[int, Any]:
+    """The answer of `opened`."""
+    return {key: key * 10 for key in keys}
+
+
+def opened(answer: Answer = tens) -> Batches:
     """One that does not wait."""
     batches = Batches(answer)
     batches.gate.set()
@@ -134,7 +139,7 @@ async def test_a_failed_key_fails_alone() -> None:
     lost = BadAnswer("users", counts=False)
     batches = opened(lambda _: {1: 10, 2: lost})
     loader = Loader(batches)
-    one, two = await asyncio.gather(loader.load(1), loader.load(2), return_exceptions=True)
+    one, two = await asyncio.gather(*(loader.load(key) for key in (1, 2)), return_exceptions=True)
     assert (one, type(two), two is lost) == (10, BadAnswer, False)  # a copy for each who waits: each of them raises it
     with pytest.raises(BadAnswer):
         await loader.load(2)

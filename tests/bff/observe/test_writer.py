@@ -128,7 +128,7 @@ def test_many_lines_are_one_write(pipe: tuple[int, int], monkeypatch: pytest.Mon
         sizes.append(len(data))
         return write(end, data)
 
-    monkeypatch.setattr(module.os, "write", counted)
+    monkeypatch.setattr(os, "write", counted)
     writer = LineWriter(pipe[1], notice)
     start, writer._start = writer._start, lambda: None  # type: ignore[method-assign]
     for _ in range(100):
@@ -261,7 +261,7 @@ def test_a_writer_starts_another_thread_after_its_thread_has_failed(
             raise MemoryError
         return write(end, data)
 
-    monkeypatch.setattr(module.os, "write", dying)
+    monkeypatch.setattr(os, "write", dying)
     writer = LineWriter(pipe[1], notice)
     writer.write(b"lost\n")
     assert not writer.flush(_HANG_S)

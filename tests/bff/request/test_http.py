@@ -388,7 +388,9 @@ _JSON = st.recursive(
 def test_variables_are_decoded_unchanged(value: Any) -> None:
     """By POST and by GET alike."""
     body = json.dumps({"query": "{a}", "variables": {"v": value}}).encode()
-    assert decode_body(body).variables == {"v": value}
+    decoded = decode_body(body)
+    assert isinstance(decoded, GraphQLRequest)
+    assert decoded.variables == {"v": value}
     query_string = urlencode({"query": "{a}", "variables": json.dumps({"v": value})}).encode()
     assert decode_query(query_string).variables == {"v": value}
 

@@ -61,7 +61,7 @@ def page_of(*members: Any, cursor: str | None = None, total: int = 7) -> dict[st
 
 def faults(found: Any) -> dict[int, Any]:
     """What was found, with errors as (class, whether it counts) and records as their ids."""
-    shown = {Misshapen: BadAnswer}  # alone, or as one row of several: it is lost all the same
+    shown: dict[type, type] = {Misshapen: BadAnswer}  # alone, or as one row of several: it is lost all the same
     return {
         key: (shown.get(type(it), type(it)), it.counts) if isinstance(it, SourceError) else it.id
         for key, it in found.items()
@@ -249,7 +249,7 @@ BROKEN = [
     {"id": 2},
     {"id": 2, "userId": "x"},
 ]
-NAMELESS = [
+NAMELESS: list[Any] = [
     without(a_user(2), "id"),
     a_user(2, id="2"),
     a_user(2, id=True),
@@ -533,7 +533,7 @@ async def test_writes_always_carry_the_identity(
     make_source: MakeSource, service: Service, clock: Clock, kind: Any, sub: str | None, forward_identity: bool
 ) -> None:
     """Whatever is set for reads, a write is somebody's; with its key, and the type of its body."""
-    source = make_source(kind, forward_identity=forward_identity)
+    source: Any = make_source(kind, forward_identity=forward_identity)
     with pytest.raises(Rejected):
         await source.update(make_caller(clock, sub=sub), 1, {"name": "x"}, key="key-1")
     assert headers_of(service.last) == EVERY_CALL | (WHO if sub else {}) | {

@@ -110,7 +110,12 @@ async def test_answers_do_not_wait_for_delayed_acknowledgements(monkeypatch: pyt
     """Answers go out at once: sockets made without their protocol's number kept each one back for 40 ms."""
     protocols: list[int] = []
     listen = socket.socket.listen
-    monkeypatch.setattr(socket.socket, "listen", lambda s, *a: (protocols.append(s.proto), listen(s, *a))[1])
+
+    def noted(self: socket.socket, *arguments: int) -> None:
+        protocols.append(self.proto)
+        listen(self, *arguments)
+
+    monkeypatch.setattr(socket.socket, "listen", noted)
     async with running(ports=ANY_PORTS):
         assert set(protocols) == {socket.IPPROTO_TCP}
 

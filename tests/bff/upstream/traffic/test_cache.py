@@ -183,7 +183,11 @@ async def test_an_unreadable_object_is_not_cached(cache: Cache, service: Service
 
     async def once(call: Call) -> Reply:
         service.calls.append(call)
-        return Reply(200, {1: next(errors), 2: [2, 1]} if len(call.keyed.keys) == 2 else {1: next(errors)}, service.headers)
+        return Reply(
+            200,
+            {1: next(errors), 2: [2, 1]} if call.keyed and len(call.keyed.keys) == 2 else {1: next(errors)},
+            service.headers,
+        )
 
     found = (await cache.lookup(by_id(caller, 1, 2), partial(cache.fill, next=once))).value
     assert isinstance(found[1], BadAnswer)
@@ -205,7 +209,7 @@ async def test_a_reply_with_identity_is_cached_for_its_viewer_alone(
     for call in (by_id, page):
         service.calls.clear()
         for caller in (first, second, nobody, first, second):
-            await ask(cache, service, call(caller, *([1] if call is by_id else []), identity=True))
+            await ask(cache, service, by_id(caller, 1, identity=True) if call is by_id else page(caller, identity=True))
         callers = [each.caller for each in service.calls]
         assert callers[:3] == [first, second, nobody]
         assert len(callers) == 3
@@ -761,6 +765,7 @@ async def test_a_validator_is_used_while_a_write_is_unsettled(cache: Cache, serv
     await write_that_fails(cache, service, write(caller, touches=1), UNKNOWN[0])
     for _ in range(2):
         reply = await cache.lookup(by_id(caller, 1), partial(cache.fill, next=service))
+        assert reply.lifetimes is not None
         assert reply.lifetimes.fresh_s <= 0
     service.version, service.headers["etag"] = 2, '"v2"'
     assert await ask(cache, service, by_id(caller, 1)) == {1: [1, 2]}

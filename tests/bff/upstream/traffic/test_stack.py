@@ -286,7 +286,7 @@ async def test_nothing_is_left_behind(loop_clock: Clock, seed: int) -> None:
     chance = random.Random(seed)
     running = 0
 
-    async def any_fate(_: WireRequest) -> WireReply:
+    async def any_fate(request: WireRequest) -> WireReply:
         nonlocal running
         running += 1
         assert running <= 3
@@ -300,7 +300,7 @@ async def test_nothing_is_left_behind(loop_clock: Clock, seed: int) -> None:
                     return answer(500)
                 case "gone":
                     raise NotConnected
-            return await hang(_)
+            return await hang(request)
         finally:
             running -= 1
 
