@@ -48,12 +48,13 @@ async def running(
 
     Raises:
         OSError: a port can't be had; the message names it and its service. Nothing was started.
+        ValueError: a service has no port, or a port is for no service.
     """
+    if unknown := sorted(ports.keys() ^ services.keys()):
+        raise ValueError(f"expected a port for each service, and for no other; see {', '.join(unknown)}")
     with ExitStack() as sockets:
         bound = {
-            name: sockets.enter_context(_listening(name, host, port, fall_back=fall_back))
-            for name, port in ports.items()
-            if name in services
+            name: sockets.enter_context(_listening(name, host, port, fall_back=fall_back)) for name, port in ports.items()
         }
         servers = [_Server(services[name], sock) for name, sock in bound.items()]
         tasks = [asyncio.create_task(server.run_until_stopped()) for server in servers]

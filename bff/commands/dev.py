@@ -39,7 +39,8 @@ async def run(app: App, settings: Settings, load_again: Callable[[], Settings]) 
         missing = [name for name in app.source_names if settings.instances(name) is None]
         if missing and app.demo is not None:
             services = {name: each for name, each in app.demo_services(DemoOptions()).items() if name in missing}
-            urls = await stack.enter_async_context(running(services, ports_from(app.source_names), fall_back=True))
+            ports = {name: port for name, port in ports_from(app.source_names).items() if name in services}
+            urls = await stack.enter_async_context(running(services, ports, fall_back=True))
             places = {name: (InstanceOptions(url),) for name, url in urls.items()}
             settings = settings.with_instances(places)
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from datasources.orders import Orders
 from tests.conftest import StartGateway
 from tests.support.faults import Fault, json_answer
 from tests.support.gateways import RunningGateway
@@ -248,7 +249,7 @@ def test_the_breaker_opens_after_the_minimum_of_calls(start_gateway: StartGatewa
     """With orders down five calls are made, then none until the half-open probe. Other sources are not affected."""
     gateway = start_gateway(BFF_SOURCES__ORDERS__BREAKER__OPEN_S="30")
     now = time.monotonic()
-    stack: Any = gateway.app.services.sources.orders._transport
+    stack: Any = gateway.app.services.sources[Orders]._transport
     breaker = stack._breaker
     breaker._clock = lambda: now
     services.fail("orders", Fault.STATUS_500)

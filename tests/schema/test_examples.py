@@ -9,12 +9,12 @@ from graphql.execution.values import get_variable_values
 from graphql.utilities import strip_ignored_characters
 
 import schema
-from bff.graph.variants import VARIANTS
 from bff.graphiql.examples import Example, read
+from schema.variants import EVERYONE
 from tests.conftest import StartGateway
 
 _FOLDER = Path(schema.__file__).parent / "examples"
-_EXAMPLES: Mapping[str, tuple[Example, ...]] = {variant.name: read(_FOLDER, variant.name) for variant in VARIANTS}
+_EXAMPLES: Mapping[str, tuple[Example, ...]] = {variant.name: read(_FOLDER, variant.name) for variant in EVERYONE}
 _ALL = [
     pytest.param(variant, example, id=f"{variant}-{example.name}")
     for variant, examples in _EXAMPLES.items()

@@ -447,7 +447,6 @@ def test_the_claims_of_a_confined_issuer_are_limited() -> None:
     assert signed_in.identity.user_id == "partner:p-1"
     assert signed_in.may_use("mobile")
     assert not signed_in.may_use("admin")
-    assert signed_in.viewer.user_id is None
     assert viewer(bearer(token(sub="p-2")), issuer) == Viewer("partner:p-2")
 
 

@@ -40,7 +40,7 @@ class Counted:
 
 def services() -> Services:
     """For steps that need nothing else."""
-    return Services(None, None, None, None, Counted(), None, lambda: False)  # type: ignore[arg-type]
+    return Services(None, None, None, None, {}, Counted(), None, lambda: False)  # type: ignore[arg-type]
 
 
 @dataclass
