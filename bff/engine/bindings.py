@@ -4,6 +4,7 @@ A field that isn't recognised for certain gets a `Resolver`, which does all that
 """
 
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any
 
 import strawberry
@@ -71,7 +72,9 @@ def _method(definition: StrawberryField, schema: strawberry.Schema) -> Method | 
     is_pure = takes_self and not takes_more and not definition.is_async
     is_renamed_only = all(_is_unconverted(each.type) for each in definition.arguments)
     convert = _renaming(definition, schema) if is_renamed_only else _conversion(definition, schema)
-    return Method(resolver.wrapped_func, takes_self, info, definition, convert, is_renamed_only, is_pure, access)
+    member = getattr(resolver.wrapped_func, "member", None)
+    call = resolver.wrapped_func if member is None else attrgetter(member)
+    return Method(call, takes_self, info, definition, convert, is_renamed_only, is_pure, access)
 
 
 def _renaming(definition: StrawberryField, schema: strawberry.Schema) -> Convert:

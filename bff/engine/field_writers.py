@@ -80,12 +80,13 @@ class FieldWriters:
         plain, is_awaitable = self._awaitable_types.plain, self._awaitable_types.is_awaitable
         start_loads = _prefetches(field)
         is_key_enough = method.is_pure and not start_loads
+        pure_key_of = method.call if method.is_pure else None
         shows_as_loaded = type(loaded).finish is Loaded.finish and loaded.show is None
 
         def write(source: Any, parent: Place | None, out: dict[str, Any], run: Run) -> None:
             place = (parent, response_key, out, slot)
             try:
-                key = key_of(source, place, run)
+                key = key_of(source, place, run) if pure_key_of is None else pure_key_of(source)
                 if is_key_enough:
                     # The usual case in a list: another object has asked for the same key already.
                     pending = run.pending.get(loader)

@@ -54,9 +54,16 @@ def _source(source: Source, *, is_prefetched: bool) -> str:
             return f"{_name(source.call)}()"
         case LoadByKey(key, loaded):
             note = ", loaded with its parent" if is_prefetched else ""
-            return f"{loaded.read.name} by {_name(key.call)}(){note}"
+            return f"{loaded.read.name} by {_key(key)}{note}"
         case Resolver():
             return "resolver"
+
+
+def _key(key: Method) -> str:
+    """The member of the record that is the key, or the method that makes it."""
+    resolver = key.definition.base_resolver
+    member = getattr(resolver.wrapped_func, "member", None) if resolver is not None else None
+    return f"{_name(key.call)}()" if member is None else f".{member}"
 
 
 def _name(call: Callable[..., Any]) -> str:

@@ -41,6 +41,7 @@ def one(*variants: Variant, read: ById, key: str, access: Access | None = None, 
     def resolve(self: Any) -> Any:
         return getattr(self, key)
 
+    resolve.member = key  # type: ignore[attr-defined] # read by the engine, which gets the member without a call
     prefetch = Prefetch() if key == "id" else None
     return _field(variants, _named(resolve, key, _SELF), Loaded(read, prefetch=prefetch), access, options)
 
