@@ -250,6 +250,7 @@ def by_id_batch(loaders: Loaders, _: Source[Any], reads: Any, visible: Visible |
 
 def list_batch(loaders: Loaders, source: Source[Any], reads: Any, visible: Visible | None) -> Batch[ListKey, Any]:
     """Loads lists by their owner: one call for all owners of the same length and filters."""
+    record = source.record
 
     async def load(first: int, filters: Any, keys: Sequence[ListKey], found: dict[ListKey, Any]) -> None:
         lists = await reads.load_filtered(loaders.caller, [key.owner for key in keys], first, filters)
@@ -261,7 +262,7 @@ def list_batch(loaders: Loaders, source: Source[Any], reads: Any, visible: Visib
             is_stale = type(value) is Stale
             items = value.value if is_stale else value
             if visible is not None:
-                items = [item for item in items if may_show(item, visible)]
+                items = [item for item in items if type(item) is not record or visible(item)]
             if is_stale:
                 found[key] = value if visible is None else Stale(items, value.age_s, value.source)
             else:

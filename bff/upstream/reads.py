@@ -378,7 +378,7 @@ class ReadListBy(Generic[R]):
         member = self._member
         for item in self._decode_items(body).items:
             if not isinstance(item, Unreadable):
-                if not append_within(lists, getattr(item, member), item, limit) or not has(item, exact):
+                if not append_within(lists, getattr(item, member), item, limit) or (exact and not has(item, exact)):
                     is_as_asked = False
             elif (owner := item.members.get(member)) is not None:
                 is_as_asked = append_within(lists, owner, item.error, limit) and is_as_asked
