@@ -205,6 +205,7 @@ class FakeSource:
 
 class FakeUsers(FakeSource):
     by_id_read = Users.by_id
+    record: type = User
 
     async def update(self, caller: Caller, id: int, changes: dict[str, Any], *, key: str) -> User:
         return self._write("update", id, key, **changes)
@@ -212,10 +213,12 @@ class FakeUsers(FakeSource):
 
 class FakeProducts(FakeUsers):
     by_id_read = Products.by_id
+    record = Product
 
 
 class FakeOrders(FakeSource):
     by_id_read = Orders.by_id
+    record: type = Order
 
     def __init__(self, name: str, records: Sequence[Any]) -> None:
         super().__init__(name, records)
