@@ -157,7 +157,7 @@ def found_at(place: str, setting: str) -> Any:
         # A module that this one imports and that is missing is another matter: its own error says more.
         if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
             raise
-        raise AppError(f"{setting}: {place}: there is no module {error.name} in {Path.cwd()}") from None
+        raise AppError(f"{setting}: {place}: there is no module {error.name} in {Path.cwd()}; see --app") from None
     except AttributeError:
         if hasattr(sys.modules.get(module), name):
             raise
