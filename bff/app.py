@@ -141,9 +141,22 @@ def find_app(name: str, folder: Path) -> App:
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     found = found_at(name, "app")
+    check_origin(name, folder)
     if not isinstance(found, App):
         raise AppError(f"app: {name}: expected a bff.App, got {type(found).__name__}")
     return found
+
+
+def check_origin(name: str, folder: Path) -> None:
+    """Check that a module which is in the folder was not imported from elsewhere. Raises `AppError`.
+
+    A folder without an `__init__.py` is no match for an installed package of the same name, wherever it is.
+    """
+    package = name.partition(":")[0].partition(".")[0]
+    origin = getattr(sys.modules[package], "__file__", None)
+    is_here = (folder / package).is_dir() or (folder / f"{package}.py").is_file()
+    if is_here and origin is not None and not Path(origin).resolve().is_relative_to(folder.resolve()):
+        raise AppError(f"app: {name}: {package} was imported from {origin}, not from {folder}: add {package}/__init__.py")
 
 
 def found_at(place: str, setting: str) -> Any:
