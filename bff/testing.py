@@ -483,7 +483,7 @@ async def serving(
         chosen = _settings(app, settings, file).with_instances(places)
         gateway = create(app, chosen, mode)
         listener = listen("127.0.0.1", 0)
-        server = _QuietServer(with_cors(gateway, chosen), gateway, chosen)
+        server = _QuietServer(with_cors(gateway, chosen), gateway, chosen.connections, chosen.drain)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn says so in no other way

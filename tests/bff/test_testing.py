@@ -172,7 +172,7 @@ async def test_scripted_service_adds_a_note_to_the_error_of_a_test() -> None:
 
 async def test_scripted_service_answers_by_method_and_path_and_query() -> None:
     """A script with a query is for that query in any order; one without is for every other."""
-    page = {"items": [], "nextCursor": None, "total": 0}
+    page: dict[str, Any] = {"items": [], "nextCursor": None, "total": 0}
     hives = Scripted().on("GET", "/hives?ids=2,1", {"items": []}).on("GET", "/hives", page)
     async with running(APIARY, {"hives": hives}) as gateway:
         answer = await gateway.ask(
