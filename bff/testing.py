@@ -128,8 +128,8 @@ class NotScripted(AssertionError):
 class Scripted:
     """A service of canned answers: an ASGI application, for `running` and for `serving`.
 
-        books = Scripted({"/books/1": {"id": 1}, "POST /books": Reply.of({"id": 2}, 201)})
-        books.on("GET", "/books?ids=1,2", {"items": [{"id": 1}, {"id": 2}]})
+        orders = Scripted({"/orders/1": {"id": 1}, "POST /orders": Reply.of({"id": 2}, 201)})
+        orders.on("GET", "/orders?ids=1,2", {"items": [{"id": 1}, {"id": 2}]})
 
     A script whose target has a query is for that query, in any order of its parameters. One without is for the path with
     any query or none, where no script has that query. A request without a script is answered with 501 and makes `running`
@@ -161,7 +161,7 @@ class Scripted:
     def on(self, method: str, target: str, script: Script) -> "Scripted":
         """Answer a method and target so from now on. Returns the service. Raises `ValueError` for a target without `/`."""
         if not target.startswith("/"):
-            raise ValueError(f"target: expected a path such as /books/1, got {target!r}")
+            raise ValueError(f"target: expected a path such as /orders/1, got {target!r}")
         self._scripts[(method.upper(), *_split(target))] = script
         return self
 
@@ -192,7 +192,7 @@ class Scripted:
 
     @property
     def asked(self) -> list[str]:
-        """What it was asked, as `GET /books/1`."""
+        """What it was asked, as `GET /orders/1`."""
         return [f"{request.method} {request.target}" for request in self.requests]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -411,8 +411,8 @@ async def running(
         app: the application.
         services: by the name of their source. A source that is left out has an empty `Scripted`. None for the application's
             demo services.
-        settings: as the settings file has them: `{"sources": {"books": {"timeout_s": 0.1}}}`. The environment and `bff.toml`
-            are not read.
+        settings: as the settings file has them: `{"sources": {"orders": {"timeout_s": 0.1}}}`. Neither the environment nor
+            `bff.toml` is read.
         viewer: for whom `ask` asks, unless it is told otherwise; None for nobody.
         clock: the gateway's time: a `Clock` to move it by hand.
         mode: as which command it runs, `serve` or `dev`.

@@ -2,10 +2,10 @@
 
     @pytest.fixture
     def app() -> App:
-        return library
+        return shop
 
-    def test_a_book(gateway: BlockingGateway) -> None:
-        assert gateway.ask("reader", '{ book(id: "…") { title } }').data == {"book": None}
+    def test_an_unknown_order(gateway: BlockingGateway) -> None:
+        assert gateway.ask("web", '{ order(id: "0") { total } }').data == {"order": None}
 
 A test overrides the fixtures `app` (it has to), `services`, `settings`, `viewer` and `clock`; they are the arguments of
 `bff.testing.running`. The fixtures need no plugin for asyncio: each has an event loop of its own. A test that is a coroutine
