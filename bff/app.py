@@ -26,7 +26,6 @@ from bff.graph.context import Viewer
 from bff.graph.rules import RecordRule
 from bff.graph.schemas import check_reads, variant_schemas, whole_graph
 from bff.graph.variants import Variant
-from bff.upstream.records import Record
 from bff.upstream.source import Source
 
 DEFAULT_APP = "schema.app:app"
@@ -81,7 +80,7 @@ class App:
     variants: tuple[Variant, ...]
     mutation: type | None = None
     subscription: type | None = None
-    rules: Mapping[type[Record], RecordRule] = field(default_factory=dict)
+    rules: Mapping[type[Any], RecordRule] = field(default_factory=dict)  # of records; a mapping's keys are invariant
     folder: Path | None = None
     demo: str | None = None
     demo_viewers: Mapping[str, Viewer] = field(default_factory=dict)

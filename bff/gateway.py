@@ -1,6 +1,7 @@
 """The composition root: makes an ASGI application of an `App` and its settings. The only place that wires."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ from bff.request.endpoint import Endpoint
 from bff.request.response import EncodedResponse
 from bff.request.services import Services
 from bff.runtime.background import Background
+from bff.runtime.clock import Clock
 from bff.runtime.log import Log
 from bff.server.host import Gateway
 from bff.server.static import Assets
@@ -56,6 +58,9 @@ if TYPE_CHECKING:
     from bff.gate.shared import Shared
 
 _log = Log("bff.app")
+
+WireFactory = Callable[[WireOptions, Resolver], Wire]
+"""Makes the HTTP client of one source or one key set: `wire_for`. Raises `OSError` where a certificate can't be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +85,44 @@ class _Sourced:
             await asyncio.gather(*(wire.aclose() for wire in self.wires))
 
 
-def create(app: App, settings: Settings, mode: Mode = "serve", load_again: Callable[[], Settings] | None = None) -> Gateway:
-    """Wire the gateway of an application. Raises `SettingsError` if something that it needs is missing, `AppError`.
+def create(
+    app: App,
+    settings: Settings,
+    mode: Mode = "serve",
+    load_again: Callable[[], Settings] | None = None,
+    *,
+    wires: WireFactory = wire_for,
+    clock: Clock = time.monotonic,
+) -> Gateway:
+    """Wire the gateway of an application.
 
-    `load_again` reads the settings anew when the gateway is told to reload; without it there is nothing to read.
+    Args:
+        app: the application.
+        settings: its settings.
+        mode: `dev` turns on introspection, GraphiQL and the OpenAPI page where the settings don't say otherwise.
+        load_again: reads the settings anew when the gateway is told to reload; None if there is nothing to read.
+        wires: makes the HTTP clients.
+        clock: the time of deadlines, breakers, caches and rates. Not that of tokens and quotas, which follow the calendar.
+
+    Raises:
+        SettingsError: something that the gateway needs is missing.
+        AppError: the application contradicts itself.
     """
     if missing := _missing(app, settings):
         raise SettingsError("\n".join(missing))
     metrics = Metrics(app.source_names)
     background = Background(metrics.background_death)
     resolver = Resolver()
-    keyed = _authenticator(settings, resolver)
+
+    def wire(options: WireOptions) -> Wire:
+        return wires(options, resolver)
+
+    keyed = _authenticator(settings, wire, clock)
     shared = _shared(settings, metrics)
-    endpoints, operations = _endpoints(app, settings, mode, shared)
+    endpoints, operations = _endpoints(app, settings, mode, shared, clock)
     caches = [endpoint.response_cache for endpoint in endpoints.values() if endpoint.response_cache is not None]
     listeners: list[Listener] = [metrics.on_event, log_event, *([DropOnWrite(caches)] if caches else [])]
-    sourced = _sources(app, settings, to_all(listeners), resolver)
+    sourced = _sources(app, settings, to_all(listeners), wire, clock)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -118,7 +145,7 @@ def create(app: App, settings: Settings, mode: Mode = "serve", load_again: Calla
     services = Services(
         keyed.authenticator,
         _consumers(settings),
-        _counts(settings, shared),
+        _counts(settings, shared, clock),
         sourced.sources,
         app.rules,
         metrics,
@@ -133,6 +160,7 @@ def create(app: App, settings: Settings, mode: Mode = "serve", load_again: Calla
         settings.request.deadline_s,
         reload,
         TrustedCalls(operations),
+        clock=clock,
         lifespan=lifespan,
     )
     _add_operations(gateway, sourced.sources, metrics)
@@ -214,7 +242,7 @@ class _TokenChecks:
             await asyncio.gather(*(wire.aclose() for wire in self.wires))
 
 
-def _authenticator(settings: Settings, resolver: Resolver) -> _TokenChecks:
+def _authenticator(settings: Settings, wire: Callable[[WireOptions], Wire], clock: Clock) -> _TokenChecks:
     sets: list[tuple[str, KeySet]] = []
     wires: list[Wire] = []
 
@@ -228,8 +256,8 @@ def _authenticator(settings: Settings, resolver: Resolver) -> _TokenChecks:
     ) -> Issuer:
         keys = None
         if url is not None:
-            wires.append(wire_for(WireOptions(max_connections=2, connect_timeout_s=3.0), resolver))
-            keys = KeySet(name, url, wires[-1], lambda: authenticator.forget())  # noqa: PLW0108 - it is made below
+            wires.append(wire(WireOptions(max_connections=2, connect_timeout_s=3.0)))
+            keys = KeySet(name, url, wires[-1], lambda: authenticator.forget(), clock=clock)  # noqa: PLW0108 - made below
             sets.append((name, keys))
         text = None if secret is None else secret.get_secret_value()
         if text is not None and len(text.encode()) < SHORTEST_SAFE_SECRET:
@@ -267,10 +295,10 @@ def _shared(settings: Settings, metrics: Metrics) -> "Shared | None":
         raise SettingsError("redis_url (REDIS_URL): expected redis://, rediss:// or unix://") from None
 
 
-def _counts(settings: Settings, shared: "Shared | None") -> Counts | None:
+def _counts(settings: Settings, shared: "Shared | None", clock: Clock) -> Counts | None:
     if not settings.rate.enabled:
         return None
-    own = InMemory()
+    own = InMemory(clock)
     if shared is None:
         return own
     from bff.gate.shared import SharedCounts  # noqa: PLC0415 - see `_shared`
@@ -294,25 +322,25 @@ class _Controls:
         return self.reload_()
 
 
-def _sources(app: App, settings: Settings, emit: Listener, resolver: Resolver) -> _Sourced:
+def _sources(app: App, settings: Settings, emit: Listener, wire: Callable[[WireOptions], Wire], clock: Clock) -> _Sourced:
     stacks: dict[str, Stack] = {}
     wires: list[Wire] = []
 
     def bound(source: type[Source[Any]]) -> Source[Any]:
         options = settings.source(source.name)
         try:
-            wires.append(wire_for(options.wire(), resolver))
+            wires.append(wire(options.wire()))
         except OSError as error:
             raise SettingsError(f"sources.{source.name}.tls: {error.strerror or error}") from None
         instances = settings.instances(source.name) or ()
-        stack = stacks[source.name] = Stack(source.name, instances, options.traffic(), wires[-1], emit)
+        stack = stacks[source.name] = Stack(source.name, instances, options.traffic(), wires[-1], emit, clock)
         return source(stack, forward_identity=options.forward_identity)
 
     return _Sourced(Sources(bound(source) for source in app.sources), stacks, wires)
 
 
 def _endpoints(
-    app: App, settings: Settings, mode: Mode, shared: "Shared | None"
+    app: App, settings: Settings, mode: Mode, shared: "Shared | None", clock: Clock
 ) -> tuple[dict[str, Endpoint], dict[str, TrustedOperations]]:
     """The variants as they are served, and their trusted operations, by the variant's name."""
     schemas = app.schemas
@@ -340,8 +368,8 @@ def _endpoints(
             ),
             options.limits,
             options.rate,
-            Documents(variant.name, options.documents, trusted, shared),
-            ResponseCache(options.answers) if options.answers.enabled else None,
+            Documents(variant.name, options.documents, trusted, shared, clock),
+            ResponseCache(options.answers, clock) if options.answers.enabled else None,
             _graphiql(app, variant) if graphiql else None,
         )
     return endpoints, operations

@@ -470,8 +470,12 @@ def load(
     *,
     file: Path | None = None,
     command_line: Mapping[str, Any] | None = None,
+    default_file: Path | None = Path(DEFAULT_FILE),
 ) -> Settings:
-    """All settings of an application. `file` is the one named on the command line, if any. Raises `SettingsError`."""
+    """All settings of an application. `file` is the one named on the command line, if any. Raises `SettingsError`.
+
+    `default_file` is read if no file is named and if it exists; None if none is.
+    """
     path = file_of(environment, file)
     in_environment = _from_environment(environment, app.source_names)
 
@@ -480,7 +484,7 @@ def load(
         def settings_customise_sources(
             cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            in_file = TomlConfigSettingsSource(settings_cls, toml_file=path or Path(DEFAULT_FILE))
+            in_file = TomlConfigSettingsSource(settings_cls, toml_file=path or default_file)
             places = (_Constant(settings_cls, in_environment), in_file, _Constant(settings_cls, defaults_of(app)))
             return init_settings, *places
 

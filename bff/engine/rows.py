@@ -8,6 +8,7 @@ the plan's other functions make the object anew by graphql-core's rules. So a pu
 import enum
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
+from uuid import UUID
 
 from graphql import (
     GraphQLBoolean,
@@ -246,9 +247,10 @@ _UNUSUAL = {
 """By scalar: when a value can't be shown unchanged. Source, with the value's name for {0}."""
 
 
-def _id(value: Any) -> str:
-    if type(value) is not str:
-        raise TypeError("neither an int nor a str")
+def _id(value: Any) -> Any:
+    """An id that `str` shows as graphql-core would. Raises `TypeError` for any other value than a string or a UUID."""
+    if type(value) is not str and type(value) is not UUID:
+        raise TypeError("neither an int, nor a str, nor a UUID")
     return value
 
 

@@ -19,6 +19,7 @@ from bff.request.exchange import headers_of, open_exchange
 from bff.request.http import ClientDisconnected
 from bff.request.response import EncodedResponse
 from bff.request.services import Services
+from bff.runtime.clock import Clock
 from bff.upstream.caller import Deadline
 
 API = "/api/"
@@ -40,6 +41,7 @@ class Gateway(FastAPI):
         deadline_s: float,
         reload: Callable[[], Reloaded],
         run_trusted: Callable[[str, str], Run],
+        clock: Clock = time.monotonic,
         **options: Any,
     ) -> None:
         """Make the application.
@@ -51,6 +53,7 @@ class Gateway(FastAPI):
             deadline_s: seconds in which a request must be answered.
             reload: reads the settings again and applies what can change in a running process.
             run_trusted: what runs a request to `/{variant}/api/{name}`, by variant and name, existing or not.
+            clock: the time of deadlines and durations.
             options: FastAPI's.
         """
         super().__init__(
@@ -69,6 +72,7 @@ class Gateway(FastAPI):
         self._deadline_s = deadline_s
         self.reload = reload
         self._run_trusted = run_trusted
+        self._clock = clock
         self.in_flight = 0
         self.leaving = False
         self.draining = False
@@ -108,9 +112,9 @@ class Gateway(FastAPI):
 
     async def _answer(self, endpoint: Endpoint, run: Run, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request to a variant."""
-        began = time.monotonic()
+        began = self._clock()
         headers = headers_of(scope)
-        deadline = Deadline(began + self._deadline_s, time.monotonic)
+        deadline = Deadline(began + self._deadline_s, self._clock)
         address = self._proxies.client((scope["client"] or (None,))[0], headers.get(b"x-forwarded-for", ()))
         exchange = open_exchange(endpoint, scope, receive, headers, deadline, address)
         metrics, variant = self.services.metrics, endpoint.variant.name
@@ -118,10 +122,10 @@ class Gateway(FastAPI):
             response = encode(exchange, await run(exchange, self.services))
         except ClientDisconnected as disconnected:
             metrics.gone(variant, disconnected.outcome)
-            access_log.log_disconnect(exchange, disconnected, time.monotonic() - began)
+            access_log.log_disconnect(exchange, disconnected, self._clock() - began)
             return
         await _send(response, exchange.request_id, send)
-        duration_s = time.monotonic() - began
+        duration_s = self._clock() - began
         metrics.request(variant, response.outcome, duration_s)
         access_log.log_request(exchange, response, duration_s)
 

@@ -51,7 +51,7 @@ def reader_of(type_: Any, name: str) -> ReadId:
 
     `name` is the record's member, for the message.
     """
-    kind = msgspec.inspect.type_info(type_)
+    kind = _kind_of(type_)
     if isinstance(kind, msgspec.inspect.IntType):
         return read_integer
     if isinstance(kind, msgspec.inspect.StrType):
@@ -61,9 +61,15 @@ def reader_of(type_: Any, name: str) -> ReadId:
     raise TypeError(f"{name}: expected an id of the type int, str or UUID, got {type_!r}")
 
 
+def _kind_of(type_: Any) -> msgspec.inspect.Type:
+    """The type without titles and descriptions (`msgspec.Meta`)."""
+    kind = msgspec.inspect.type_info(type_)
+    return kind.type if isinstance(kind, msgspec.inspect.Metadata) else kind
+
+
 def most_ids(type_: Any) -> int:
     """How many ids of that type one call has at most."""
-    return MOST_STRING_IDS if isinstance(msgspec.inspect.type_info(type_), msgspec.inspect.StrType) else MOST_IDS
+    return MOST_STRING_IDS if isinstance(_kind_of(type_), msgspec.inspect.StrType) else MOST_IDS
 
 
 def in_path(id: Any) -> str:

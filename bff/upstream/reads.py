@@ -286,7 +286,7 @@ class ReadById(Generic[R]):
         return await load_in_chunks(self._source, caller, list(dict.fromkeys(ids)), self._call, self._most)
 
     def _call(self, caller: Caller, ids: Sequence[Any]) -> Call:
-        keyed = RequestedKeys(ID, tuple(ids), self._call, self._most)
+        keyed = RequestedKeys(ID, tuple(ids), self._call, most_with(ids, self._most))
         if len(ids) > 1:
             query = {self._many_parameter: joined(ids)}
             return self._source.read_call(caller, query, partial(self._many, keyed.keys), keyed=keyed)
@@ -362,7 +362,8 @@ class ReadListBy(Generic[R]):
 
     def _call(self, limit: int, filters: Filters, caller: Caller, owners: Sequence[Any]) -> Call:
         narrow = partial(self._call, limit, filters)
-        keyed = RequestedKeys((self._read.attribute, limit, filters), tuple(owners), narrow, self._read.keys_a_call)
+        most = most_with(owners, self._read.keys_a_call)
+        keyed = RequestedKeys((self._read.attribute, limit, filters), tuple(owners), narrow, most)
         query = {self._read.many: joined(owners), self._read.limit: str(limit), **named(filters)}
         decode = partial(self._decode, keyed.keys, limit, self._exact(filters))
         return self._source.read_call(caller, query, decode, keyed=keyed)
@@ -475,6 +476,11 @@ def camel(name: str) -> str:
         return name
     first, *others = name.split("_")
     return first + "".join(map(str.capitalize, others))
+
+
+def most_with(keys: Sequence[Any], most: int) -> int:
+    """The most keys of a call that has these: 1 for a key that can't be in a list with others."""
+    return 1 if len(keys) == 1 and not fits_list(keys[0]) else most
 
 
 async def load_in_chunks(

@@ -1,10 +1,12 @@
 """Plain rows: what they show, what they leave to the plan's other functions, and which rows are remembered."""
 
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
 import strawberry
+from graphql import GraphQLID
 
 from bff.engine.arguments import NO_VARIABLES
 from bff.engine.operation import Operation, Planned
@@ -40,6 +42,19 @@ def test_a_row_shows_values_by_their_types_in_order() -> None:
     }
     assert list(shown or ()) == ["sku", "x", "price", "inStock", "updatedAt", "__typename"]
     assert rest == []
+
+
+@pytest.mark.parametrize(
+    ("id", "shown"),
+    [("r/1,%2e", "r/1,%2e"), (UUID("6FA75BB9-CF7E-5D64-9C2F-706B344877D5"), "6fa75bb9-cf7e-5d64-9c2f-706b344877d5")],
+    ids=["a string", "a UUID"],
+)
+def test_a_row_shows_ids_of_every_type_as_graphql_core_would(id: Any, shown: str) -> None:
+    """The function makes the row itself, without falling back on the plan's other functions."""
+    made, _ = row("id name")
+    record = msgspec.structs.replace(product(7), id=id)
+    assert made(record) == {"id": shown, "name": "Product 7"}
+    assert GraphQLID.coerce_output_value(id) == shown
 
 
 def test_fields_with_arguments_or_loads_are_left_null() -> None:

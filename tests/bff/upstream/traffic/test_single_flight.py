@@ -501,3 +501,17 @@ async def test_the_followers_of_a_call_are_limited(flight: SingleFlight, below: 
     below.gate.set()
     assert await values(tasks) == [{1: 10}] * 600
     assert len(below.calls) == 3
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])
+async def test_a_call_of_one_key_at_most_takes_no_other_key(
+    flight: SingleFlight, below: Below, caller: Caller, order: tuple[int, ...]
+) -> None:
+    """Whichever comes first: others share a call without it. The same key is shared."""
+    given = [keyed(caller, [7], most=1), keyed(caller, [1]), keyed(caller, [2])]
+    calls = [given[number] for number in order]
+    tasks = start(flight, below, *calls, keyed(caller, [7], most=1))
+    await settle()
+    assert sorted(map(sorted, below.keys)) == [[1, 2], [7]]
+    below.gate.set()
+    assert await values(tasks) == [*({key: key * 10 for key in call.keyed.keys} for call in calls if call.keyed), {7: 70}]

@@ -1,0 +1,1 @@
+"""The library's services: their records and endpoints."""

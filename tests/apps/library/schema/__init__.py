@@ -1,0 +1,1 @@
+"""The library's graph: what its clients see."""
