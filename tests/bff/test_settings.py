@@ -187,7 +187,7 @@ def test_strength_counts_for_each_setting_by_itself(empty_place: Path) -> None:
     (empty_place / "bff.toml").write_text(
         "[sources.orders.breaker]\nopen_s = 7\nwindow_s = 8\n[sources.orders]\ntimeout_s = 9"
     )
-    orders = load(shop_app, {"BFF_SOURCES__ORDERS__BREAKER__OPEN_S": "1"}).sources.orders
+    orders = load(shop_app, {"BFF_SOURCES__ORDERS__BREAKER__OPEN_S": "1"}).source("orders")
     assert (orders.breaker.open_s, orders.breaker.window_s, orders.timeout_s) == (1, 8, 9)
 
 
@@ -466,14 +466,14 @@ def test_what_is_no_origin_is_named(text: str) -> None:
 def test_one_limit_of_staff_leaves_the_others(empty_place: Path) -> None:
     """To name another limit of admin does not take its cost back to that of clients."""
     (empty_place / "bff.toml").write_text("[variants.admin.limits]\naliases = 5")
-    limits = load(shop_app, {"BFF_VARIANTS__ADMIN__LIMITS__DEPTH": "15"}).variants.admin.limits
+    limits = load(shop_app, {"BFF_VARIANTS__ADMIN__LIMITS__DEPTH": "15"}).variant("admin").limits
     assert (limits.depth, limits.aliases, limits.cost) == (15, 5, 20_000)
 
 
 @pytest.mark.parametrize("name", ["GRAPHIQL", "RATE__BURST", "LIMITS__DEPTH"])
 def test_one_setting_of_staff_leaves_the_others(name: str) -> None:
     """Introspection stays on for staff whatever else is set."""
-    admin = load(shop_app, {f"BFF_VARIANTS__ADMIN__{name}": "1"}).variants.admin
+    admin = load(shop_app, {f"BFF_VARIANTS__ADMIN__{name}": "1"}).variant("admin")
     assert (admin.introspection, admin.graphiql) == (True, True)
 
 
@@ -481,8 +481,8 @@ def test_one_setting_of_staff_leaves_the_others(name: str) -> None:
 def test_products_go_without_identity_whatever_else_is_set(empty_place: Path, name: str) -> None:
     """To set another key of the source does not make it send tokens."""
     (empty_place / "bff.toml").write_text("[sources.products.bulkhead]\nmax_waiting = 1")
-    sources = load(shop_app, {f"BFF_SOURCES__PRODUCTS__{name}": "1", f"BFF_SOURCES__USERS__{name}": "1"}).sources
-    assert (sources.products.forward_identity, sources.users.forward_identity) == (False, True)
+    settings = load(shop_app, {f"BFF_SOURCES__PRODUCTS__{name}": "1", f"BFF_SOURCES__USERS__{name}": "1"})
+    assert (settings.source("products").forward_identity, settings.source("users").forward_identity) == (False, True)
 
 
 # The whole
@@ -500,9 +500,11 @@ def test_settings_are_frozen() -> None:
 def test_a_source_s_traffic_is_as_set() -> None:
     """The stack gets what the settings say."""
     name = "BFF_SOURCES__ORDERS__"
-    traffic = load(
-        shop_app, {f"{name}TIMEOUT_S": "1", f"{name}MAX_RESPONSE_BYTES": "2048", f"{name}BREAKER__OPEN_S": "3"}
-    ).sources.orders.traffic()
+    traffic = (
+        load(shop_app, {f"{name}TIMEOUT_S": "1", f"{name}MAX_RESPONSE_BYTES": "2048", f"{name}BREAKER__OPEN_S": "3"})
+        .source("orders")
+        .traffic()
+    )
     assert (traffic.timeout_s, traffic.max_response_bytes, traffic.breaker.open_s, traffic.bulkhead.max_concurrent) == (
         1,
         2048,
