@@ -33,8 +33,10 @@ class Access(FieldExtension):
 
     Attributes:
         role: a role that the token must contain.
-        scopes: scopes that must all be granted to the request: by the token or the consumer, and by both if both have scopes.
-        owner: the name of an argument that must equal the viewer's `sub`. In staff variants a rule with an owner always passes.
+        scopes: scopes that must all be granted to the request: by the token or the consumer, and by both if both have
+            scopes.
+        owner: the name of an argument that must equal the viewer's `sub`. In staff variants a rule with an owner always
+            passes.
     """
 
     def __init__(self, *, role: str | None = None, scopes: tuple[str, ...] = (), owner: str | None = None) -> None:
