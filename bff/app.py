@@ -1,4 +1,4 @@
-"""An application: what the gateway serves, as a frozen value. Everything else follows from it.
+"""An application: what the gateway serves, as a frozen value.
 
     app = App(
         query=Query,
@@ -7,8 +7,8 @@
         folder=Path(__file__).parent,
     )
 
-From the sources follow settings, loaders, what `explain` says and what a write forgets; from the variants endpoints,
-settings and schemas; from the folder GraphiQL's examples and the committed SDL.
+The sources determine settings, loaders, the output of `explain` and the invalidation by writes. The variants determine
+endpoints, settings and schemas. The folder contains GraphiQL's examples and the committed SDL.
 """
 
 import importlib
@@ -29,16 +29,16 @@ from bff.graph.variants import Variant
 from bff.upstream.source import Source
 
 DEFAULT_APP = "schema.app:app"
-"""Where an application is looked for if nothing names one: `module:name`."""
+"""The application if none is named, as `module:name`."""
 
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """How an application's demo services behave beyond their contract.
+    """Options of an application's demo services.
 
     Attributes:
-        latency_s: how long each answer waits once its work is done; `/health` answers at once.
-        no_store: answers say `Cache-Control: no-store` in place of what their service says.
+        latency_s: the delay of each response, in seconds; `/health` has none.
+        no_store: whether responses have `Cache-Control: no-store` in place of their own value.
     """
 
     latency_s: float = 0
@@ -47,15 +47,15 @@ class DemoOptions:
     def __post_init__(self) -> None:
         """Check the latency. Raises `ValueError`."""
         if self.latency_s < 0:
-            raise ValueError(f"latency_s is 0 or more, not {self.latency_s}")
+            raise ValueError(f"latency_s: expected 0 or more, got {self.latency_s}")
 
 
 Demo = Callable[[DemoOptions], Mapping[str, ASGIApp]]
-"""Makes the demo services: ASGI applications by the name of their source."""
+"""Makes the demo services: ASGI applications by source name."""
 
 
 class AppError(Exception):
-    """An application can't be found, or it contradicts itself. The message says what to do."""
+    """An application can't be found or is inconsistent. The message says what is wrong."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,16 +63,16 @@ class App:
     """An application.
 
     Attributes:
-        query, mutation, subscription: the Strawberry types at the root of the graph.
-        variants: the views of the graph, each mounted at `/NAME/graphql`.
-        sources: the classes of its sources. Each is bound to the service that the settings name.
-        rules: by record, who may see which of them, wherever they are shown.
-        folder: has `examples/VARIANT/*.graphql` for GraphiQL and `sdl/VARIANT.graphql`; None if there are none.
-        demo: `module:function` that makes ASGI applications by source for `bff dev` and `bff demo-services`.
-        demo_viewers: for whom `bff dev` prints tokens, by the name that it prints.
+        query, mutation, subscription: the graph's Strawberry root types.
+        variants: the views of the graph, each served at `/NAME/graphql`.
+        sources: the classes of its sources. Each is bound to the service whose URL is in the settings.
+        rules: by record, which objects a viewer may see, in every field that shows them.
+        folder: contains `examples/VARIANT/*.graphql` for GraphiQL and `sdl/VARIANT.graphql`; None if there are none.
+        demo: `module:function` that makes the demo services for `bff dev` and `bff demo-services`: see `Demo`.
+        demo_viewers: the viewers for whom `bff dev` prints tokens, by the label that it prints.
 
     Raises:
-        AppError: two sources or variants have one name, a rule is for a record of no source, and so on.
+        AppError: two sources or variants have the same name, or a rule is for a record of no source.
     """
 
     query: type
@@ -91,7 +91,7 @@ class App:
             if not names:
                 raise AppError(f"expected at least one {what}")
             if twice := sorted({name for name in names if names.count(name) > 1}):
-                raise AppError(f"expected {what}s of different names, got twice: {', '.join(twice)}")
+                raise AppError(f"expected {what}s with different names, got twice: {', '.join(twice)}")
         for source in self.sources:
             if not source.path:
                 raise AppError(f"{source.__name__}: expected a source with a path and a record")
@@ -101,17 +101,17 @@ class App:
 
     @property
     def source_names(self) -> tuple[str, ...]:
-        """The names of the sources, in their order."""
+        """The names of the sources, in order."""
         return tuple(source.name for source in self.sources)
 
     @property
     def variant_names(self) -> tuple[str, ...]:
-        """The names of the variants, in their order."""
+        """The names of the variants, in order."""
         return tuple(variant.name for variant in self.variants)
 
     @cached_property
     def graph(self) -> GraphQLSchema:
-        """The graph with everything in it. Raises `AppError` for a field that no source of the application can load."""
+        """The schema of all variants' fields. Raises `AppError` for a field of a source that is not in `sources`."""
         graph = whole_graph(self.query, self.mutation, self.subscription)
         try:
             check_reads(graph, self.sources)
@@ -125,7 +125,7 @@ class App:
         return variant_schemas(self.graph, self.variants)
 
     def demo_services(self, options: DemoOptions) -> Mapping[str, ASGIApp]:
-        """The demo services by source. Raises `AppError` if there are none, or if one is for no source."""
+        """The demo services by source name. Raises `AppError` if there are none, or if one is for no source."""
         if self.demo is None:
             raise AppError("the application has no demo services (App.demo)")
         make: Demo = found_at(self.demo, "App.demo")
@@ -136,7 +136,7 @@ class App:
 
 
 def find_app(name: str, folder: Path) -> App:
-    """The application `module:name`, looked up from a folder. Raises `AppError`; errors of the module itself are its own."""
+    """Import the application `module:name`, with `folder` in the path. Raises `AppError` and the module's own errors."""
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     found = found_at(name, "app")
@@ -159,14 +159,14 @@ def check_origin(name: str, folder: Path) -> None:
 
 
 def found_at(place: str, setting: str) -> Any:
-    """What stands at `module:name`. Raises `AppError` if there is no such module or name."""
+    """The object at `module:name`. Raises `AppError` if there is no such module or name."""
     module, _, name = place.partition(":")
     if not module or not name:
         raise AppError(f"{setting}: expected module:name, got {place!r}")
     try:
         return getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
-        # A module that this one imports and that is missing is another matter: its own error says more.
+        # If the module exists and one of its imports is missing, the original error is more useful.
         if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
             raise
         raise AppError(f"{setting}: {place}: there is no module {error.name} in {Path.cwd()}; see --app") from None

@@ -1,8 +1,8 @@
-"""Settings: command line, environment, `bff.toml`, defaults, the stronger first. Read once, at start-up.
+"""Settings from the command line, the environment, `bff.toml` and defaults, in order of precedence. Read at start-up.
 
-Each feature's options stand beside the feature; here they are composed and given their names. The settings of sources and
-variants follow from the application: their names, and their defaults. An unknown key or a value out of range stops the start
-with a message that names it; the value of a secret is never in a message.
+Each feature defines its options; here they are combined and named. The application determines the names and defaults of the
+settings of sources and variants. An unknown key or a value out of range is an error at start-up that names the setting.
+Messages never contain the value of a secret.
 """
 
 import re
@@ -69,7 +69,7 @@ _PLAIN_NAMES = frozenset(
         "REDIS_URL",
     }
 )
-"""Settings whose environment names bear no prefix; those of the services' URLs don't either."""
+"""Settings whose environment variables have no prefix. Those of the services' URLs have none either."""
 _SERVICE_URL = "_SERVICE_URL"
 
 
@@ -77,11 +77,11 @@ _NO_URL = "expected http:// or https:// and a host"
 
 
 class SettingsError(Exception):
-    """The settings can't be used; the message says which and why, a line each."""
+    """The settings are invalid. The message has a line for each invalid setting."""
 
 
 def _instances(value: Any) -> Any:
-    """`http://a:1;weight=3,http://b:2` as instances; a list in the file has one of them each."""
+    """`http://a:1;weight=3,http://b:2` as instances. In the file it may also be a list with one instance in each item."""
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
         raise ValueError("expected URLs")
@@ -106,8 +106,8 @@ def _parts(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         _ = parts.port
-    except ValueError:  # whose message would repeat what may be a password
-        raise ValueError("expected a URL with a host and a port that can be") from None
+    except ValueError:  # its message would contain the URL, and so perhaps a password
+        raise ValueError("expected a URL with a host and a valid port") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(_NO_URL)
     return parts
@@ -124,7 +124,7 @@ def _lower(value: Any) -> Any:
 
 
 def _list(value: Any) -> Any:
-    """A list of the environment is parted by commas."""
+    """Lists in environment variables are separated by commas."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
@@ -150,7 +150,7 @@ def _digest(value: str) -> str:
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Digest = Annotated[str, AfterValidator(_digest)]
 NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
-"""As it stands in logs and in the names of environment variables."""
+"""The pattern of names that are used in logs and in environment variables."""
 
 Name = Annotated[str, Field(pattern=NAME)]
 
@@ -186,7 +186,7 @@ class SourceSettings(_Options):
     max_response_bytes: int = Field(default=10 * 1024 * 1024, ge=1024, le=1024 * 1024 * 1024)
 
     def traffic(self) -> TrafficOptions:
-        """The options of the source's stack."""
+        """The options of the source's traffic stack."""
         return TrafficOptions(
             timeout_s=self.timeout_s,
             max_response_bytes=self.max_response_bytes,
@@ -200,7 +200,7 @@ class SourceSettings(_Options):
         )
 
     def wire(self) -> WireOptions:
-        """The options of the source's connections. Health checks never wait for one behind the calls."""
+        """The options of the source's connections. A few are spare, so that health checks don't wait for calls."""
         return WireOptions(
             max_connections=self.bulkhead.max_concurrent + _SPARE_CONNECTIONS,
             connect_timeout_s=self.connect_timeout_s,
@@ -210,15 +210,15 @@ class SourceSettings(_Options):
 
 
 class CorsSettings(_Options):
-    """Which foreign pages may ask."""
+    """The origins of web pages that may send requests (CORS)."""
 
     origins: Annotated[tuple[Origin, ...], BeforeValidator(_list)] = ()
 
 
 class VariantSettings(_Options):
-    """One endpoint. `introspection`, `graphiql` and `openapi` left out: on in `bff dev`, off in `bff serve`.
+    """One variant. If `introspection`, `graphiql` or `openapi` is not set, it is on in `bff dev` and off in `bff serve`.
 
-    `suggestions` left out is as `introspection`; `cors` left out is as for all.
+    If `suggestions` is not set, it is as `introspection`. If `cors` is not set, the gateway's `cors` applies.
     """
 
     introspection: bool | None = None
@@ -234,7 +234,7 @@ class VariantSettings(_Options):
 
 
 class RequestSettings(_Options):
-    """Each request to a variant."""
+    """Requests to variants."""
 
     deadline_s: float = Field(default=10.0, gt=0, le=300)
 
@@ -246,9 +246,10 @@ class RateSwitch(_Options):
 
 
 class IssuerSettings(_Options):
-    """A further issuer of tokens, identified by their `iss`.
+    """An additional issuer of tokens, identified by their claim `iss`.
 
-    With any of `variants` to `subject_namespace` set it is confined: roles and scopes that are not listed are removed.
+    If any of `variants`, `roles`, `scopes`, `subject_prefix` and `subject_namespace` is set, the issuer is confined: roles
+    and scopes that are not listed are removed from its tokens.
     """
 
     issuer: str = Field(min_length=1)
@@ -262,7 +263,7 @@ class IssuerSettings(_Options):
     subject_namespace: str | None = Field(default=None, min_length=1, max_length=128)
 
     def confinement(self) -> Confinement | None:
-        """The limits on its tokens; None if none is set."""
+        """The limits of its tokens; None if none is set."""
         if not self.model_fields_set & _CONFINES:
             return None
         return Confinement(
@@ -278,20 +279,20 @@ _CONFINES = frozenset({"variants", "roles", "scopes", "subject_prefix", "subject
 
 
 class RedisSettings(_Options):
-    """State shared in Redis. `wait_s`: the most seconds that one request waits for Redis in all."""
+    """Shared state in Redis. `wait_s` is the longest total time that one request waits for Redis, in seconds."""
 
     wait_s: float = Field(default=0.25, gt=0, le=10)
 
 
 class AuthSettings(_Options):
-    """Who issues tokens, and what stands in them."""
+    """The issuers of tokens, and the names of their claims."""
 
     issuers: dict[Name, IssuerSettings] = Field(default={}, max_length=50)
     claims: ClaimOptions = ClaimOptions()
 
 
 class ConsumerSettings(_Options):
-    """A program with an API key. `rate` is its own; a `tier` is one of `tiers`; it may not have both."""
+    """A consumer: a program with an API key. It may have a `rate` of its own or a `tier` of `tiers`, but not both."""
 
     key_sha256: Annotated[tuple[Digest, ...], BeforeValidator(_list), Field(min_length=1, max_length=10)]
     variants: Names
@@ -301,13 +302,13 @@ class ConsumerSettings(_Options):
 
 
 class ProxySettings(_Options):
-    """Whose `X-Forwarded-For` is believed: addresses and networks."""
+    """The proxies whose `X-Forwarded-For` is trusted: addresses and networks."""
 
     trusted: Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_list)] = ()
 
 
 class Settings(BaseSettings):
-    """The settings of every application; `settings_class` adds those of its sources and variants. They never change."""
+    """The settings of any application. `settings_class` adds those of its sources and variants. Immutable."""
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -335,7 +336,7 @@ class Settings(BaseSettings):
     supervisor: SupervisorOptions = SupervisorOptions()
 
     def instances(self, source: str) -> tuple[InstanceOptions, ...] | None:
-        """Where a source is; None if nothing says it."""
+        """The instances of a source's service; None if its URL is not set."""
         found: tuple[InstanceOptions, ...] | None = getattr(self, url_name(source))
         return found
 
@@ -350,18 +351,18 @@ class Settings(BaseSettings):
         return found
 
     def with_instances(self, places: Mapping[str, tuple[InstanceOptions, ...]]) -> "Settings":
-        """The same settings, with other instances for the sources that `places` names."""
+        """A copy of the settings with other instances for the sources in `places`."""
         return self.model_copy(update={url_name(name): instances for name, instances in places.items()})
 
 
 def url_name(source: str) -> str:
-    """The setting that says where a source is."""
+    """The name of the setting with the URL of a source's service."""
     return f"{source}{_SERVICE_URL.lower()}"
 
 
 @lru_cache(maxsize=16)
 def settings_class(app: App) -> type[Settings]:
-    """The settings of an application: `sources.NAME`, `NAME_service_url`, `variants.NAME` as it has them."""
+    """The class of an application's settings, with `sources.NAME`, `NAME_service_url` and `variants.NAME`."""
     literal: Any = Literal
     mapping: Any = dict
     variant_name: Any = literal[app.variant_names]
@@ -388,7 +389,7 @@ def settings_class(app: App) -> type[Settings]:
 
 
 def defaults_of(app: App) -> dict[str, Any]:
-    """What an application's sources and variants set by default."""
+    """The defaults that an application's sources and variants declare."""
     return {
         "sources": {source.name: dict(source.defaults) for source in app.sources},
         "variants": {variant.name: dict(variant.defaults) for variant in app.variants},
@@ -396,14 +397,14 @@ def defaults_of(app: App) -> dict[str, Any]:
 
 
 class _Constant(PydanticBaseSettingsSource):
-    """Settings that are known already."""
+    """Settings from a dictionary."""
 
     def __init__(self, settings_cls: type[BaseSettings], values: dict[str, Any]) -> None:
         super().__init__(settings_cls)
         self._values = values
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        """Not used: `__call__` answers for all fields at once."""
+        """Not used: `__call__` returns all fields."""
         raise NotImplementedError
 
     def __call__(self) -> dict[str, Any]:
@@ -411,9 +412,9 @@ class _Constant(PydanticBaseSettingsSource):
 
 
 def _from_environment(environment: Mapping[str, str], sources: Sequence[str]) -> dict[str, Any]:
-    """`BFF_` and the path joined by `__`; the names of `_PLAIN_NAMES` and of services also by themselves.
+    """Settings in environment variables: `BFF_` and the path joined by `__`, or a name without prefix (`_PLAIN_NAMES`).
 
-    An empty value counts as none.
+    Empty variables are ignored.
     """
     found: dict[str, Any] = {}
     for name in sorted(environment):
@@ -428,7 +429,7 @@ def _from_environment(environment: Mapping[str, str], sources: Sequence[str]) ->
             for part in path:
                 inner = inner.setdefault(part, {})
                 if not isinstance(inner, dict):
-                    raise SettingsError(f"{name}: {part} is set by itself and has nothing inside")
+                    raise SettingsError(f"{name}: {part} is also set as a single value")
             inner[last] = value
     return found
 
@@ -438,7 +439,7 @@ def _is_plain(name: str, sources: Sequence[str]) -> bool:
 
 
 def file_of(environment: Mapping[str, str], file: Path | None = None) -> Path | None:
-    """The settings file that is named on the command line or in the environment. Raises `SettingsError` if it is missing."""
+    """The settings file named on the command line or in the environment, if any. Raises `SettingsError` if it is missing."""
     path = file or (Path(environment[_FILE_VARIABLE]) if environment.get(_FILE_VARIABLE) else None)
     if path is not None and not path.is_file():
         raise SettingsError(f"{path}: there is no such file")
@@ -479,7 +480,7 @@ def load(
     path = file_of(environment, file)
     in_environment = _from_environment(environment, app.source_names)
 
-    class FromAllPlaces(settings_class(app)):  # type: ignore[misc] # made for the application
+    class FromAllPlaces(settings_class(app)):  # type: ignore[misc] # a class made at run time
         @classmethod
         def settings_customise_sources(
             cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
@@ -502,7 +503,7 @@ def load(
 
 def _line(fault: Any, sources: Sequence[str]) -> str:
     path = [str(part) for part in fault["loc"] if not str(part).startswith(("function-", "tuple["))]
-    # A list is one variable, whichever of its entries is meant.
+    # A list is one variable, so indexes are not part of its name.
     name, variable = ".".join(path), "__".join(part for part in path if not part.isdigit()).upper()
     if not _is_plain(variable, sources):
         variable = _PREFIX + variable

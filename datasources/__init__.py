@@ -1,4 +1,4 @@
-"""The REST services as Python sees them: typed records, and calls that are bounded, guarded and told apart when they fail.
+"""The shop's REST services: typed records and the calls that read and write them.
 
-Nothing here knows GraphQL, and no source knows another.
+No module here imports GraphQL, and no source depends on another.
 """

@@ -6,7 +6,7 @@ _CENT = Decimal("0.01")
 
 
 def amount(value: float) -> float:
-    """`value` rounded to two decimals, half up, as it reads in decimal: 1.005 becomes 1.01, though its double lies below."""
+    """`value` rounded half up to two decimals, by its shortest decimal form: 1.005 becomes 1.01."""
     if round(value, 2) == value:
         return value
     return float(Decimal(repr(value)).quantize(_CENT, ROUND_HALF_UP))

@@ -14,7 +14,7 @@ from datasources.money import amount
 
 
 class OrderStatus(StrEnum):
-    """How far an order has come."""
+    """The state of an order."""
 
     PENDING = "pending"
     PAID = "paid"
@@ -24,14 +24,14 @@ class OrderStatus(StrEnum):
 
 
 class OrderItem(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    """One line of an order: so many of a product, at the price it had."""
+    """One line of an order: a product, its quantity and its price at the time of the order."""
 
     product_id: int
     quantity: Int32
     unit_price: Annotated[float, msgspec.Meta(gt=-1e290, lt=1e290)]  # finite when multiplied by any quantity
 
     def __post_init__(self) -> None:
-        """Keep amounts to two decimals, whatever the service sends."""
+        """Round the amount to two decimals."""
         if round(self.unit_price, 2) != self.unit_price:
             msgspec.structs.force_setattr(self, "unit_price", amount(self.unit_price))
 
@@ -48,13 +48,13 @@ class Order(Record, frozen=True, kw_only=True, gc=False):
     items: tuple[OrderItem, ...]
 
     def __post_init__(self) -> None:
-        """Keep amounts to two decimals, whatever the service sends."""
+        """Round the amount to two decimals."""
         if round(self.total, 2) != self.total:
             msgspec.structs.force_setattr(self, "total", amount(self.total))
 
 
 class Orders(Source[Order]):
-    """`/orders`: one, many, pages, those of users, and the life of one."""
+    """`/orders`: reads by id, by user and in pages; orders are placed, cancelled and moved to another status."""
 
     path = "/orders"
     by_id = ById()
@@ -68,7 +68,7 @@ class Orders(Source[Order]):
         return await self.write(caller, "POST", "/orders", body, key=key, is_it=lambda order: order.user_id == user_id)
 
     async def cancel(self, caller: Caller, id: int, *, key: str, user_id: int | None = None) -> Order:
-        """Cancel an order, which must be that user's if `user_id` is given. Raises `Rejected` (404, 409), `SourceError`."""
+        """Cancel an order. If `user_id` is given, it must be that user's. Raises `Rejected` (404, 409), `SourceError`."""
 
         def is_it(order: Order) -> bool:
             return user_id is None or order.user_id == user_id
@@ -76,5 +76,5 @@ class Orders(Source[Order]):
         return await self.write(caller, "POST", "/orders/{id}/cancel", None, key=key, id=id, is_it=is_it)
 
     async def update_status(self, caller: Caller, id: int, status: OrderStatus, *, key: str) -> Order:
-        """Move an order on. Raises `Rejected` (404, 409, 422), `SourceError`."""
+        """Change an order's status. Raises `Rejected` (404, 409, 422), `SourceError`."""
         return await self.write(caller, "PATCH", "/orders/{id}", {"status": status.value}, key=key, id=id)

@@ -26,13 +26,13 @@ class Product(Record, frozen=True, kw_only=True):
     updated_at: Timestamp
 
     def __post_init__(self) -> None:
-        """Keep amounts to two decimals, whatever the service sends."""
+        """Round the amount to two decimals."""
         if round(self.price, 2) != self.price:
             msgspec.structs.force_setattr(self, "price", amount(self.price))
 
 
 class Products(Source[Product], forward_identity=False):
-    """`/products`: one, many, pages, and a change of one. The catalogue is the same for everybody."""
+    """`/products`: reads by id and in pages, and updates. Products are the same for all users, so no identity is sent."""
 
     path = "/products"
     by_id = ById()

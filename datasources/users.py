@@ -9,7 +9,7 @@ from bff.upstream.source import Source
 
 
 class Tier(StrEnum):
-    """What a user has subscribed to."""
+    """A user's subscription."""
 
     FREE = "free"
     PLUS = "plus"
@@ -27,7 +27,7 @@ class User(Record, frozen=True, kw_only=True):
 
 
 class Users(Source[User]):
-    """`/users`: one, many, pages, and a change of one's profile."""
+    """`/users`: reads by id and in pages, and updates of a profile."""
 
     path = "/users"
     by_id = ById()

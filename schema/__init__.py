@@ -1,4 +1,4 @@
-"""The graph: what clients see. Types are written once and tagged with the variants they are in; resolvers are one line.
+"""The graph: what clients see. Each type is written once, and its fields are tagged with their variants.
 
-It knows the data sources and nothing of HTTP or of how an operation is executed.
+This package depends on `datasources` and `bff`. It does not deal with HTTP or with the execution of operations.
 """

@@ -1,4 +1,4 @@
-"""The shop: what this application of the gateway is."""
+"""The shop: an application of the gateway."""
 
 from pathlib import Path
 

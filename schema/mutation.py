@@ -1,4 +1,4 @@
-"""The root of all writing. A write goes out once; what a person can mend comes back as `userErrors`."""
+"""The mutation type. A write is sent once. Mistakes in the input are returned as `userErrors`."""
 
 from typing import Any
 
@@ -40,12 +40,12 @@ from schema.types.payloads import (
 from schema.variants import ADMIN, EVERYONE, MOBILE, WEB
 
 _WRITE = 10
-"""What a write costs, on top of the object that it brings back."""
+"""The cost of a write, on top of the object that it returns."""
 
 
 @strawberry.type(description="What can be changed.")
 class Mutation:
-    """Everything that can be written."""
+    """The root type of mutations."""
 
     @computed(WEB, MOBILE, extensions=[Access()], weight=_WRITE, description="Order for oneself.")
     async def place_order(self, info: Info, input: PlaceOrderInput) -> PlaceOrderPayload:
@@ -126,7 +126,7 @@ class Mutation:
         description="Hold a source's breaker open or closed; with null it goes by its own rule again.",
     )
     def force_breaker(self, info: Info, source: str, state: BreakerState | None = None) -> ForceBreakerPayload:
-        """In the process that answers, until it ends."""
+        """Affects only the process that handles the request, until that process ends."""
         context = info.context
         named = context.sources.named(source)
         if named is None:
@@ -145,7 +145,7 @@ class Mutation:
         description="Forget what is kept of a source's answers; without a source, of all. Whole answers too.",
     )
     def drop_cache(self, info: Info, source: str | None = None) -> DropCachePayload:
-        """In the process that answers."""
+        """Affects only the process that handles the request."""
         context = info.context
         named = [each for each in context.sources if source in {None, each.name}]
         if not named:
@@ -165,7 +165,7 @@ class Mutation:
         description="Read the settings again, as on SIGHUP, and take over where the services are.",
     )
     def reload_settings(self, info: Info) -> ReloadSettingsPayload:
-        """In the process that answers."""
+        """Affects only the process that handles the request."""
         context = info.context
         if context.controls is None:
             return ReloadSettingsPayload(
@@ -177,7 +177,7 @@ class Mutation:
         return ReloadSettingsPayload(
             moved=moved,
             needs_restart=needs_restart,
-            # What stands in the settings may hold a host: the log has it.
+            # Faults may contain host names, so they are only logged.
             user_errors=[invalid(None, "The settings can't be used: the log says why.")] if reloaded.faults else [],
         )
 
@@ -185,7 +185,7 @@ class Mutation:
 def _own_user_id(context: Context) -> int:
     user_id = Users.read_id(context.signed_in().sub)
     if user_id is None:
-        raise NotAllowed("Whoever is signed in is no user of this shop.")
+        raise NotAllowed("The signed-in user is not a user of this shop.")
     own: int = user_id
     return own
 

@@ -1,4 +1,4 @@
-"""The root of all reading. A field says how it is loaded, and who may have it."""
+"""The query type. Each field declares how it is loaded and who may see it."""
 
 import strawberry
 
@@ -23,7 +23,7 @@ from schema.variants import ADMIN, EVERYONE, MOBILE
 
 @strawberry.type(description="What can be asked.")
 class Query:
-    """Everything that can be read."""
+    """The root type of queries."""
 
     @computed(
         *EVERYONE,
@@ -53,11 +53,11 @@ class Query:
 
     @computed(ADMIN, type=list[Source], description="The gateway's own view of its data sources.")
     def sources(self, info: Info) -> list[SourceStatus]:
-        """Each source's state, which must not be cached."""
+        """The state of each source. It must not be cached."""
         info.context.caller.freshness.forbid()
         return [source.status() for source in info.context.sources]
 
     @computed(MOBILE, type=Home | None, description="One call for the app's first screen.")
     def home(self) -> Home:
-        """The screen; its parts load themselves."""
+        """An empty object: each of its fields loads its own data."""
         return Home()

@@ -1,4 +1,4 @@
-"""Who may see which records of the shop, wherever they are shown."""
+"""Which records of the shop a viewer may see. The rules apply to every field that shows such a record."""
 
 from bff.graph.context import Context, Viewer
 from bff.graph.loaders import Visible
@@ -10,12 +10,12 @@ from datasources.users import User, Users
 
 
 def viewer_id(context: Context) -> int | None:
-    """The id of the user who is signed in; None if nobody is, or if it is not a user of the shop."""
+    """The id of the signed-in user; None if the request is anonymous, or if the viewer is not a user of the shop."""
     return user_id_of(context.viewer)
 
 
 def user_id_of(viewer: Viewer | None) -> int | None:
-    """The id of the user that a viewer is; None for a viewer who is not one."""
+    """The user id of a viewer; None for an anonymous one, or one who is not a user of the shop."""
     if viewer is None:
         return None
     user_id: int | None = Users.read_id(viewer.sub)

@@ -1,4 +1,4 @@
-"""The shop's variants: a line each. They are also the tags of what is in them."""
+"""The shop's variants. They are also the tags of fields."""
 
 from bff.graph.variants import Variant
 

@@ -1,6 +1,6 @@
-"""An application's demo services on loopback ports of their own, in the event loop that already runs.
+"""Serves an application's demo services, each on its own port, in the running event loop.
 
-All ports are bound before anything is served: either all services listen or none does. Signals are left to the caller.
+All ports are bound before any service starts: either all services listen or none does. Signals are left to the caller.
 Requests are not logged.
 """
 
@@ -17,16 +17,16 @@ from starlette.types import ASGIApp
 from bff.server.sockets import listening, url_of
 
 FIRST_PORT: Final = 8101
-"""The first service's port, where nothing else is said; the others follow."""
+"""The default port of the first service. Those of the others follow."""
 
-# Longer than clients keep their idle connections: a server that closes first makes the next request fail.
+# Longer than clients keep idle connections: if the server closes one first, the client's next request may fail.
 KEEP_ALIVE_S: Final = 75
-# How long a request may still take once the services are to stop.
+# Seconds that running requests have to end after the services are told to stop.
 DRAIN_S: Final = 2
 
 
 def ports_from(names: Iterable[str], first: int = FIRST_PORT) -> dict[str, int]:
-    """Ports that follow one another, by the services' names; with 0 any free ones."""
+    """Consecutive ports by service name. If `first` is 0, each is 0: any free port."""
     return {name: first and first + number for number, name in enumerate(names)}
 
 
@@ -38,20 +38,20 @@ async def running(
     host: str = "127.0.0.1",
     fall_back: bool = False,
 ) -> AsyncIterator[dict[str, str]]:
-    """Serve while the context is open. Yields the base URLs by the services' names.
+    """Serve while the context is open. Yields the base URLs by service name.
 
     Args:
         services: ASGI applications by name.
         ports: by name, for every service; 0 is any free port.
         host: the address to listen on.
-        fall_back: take any free port in place of one that is in use.
+        fall_back: whether to use any free port in place of one that is in use.
 
     Raises:
-        OSError: a port can't be had; the message names it and its service. Nothing was started.
+        OSError: a port can't be bound; the message names it and its service. No service was started.
         ValueError: a service has no port, or a port is for no service.
     """
     if unknown := sorted(ports.keys() ^ services.keys()):
-        raise ValueError(f"expected a port for each service, and for no other; see {', '.join(unknown)}")
+        raise ValueError(f"expected exactly one port for each service; these don't match: {', '.join(unknown)}")
     with ExitStack() as sockets:
         bound = {
             name: sockets.enter_context(_listening(name, host, port, fall_back=fall_back)) for name, port in ports.items()
@@ -59,7 +59,7 @@ async def running(
         servers = [_Server(services[name], sock) for name, sock in bound.items()]
         tasks = [asyncio.create_task(server.run_until_stopped()) for server in servers]
         try:
-            # The kernel takes connections from here on; the servers pick them up on the loop's next turns.
+            # The kernel already accepts connections. The servers take them over in the next iterations of the loop.
             yield {name: url_of(sock) for name, sock in bound.items()}
         finally:
             for server in servers:
@@ -87,12 +87,12 @@ class _Server(uvicorn.Server):
         self._socket = sock
 
     async def run_until_stopped(self) -> None:
-        """Serves until `should_exit`."""
+        """Serve until `should_exit` is set."""
         await self.serve(sockets=[self._socket])
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leaves signals to the process's owner, where uvicorn would take them over."""
+        """Install no signal handlers: uvicorn's would replace those of the process."""
         yield
 
 

@@ -1,4 +1,4 @@
-"""`bff dev` and `bff demo-services`: everything on one machine, with nothing else installed."""
+"""`bff dev` and `bff demo-services`: the gateway and demo services on one machine."""
 
 import asyncio
 import os
@@ -27,9 +27,9 @@ _STOP_GRACE_S = 3.0
 
 
 async def run(app: App, settings: Settings, load_again: Callable[[], Settings]) -> None:
-    """The gateway, and demo services for the sources that the settings don't place elsewhere. Until a signal.
+    """Run the gateway, and demo services for the sources without a URL in the settings, until a signal.
 
-    A source that has neither a place nor a demo service stops the start: `SettingsError`.
+    Raises `SettingsError` if a source has neither a URL nor a demo service.
     """
     places: dict[str, tuple[InstanceOptions, ...]] = {}
     async with AsyncExitStack() as stack:
@@ -58,7 +58,7 @@ async def run(app: App, settings: Settings, load_again: Callable[[], Settings]) 
 
 
 def run_reloading(settings: Settings, arguments: Sequence[str]) -> None:
-    """Run `bff ARGUMENTS`, a `bff dev`, and restart it when a file below the working folder changes. Until a signal."""
+    """Run `bff ARGUMENTS`, which is a `bff dev`, until a signal. Restart it when a file below the working folder changes."""
     os.environ[APP_VARIABLE] = settings.app
     stop_s = settings.drain.delay_s + settings.drain.timeout_s + _STOP_GRACE_S
     with listen(settings.host or "127.0.0.1", settings.port) as listener:
@@ -66,7 +66,7 @@ def run_reloading(settings: Settings, arguments: Sequence[str]) -> None:
 
 
 async def run_services(app: App, host: str, first_port: int, options: DemoOptions) -> None:
-    """The demo services on ports that follow one another. Until a signal. Raises `AppError` if there are none."""
+    """Run the demo services on consecutive ports until a signal. Raises `AppError` if there are none."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

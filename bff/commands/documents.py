@@ -1,4 +1,4 @@
-"""Checks trusted documents against the graph as it is: whether every app that is out there would go on working."""
+"""Checks trusted documents against the present graph: whether the released apps still work."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from bff.settings import Settings, SettingsError
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of a check. `faults` are lines for people: variant, manifest, document, place and what is wrong."""
+    """The result of a check. Each line of `faults` has the variant, manifest, document, location and error."""
 
     checked: int
     broken: int
@@ -19,7 +19,7 @@ class Report:
 
 
 def check(app: App, settings: Settings) -> Report:
-    """Check the documents of all variants' manifests. Raises `SettingsError` where a manifest can't be read."""
+    """Check the documents of all variants' manifests. Raises `SettingsError` if a manifest can't be read."""
     checked = broken = 0
     faults: list[str] = []
     for variant in app.variant_names:
@@ -28,7 +28,7 @@ def check(app: App, settings: Settings) -> Report:
             documents = read_all(options.manifests)
         except ManifestError as error:
             raise SettingsError(f"variants.{variant}.manifests: {error}") from None
-        # Suggestions are for whoever mends the document; introspection may be what a trusted document is there for.
+        # Errors have suggestions, because developers read them. Introspection is on: a trusted document may use it.
         plans = Plans(app.schemas[variant], options.limits, introspection=True)
         for document in documents:
             checked += 1
@@ -42,7 +42,7 @@ def _faults(plans: Plans, document: TrustedDocument) -> list[str]:
     try:
         prepared, _ = plans.get(document.text)
         for operation in prepared.operations.values():
-            # With variables left out lists are as long as they are by default.
+            # Variables are not known here, so lists have their default length.
             plans.check_cost(operation, {})
     except GatewayError as error:
         return [error.message]

@@ -1,4 +1,4 @@
-"""Explains an operation without a gateway: from a document's text, with a variant's limits, to what it will ask for."""
+"""Explains an operation without running a gateway: the upstream calls of a document, checked by a variant's limits."""
 
 import msgspec
 
@@ -13,7 +13,7 @@ _members = msgspec.json.Decoder(dict[str, object])
 
 
 class NotExplained(Exception):
-    """The document, or what was said of it, is no good. `lines` say why."""
+    """The document, the operation's name or the variables are invalid. `lines` are the errors."""
 
     def __init__(self, lines: list[str]) -> None:
         super().__init__(lines)
@@ -21,7 +21,7 @@ class NotExplained(Exception):
 
 
 def explained(app: App, settings: Settings, variant: str, text: str, name: str | None, variables: str) -> Explanation:
-    """What the document's operation of that name will ask for. Raises `NotExplained`."""
+    """The upstream calls of the document's operation of that name. Raises `NotExplained`."""
     try:
         given = _members.decode(variables)
     except msgspec.DecodeError as error:
@@ -30,17 +30,17 @@ def explained(app: App, settings: Settings, variant: str, text: str, name: str |
     try:
         prepared, _ = plans.get(text)
         operation = prepared.operation(name)
-        told = plans.explain(operation, given)
+        explanation = plans.explain(operation, given)
         plans.check_cost(operation, given)
     except GatewayError as error:
         raise NotExplained([error.message]) from error
     except (DocumentError, InvalidVariables) as error:
         raise NotExplained([_line(fault) for fault in error.errors]) from error
-    return told
+    return explanation
 
 
 def _line(fault: object) -> str:
-    """An error and where it stands."""
+    """An error and its location."""
     locations = getattr(fault, "locations", None) or ()
     where = "".join(f"{place.line}:{place.column}: " for place in locations[:1])
     return f"{where}{getattr(fault, 'message', fault)}"

@@ -1,6 +1,6 @@
-"""The command line. It reads settings, calls, prints, and turns errors into exit codes; it has no logic of its own.
+"""The command line. It reads settings, calls functions, prints results and turns errors into exit codes.
 
-Exit codes: 0 done, 1 a check found something, 2 it could not begin.
+Exit codes: 0 success, 1 a check found faults, 2 the command could not start.
 """
 
 import gc
@@ -21,10 +21,10 @@ import uvloop
 from bff import __version__
 from bff.app import App, AppError, DemoOptions, find_app
 from bff.commands import dev
-from bff.commands import documents as checking
-from bff.commands import explain as explaining
-from bff.commands import schema as sdl
-from bff.commands import token as tokens
+from bff.commands import documents as documents_command
+from bff.commands import explain as explain_command
+from bff.commands import schema as schema_command
+from bff.commands import token as token_command
 from bff.commands.demo import FIRST_PORT
 from bff.gate import consumers
 from bff.gateway import create, with_cors
@@ -38,7 +38,7 @@ from bff.settings import NAME, Settings, SettingsError, app_named, load
 
 _PORTS = 65_536
 _GC_THRESHOLDS = (100_000, 50, 100)
-"""A request makes thousands of objects and next to no cycles (tests/bench/README.md has the figures)."""
+"""A request makes thousands of objects and very few cycles (figures: tests/bench/README.md)."""
 
 _STOP_GRACE_S = 3.0
 """Seconds that workers have after the drain time to close their connections."""
@@ -46,7 +46,7 @@ _STOP_GRACE_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an application and its settings are: what `--app` and `--config` name, else the environment, else defaults."""
+    """An application and its settings file, from `--app` and `--config`, the environment, or defaults."""
 
     app_name: str | None = None
     config: Path | None = None
@@ -57,12 +57,12 @@ class Place:
         return find_app(name, Path.cwd())
 
     def load(self, app: App, **given: Any) -> Settings:
-        """Its settings; `given` has those of the command line. Raises `SettingsError`."""
+        """The application's settings. `given` are those of the command line. Raises `SettingsError`."""
         return load(app, os.environ, file=self.config, command_line={"app": self.app_name, **given})
 
 
 def _with_place(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds `--app` and `--config`, gives the command a `place`, and makes one line of each error."""
+    """Add `--app` and `--config`, pass them to the command as `place`, and print errors in one line each."""
 
     @click.option("--app", "app_name", help="The application, as module:name; schema.app:app by default.")
     @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The settings file (bff.toml).")
@@ -74,7 +74,7 @@ def _with_place(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _with_address(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds `--host` and `--port`."""
+    """Add `--host` and `--port`."""
 
     @click.option("--host", help="The address to listen on.")
     @click.option("--port", type=int, help="The port to listen on; 0 is any free one.")
@@ -97,7 +97,7 @@ def _with_errors(call: Callable[[], Any]) -> Any:
 
 
 def _variants(app: App, names: Sequence[str]) -> Sequence[str]:
-    """The names, each of which must be a variant; all variants if there are none. Exits with 2."""
+    """The names, or all variants if there are none. Exits with 2 if one is not a variant."""
     for name in names:
         if name not in app.variant_names:
             click.echo(f"bff: VARIANT: expected {', '.join(app.variant_names)}, got {name}", err=True)
@@ -114,9 +114,9 @@ def main() -> None:
 @main.command()
 @_with_address
 @_with_place
-@click.option("--workers", type=int, help="How many processes serve.")
+@click.option("--workers", type=int, help="The number of worker processes.")
 def serve(place: Place, host: str | None, port: int | None, workers: int | None) -> None:
-    """The gateway alone, in production mode, in front of the services that the settings name."""
+    """Run the gateway in production mode, in front of the services in the settings."""
     app = place.app()
     read = partial(place.load, app, host=host, port=port, workers=workers)
     settings = read()
@@ -124,8 +124,8 @@ def serve(place: Place, host: str | None, port: int | None, workers: int | None)
     gateway = create(app, settings, load_again=read)
     allow_many()
     with listen(settings.host or "0.0.0.0", settings.port) as listener:  # noqa: S104 - a server's default, by contract
-        # What is made at start-up lives as long as the process: the collector need not look at it again, and several
-        # processes can share it.
+        # Objects made at start-up live as long as the process. Frozen, they are not collected, and forked workers
+        # share their memory.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
@@ -154,7 +154,7 @@ def _supervise(gateway: Gateway, settings: Settings, listener: socket) -> None:
 @_with_address
 @_with_place
 def dev_(place: Place, host: str | None, port: int | None, reload: bool) -> None:
-    """The whole thing on one machine: the demo services, and the gateway in front of them."""
+    """Run the demo services and the gateway in front of them on one machine."""
     app = place.app()
     read = partial(place.load, app, host=host, port=port)
     settings = read()
@@ -162,7 +162,7 @@ def dev_(place: Place, host: str | None, port: int | None, reload: bool) -> None
         dev.run_reloading(settings, [argument for argument in sys.argv[1:] if argument != "--reload"])
         return
     logs.configure(settings.log_level, settings.log_format or "console")
-    uvloop.run(dev.run(app, tokens.with_secret(settings), lambda: tokens.with_secret(read())))
+    uvloop.run(dev.run(app, token_command.with_secret(settings), lambda: token_command.with_secret(read())))
 
 
 @main.command(name="demo-services")
@@ -172,13 +172,13 @@ def dev_(place: Place, host: str | None, port: int | None, reload: bool) -> None
     type=click.IntRange(0, 65_535),
     default=FIRST_PORT,
     show_default=True,
-    help="The first of the services' ports, which follow one another; 0 is any free ones.",
+    help="The port of the first service; those of the others follow. 0: any free ports.",
 )
-@click.option("--latency-ms", type=click.FloatRange(0, 60_000), default=0, help="How long each answer takes.")
-@click.option("--no-store", is_flag=True, help="Say of every answer that it must not be cached.")
+@click.option("--latency-ms", type=click.FloatRange(0, 60_000), default=0, help="The delay of each response.")
+@click.option("--no-store", is_flag=True, help="Send Cache-Control: no-store with every response.")
 @_with_place
 def demo_services(place: Place, host: str, port: int, latency_ms: float, no_store: bool) -> None:
-    """The demo services alone."""
+    """Run only the demo services."""
     app = place.app()
     if port + len(app.sources) > _PORTS:
         click.echo(f"bff: --port: expected at most {_PORTS - len(app.sources)}, got {port}", err=True)
@@ -187,40 +187,40 @@ def demo_services(place: Place, host: str, port: int, latency_ms: float, no_stor
 
 
 @main.command()
-@click.option("--sub", required=True, help="Whose token it is: the id of a user.")
+@click.option("--sub", required=True, help="The user's id.")
 @click.option("--role", help="A role, as admin.")
 @click.option("--ttl-s", type=click.IntRange(1, 10 * 365 * 86_400), default=86_400, show_default=True)
 @_with_place
 def token(place: Place, sub: str, role: str | None, ttl_s: int) -> None:
-    """A development token, signed with JWT_SECRET, or with the secret of `bff dev` if there is none."""
-    settings = tokens.with_secret(place.load(place.app()))
-    click.echo(tokens.make(settings, sub=sub, role=role, ttl_s=ttl_s))
+    """Print a development token, signed with JWT_SECRET or, if it is not set, with the secret of `bff dev`."""
+    settings = token_command.with_secret(place.load(place.app()))
+    click.echo(token_command.make(settings, sub=sub, role=role, ttl_s=ttl_s))
 
 
 @main.command()
 @click.argument("variant")
 @click.argument("file", type=click.File(encoding="utf-8"))
-@click.option("--operation", help="Which operation, if the document has several.")
+@click.option("--operation", help="The operation's name, if the document has several.")
 @click.option("--variables", default="{}", help="The variables as a JSON object.")
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
-@click.option("--plan", is_flag=True, help="The plan as well: each field and where its value comes from.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--plan", is_flag=True, help="Also print the plan: each field and how its value is resolved.")
 @_with_place
 def explain(
     place: Place, variant: str, file: IO[str], operation: str | None, variables: str, as_json: bool, plan: bool
 ) -> None:
-    """The upstream calls that the operation in FILE will make on VARIANT, wave by wave. FILE - is standard input."""
+    """Print the upstream calls of the operation in FILE on VARIANT, wave by wave. FILE - is standard input."""
     app = place.app()
     _variants(app, [variant])
     try:
-        told = explaining.explained(app, place.load(app), variant, file.read(), operation, variables)
-    except explaining.NotExplained as error:
+        explanation = explain_command.explained(app, place.load(app), variant, file.read(), operation, variables)
+    except explain_command.NotExplained as error:
         for line in error.lines:
             click.echo(f"bff: {line}", err=True)
         sys.exit(1)
     if as_json:
-        click.echo(json.dumps(told.as_json(), indent=2))
+        click.echo(json.dumps(explanation.as_json(), indent=2))
     else:
-        click.echo(told.as_text() + (f"\n{told.plan}" if plan else ""), nl=False)
+        click.echo(explanation.as_text() + (f"\n{explanation.plan}" if plan else ""), nl=False)
 
 
 @main.group()
@@ -230,11 +230,11 @@ def keys() -> None:
 
 @keys.command(name="new")
 @click.argument("name")
-@click.option("--variant", "variants", multiple=True, help="A variant that it may use; by default all.")
-@click.option("--scope", "scopes", multiple=True, help="A scope that it has.")
+@click.option("--variant", "variants", multiple=True, help="A variant that the consumer may use; by default all.")
+@click.option("--scope", "scopes", multiple=True, help="A scope of the consumer.")
 @_with_place
 def new_key(place: Place, name: str, variants: tuple[str, ...], scopes: tuple[str, ...]) -> None:
-    """Make a key for the consumer NAME. It is shown this once; the settings file holds its hash."""
+    """Make an API key for the consumer NAME. It is shown only once: the settings contain its hash."""
     if not re.match(NAME, name):
         click.echo("bff: NAME: expected lower-case letters, digits, - and _, 63 at most", err=True)
         sys.exit(2)
@@ -251,19 +251,19 @@ def new_key(place: Place, name: str, variants: tuple[str, ...], scopes: tuple[st
 
 @main.group()
 def documents() -> None:
-    """Trusted documents: those that apps were built with."""
+    """Trusted documents: the operations of released apps."""
 
 
 @documents.command(name="check")
 @_with_place
 def check_documents(place: Place) -> None:
-    """Validate the documents of all manifests against the graph; exit with 1 if one would break."""
+    """Validate the documents of all manifests against the graph. Exits with 1 if one is invalid."""
     app = place.app()
-    report = checking.check(app, place.load(app))
+    report = documents_command.check(app, place.load(app))
     for line in report.faults:
         click.echo(line, err=True)
     if report.faults:
-        click.echo(f"Of {report.checked} documents, {report.broken} would break.", err=True)
+        click.echo(f"{report.broken} of {report.checked} documents are invalid.", err=True)
         sys.exit(1)
     click.echo(f"{report.checked} documents fit the graph.")
 
@@ -278,28 +278,30 @@ def schema() -> None:
 @click.option("--write", is_flag=True, help="Write the application's sdl folder instead of printing.")
 @_with_place
 def export(place: Place, variant: str | None, write: bool) -> None:
-    """Print the SDL of VARIANT, or of all."""
+    """Print the SDL of VARIANT, or of all variants."""
     app = place.app()
     for name in _variants(app, [variant] if variant else []):
         if write:
-            click.echo(f"wrote {sdl.write(app, name)}")
+            click.echo(f"wrote {schema_command.write(app, name)}")
         else:
-            click.echo(sdl.current(app, name), nl=False)
+            click.echo(schema_command.current(app, name), nl=False)
 
 
 @schema.command()
 @_with_place
 def check(place: Place) -> None:
-    """Compare the graph with the committed SDL and the trusted documents; exit with 1 if they don't fit."""
+    """Compare the graph with the committed SDL and the trusted documents. Exits with 1 if they don't match."""
     app = place.app()
-    drifts = sdl.check(app)
-    for drift in drifts:
-        click.echo(drift, err=True)
-    if drifts:
-        click.echo("The committed SDL has drifted. If the change is meant: bff schema export --write, and commit.", err=True)
-    report = checking.check(app, place.load(app))
+    differences = schema_command.check(app)
+    for difference in differences:
+        click.echo(difference, err=True)
+    if differences:
+        click.echo(
+            "The committed SDL differs from the graph. If this is intended: bff schema export --write, and commit.", err=True
+        )
+    report = documents_command.check(app, place.load(app))
     for line in report.faults:
         click.echo(line, err=True)
-    if drifts or report.faults:
+    if differences or report.faults:
         sys.exit(1)
-    click.echo("The committed SDL is that of the graph.")
+    click.echo("The committed SDL matches the graph.")

@@ -1,4 +1,4 @@
-"""The committed SDL of each variant, and how the graph differs from it."""
+"""The committed SDL of each variant, and its differences from the graph."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from bff.graph.sdl import sdl
 
 
 def current(app: App, variant: str) -> str:
-    """The SDL of the variant as the types are now."""
+    """The SDL of the variant in the present graph."""
     return sdl(app.schemas[variant])
 
 
@@ -20,7 +20,7 @@ def path_of(app: App, variant: str) -> Path | None:
 
 
 def write(app: App, variant: str) -> Path:
-    """Write the SDL of the variant as the types are now, and say where. Raises `AppError` without a folder."""
+    """Write the variant's SDL. Returns the file. Raises `AppError` if the application has no folder."""
     file = path_of(app, variant)
     if file is None:
         raise AppError("the application has no folder for its SDL (App.folder)")
@@ -30,13 +30,13 @@ def write(app: App, variant: str) -> Path:
 
 
 def committed(app: App, variant: str) -> str | None:
-    """The SDL of the variant as it was committed; None if it never was."""
+    """The committed SDL of the variant; None if there is none."""
     file = path_of(app, variant)
     return file.read_text(encoding="utf-8") if file is not None and file.is_file() else None
 
 
 def check(app: App) -> list[str]:
-    """What differs, a line each: breaking changes first; an empty list if nothing does."""
+    """The differences of all variants, a line each, with breaking changes first. Empty if there are none."""
     lines: list[str] = []
     for variant in app.variant_names:
         now, before = current(app, variant), committed(app, variant)
@@ -51,4 +51,4 @@ def _differences(variant: str, before: str, now: str) -> list[str]:
     old, new = build_schema(before), build_schema(now)
     lines = [f"{variant}: breaking: {change.description}" for change in find_breaking_changes(old, new)]
     lines += [f"{variant}: dangerous: {change.description}" for change in find_dangerous_changes(old, new)]
-    return lines or [f"{variant}: differs, and breaks nobody"]
+    return lines or [f"{variant}: differs, without a breaking change"]

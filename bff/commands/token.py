@@ -1,4 +1,4 @@
-"""Development tokens. `bff dev` and `bff token` share a secret that everybody knows; `bff serve` has no such default."""
+"""Development tokens. `bff dev` and `bff token` share a public secret. `bff serve` has no default secret."""
 
 import time
 from collections.abc import Sequence
@@ -8,18 +8,18 @@ from pydantic import SecretStr
 
 from bff.settings import Settings
 
-DEV_SECRET = "for-development-only-and-known-to-everybody"  # noqa: S105 - it protects nothing, and says so
+DEV_SECRET = "for-development-only-and-known-to-everybody"  # noqa: S105 - public on purpose
 
 
 def with_secret(settings: Settings) -> Settings:
-    """The settings, with the development secret where they have none, wherever they may come from."""
+    """The settings, with the development secret if they have none."""
     if settings.jwt_secret is not None:
         return settings
     return settings.model_copy(update={"jwt_secret": SecretStr(DEV_SECRET)})
 
 
 def make(settings: Settings, *, sub: str, role: str | None = None, roles: Sequence[str] = (), ttl_s: int = 86_400) -> str:
-    """A token for `sub` that the gateway with those settings takes, for `ttl_s` seconds."""
+    """A token for `sub` that a gateway with these settings accepts, valid for `ttl_s` seconds."""
     if settings.jwt_secret is None:
         raise ValueError("no secret to sign with")
     now = int(time.time())

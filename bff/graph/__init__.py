@@ -1,1 +1,1 @@
-"""What a schema is written with: variants and tags, loaded fields, loaders, connections, rules, SDL."""
+"""The tools to write a schema with: variants and tags, loaded fields, loaders, connections, rules, SDL."""

@@ -1,4 +1,4 @@
-"""Arguments that are checked alike everywhere: how many items, and the text of filters."""
+"""Checks of common arguments: `first` and the text of filters."""
 
 from bff.graph.errors import BadUserInput
 
@@ -8,14 +8,14 @@ LONGEST_FILTER = 500
 
 
 def filter_of(name: str, text: str | None) -> str | None:
-    """A filter's text, short enough to stand in a URL. Raises `BadUserInput`."""
+    """A filter's text. Raises `BadUserInput` if it is too long for a URL."""
     if text is not None and len(text) > LONGEST_FILTER:
         raise BadUserInput(f"{name}: expected at most {LONGEST_FILTER} characters, got {len(text)}.")
     return text
 
 
 def first_of(first: int | None) -> int:
-    """How many items are wanted: 1 to 100, 20 when left out or null. Raises `BadUserInput`."""
+    """The number of items requested: 1 to 100, 20 if omitted or null. Raises `BadUserInput`."""
     if first is None:
         return DEFAULT_FIRST
     if not 1 <= first <= MOST_FIRST:

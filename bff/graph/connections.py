@@ -21,12 +21,12 @@ class PageInfo:
 
     @computed(EVERY)
     def has_next_page(self) -> bool:
-        """Whether anything follows."""
+        """Whether items follow the slice."""
         return self.has_next
 
     @computed(EVERY)
     def has_previous_page(self) -> bool:
-        """Whether anything comes before."""
+        """Whether items precede the slice."""
         return self.has_previous
 
     @computed(EVERY)
@@ -36,7 +36,7 @@ class PageInfo:
 
     @computed(EVERY)
     def end_cursor(self) -> str | None:
-        """The last edge's cursor: what `after` takes to go on."""
+        """The last edge's cursor: as `after`, it gives the next slice."""
         return self.entries[-1].cursor if self.entries else None
 
 
@@ -62,12 +62,12 @@ class Connection(Generic[T]):
 
     @computed(EVERY, type=list[T | None], description="The edges' nodes, for those who need no cursors.")
     def nodes(self) -> Any:
-        """The items alone."""
+        """The items without cursors."""
         return [entry.node for entry in self.entries]
 
     @computed(EVERY, type=PageInfo)
     def page_info(self) -> Any:
-        """Where this stretch lies."""
+        """The slice's position in the whole list."""
         return self
 
     @computed(EVERY, description="How many there are in all.")
@@ -77,5 +77,5 @@ class Connection(Generic[T]):
 
 
 def nodes_of(found: PageSlice[Any], _: Any) -> list[Any]:
-    """A connection's items as a plain list."""
+    """A connection's nodes as a list."""
     return [entry.node for entry in found.entries]

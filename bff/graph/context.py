@@ -1,4 +1,4 @@
-"""What resolvers use: who asks, in which variant, and the loaders. One for each operation."""
+"""The context of resolvers: viewer, variant, sources and loaders. Each operation has its own."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,12 +18,12 @@ _audit = Log("bff.audit")
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who is signed in.
+    """The signed-in user.
 
     Attributes:
         sub: the token's subject.
-        roles: that the token carries.
-        scopes: that the token grants; None if it does not mention scopes.
+        roles: the roles in the token.
+        scopes: the scopes that the token grants; None if it does not mention scopes.
     """
 
     sub: str
@@ -33,7 +33,7 @@ class Viewer:
 
 @dataclass(frozen=True, slots=True)
 class PartialError:
-    """A fault that cost a part of a field's value and left the rest: it stands in `errors` with the field's path."""
+    """An error that removed a part of a field's value, as one item of a list. It is reported in `errors` with `path`."""
 
     error: Exception
     path: list[str | int]
@@ -41,9 +41,9 @@ class PartialError:
 
 @dataclass(frozen=True, slots=True)
 class Degraded:
-    """A field that shows something older or other than it should, for want of better: it stands in `extensions.degraded`.
+    """A field that shows a stale value or its fallback because its source failed. It is reported in `extensions.degraded`.
 
-    `age_s` is the age of what is shown; None where it is the field's fallback.
+    `age_s` is the age of a stale value; None for a fallback.
     """
 
     path: list[str | int]
@@ -53,9 +53,9 @@ class Degraded:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the resolvers of one operation share.
+    """The context that the resolvers of one operation share.
 
-    `scopes` are those granted to the request: the token's, the consumer's, or what both have.
+    `scopes` are those granted to the request: the token's, the consumer's, or those that both grant.
     """
 
     variant: Variant
@@ -69,11 +69,11 @@ class Context:
     degraded: list[Degraded] = field(default_factory=list)
 
     def audit(self, action: str, **details: Any) -> None:
-        """Leave a line in the log of who changed the gateway itself, and how."""
+        """Log an administrative action, with the viewer and the request's id."""
         _audit.info("audit", action=action, by=self.signed_in().sub, request_id=self.caller.request_id, **details)
 
     def signed_in(self) -> Viewer:
-        """The viewer. Raises `SignInNeeded` where there is none."""
+        """The viewer. Raises `SignInNeeded` if the request is anonymous."""
         if self.viewer is None:
             raise SignInNeeded
         return self.viewer

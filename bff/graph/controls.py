@@ -1,4 +1,4 @@
-"""What administrators can do to the gateway itself, as the graph sees it."""
+"""Administrative actions on the gateway itself, as the graph uses them."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,12 +6,12 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """What came of reading the settings again.
+    """The outcome of reloading the settings.
 
     Attributes:
-        moved: the sources whose instances were taken over.
-        needs_restart: what has changed and can't be taken over while the gateway runs.
-        faults: why the settings could not be used; then nothing was taken over.
+        moved: the sources whose instances were changed.
+        needs_restart: the changed settings that take effect only after a restart.
+        faults: why the settings are invalid; then nothing was changed.
     """
 
     moved: tuple[str, ...] = ()
@@ -20,12 +20,12 @@ class Reloaded:
 
 
 class Controls(Protocol):
-    """The gateway's own levers, in the process that answers."""
+    """Administrative actions. They affect only the process that handles the request."""
 
     def drop_answers(self) -> None:
-        """Forget whole answers that were kept."""
+        """Clear the response caches."""
         ...
 
     def reload(self) -> Reloaded:
-        """Read the settings again, and take over what can change."""
+        """Reload the settings, and apply those that can change while the gateway runs."""
         ...

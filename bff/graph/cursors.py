@@ -1,7 +1,7 @@
 """Cursors of connections (Relay cursor connections specification).
 
-The services' cursors mark page ends only. An edge's cursor is composed of the service's cursor at which its page began
-and the number of items to skip from there: so each edge can be continued from.
+The services' cursors mark only the ends of pages. An edge's cursor consists of the service's cursor at which its page began
+and the number of items to skip from there. So `after` accepts the cursor of any edge.
 """
 
 import base64
@@ -20,7 +20,7 @@ _decoder = msgspec.json.Decoder(tuple[str | None, int])
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place between two items: so many items behind the service's cursor `page` (None is the very beginning)."""
+    """A position between two items: `skip` items after the service's cursor `page` (None is the beginning of the list)."""
 
     page: str | None = None
     skip: int = 0
@@ -31,7 +31,7 @@ class Position:
 
     @classmethod
     def decode(cls, cursor: str | None) -> "Position":
-        """The place that a cursor marks; the beginning for None. Raises `BadUserInput`."""
+        """The position that a cursor encodes; for None the beginning. Raises `BadUserInput`."""
         if cursor is None:
             return cls()
         position = cls._read(cursor)
@@ -45,13 +45,13 @@ class Position:
             return None
         try:
             page, skip = _decoder.decode(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
-        except ValueError:  # of which both base64's and msgspec's errors are
+        except ValueError:  # the base class of the errors of base64 and msgspec
             return None
         return cls(page, skip) if 0 <= skip <= MOST_ITEMS else None
 
 
 def cursor_of(page: str | None, skip: int) -> str:
-    """The cursor of the place `skip` items behind the service's cursor `page`."""
+    """The cursor of the position `skip` items after the service's cursor `page`."""
     if page is None or len(page) <= _LONGEST_KEPT:
         return _usual(page, skip)
     return Position(page, skip).encode()
@@ -59,5 +59,5 @@ def cursor_of(page: str | None, skip: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _usual(page: str | None, skip: int) -> str:
-    """The same few are asked for again and again: those of first pages."""
+    """Cached, because most requests are for first pages and encode the same cursors."""
     return Position(page, skip).encode()

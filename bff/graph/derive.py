@@ -1,7 +1,7 @@
-"""From one tagged graph to its variants: each a schema of its own that has only what is tagged for it.
+"""Derives the schema of each variant from the tagged graph.
 
-What a variant lacks does not exist there: fields, arguments, input fields, enum values, and every type that nothing refers
-to any more.
+A variant's schema contains only the fields, arguments, input fields and enum values that are tagged for it, and only the
+types that are reachable from them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -37,18 +37,18 @@ _T = TypeVar("_T")
 
 
 class UntaggedError(TypeError):
-    """A field is tagged for no variant: a mistake, since it would be in none."""
+    """A field has no tag, so no variant would contain it."""
 
 
 def derive(
     graph: GraphQLSchema, variant: Variant, directives: Sequence[GraphQLDirective] = specified_directives
 ) -> GraphQLSchema:
-    """The variant's part of a tagged graph, a valid schema that shares nothing mutable with it."""
+    """The variant's schema. It is valid, and shares nothing mutable with the graph."""
     return _Derivation(variant, directives).schema(graph)
 
 
 class _Derivation:
-    """One run over the graph, from the root types down, so that what nothing leads to is never made."""
+    """Derives one schema, from the root types down, so that unreachable types are not copied."""
 
     def __init__(self, variant: Variant, directives: Sequence[GraphQLDirective]) -> None:
         self._variant = variant
@@ -69,12 +69,12 @@ class _Derivation:
             derived = GraphQLSchema(**options)
         if faults := validate_schema(derived):
             raise TypeError(f"variant {self._variant.name}: " + "; ".join(fault.message for fault in faults))
-        # Strawberry's resolvers find their schema this way.
+        # Strawberry's resolvers look up their schema in this attribute.
         derived._strawberry_schema = graph._strawberry_schema  # type: ignore[attr-defined] # noqa: SLF001
         return derived
 
     def _implementing(self, graph: GraphQLSchema, derived: GraphQLSchema) -> tuple[Any, ...]:
-        """What the interfaces so far lead to: the types behind them, which no field need name."""
+        """The types that implement the interfaces found so far. No field needs to refer to them."""
         interfaces = [type_ for type_ in derived.type_map.values() if isinstance(type_, GraphQLInterfaceType)]
         found = [
             type_
@@ -95,7 +95,7 @@ class _Derivation:
         return self._made[type_.name]
 
     def _make(self, type_: GraphQLNamedType) -> GraphQLNamedType:
-        """A copy of the type. What it leads to is looked up later, by a function: types may lead back to themselves."""
+        """A copy of the type. The types it refers to are looked up later, by functions, because types may be recursive."""
         options: dict[str, Any] = dict(type_.to_kwargs())
         if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType):
             options["fields"] = lambda: self._fields(type_)
@@ -103,16 +103,18 @@ class _Derivation:
         elif isinstance(type_, GraphQLUnionType):
             options["types"] = lambda: [self._type(member) for member in type_.types if self._has_fields(member)]
             if (resolve := type_.resolve_type) is not None:
-                # Strawberry's looks for the member among those of the union that it is given: the graph's own.
+                # Strawberry looks up the member among those of the union that it gets: this must be the graph's own.
                 options["resolve_type"] = lambda root, info, _: resolve(root, info, type_)
         elif isinstance(type_, GraphQLInputObjectType):
             options["fields"] = lambda: self._input_fields(type_)
         elif isinstance(type_, GraphQLEnumType):
             options["values"] = {name: value for name, value in type_.values.items() if self._has(value.extensions)}
-            if isinstance(type_, CustomGraphQLEnumType):  # Strawberry's own kind, which also takes the Python enum
+            if isinstance(
+                type_, CustomGraphQLEnumType
+            ):  # Strawberry's subclass, whose constructor also takes the Python enum
                 options["enum"] = definition_of(type_.extensions)
         else:
-            raise TypeError(f"{type_.name}: a kind of type that no variant can be made of")
+            raise TypeError(f"{type_.name}: this kind of type is not supported in variants")
         return type(type_)(**options)
 
     def _fields(self, type_: GraphQLObjectType | GraphQLInterfaceType) -> dict[str, GraphQLField]:
@@ -138,16 +140,16 @@ class _Derivation:
         options = element.to_kwargs()  # type: ignore[attr-defined]
         options["type_"] = self._type(element.type)  # type: ignore[attr-defined]
         if options["default_value"] is None:
-            # Python needs a default where GraphQL needs none: to leave it out and to say null are the same to us.
+            # A Python parameter needs a default where a GraphQL argument has none. Resolvers treat omitted as null.
             options["default_value"] = Undefined
         make: Callable[..., _T] = type(element)
         return make(**options)
 
     def _has_fields(self, type_: GraphQLObjectType | GraphQLInterfaceType) -> bool:
-        """Whether anything of a type is in the variant: of an interface or a union only what has fields is left."""
+        """Whether a type has fields in the variant. Interfaces and union members without any are left out."""
         return any(self._variant.name in (variants_of(field.extensions) or ()) for field in type_.fields.values())
 
     def _has(self, extensions: dict[str, Any]) -> bool:
-        """Whether an element whose tag may be left out is in the variant."""
+        """Whether an element whose tag is optional is in the variant."""
         names = variants_of(extensions)
         return names is None or self._variant.name in names

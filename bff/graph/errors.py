@@ -1,4 +1,4 @@
-"""Errors that resolvers raise on purpose; their messages are for the client."""
+"""Errors that resolvers raise for the client. Their messages are shown."""
 
 from typing import ClassVar
 
@@ -14,13 +14,13 @@ class GraphError(Exception):
 
 
 class BadUserInput(GraphError):
-    """An argument is of the right type and of no use all the same."""
+    """An argument has the right type and an invalid value."""
 
     code = "BAD_USER_INPUT"
 
 
 class SignInNeeded(GraphError):
-    """Nobody is signed in, and somebody has to be."""
+    """The field needs a signed-in user, and the request is anonymous."""
 
     code = "UNAUTHENTICATED"
 
@@ -29,7 +29,7 @@ class SignInNeeded(GraphError):
 
 
 class NotAllowed(GraphError):
-    """Whoever is signed in may not."""
+    """The signed-in user lacks the permission."""
 
     code = "FORBIDDEN"
 

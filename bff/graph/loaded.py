@@ -1,10 +1,10 @@
-"""The field that is loaded by key, and what it shows when its source fails.
+"""Fields that are loaded by key, and what they show when their source fails.
 
-A relation's resolver returns a key; the field's extension loads it. So resolvers stay one line, and whoever executes the
-operation may collect a level's keys and hand them over as one batch.
+The field's resolver returns a key, and the extension loads it. So resolvers stay one line, and the executor can collect the
+keys of a level and load them as one batch.
 
-What a field shows, the better first: what is fresh; what is stale, and said to be so in `extensions.degraded`; its
-declared fallback, said there too; null, with an error.
+A field shows the first of these that it has: a fresh value; a stale value, reported in `extensions.degraded`; its fallback,
+reported there too; null, with an error.
 """
 
 from collections.abc import Awaitable, Callable
@@ -21,29 +21,29 @@ from bff.upstream.reads import Read
 from bff.upstream.traffic.call import Stale
 
 _FALLS_BACK_FROM = (Unavailable, TimedOut, BadAnswer)
-"""A service's faults. That it does not allow something is no fault, and nothing to gloss over."""
+"""Failures of a service. A refusal, as `Forbidden`, is not one of them: it must be shown as an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prefetch:
-    """Says that a field's key needs only the id of its parent.
+    """Marks a field whose key is computed from nothing but its parent's id.
 
-    So wherever the parent is loaded by its id, the field's load can start together with its parent's.
+    Where the parent is loaded by its id, the field's load can start together with its parent's.
     """
 
     def stand_in(self, id: Any) -> Any:
-        """An object to call the resolver on before the parent is there."""
+        """An object to call the resolver on before the parent is loaded."""
         return SimpleNamespace(id=id)
 
 
 class Loaded(FieldExtension):
-    """The field's resolver returns a key, or None; its value is what is loaded by that key.
+    """Makes the field's value from its key: the resolver returns the key, or None for null.
 
     Attributes:
-        read: how it is loaded: a member of a source's class, as `Orders.by_id`.
-        show: makes the field's value of what was loaded; a pure function of it and the context. What is None stays so.
-        fallback: makes the value to show where the source failed and nothing old is at hand; without it, that is an error.
-        prefetch: given if the key can be known before the parent is there.
+        read: the read that loads it: a member of a source's class, as `Orders.by_id`.
+        show: makes the field's value from what was loaded and the context. A pure function, not called for None.
+        fallback: makes the value to show if the source failed and no stale value is cached; without it, that is an error.
+        prefetch: given if the key can be computed before the parent is loaded.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Loaded(FieldExtension):
         self.prefetch = prefetch
 
     def resolve(self, next_: Callable[..., Any], source: Any, info: Info, **kwargs: Any) -> Any:
-        """A coroutine of the field's value; None where there is no key."""
+        """A coroutine of the field's value; None if there is no key."""
         key = next_(source, info, **kwargs)
         if key is None:
             return None
@@ -68,14 +68,14 @@ class Loaded(FieldExtension):
     async def _wait(self, loading: Awaitable[Any], info: Info) -> Any:
         try:
             value = await loading
-        except Exception as error:  # noqa: BLE001 - `finish` raises it again, where nothing can be shown instead
+        except Exception as error:  # noqa: BLE001 - `finish` raises it again, unless the field has a fallback
             value = error
         return self.finish(value, info.path.as_list, info.context)
 
     def finish(self, value: Any, path: Callable[[], list[str | int]], context: Context) -> Any:
-        """The field's value from what was loaded, or from the error that it failed with. Raises it where nothing is to show.
+        """The field's value from what was loaded, or from the error. Raises the error if the field has no fallback for it.
 
-        What is shown instead of something better is said to be so.
+        Notes stale values and fallbacks in `context.degraded`.
         """
         if isinstance(value, Exception):
             if self.fallback is None or not isinstance(value, _FALLS_BACK_FROM):
@@ -89,15 +89,15 @@ class Loaded(FieldExtension):
 
 
 def is_fresh(value: Any) -> bool:
-    """Whether what was loaded is neither old nor an error."""
+    """Whether what was loaded is neither stale nor an error."""
     return type(value) is not Stale and not isinstance(value, Exception)
 
 
 class LoadedList(Loaded):
-    """As `Loaded`, for a list. An item that failed is left out and told in `errors`, so that it costs nothing but itself."""
+    """As `Loaded`, for a list. A failed item is left out and reported in `errors`; the others are shown."""
 
     def finish(self, value: Any, path: Callable[[], list[str | int]], context: Context) -> Any:
-        """As `Loaded` has it, without the items that failed."""
+        """The list without the failed items. See `Loaded.finish`."""
         shown = super().finish(value, path, context)
         if shown is None:
             return None

@@ -1,8 +1,8 @@
-"""The loaders of one operation: one for each read of a source, made when it is first used.
+"""The loaders of one operation: one for each read of a source, made on first use.
 
-A loader promises: keys asked for in one turn of the event loop make one batch. A key is asked for once an operation. A
-missing key is None. A failed key fails alone. Cancelling one waiter affects no other. No waiter is left hanging. In place of
-a value there may be a `Stale` one; what is primed from another answer is never stale.
+Keys that are requested in one iteration of the event loop are loaded as one batch. A key is loaded once an operation. A
+missing key is None. A failed key does not affect the others. Cancelling one waiter does not affect the others. Every waiter
+gets a result, an error or a cancellation. A value may be `Stale`; values that are primed from other replies never are.
 """
 
 import asyncio
@@ -35,24 +35,23 @@ Visible = Callable[[Any], bool]
 
 @dataclass(slots=True)
 class Work:
-    """What the loaders of one request have under way. Once it is over, nothing new begins."""
+    """The running loads of one operation. Once it is over, no new load starts."""
 
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     is_over: bool = False
 
     def end(self) -> None:
-        """Stop all of it."""
+        """Cancel all of them."""
         self.is_over = True
         for task in tuple(self.tasks):
             task.cancel()
 
 
 class Loader(Generic[K, V]):
-    """Loads by key, over a function that answers a batch of keys with a mapping; what is not in it is None.
+    """Loads values by key, with a function from a batch of keys to a mapping. Keys that are not in the mapping are None.
 
-    Two ways in, over one store: `load` for whoever has one key and waits for it (a DataLoader, made when it is needed),
-    `load_batch` for whoever has collected a level's keys. What is known is in `settled`, an error in the place of what
-    failed.
+    There are two ways to load, over one store: `load` takes one key and returns a future (by a DataLoader, made on first
+    use), `load_batch` takes the collected keys of a level. `loaded` has the results; a failed key's is its error.
     """
 
     def __init__(self, batch: Batch[K, V], work: Work | None = None) -> None:
@@ -67,13 +66,13 @@ class Loader(Generic[K, V]):
 
     @property
     def _loading(self) -> "MutableMapping[Any, asyncio.Future[V | Stale | None]]":
-        """What was asked for one by one, whether it has come or not."""
-        return {} if self._singly is None else self._singly._cache  # noqa: SLF001 - it has no other word for it
+        """The futures of keys that were requested one by one, done or not."""
+        return {} if self._singly is None else self._singly._cache  # noqa: SLF001 - it has no public name
 
     async def load_batch(self, keys: Sequence[K]) -> Mapping[K, V | Stale | Exception | None]:
-        """Load the keys, none of which is settled, in the caller's own task; each by its value, None or error.
+        """Load keys that are not in `loaded`, in the caller's own task. Returns each key's value, None or error.
 
-        An error of the batch is that of each key.
+        If the batch fails, each key has its error.
         """
         if self._work.is_over:
             raise asyncio.CancelledError
@@ -82,24 +81,24 @@ class Loader(Generic[K, V]):
         try:
             answer = await self._batch(keys)
             found = {key: answer.get(key) for key in keys}
-        except Exception as error:  # noqa: BLE001 - told to whoever asks for one of the keys
+        except Exception as error:  # noqa: BLE001 - it is the result of each key
             found = dict.fromkeys(keys, detached(error) if isinstance(error, SourceError) else error)
-        if self._cleared == cleared:  # else a write came in between, and what was read before it is for its waiters alone
+        if self._cleared == cleared:  # else a write came in between: the result is outdated, so it is not stored
             self.loaded.update(found)
         return found
 
     async def _load_singles(self, keys: list[K]) -> list[V | Stale | None]:
-        """Answer each key by its value, None or error, in order. An error of the batch is that of each key."""
+        """Each key's value, None or error, in order. If the batch fails, each key has its error."""
         task = asyncio.current_task()
         if task is None:
             raise AssertionError("a batch runs in a task")
         self._work.tasks.add(task)
         try:
             if self._work.is_over:
-                raise asyncio.CancelledError  # noqa: TRY301 - one way out for what is cancelled
+                raise asyncio.CancelledError  # noqa: TRY301 - cancellations are handled in one place
             found = await self._batch(keys)
         except asyncio.CancelledError:
-            # aiodataloader would leave the waiters hanging: they go with the batch.
+            # aiodataloader would leave the waiters hanging, so they are cancelled with the batch.
             for key in keys:
                 future = self._loading.pop(key, None)
                 if future is not None:
@@ -113,7 +112,7 @@ class Loader(Generic[K, V]):
         return [found.get(key) for key in keys]  # type: ignore[misc] # aiodataloader takes an exception for a failed key
 
     def load(self, key: K) -> "asyncio.Future[V | Stale | None]":
-        """A future of one's own: to cancel it cancels neither the load nor the others that wait for it."""
+        """A new future of the key's value. Cancelling it cancels neither the load nor other waiters."""
         if key in self.loaded:
             return _done(self.loaded[key])
         if self._singly is None:
@@ -124,13 +123,13 @@ class Loader(Generic[K, V]):
         return own
 
     def prime(self, key: K, value: V | Stale | Exception | None) -> "Loader[K, V]":
-        """What is known from elsewhere; it does not replace what was loaded."""
+        """Store a value from another reply, unless the key is loaded or loading."""
         if self._singly is None or key not in self._loading:
             self.loaded.setdefault(key, value)
         return self
 
     def clear(self, key: K) -> "Loader[K, V]":
-        """Forget a key: it is asked for anew."""
+        """Forget a key: it is loaded again when it is next requested."""
         self._cleared += 1
         self.loaded.pop(key, None)
         self._loading.pop(key, None)
@@ -154,7 +153,7 @@ def _done(value: Any) -> "asyncio.Future[Any]":
 
 
 def _pass_on(own: "asyncio.Future[Any]", shared: "asyncio.Future[Any]") -> None:
-    """Pass a result on to one of those who wait: a copy if it is an error, since each of them raises it."""
+    """Set a waiter's future from the shared one. An error is copied, because each waiter raises it."""
     error = None if shared.cancelled() else shared.exception()
     if own.done():
         return
@@ -169,8 +168,8 @@ def _pass_on(own: "asyncio.Future[Any]", shared: "asyncio.Future[Any]") -> None:
 class Loaders(dict[Read, Loader[Any, Any]]):
     """All loaders of one operation: `loaders[Orders.by_id]`. They share nothing with those of another operation.
 
-    `visible` has, for records that not everybody may see, whether this viewer may. What the viewer may not see is as if it
-    did not exist: None by its id, left out of lists, null in a connection.
+    `visible` has, by record, the check whether the viewer may see an object. An object that the viewer may not see is
+    treated as missing: None by its id, left out of lists, null in a connection.
     """
 
     def __init__(self, sources: Sources, caller: Caller, visible: Mapping[type[Record], Visible] | None = None) -> None:
@@ -195,19 +194,19 @@ class Loaders(dict[Read, Loader[Any, Any]]):
 
     @property
     def caller(self) -> Caller:
-        """For whom they load."""
+        """The request that the loads belong to."""
         return self._caller
 
     def close(self) -> None:
-        """Stop what is still under way: the operation has ended. What was loaded is let go of."""
+        """Cancel the running loads and drop all results, because the operation has ended."""
         self._work.end()
-        # Loaders lead back to this object: left alone, each operation would wait for the garbage collector.
+        # Loaders refer to this object. Without this, only the garbage collector would free each operation's objects.
         self.clear()
 
     def forget(self, source: type[Source[Any]], id: Any = None) -> None:
         """Forget what was loaded from a source, because a write has changed it.
 
-        With an `id`, of the objects only that one is forgotten; lists and pages are forgotten in any case.
+        With an `id`, only that object is forgotten, and all lists and pages. Without, everything is.
         """
         for read in source.declared:
             loader = self.get(read)
@@ -217,8 +216,8 @@ class Loaders(dict[Read, Loader[Any, Any]]):
                 else:
                     loader.clear_all()
 
-    def came_with_list(self, source: Source[Any], records: Sequence[Record | SourceError]) -> None:
-        """Objects that came with a list need not be loaded again by their id."""
+    def prime_from_list(self, source: Source[Any], records: Sequence[Record | SourceError]) -> None:
+        """Prime the loader by id with the objects of a list, so that they are not loaded again."""
         read = type(source).by_id_read  # at the class, where it is the declaration
         if read is None:
             return
@@ -237,7 +236,7 @@ def prime_all(loader: Loader[Any, Any], records: Iterable[Record | SourceError])
 
 
 def by_id_batch(loaders: Loaders, _: Source[Any], reads: Any, visible: Visible | None) -> Batch[Any, Any]:
-    """Loads objects by id."""
+    """The batch function of objects by id."""
     load: Batch[Any, Any] = partial(reads.load, loaders.caller)
     if visible is None:
         return load
@@ -249,7 +248,7 @@ def by_id_batch(loaders: Loaders, _: Source[Any], reads: Any, visible: Visible |
 
 
 def list_batch(loaders: Loaders, source: Source[Any], reads: Any, visible: Visible | None) -> Batch[ListKey, Any]:
-    """Loads lists by their owner: one call for all owners of the same length and filters."""
+    """The batch function of lists by owner: keys with the same length and filters are loaded together."""
     record = source.record
 
     async def load(first: int, filters: Any, keys: Sequence[ListKey], found: dict[ListKey, Any]) -> None:
@@ -267,7 +266,7 @@ def list_batch(loaders: Loaders, source: Source[Any], reads: Any, visible: Visib
                 found[key] = value if visible is None else Stale(items, value.age_s, value.source)
             else:
                 found[key] = items
-                loaders.came_with_list(source, items)
+                loaders.prime_from_list(source, items)
 
     async def batch(keys: Sequence[ListKey]) -> Mapping[ListKey, Any]:
         groups: dict[Any, list[ListKey]] = {}
@@ -285,7 +284,7 @@ def list_batch(loaders: Loaders, source: Source[Any], reads: Any, visible: Visib
 
 
 def page_batch(loaders: Loaders, source: Source[Any], reads: Any, visible: Visible | None) -> Batch[PageKey, Any]:
-    """Loads slices of a connection: each is a call of its own."""
+    """The batch function of slices of a connection: each is loaded by a call of its own."""
 
     async def load(key: PageKey) -> PageSlice[Any] | Stale | Exception:
         try:
@@ -297,7 +296,7 @@ def page_batch(loaders: Loaders, source: Source[Any], reads: Any, visible: Visib
             found = PageSlice(entries, found.has_next, found.has_previous, found.total, found.stale_s)
         if found.stale_s is not None:
             return Stale(found, found.stale_s, source.name)
-        loaders.came_with_list(source, [entry.node for entry in found.entries if entry.node is not None])
+        loaders.prime_from_list(source, [entry.node for entry in found.entries if entry.node is not None])
         return found
 
     async def batch(keys: Sequence[PageKey]) -> Mapping[PageKey, PageSlice[Any] | Stale | Exception]:
@@ -309,7 +308,7 @@ def page_batch(loaders: Loaders, source: Source[Any], reads: Any, visible: Visib
 
 
 def may_show(value: Any, visible: Visible) -> bool:
-    """Whether the viewer may see a record, which may be stale. An error stands for itself."""
+    """Whether the viewer may see a record, which may be stale. Errors are always shown."""
     if isinstance(value, Exception):
         return True
     return visible(value.value if type(value) is Stale else value)
@@ -320,4 +319,4 @@ BATCHES: Mapping[type[Read], Callable[[Loaders, Source[Any], Any, Visible | None
     ListBy: list_batch,
     CursorPages: page_batch,
 }
-"""How the keys of each kind of read are loaded."""
+"""What makes the batch function of each kind of read."""

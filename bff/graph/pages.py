@@ -1,4 +1,4 @@
-"""Slices of connections, cut from the services' pages: each item has a cursor to continue after it."""
+"""Slices of connections, cut from the services' pages. Each item has a cursor."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ class Entry(msgspec.Struct, Generic[R], frozen=True):
 
     @property
     def cursor(self) -> str:
-        """Continues after the item. Made when it is asked for: `nodes` needs none."""
+        """The item's cursor. It is encoded on demand, because `nodes` needs none."""
         return cursor_of(self.page, self.skip)
 
 
 @dataclass(frozen=True, slots=True)
 class PageSlice(Generic[R]):
-    """What a connection shows: `first` items or fewer, and whether there are more. `stale_s` as in `Page`."""
+    """The content of a connection: at most `first` items, and whether there are more. `stale_s` is as in `Page`."""
 
     entries: Sequence[Entry[R]]
     has_next: bool
@@ -50,7 +50,7 @@ async def load_slice(pages: ReadPages[R], caller: Caller, key: PageKey) -> PageS
         entries = _entries(page, start)
         following = page
         if len(entries) < key.first and page.next_cursor is not None:
-            # A service may end its page before the place where it ended it last time: then there is more to skip.
+            # The page may be shorter than it was when the cursor was made: then items of the next one must be skipped.
             rest = Position(page.next_cursor, max(start.skip - len(page.items), 0))
             limit = min(rest.skip + key.first - len(entries), MOST_ITEMS)
             following = await pages.load(caller, limit=limit, cursor=rest.page, **filters)
@@ -63,7 +63,7 @@ async def load_slice(pages: ReadPages[R], caller: Caller, key: PageKey) -> PageS
 
 
 def _entries(page: Page[R], start: Position) -> list[Entry[R]]:
-    """The page's items after `start`. The last one's cursor is the service's own, if it gave one."""
+    """The page's items after `start`. The last one gets the service's own cursor, if there is one."""
     entries = [Entry(start.page, number, item) for number, item in enumerate(page.items, start=1) if number > start.skip]
     if entries and page.next_cursor is not None:
         entries[-1] = Entry(page.next_cursor, 0, entries[-1].node)

@@ -1,4 +1,4 @@
-"""Fields that load what they show, each a line: one object, many of an owner, a connection of all, one by its id.
+"""Declares loaded fields in one line: a related object, the list of an owner, a connection of all, an object by id.
 
     class Order:
         user: User | None = one(WEB, ADMIN, read=Users.by_id, key="user_id")
@@ -10,8 +10,8 @@
         order: Order | None = lookup(WEB, ADMIN, read=Orders.by_id)
         orders: Connection[Order] | None = connection(ADMIN, read=Orders.page)
 
-The arguments follow from the read: `first`, `after` and a filter for each that is declared. `access` is a rule that is
-checked before the key is known. All other options are Strawberry's, as `description`.
+The arguments follow from the read: `first`, `after` and its filters. `access` is a rule that is checked before the key is
+computed. All other options are Strawberry's, as `description`.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ _ID = Parameter("id", Parameter.KEYWORD_ONLY, annotation=strawberry.ID)
 
 
 def one(*variants: Variant, read: ById, key: str, access: Access | None = None, **options: Any) -> Any:
-    """The object whose id is the record's member `key`; null if the member is or if there is no such object."""
+    """The object whose id is the record's member `key`; null if the member is null or there is no such object."""
 
     def resolve(self: Any) -> Any:
         return getattr(self, key)
@@ -93,7 +93,7 @@ def _field(
 
 
 def _named(resolve: Callable[..., Any], name: str, *parameters: Parameter) -> Callable[..., Any]:
-    """The function with a name and a signature: what Strawberry reads arguments from."""
+    """The function with a name and a signature, from which Strawberry reads the arguments."""
     resolve.__name__ = resolve.__qualname__ = name
     resolve.__signature__ = Signature(parameters)  # type: ignore[attr-defined] # read by `inspect.signature`
     resolve.__annotations__ = {each.name: each.annotation for each in parameters if each.annotation is not Parameter.empty}

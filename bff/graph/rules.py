@@ -1,8 +1,8 @@
-"""Who may see what. An `Access` rule stands at a field, a `RecordRule` holds for a kind of record wherever it is shown.
+"""Authorization. An `Access` rule applies to one field, a `RecordRule` to a kind of record in every field that shows it.
 
-An access rule is checked before anything is loaded, and shows in the SDL: it needs only the viewer, the roles, the scopes
-and the field's arguments. A record rule looks at the record (is the order the viewer's own?): what the viewer may not see is
-as if it did not exist.
+An access rule is checked before anything is loaded: it needs only the viewer, the scopes and the field's arguments. The SDL
+shows it. A record rule checks each loaded record, as whether an order is the viewer's own. A record that the viewer may not
+see is treated as missing.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,18 +24,19 @@ RecordRule = Callable[[Variant, Viewer | None], Visible | None]
 def visible_records(
     rules: Mapping[type[Record], RecordRule], variant: Variant, viewer: Viewer | None
 ) -> dict[type[Record], Visible]:
-    """What the rules come to for one viewer."""
+    """The checks for one viewer, by record. Records that the viewer may see without a check are left out."""
     return {record: visible for record, rule in rules.items() if (visible := rule(variant, viewer)) is not None}
 
 
 class Access(FieldExtension):
-    """Somebody has to be signed in, with all that is named here.
+    """Requires a signed-in viewer who has everything that is named here.
 
     Attributes:
-        role: that the token must carry.
-        scopes: that must all have been granted to the request: by the token, by the consumer, or where both speak of scopes
-            by both.
-        owner: the name of an argument that must be the viewer's own `sub`. Staff variants are for everybody's data.
+        role: a role that the token must contain.
+        scopes: scopes that must all be granted to the request: by the token or the consumer, and by both if both have
+            scopes.
+        owner: the name of an argument that must equal the viewer's `sub`. In staff variants a rule with an owner always
+            passes.
     """
 
     def __init__(self, *, role: str | None = None, scopes: tuple[str, ...] = (), owner: str | None = None) -> None:
@@ -55,23 +56,23 @@ class Access(FieldExtension):
         if self.owner is not None and arguments[self.owner] != viewer.sub:
             raise NotAllowed
 
-    # Positional alone: a field may have an argument named as one of these.
+    # Positional-only, because a field's argument may have the name of one of these parameters.
     def resolve(  # type: ignore[override]
         self, next_: Callable[..., Any], source: Any, info: Info, /, **kwargs: Any
     ) -> Any:
-        """The field's value, for those who may have it."""
+        """Check the rule, then resolve the field."""
         self.check(info.context, kwargs)
         return next_(source, info, **kwargs)
 
     async def resolve_async(  # type: ignore[override]
         self, next_: Callable[..., Any], source: Any, info: Info, /, **kwargs: Any
     ) -> Any:
-        """As `resolve`."""
+        """The same for a resolver that is a coroutine function."""
         self.check(info.context, kwargs)
         return await next_(source, info, **kwargs)
 
     def as_words(self) -> str:
-        """The rule in words."""
+        """The rule as text, for `explain`."""
         words = ["signed in"]
         words += [f"role {self.role}"] if self.role is not None else []
         words += [f"scope {scope}" for scope in self.scopes]
@@ -80,7 +81,7 @@ class Access(FieldExtension):
 
 
 def access_rule(extensions: Mapping[str, Any]) -> Access | None:
-    """The rule of a field of a GraphQL schema, from its `extensions`; None where everybody may have it."""
+    """The rule of a field of a GraphQL schema, from its `extensions`; None if it has none."""
     definition = definition_of(dict(extensions))
     found = getattr(definition, "extensions", None) or ()
     return next((each for each in found if isinstance(each, Access)), None)

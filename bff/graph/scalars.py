@@ -1,4 +1,4 @@
-"""Scalars of the graph."""
+"""The graph's own scalars."""
 
 from datetime import UTC, datetime
 
@@ -9,7 +9,7 @@ from graphql import GraphQLError
 def _serialize(moment: datetime) -> str:
     try:
         utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-    except OverflowError:  # within a day of the first or the last year's end: UTC is beyond it
+    except OverflowError:  # the time in UTC is before year 1 or after year 9999
         return moment.isoformat()
     return utc.isoformat()[: -len("+00:00")] + "Z"
 
@@ -18,7 +18,7 @@ def _parse(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except (TypeError, ValueError):
-        raise GraphQLError("A DateTime is a string as RFC 3339 has it: 2026-01-31T12:00:00Z.") from None
+        raise GraphQLError("DateTime: expected a string as in RFC 3339, such as 2026-01-31T12:00:00Z.") from None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 

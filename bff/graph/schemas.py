@@ -1,4 +1,4 @@
-"""An application's graph: one schema of everything that is tagged, and from it one for each variant."""
+"""An application's graph: one schema with all fields, from which the schema of each variant is derived."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -18,10 +18,10 @@ from bff.upstream.source import Source
 
 
 def whole_graph(query: type, mutation: type | None = None, subscription: type | None = None) -> GraphQLSchema:
-    """The graph with everything in it. It is not served."""
+    """The schema with all fields of all variants. It is not served."""
     config = StrawberryConfig(scalar_map={datetime: DATE_TIME})
     schema = strawberry.Schema(query=query, mutation=mutation, subscription=subscription, config=config)
-    return schema._schema  # noqa: SLF001 - Strawberry does not offer it otherwise
+    return schema._schema  # noqa: SLF001 - Strawberry has no public name for it
 
 
 def variant_schemas(graph: GraphQLSchema, variants: Sequence[Variant]) -> dict[str, GraphQLSchema]:

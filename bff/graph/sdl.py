@@ -1,4 +1,4 @@
-"""A variant in the schema definition language, with what is declared at its fields: who may have them, what they cost."""
+"""Prints a variant's schema definition language, with directives for access rules, costs and assumed list sizes."""
 
 import json
 
@@ -44,7 +44,7 @@ DIRECTIVES = (ACCESS, COST, LIST_SIZE)
 
 
 def sdl(schema: GraphQLSchema) -> str:
-    """The SDL as it is committed: as graphql-core prints it, with the directives of fields behind them."""
+    """The SDL as graphql-core prints it, with each field's directives appended to its line."""
     lines = []
     fields: GraphQLObjectType | None = None
     for line in print_schema(schema).splitlines():
@@ -58,20 +58,20 @@ def sdl(schema: GraphQLSchema) -> str:
 
 
 def _directives(parent: GraphQLObjectType, line: str) -> str:
-    """What goes behind a line that ends a field's definition; nothing behind any other."""
+    """The directives to append to a line that ends a field's definition; empty for any other line."""
     name = line.strip().partition("(")[0].partition(":")[0]
     if not line.startswith("  ") or line.startswith("   ") or name not in parent.fields:
         return ""
     if line.rstrip().endswith("("):
-        raise AssertionError("graphql-core prints the arguments of a field in lines of their own only to describe them")
+        raise AssertionError("arguments with descriptions are not supported: graphql-core prints them on lines of their own")
     extensions = parent.fields[name].extensions
-    told = ""
+    directives = ""
     if (access := access_rule(extensions)) is not None:
         arguments = {"role": access.role, "scopes": list(access.scopes) or None, "owner": access.owner}
         given = ", ".join(f"{each}: {json.dumps(value)}" for each, value in arguments.items() if value is not None)
-        told += " @access" + (f"({given})" if given else "")
+        directives += " @access" + (f"({given})" if given else "")
     if (weight := weight_of(extensions)) is not None:
-        told += f" @cost(weight: {weight})"
+        directives += f" @cost(weight: {weight})"
     if (size := size_of(extensions)) is not None:
-        told += f" @listSize(assumedSize: {size})"
-    return told
+        directives += f" @listSize(assumedSize: {size})"
+    return directives

@@ -1,7 +1,7 @@
-"""Tags on the graph: in which variants a field, an argument, an input field or an enum value is.
+"""Tags: the variants that contain a field, an argument, an input field or an enum value.
 
-A field without a tag is a mistake that stops the start. An argument, an input field or an enum value without a tag is in
-every variant in which its field, input type or enum is.
+A field without a tag is an error at start-up. An argument, an input field or an enum value without a tag is in every variant
+that contains its field, input type or enum.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ _BACKREF = "strawberry-definition"
 
 
 EVERY = Variant("every")
-"""The tag of what is in every variant of an application, whatever they are called."""
+"""The tag of fields that are in every variant of every application."""
 
 _E = TypeVar("_E", bound=type[Enum])
 
@@ -50,8 +50,8 @@ def computed(
     """Makes a method the resolver of a field of the named variants.
 
     Args:
-        variants: in which the field is.
-        type: the field's type in the graph, where the resolver returns something else: the key of what is loaded.
+        variants: the variants that contain the field.
+        type: the field's type in the graph, if the resolver returns something else, as the key to load it by.
         extensions: an `Access` rule, a `Loaded` or `LoadedList`.
         size: the assumed length of a list when an operation's cost is computed, if no argument `first` gives it.
         weight: the field's own cost, on top of the objects that it returns.
@@ -71,7 +71,7 @@ def tagged(*variants: Variant) -> dict[str, frozenset[str]]:
 
 
 class _EveryName(frozenset[str]):
-    """The names of all variants, whatever they are."""
+    """Contains every name."""
 
     def __contains__(self, _: object) -> bool:
         return True
@@ -92,7 +92,7 @@ def enum(hidden: Mapping[str, Sequence[Variant]] | None = None, **options: Any) 
 
 
 class _Only:
-    """An enum value's tag. Strawberry has no metadata there; it keeps directives that nothing prints."""
+    """An enum value's tag. It is kept among the directives, which are not printed: Strawberry has no metadata there."""
 
     def __init__(self, variants: frozenset[str]) -> None:
         self.variants = variants
@@ -115,14 +115,14 @@ def variants_of(extensions: dict[str, Any]) -> frozenset[str] | None:
 
 
 def weight_of(extensions: dict[str, Any]) -> int | None:
-    """What a field costs by itself, from its `extensions`; None where nothing was said."""
+    """A field's own cost, from its `extensions`; None if it has none."""
     definition = definition_of(extensions)
     weight: int | None = definition.metadata.get(WEIGHT) if isinstance(definition, StrawberryField) else None
     return weight
 
 
 def size_of(extensions: dict[str, Any]) -> int | None:
-    """The assumed length of a list field, from its `extensions`; None where nothing was said."""
+    """The assumed length of a list field, from its `extensions`; None if it has none."""
     definition = definition_of(extensions)
     size: int | None = definition.metadata.get(SIZE) if isinstance(definition, StrawberryField) else None
     return size

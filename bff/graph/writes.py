@@ -1,6 +1,6 @@
-"""What mutations share: idempotency keys, what was changed of an input, and a write's outcome as the client sees it.
+"""Helpers of mutations: idempotency keys, the given members of an input, and a write's outcome as a payload.
 
-What a person can correct comes back as `UserError`s beside the record; everything else is an error.
+Mistakes in the input are returned as `UserError`s; any other failure is a GraphQL error.
 """
 
 import re
@@ -27,7 +27,7 @@ LONGEST_KEY = 255
 
 @strawberry.type(description="Something that the person who asked can mend.")
 class UserError:
-    """A mistake in the input, for the person who sent it."""
+    """A mistake in the input."""
 
     field: list[str] | None = tags.field(tags.EVERY, description="The path in the input, as [items, 0, productId].")
     message: str = tags.field(tags.EVERY)
@@ -35,29 +35,29 @@ class UserError:
 
 
 def invalid(field: list[str] | None, message: str) -> UserError:
-    """A value that can't be used."""
+    """The error for an invalid value."""
     return UserError(field=field, message=message, code="INVALID")
 
 
 def not_found(thing: str, *, field: list[str] | None) -> UserError:
-    """An id of nothing. `thing` is what it should have been: `order`."""
+    """The error for an id that does not exist. `thing` names the object in the message: `order`."""
     return UserError(field=field, message=f"There is no such {thing}.", code="NOT_FOUND")
 
 
 def new_key() -> str:
-    """An idempotency key for a write whose client gave none: unique."""
+    """A unique idempotency key, for a write whose client gave none."""
     return uuid4().hex
 
 
 def own_key(sub: str, key: str) -> str:
-    """A client's idempotency key, made different for each viewer: services keep keys by path, and two may choose one."""
+    """A hash of the viewer and the client's idempotency key, so that two viewers who choose the same key don't collide."""
     return sha256(f"{len(sub)}:{sub}:{key}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def changes_of(input: Any, never_null: Sequence[str] = ()) -> tuple[dict[str, Any], list[UserError]]:
-    """The members of an input that were given, by their names in JSON, or what is wrong with them.
+    """The given members of an input by their names in JSON, and the mistakes in them.
 
-    Wrong are: nothing at all, null for a member of `never_null`, and numbers that JSON does not have (1e400 is infinite).
+    Mistakes are: no member at all, null for a member of `never_null`, and infinite numbers (as 1e400), which JSON lacks.
     """
     given = {camel(each.name): getattr(input, each.name) for each in fields(input)}
     changes = {name: value for name, value in given.items() if value is not strawberry.UNSET}
@@ -79,21 +79,21 @@ async def written(
     id_field: list[str] | None = None,
     is_keyed: bool = False,
 ) -> tuple[Any, list[UserError]]:
-    """The record after the write, or the mistakes that a person can correct.
+    """The record after the write, or the mistakes in the input.
 
-    However the write ended, it may have taken effect: what this operation has loaded from the source is forgotten.
+    Even a failed write may have taken effect, so the operation's loaders forget what they loaded from the source.
 
     Args:
         context: the operation's.
-        source: whose record is written.
+        source: the class of the source that is written to.
         write: the call, as `context.sources[Orders].cancel(…)`.
-        thing: what it is, for messages: `order`.
-        id: of the record, if only that one was changed; None if anything of the source may have.
-        id_field: where in the input the client has named the record, as `["id"]`.
+        thing: the record's name in messages: `order`.
+        id: the record's id, if the write changes only that one; None if other objects may change.
+        id_field: the path of the record's id in the input, as `["id"]`.
         is_keyed: whether the client chose the idempotency key.
 
     Raises:
-        SourceError: anything else that went wrong.
+        SourceError: any other failure.
     """
     try:
         record = await write
@@ -127,5 +127,5 @@ def _mistakes(error: Rejected, thing: str, id_field: list[str] | None, *, is_key
 
 
 def path_of(member: str) -> list[str] | None:
-    """A service's `items[0].productId` as a path: `["items", "0", "productId"]`; None if it names nothing."""
+    """A service's `items[0].productId` as a path: `["items", "0", "productId"]`; None if it is empty."""
     return [part for part in re.split(r"[.\[\]]+", member) if part] or None

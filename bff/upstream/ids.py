@@ -1,7 +1,7 @@
-"""Ids of records: what a service knows an object by. An integer, a string or a UUID, as the record's type says.
+"""Ids of records. An id is an integer, a string or a UUID, as declared in the record.
 
-A client's `ID` is text. It is read strictly: text that no service could have given is the id of nothing, and no call is made
-for it.
+A client's `ID` is text. It is read strictly: text that can't be an id is treated as the id of a missing object, without a
+call.
 """
 
 import re
@@ -13,18 +13,18 @@ from uuid import UUID
 import msgspec
 
 LONGEST_ID = 256
-"""The most characters of a string id as it stands in a URL, percent-encoded."""
+"""The largest length of a string id in a URL, percent-encoded."""
 
 MOST_IDS = 200
-"""The most ids of one call, where a read does not say otherwise."""
+"""The largest number of ids in one call, unless the read sets it."""
 
 MOST_STRING_IDS = 30
-"""The same for strings: clients choose how long they are, and servers limit the length of a URL, often to 8 KiB."""
+"""The same for string ids. Clients choose their length, and servers limit the length of a URL, often to 8 KiB."""
 
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.ASCII | re.IGNORECASE)
 
 ReadId = Callable[[str], Any]
-"""From a client's text to the id; None where no service could have given it."""
+"""Converts a client's text to the id; None for text that can't be an id."""
 
 
 def read_integer(text: str) -> int | None:
@@ -35,7 +35,7 @@ def read_integer(text: str) -> int | None:
 
 
 def read_string(text: str) -> str | None:
-    """Any printable text of 1 to 256 characters, percent-encoded, but `.` and `..`, which would name another path."""
+    """Printable text of 1 to 256 characters, percent-encoded. `.` and `..` are refused: in a URL they name other paths."""
     if not 1 <= len(text) <= LONGEST_ID or not text.isprintable() or text in {".", ".."}:
         return None
     return text if (text.isascii() and text.isalnum()) or len(quote(text, safe="")) <= LONGEST_ID else None
@@ -47,7 +47,7 @@ def read_uuid(text: str) -> UUID | None:
 
 
 def reader_of(type_: Any, name: str) -> ReadId:
-    """The reader of ids of that type, as it stands in a record. Raises `TypeError` for any other type than the three.
+    """The reader of ids of that type. Raises `TypeError` for a type other than the three.
 
     `name` is the record's member, for the message.
     """
@@ -68,15 +68,15 @@ def _kind_of(type_: Any) -> msgspec.inspect.Type:
 
 
 def most_ids(type_: Any) -> int:
-    """How many ids of that type one call has at most."""
+    """The largest number of ids of that type in one call."""
     return MOST_STRING_IDS if isinstance(_kind_of(type_), msgspec.inspect.StrType) else MOST_IDS
 
 
 def in_path(id: Any) -> str:
-    """An id as a segment of a path (RFC 3986, section 3.3)."""
+    """An id as a segment of a path, percent-encoded (RFC 3986, section 3.3)."""
     return str(id) if type(id) is not str else quote(id, safe="")
 
 
 def fits_list(id: Any) -> bool:
-    """Whether an id may stand in a list of ids that is joined by commas."""
+    """Whether an id can be part of a list that is joined by commas."""
     return type(id) is not str or "," not in id

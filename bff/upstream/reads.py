@@ -1,4 +1,4 @@
-"""The ways to read a source, declared as members of its class: objects by id, lists by their owner, pages of all.
+"""The reads of a source, declared as members of its class: objects by id, lists by owner, pages of all objects.
 
     class Orders(Source[Order]):
         path = "/orders"
@@ -6,9 +6,9 @@
         of_user = ListBy("user_id", many="userIds", exact=("status",))
         page = CursorPages(exact=("status",))
 
-A read is a value that says how the service is asked. From it follow the loader that batches its keys, the field of the
-graph that shows it, what `explain` says of it, and what a write forgets. At a source that is bound to a service the same
-member asks: `await orders.by_id.load(caller, [1, 2])`.
+A read describes the requests to the service. The loader that batches its keys, the arguments of the graph's fields, the
+output of `explain` and the invalidation by writes follow from it. On a source that is bound to a service, the same member
+sends the requests: `await orders.by_id.load(caller, [1, 2])`.
 """
 
 import asyncio
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from bff.upstream.source import Source
 
 MOST_ITEMS = 200
-"""The most items of one page."""
+"""The largest number of items in one page."""
 
 Filters = tuple[tuple[str, str | None], ...]
-"""A read's filters with their values as text, in the order of their names; None where a filter is not used."""
+"""A read's filters and their values as text, in the order of their declaration; None for a filter that is not used."""
 
 
 class ListKey(msgspec.Struct, frozen=True, gc=False):
@@ -55,10 +55,9 @@ class PageKey(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[R]):
-    """A page of a resource. An item that could not be read stands in its place as the error it is.
+    """A page of a resource. In place of an item that can't be read there is its error.
 
-    `stale_s` is its age in seconds if it is out of date and nothing better could be had, else None. `lost` is the number
-    of unreadable items.
+    `stale_s` is its age in seconds if it is a stale cache entry, else None. `lost` is the number of unreadable items.
     """
 
     items: Sequence[R | SourceError]
@@ -69,19 +68,22 @@ class Page(Generic[R]):
 
 
 class BadCursor(Exception):
-    """The service does not know the cursor that the client gave. No fault of the service."""
+    """The service refused the client's cursor. Not held against the service."""
 
 
 class Read:
-    """A way to read a source. Declared in the body of a source's class, which gives it its name.
+    """A read of a source. It is declared in the body of a source's class, which gives it its name.
 
     Attributes:
-        name: of the source and of the read, as `orders.of_user`.
+        name: the names of the source and the read, as `orders.of_user`.
         source: the source's class.
-        request: how the service is asked, as `GET /orders?userIds=&limit=`: for `explain`.
-        keys_a_call: for how many keys one call asks at most.
-        by_arguments: whether fields with other arguments make calls of their own.
+        attribute: the read's name in the source's class.
+        request: the request without values, as `GET /orders?userIds=&limit=`: for `explain`.
+        keys_a_call: the largest number of keys in one call.
+        by_arguments: whether fields with different arguments need separate calls.
         is_by_id: whether a key is the id of the object that is read.
+        filters: the names of filters that only the service evaluates.
+        exact: the names of filters by a member of the record, which the gateway checks for each item.
     """
 
     name = ""
@@ -94,10 +96,10 @@ class Read:
     exact: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name or '(not of a source yet)'}>"
+        return f"<{type(self).__name__} {self.name or '(not declared in a source)'}>"
 
     def declared_in(self, source: "type[Source[Any]]", attribute: str) -> Self:
-        """This read as that of a source's class. A subclass of a source has reads of its own."""
+        """A copy of this read for a source's class. Each subclass of a source has its own copies."""
         read = copy(self)
         read.name = f"{source.name}.{attribute}"
         read.source = source
@@ -106,14 +108,14 @@ class Read:
         return read
 
     def check(self) -> None:
-        """Compare the declaration with the record. Raises `TypeError`."""
+        """Check the declaration against the record. Raises `TypeError`."""
         for name in self.exact:
             if name not in self.source.record.__struct_fields__:
                 raise TypeError(f"{self.name}: exact filter {name!r}: {self.source.record.__name__} has no such member")
 
     @property
     def record(self) -> type[Record]:
-        """What it reads."""
+        """The record type that it reads."""
         return self.source.record
 
     def type_of(self, member: str) -> Any:
@@ -122,15 +124,15 @@ class Read:
 
     @property
     def request(self) -> str:
-        """How the service is asked, in general."""
+        """The request without values."""
         raise NotImplementedError
 
     def bind(self, source: "Source[Any]") -> Any:
-        """What asks that source."""
+        """An object that sends the requests to that source."""
         raise NotImplementedError
 
     def filters_from(self, given: Mapping[str, str | None]) -> Filters:
-        """Filters as a key has them. Raises `TypeError` for one that is not declared."""
+        """The filters of a key. Raises `TypeError` for one that is not declared."""
         known = (*self.filters, *self.exact)
         if unknown := given.keys() - set(known):
             raise TypeError(f"{self.name} has no filter {', '.join(sorted(unknown))}")
@@ -138,11 +140,11 @@ class Read:
 
 
 class ById(Read):
-    """Objects by their ids: `GET /orders?ids=1,2` answers `{"items": […]}`, `GET /orders/1` the object or 404.
+    """Objects by id: `GET /orders?ids=1,2` returns `{"items": […]}`, `GET /orders/1` returns the object or 404.
 
     Attributes:
-        many: the query's parameter with the ids, joined by commas.
-        most: the most ids of one call; by default 200, of strings 30.
+        many: the query parameter with the ids, joined by commas.
+        most: the largest number of ids in one call; by default 200, for string ids 30.
     """
 
     by_arguments = False
@@ -153,17 +155,17 @@ class ById(Read):
         self.most = most
 
     def check(self) -> None:
-        """As the base has it."""
+        """See `Read`."""
         super().check()
         self.keys_a_call = most_ids(self.type_of("id")) if self.most is None else self.most
 
     @property
     def request(self) -> str:
-        """As the base has it."""
+        """See `Read`."""
         return f"GET {self.source.path}?{self.many}="
 
     def bind(self, source: "Source[R]") -> "ReadById[R]":
-        """As the base has it."""
+        """See `Read`."""
         return ReadById(self, source)
 
     @overload
@@ -171,20 +173,20 @@ class ById(Read):
     @overload
     def __get__(self, instance: "Source[R]", owner: Any) -> "ReadById[R]": ...
     def __get__(self, instance: Any, owner: Any) -> Any:
-        """The declaration at the class. A source that is bound has its own."""
+        """On the class the declaration, on a source the object that sends its requests."""
         return self if instance is None else instance.reads[self.attribute]
 
 
 class ListBy(Read):
-    """The items of an owner, for many owners at once: `GET /orders?userIds=1,2&limit=10` answers `{"items": […]}`.
+    """Lists by owner, for several owners at once: `GET /orders?userIds=1,2&limit=10` returns `{"items": […]}`.
 
     Attributes:
-        member: of the record, which names the owner.
-        many: the query's parameter with the owners' ids, joined by commas; by default the member in camel case and an `s`.
-        limit: the query's parameter for the number of items of each owner.
-        exact: filters by a member of the record, which each item must have as it was asked for.
-        filters: other filters, which the service alone decides.
-        most: the most owners of one call; by default 200, of strings 30.
+        member: the record's member with the owner's id.
+        many: the query parameter with the owners' ids, joined by commas; by default the member in camel case and an `s`.
+        limit: the query parameter with the largest number of items for each owner.
+        exact: filters by a member of the record: an item with another value makes the reply a mismatch.
+        filters: other filters, which only the service evaluates.
+        most: the largest number of owners in one call; by default 200, for string ids 30.
     """
 
     def __init__(
@@ -205,7 +207,7 @@ class ListBy(Read):
         self.most = most
 
     def check(self) -> None:
-        """As the base has it."""
+        """See `Read`."""
         super().check()
         if self.member not in self.source.record.__struct_fields__:
             raise TypeError(f"{self.name}: {self.source.record.__name__} has no member {self.member!r}")
@@ -213,15 +215,15 @@ class ListBy(Read):
 
     @property
     def request(self) -> str:
-        """As the base has it."""
+        """See `Read`."""
         return f"GET {self.source.path}?{self.many}=&{self.limit}="
 
     def key(self, owner: Any, first: int, **filters: str | None) -> ListKey:
-        """The key of an owner's first items. Raises `TypeError` for a filter that is not declared."""
+        """The key of an owner's first `first` items. Raises `TypeError` for a filter that is not declared."""
         return ListKey(owner, first, self.filters_from(filters))
 
     def bind(self, source: "Source[R]") -> "ReadListBy[R]":
-        """As the base has it."""
+        """See `Read`."""
         return ReadListBy(self, source)
 
     @overload
@@ -229,16 +231,16 @@ class ListBy(Read):
     @overload
     def __get__(self, instance: "Source[R]", owner: Any) -> "ReadListBy[R]": ...
     def __get__(self, instance: Any, owner: Any) -> Any:
-        """The declaration at the class. A source that is bound has its own."""
+        """On the class the declaration, on a source the object that sends its requests."""
         return self if instance is None else instance.reads[self.attribute]
 
 
 class CursorPages(Read):
-    """Pages of all objects: `GET /orders?limit=20&cursor=…` answers `{"items": […], "nextCursor": …, "total": 100}`.
+    """Pages of all objects: `GET /orders?limit=20&cursor=…` returns `{"items": […], "nextCursor": …, "total": 100}`.
 
     Attributes:
-        exact: filters by a member of the record, which each item must have as it was asked for.
-        filters: other filters, which the service alone decides.
+        exact: filters by a member of the record: an item with another value makes the reply a mismatch.
+        filters: other filters, which only the service evaluates.
     """
 
     def __init__(self, *, exact: tuple[str, ...] = (), filters: tuple[str, ...] = ()) -> None:
@@ -247,7 +249,7 @@ class CursorPages(Read):
 
     @property
     def request(self) -> str:
-        """As the base has it."""
+        """See `Read`."""
         return f"GET {self.source.path}?limit="
 
     def key(self, first: int, after: str | None = None, **filters: str | None) -> PageKey:
@@ -255,7 +257,7 @@ class CursorPages(Read):
         return PageKey(first, after, self.filters_from(filters))
 
     def bind(self, source: "Source[R]") -> "ReadPages[R]":
-        """As the base has it."""
+        """See `Read`."""
         return ReadPages(self, source)
 
     @overload
@@ -263,12 +265,12 @@ class CursorPages(Read):
     @overload
     def __get__(self, instance: "Source[R]", owner: Any) -> "ReadPages[R]": ...
     def __get__(self, instance: Any, owner: Any) -> Any:
-        """The declaration at the class. A source that is bound has its own."""
+        """On the class the declaration, on a source the object that sends its requests."""
         return self if instance is None else instance.reads[self.attribute]
 
 
 class ReadById(Generic[R]):
-    """Reads objects of one bound source by their ids."""
+    """Reads objects of one source by id."""
 
     def __init__(self, read: ById, source: "Source[R]") -> None:
         self._source = source
@@ -279,9 +281,9 @@ class ReadById(Generic[R]):
         self._decode_items = source.reader.reader_of(ItemsEnvelope)
 
     async def load(self, caller: Caller, ids: Sequence[Any]) -> dict[Any, R | Stale | SourceError]:
-        """The objects with those ids, each once. What does not exist is left out; what failed is its error.
+        """The objects by id. Ids that don't exist are left out; the value of a failed id is its error.
 
-        `Stale` is an object that is out of date, where nothing better could be had.
+        A `Stale` value is an old cache entry that is used because the call failed.
         """
         return await load_in_chunks(self._source, caller, list(dict.fromkeys(ids)), self._call, self._most)
 
@@ -315,7 +317,7 @@ class ReadById(Generic[R]):
             if isinstance(item, Unreadable):
                 own = item.members.get("id")
                 all_have_their_key = all_have_their_key and own is not None
-                # An item without a readable id may be any of those that are missing.
+                # An item without a readable id may be any of the missing objects.
                 for each in (own,) if own is not None else asked - answers.keys():
                     answers.setdefault(each, item.error)
             else:
@@ -327,9 +329,10 @@ class ReadById(Generic[R]):
         raise self._mismatch({key: answer for key, answer in answers.items() if key in asked}, asked - answers.keys())
 
     def _mismatch(self, found: dict[Any, Any], missing: Iterable[Any]) -> Mismatch:
-        """The error for an answer with rows that were not requested.
+        """The error for a reply with objects that were not requested.
 
-        If the call carried an identity, none of it may be used. Otherwise the requested rows may; a missing one may exist.
+        If the call sent an identity, nothing of the reply is used. Otherwise the requested objects are used, and the missing
+        ones are errors, since they may exist.
         """
         if self._source.forward_identity or not found:
             return Mismatch()
@@ -337,7 +340,7 @@ class ReadById(Generic[R]):
 
 
 class ReadListBy(Generic[R]):
-    """Reads lists of one bound source by their owner."""
+    """Reads lists of one source by owner."""
 
     def __init__(self, read: ListBy, source: "Source[R]") -> None:
         self._source = source
@@ -348,14 +351,14 @@ class ReadListBy(Generic[R]):
     async def load(
         self, caller: Caller, owners: Sequence[Any], *, limit: int, **filters: str | None
     ) -> dict[Any, Sequence[R | SourceError] | Stale | SourceError]:
-        """For each of the owners at most `limit` items, in the service's order.
+        """At most `limit` items for each owner, in the service's order.
 
-        An item that could not be read stands in its place as its error.
+        In place of an item that can't be read there is its error.
         """
         return await self.load_filtered(caller, owners, limit, self._read.filters_from(filters))
 
     async def load_filtered(self, caller: Caller, owners: Sequence[Any], limit: int, filters: Filters) -> dict[Any, Any]:
-        """The same, with filters as a key has them."""
+        """The same, with the filters of a key."""
         keys = list(dict.fromkeys(owners))
         call = partial(self._call, limit, filters)
         return await load_in_chunks(self._source, caller, keys, call, self._read.keys_a_call)
@@ -383,19 +386,19 @@ class ReadListBy(Generic[R]):
                     is_as_asked = False
             elif (owner := item.members.get(member)) is not None:
                 is_as_asked = append_within(lists, owner, item.error, limit) and is_as_asked
-            else:  # an item without a readable owner may be anybody's
+            else:  # an item without a readable owner may belong to any of the owners
                 all_have_their_key = False
                 for owner in owners:
                     append_within(lists, owner, item.error, limit)
         if not is_as_asked:
-            raise Mismatch  # nothing of it is used: an owner without items in it may have some
+            raise Mismatch  # nothing of it is used: an owner's list may be incomplete
         if not all_have_their_key:
             raise Mismatch(lists)
         return lists
 
 
 class ReadPages(Generic[R]):
-    """Reads pages of one bound source."""
+    """Reads pages of one source."""
 
     def __init__(self, read: CursorPages, source: "Source[R]") -> None:
         self._source = source
@@ -416,7 +419,7 @@ class ReadPages(Generic[R]):
             raise
         page: Page[R] = replace(value.value, stale_s=value.age_s) if isinstance(value, Stale) else value
         if page.lost:
-            # The page may be cached or shared with other requests: each raises errors of its own.
+            # The page may be cached or shared with other requests, so each request raises copies of its errors.
             page = replace(page, items=[again(item) if isinstance(item, SourceError) else item for item in page.items])
         return page
 
@@ -435,7 +438,7 @@ def _objects(page: Page[Any]) -> dict[Hashable, Any]:
 
 
 def append_within(lists: dict[Any, list[Any]], owner: Any, item: Any, limit: int) -> bool:
-    """Add to an owner's list, up to `limit` items. False if that owner was not asked for."""
+    """Add to an owner's list, up to `limit` items. Returns False if the owner was not requested."""
     own = lists.get(owner)
     if own is None:
         return False
@@ -445,7 +448,7 @@ def append_within(lists: dict[Any, list[Any]], owner: Any, item: Any, limit: int
 
 
 def has(item: Record, exact: Sequence[tuple[str, str]]) -> bool:
-    """Whether an item has those members, given as text."""
+    """Whether the members of an item have those values, given as text."""
     for name, wanted in exact:
         value = getattr(item, name)
         if value != wanted and as_text(value) != wanted:
@@ -454,19 +457,19 @@ def has(item: Record, exact: Sequence[tuple[str, str]]) -> bool:
 
 
 def as_text(value: Any) -> str:
-    """A value of a record as it stands in a query."""
+    """A record's value as text for a query."""
     if value is True or value is False:
         return "true" if value else "false"
     return str(value)
 
 
 def joined(keys: Iterable[Any]) -> str:
-    """Keys as a query has them, joined by commas."""
+    """Keys for a query, joined by commas."""
     return ",".join(map(str, keys))
 
 
 def named(filters: Filters) -> dict[str, str | None]:
-    """Filters as parameters of a query, their names in camel case."""
+    """Filters as query parameters, with names in camel case."""
     return {camel(name): value for name, value in filters}
 
 
@@ -490,7 +493,7 @@ async def load_in_chunks(
     call_for: Callable[[Caller, Sequence[Any]], Call],
     most: int,
 ) -> dict[Any, Any]:
-    """Load the keys, at most `most` a call, all calls at once. A call that fails costs its own keys and no others."""
+    """Load the keys with at most `most` in a call, all calls concurrently. A failed call affects only its own keys."""
 
     async def guarded(chunk: Sequence[Any]) -> dict[Any, Any]:
         try:

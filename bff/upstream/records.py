@@ -1,6 +1,6 @@
-"""Records: what an application uses of a service's objects, and how they are read from JSON.
+"""Records: the members of a service's objects that an application uses, and how they are read from JSON.
 
-An object that does not fit its record costs itself alone: an `Unreadable` stands in its place.
+An item of a list that does not fit its record does not affect the others: it becomes an `Unreadable`.
 """
 
 from collections.abc import Callable
@@ -14,11 +14,11 @@ from bff.upstream.errors import BadAnswer, SourceError
 
 
 class Record(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    """The base of all records: an object with an id. A subclass names the members that are used, and gives `id` its type.
+    """The base of all records: an object with an id. A subclass declares the members it uses, and the type of `id`.
 
     The id is an `int`, a `str` or a `UUID`. Members are read in camel case: `user_id` is `userId` in JSON.
 
-    A record is plain data, in which nothing leads back to itself: the garbage collector need not look at it.
+    Records contain no reference cycles, so the garbage collector does not track them (`gc=False`).
     """
 
     id: Any
@@ -28,8 +28,8 @@ Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
 """A date and time with its offset (RFC 3339). A timestamp without an offset is not accepted: it is ambiguous."""
 
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
-"""The range of GraphQL's `Int` (GraphQL specification, section 3.5.1). Checked here, so that a number beyond it is a bad
-answer of the service and not a fault of the gateway."""
+"""The range of GraphQL's `Int` (GraphQL specification, section 3.5.1). Checked here, so that a number out of range is
+reported as a bad reply of the service and not as an error of the gateway."""
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -37,20 +37,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """An item of an answer that does not fit its record. `members` has those of its keys that could be read."""
+    """An item of a reply that does not fit its record. `members` has those of its keys that can be read."""
 
     error: SourceError
     members: dict[str, Any]
 
 
 class ItemsEnvelope(msgspec.Struct, Generic[T], rename="camel"):
-    """An answer with a list of items: `{"items": […]}`."""
+    """A reply with a list of items: `{"items": […]}`."""
 
     items: list[T]
 
 
 class PageEnvelope(msgspec.Struct, Generic[T], rename="camel"):
-    """An answer with a page of a list: `{"items": […], "nextCursor": "…", "total": 1}`."""
+    """A reply with a page of a list: `{"items": […], "nextCursor": "…", "total": 1}`."""
 
     items: list[T]
     next_cursor: str | None
@@ -58,7 +58,7 @@ class PageEnvelope(msgspec.Struct, Generic[T], rename="camel"):
 
 
 class RecordReader(Generic[R]):
-    """Reads one kind of record. `keys` are the members that are worth reading of an object that does not fit."""
+    """Reads one kind of record. `keys` are the members that are read even if the object does not fit."""
 
     def __init__(self, source: str, record: type[R], keys: tuple[str, ...]) -> None:
         fields = {each.name: each for each in msgspec.structs.fields(record)}
@@ -69,7 +69,7 @@ class RecordReader(Generic[R]):
         """Reads one object. Raises `msgspec.DecodeError`."""
 
     def reader_of(self, envelope: Any) -> Callable[[bytes], Any]:
-        """A reader of `envelope[record]`: strict if all items fit, else item by item. Raises `msgspec.DecodeError`."""
+        """A reader of `envelope[record]`: all at once if all items fit, else item by item. Raises `msgspec.DecodeError`."""
         strict = msgspec.json.Decoder(envelope[self._record])
         loose = msgspec.json.Decoder(envelope[msgspec.Raw])
 
@@ -90,7 +90,7 @@ class RecordReader(Generic[R]):
             return Unreadable(BadAnswer(self._source, counts=False), self._read_keys(raw))
 
     def _read_keys(self, raw: msgspec.Raw) -> dict[str, Any]:
-        """The keys of an object that does not fit otherwise; those that can be read."""
+        """The readable keys of an object that does not fit."""
         try:
             members = msgspec.json.decode(raw)
         except ValueError:

@@ -1,4 +1,4 @@
-"""The base of all sources: one resource of one REST service, with the ways to read it and the writes that change it.
+"""The base of all sources. A source is one resource of one REST service, with its reads and writes.
 
 class Users(Source[User]):
 path = "/users"
@@ -27,7 +27,7 @@ from bff.upstream.traffic.freshness import for_clients, usable
 from bff.upstream.traffic.stack import SourceStatus
 
 NAME = re.compile(r"(?=.{1,63}\Z)[a-z][a-z0-9]*(_[a-z0-9]+)*\Z", re.ASCII)
-"""A source's name, as it stands in settings, metrics and logs."""
+"""A source's name in settings, metrics and logs."""
 
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -40,30 +40,30 @@ class Transport(Protocol):
         ...
 
     def status(self) -> SourceStatus:
-        """The source's present state."""
+        """The source's breaker and instances."""
         ...
 
     def force_breaker(self, state: BreakerState | None) -> None:
-        """Hold the breaker open or closed; None returns it to its own rule."""
+        """Hold the breaker open or closed; None ends that."""
         ...
 
     def drop_cache(self) -> None:
-        """Forget all cached answers."""
+        """Clear the cache."""
         ...
 
 
 class Source(Generic[R]):
-    """One resource of one service. A subclass gives its path and its reads, and adds the writes.
+    """One resource of one service. A subclass sets its path, declares its reads and adds its writes.
 
     Attributes:
-        name: in settings, metrics and logs; by default the class's own name in lower case: `Users` is `users`.
-        path: of the resource, below the service's base URL.
-        record: the record of an object; by default the one in `Source[…]`.
-        defaults: of the source's settings, where they differ from those of all; given as keywords of the class:
+        name: its name in settings, metrics and logs; by default the class's name in lower case: `Users` is `users`.
+        path: the resource's path below the service's base URL.
+        record: the record type of its objects; by default the one in `Source[…]`.
+        defaults: the source's own defaults of its settings, given as keywords of the class:
             `class Products(Source[Product], forward_identity=False)`.
-        declared: the reads, in the order in which they stand in the class.
+        declared: the reads, in the order of their declaration.
         by_id_read: the read of objects by id; None if there is none.
-        read_id: from a client's `ID` to the record's id; None for text that is the id of nothing.
+        read_id: converts a client's `ID` to the record's id; None for text that can't be an id.
     """
 
     name: ClassVar[str] = ""
@@ -78,7 +78,7 @@ class Source(Generic[R]):
         super().__init_subclass__()
         cls.defaults = MappingProxyType({**cls.defaults, **defaults})
         record = _record_of(cls)
-        if record is None:  # a base for several sources
+        if record is None:  # a base class of several sources
             return
         cls.record = record  # type: ignore[assignment] # R is the record of each subclass
         if "name" not in vars(cls):
@@ -114,11 +114,11 @@ class Source(Generic[R]):
         return self._transport.status()
 
     def force_breaker(self, state: BreakerState | None) -> None:
-        """Hold the breaker open or closed; None returns it to its own rule."""
+        """Hold the breaker open or closed; None ends that."""
         self._transport.force_breaker(state)
 
     def drop_cache(self) -> None:
-        """Forget all cached answers of the service."""
+        """Clear the cache of the service's replies."""
         self._transport.drop_cache()
 
     async def write(
@@ -132,23 +132,23 @@ class Source(Generic[R]):
         id: Any = None,
         is_it: Callable[[R], bool] | None = None,
     ) -> R:
-        """Change something. The answer must be the object `id`, if one is given, and `is_it` must hold for it.
+        """Send a write. The reply must be the object `id`, if one is given, and `is_it` must hold for it.
 
         Args:
-            caller: for whom.
+            caller: the request on whose behalf the call is made.
             method: the HTTP method.
             route: the path's template, as `/users/{id}`.
             body: the members of the JSON body; None for no body.
-            key: the `Idempotency-Key`: the service does the work once for each key.
-            id: of the object that is changed; None if it is new.
-            is_it: whether an object is the one that was written.
+            key: the `Idempotency-Key`: the service executes one write for each key.
+            id: the id of the object that is changed; None if it is new.
+            is_it: checks that the object in the reply is the one that was written.
 
         Returns:
             The object as it is after the write.
 
         Raises:
-            Rejected: the service says what is wrong with the write (404, 409, 422).
-            Mismatched: the service answered with another object.
+            Rejected: the service refuses the write and gives reasons (404, 409, 422).
+            Mismatched: the reply is another object.
             SourceError: any other failure.
         """
         target = route if id is None else route.replace("{id}", in_path(id))
@@ -176,14 +176,14 @@ class Source(Generic[R]):
     def read_call(
         self, caller: Caller, query: Mapping[str, str | None], decode: Callable[[bytes], Any], **options: Any
     ) -> Call:
-        """A GET of the source's path. Parameters of `query` that are None are left out; `options` are `Call`'s."""
+        """A GET of the source's path. Parameters that are None are left out. `options` are attributes of `Call`."""
         pairs = [(name, value) for name, value in query.items() if value is not None]
         parameters = [f"{name}={value if _is_plain(value) else quote_plus(value)}" for name, value in pairs]
         target = f"{self.path}?{'&'.join(parameters)}"
         return Call("GET", self.path, target, caller, decode, identity=self.forward_identity, **options)
 
     async def reply_to(self, call: Call) -> Reply:
-        """The reply to a read. Notes in the caller's account how long it may be cached. Raises `SourceError`."""
+        """The reply to a read. Notes in `caller.freshness` how long it may be cached. Raises `SourceError`."""
         reply = await self._transport(call)
         if not reply.is_kept:
             life = reply.lifetimes
@@ -194,10 +194,10 @@ class Source(Generic[R]):
 
 
 def _record_of(source: type[Source[Any]]) -> type[Record] | None:
-    """The record of a source's class: its own member, else the one in its base `Source[…]`; None if it has none yet."""
+    """The record of a source's class: its own attribute, else the one in its base `Source[…]`; None if it has neither."""
     own = source.__dict__.get("record")
     if own is not None:
-        return own  # type: ignore[no-any-return] # a class body's member
+        return own  # type: ignore[no-any-return] # an attribute of the class body
     for base in getattr(source, "__orig_bases__", ()):
         origin = get_origin(base)
         if isinstance(origin, type) and issubclass(origin, Source):
@@ -209,4 +209,4 @@ def _record_of(source: type[Source[Any]]) -> type[Record] | None:
 
 
 _is_plain = re.compile(r"[0-9A-Za-z,_.-]*\Z").match
-"""Whether a value stands in a query as it is (RFC 3986, section 3.4)."""
+"""Whether a value needs no encoding in a query (RFC 3986, section 3.4)."""

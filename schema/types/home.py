@@ -1,4 +1,4 @@
-"""The mobile app's first screen in one call."""
+"""The mobile app's first screen in one query."""
 
 import strawberry
 
@@ -22,7 +22,7 @@ PRODUCTS = 10
 
 @strawberry.type(description="All that the app's first screen shows.")
 class Home:
-    """Has no data of its own: each part is loaded by itself, and lost by itself."""
+    """Has no data of its own. Each field is loaded separately and fails separately."""
 
     @computed(MOBILE, type=User | None, extensions=[Loaded(Users.by_id)], description="Null when nobody is signed in.")
     def user(self, info: Info) -> int | None:
@@ -37,7 +37,7 @@ class Home:
         description="The viewer's three newest; null when nobody is signed in.",
     )
     def recent_orders(self, info: Info) -> ListKey | None:
-        """The viewer's newest orders."""
+        """The key of the viewer's newest orders."""
         user_id = viewer_id(info.context)
         return None if user_id is None else Orders.of_user.key(user_id, RECENT_ORDERS)
 
@@ -49,5 +49,5 @@ class Home:
         description="The first ten.",
     )
     def products(self) -> PageKey:
-        """The catalogue's beginning."""
+        """The key of the catalogue's first page."""
         return Products.page.key(PRODUCTS)

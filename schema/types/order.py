@@ -32,7 +32,7 @@ class OrderItem:
 
     @computed(*EVERYONE, description="quantity by unitPrice, rounded half up to two decimals.")
     def line_total(self) -> float:
-        """What the line costs."""
+        """The price of the line."""
         return money.times(self.quantity, self.unit_price)
 
     product: Product | None = one(*EVERYONE, read=Products.by_id, key="product_id")
@@ -52,7 +52,7 @@ class Order:
 
     @computed(MOBILE, description="The quantities of all items added up.")
     def item_count(self: orders.Order) -> int:
-        """How many things are in the parcel."""
+        """The sum of the items' quantities."""
         return sum(item.quantity for item in self.items)
 
     user: LazyUser | None = one(WEB, ADMIN, read=Users.by_id, key="user_id")

@@ -1,4 +1,4 @@
-"""What a mutation takes and answers. What a person can mend is told in `userErrors`; all else is an error."""
+"""Inputs and payloads of mutations. Mistakes in the input are in `userErrors`; any other failure is a GraphQL error."""
 
 import strawberry
 
@@ -53,7 +53,7 @@ class UpdateProductPayload:
 
 @strawberry.type
 class ForceBreakerPayload:
-    """The source as it is from now on."""
+    """The source's new state."""
 
     source: Source | None = field(ADMIN)
     user_errors: list[UserError] = field(ADMIN)
@@ -61,7 +61,7 @@ class ForceBreakerPayload:
 
 @strawberry.type
 class DropCachePayload:
-    """The sources of which nothing is kept any more."""
+    """The sources whose caches were cleared."""
 
     sources: list[Source] = field(ADMIN)
     user_errors: list[UserError] = field(ADMIN)
@@ -69,7 +69,7 @@ class DropCachePayload:
 
 @strawberry.type
 class ReloadSettingsPayload:
-    """What came of reading the settings again."""
+    """The outcome of reloading the settings."""
 
     moved: list[str] = field(ADMIN, description="The sources whose instances were taken over.")
     needs_restart: list[str] = field(ADMIN, description="What has changed and waits for a restart.")
@@ -78,7 +78,7 @@ class ReloadSettingsPayload:
 
 @strawberry.input
 class OrderItemInput:
-    """So many of a product."""
+    """A quantity of one product."""
 
     product_id: strawberry.ID
     quantity: int
@@ -86,7 +86,7 @@ class OrderItemInput:
 
 @strawberry.input
 class PlaceOrderInput:
-    """What to order. With the same key the same order is placed once, however often it is asked for."""
+    """What to order. Repeated requests with the same key place one order."""
 
     items: list[OrderItemInput]
     idempotency_key: str | None = None
@@ -94,7 +94,7 @@ class PlaceOrderInput:
 
 @strawberry.input
 class UpdateProfileInput:
-    """What to change of one's profile; what is left out stays."""
+    """Changes of the viewer's profile. Omitted members stay unchanged."""
 
     name: str | None = strawberry.UNSET
     email: str | None = strawberry.UNSET
@@ -102,7 +102,7 @@ class UpdateProfileInput:
 
 @strawberry.input
 class UpdateProductInput:
-    """What to change of a product; what is left out stays."""
+    """Changes of a product. Omitted members stay unchanged."""
 
     name: str | None = strawberry.UNSET
     price: float | None = strawberry.UNSET

@@ -13,7 +13,7 @@ from schema.variants import ADMIN, EVERYONE, MOBILE, WEB
 
 MOST_WIDTH = 8192
 IMAGE_WIDTHS: dict[Variant, int] = {MOBILE: 320}
-"""The width of images where the client names none. Elsewhere they are as they are."""
+"""The default width of images by variant, in pixels. In other variants images are not scaled by default."""
 
 
 @strawberry.type(description="Something that can be ordered.")
@@ -32,18 +32,18 @@ class Product:
 
     @computed(*EVERYONE, description="Whether at least one is in stock.")
     def in_stock(self) -> bool:
-        """Whether it can be had now."""
+        """Whether it can be ordered now."""
         return self.stock > 0
 
     @computed(*EVERYONE, description="The picture, scaled to so many pixels where a width is given.")
     def image_url(self: products.Product, info: Info, width: int | None = None) -> str:
-        """The picture's URL with `?w=` added."""
+        """The URL of the picture, with the parameter `w` if a width is requested."""
         width = IMAGE_WIDTHS.get(info.context.variant) if width is None else width
         return self.image_url if width is None else scaled(self.image_url, width)
 
 
 def scaled(url: str, width: int) -> str:
-    """`url` with `w=` added to its query. Raises `BadUserInput` for a width that no picture has."""
+    """`url` with `w=` added to its query. Raises `BadUserInput` for a width out of range."""
     if not 1 <= width <= MOST_WIDTH:
         raise BadUserInput(f"width: expected 1 to {MOST_WIDTH}, got {width}.")
     address, hash_, fragment = url.partition("#")

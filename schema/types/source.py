@@ -1,4 +1,4 @@
-"""The gateway's own view of its data sources. No hosts, no URLs."""
+"""The state of the gateway's data sources, without hosts and URLs."""
 
 import strawberry
 

@@ -1,4 +1,4 @@
-"""A user, and what crosses from a user to other services."""
+"""A user, and the user's relations to other services."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Settings: each row of run.md's table by every way of setting it, and what stops the start says why."""
+"""Settings: each setting in each place where it can be set, and the messages for invalid ones."""
 
 import json
 import math
@@ -30,7 +30,7 @@ PLAIN: list[tuple[str, Any, str, Any]] = [
     ("jwt_issuer", None, "https://issuer.example.com", "https://issuer.example.com"),
     ("jwt_audience", None, "shop", "shop"),
 ]
-"""(name, default, as text, as value) of those whose environment names bear no prefix; secrets have tests of their own."""
+"""(name, default, as text, as value) of settings whose environment variables have no prefix. Secrets are tested below."""
 
 NESTED: list[tuple[str, Any, str, Any]] = [
     *(
@@ -98,7 +98,7 @@ ROWS = PLAIN + NESTED
 
 
 def variable(name: str) -> str:
-    """The environment's name of a setting."""
+    """The environment variable of a setting."""
     bare = name.upper().replace(".", "__")
     return bare if "." not in name else f"BFF_{bare}"
 
@@ -109,38 +109,38 @@ def value_of(settings: Settings, name: str) -> Any:
 
 
 def toml(name: str, value: Any) -> str:
-    """A file that sets it."""
+    """The text of a file that sets it."""
     *path, last = name.split(".")
     literal = json.dumps(list(value) if isinstance(value, tuple) else value)
     return (f"[{'.'.join(path)}]\n" if path else "") + f"{last} = {literal}\n"
 
 
 def refusal(environment: dict[str, str], **options: Any) -> str:
-    """Why settings are refused."""
+    """The message for invalid settings."""
     with pytest.raises(SettingsError) as caught:
         load(shop_app, environment, **options)
     return str(caught.value)
 
 
 @pytest.fixture(autouse=True)
-def empty_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory in which no settings file lies."""
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory without a settings file."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-# Each row
+# Each setting
 
 
 @pytest.mark.parametrize(("name", "default"), [row[:2] for row in ROWS], ids=[row[0] for row in ROWS])
-def test_the_default_is_that_of_the_contract(name: str, default: Any) -> None:
-    """Where nothing is set. `introspection`, `graphiql`, host and log format go by the command where they are None."""
+def test_the_defaults(name: str, default: Any) -> None:
+    """If `introspection`, `graphiql`, the host or the log format is None, it depends on the command."""
     assert value_of(load(shop_app, {}), name) == default
 
 
 @pytest.mark.parametrize(("name", "_", "text", "value"), ROWS, ids=[row[0] for row in ROWS])
 def test_the_environment_sets_it(name: str, _: Any, text: str, value: Any) -> None:
-    """By the name without a prefix, where the contract has one, else by `BFF_` and the path."""
+    """By a name without prefix if there is one, else by `BFF_` and the path. No other setting changes."""
     settings = load(shop_app, {variable(name): text})
     assert value_of(settings, name) == value
     changed = {row[0] for row in ROWS if value_of(settings, row[0]) != row[1]}
@@ -148,98 +148,98 @@ def test_the_environment_sets_it(name: str, _: Any, text: str, value: Any) -> No
 
 
 @pytest.mark.parametrize(("name", "_", "text", "value"), PLAIN, ids=[row[0] for row in PLAIN])
-def test_a_plain_name_may_bear_the_prefix_too(name: str, _: Any, text: str, value: Any) -> None:
-    """Any setting of the file has an environment name with `BFF_`, these as well."""
+def test_a_plain_name_may_also_have_the_prefix(name: str, _: Any, text: str, value: Any) -> None:
+    """Every setting has an environment variable with `BFF_`."""
     assert value_of(load(shop_app, {f"BFF_{name.upper()}": text}), name) == value
 
 
 @pytest.mark.parametrize(("name", "_", "text", "value"), ROWS, ids=[row[0] for row in ROWS])
-def test_the_file_sets_it(empty_place: Path, name: str, _: Any, text: str, value: Any) -> None:
-    """`bff.toml` in the working directory."""
+def test_the_file_sets_it(empty_folder: Path, name: str, _: Any, text: str, value: Any) -> None:
+    """In `bff.toml` in the working directory."""
     literal = text if name.endswith("service_url") else value
-    (empty_place / "bff.toml").write_text(toml(name, literal))
+    (empty_folder / "bff.toml").write_text(toml(name, literal))
     assert value_of(load(shop_app, {}), name) == value
 
 
 @pytest.mark.parametrize("name", ["jwt_secret", "redis_url"])
-def test_secrets_are_set_alike(empty_place: Path, name: str) -> None:
-    """By the environment, over the file."""
-    (empty_place / "bff.toml").write_text(f'{name} = "redis://of-the-file"')
+def test_secrets_are_set_in_the_same_places(empty_folder: Path, name: str) -> None:
+    """The environment takes precedence over the file."""
+    (empty_folder / "bff.toml").write_text(f'{name} = "redis://of-the-file"')
     assert value_of(load(shop_app, {}), name).get_secret_value() == "redis://of-the-file"
     assert value_of(load(shop_app, {name.upper(): "redis://of-the-env"}), name).get_secret_value() == "redis://of-the-env"
 
 
-# The order of strength
+# Precedence
 
 
-def test_command_line_over_environment_over_file_over_default(empty_place: Path) -> None:
-    """The stronger first; what the stronger does not say the weaker does."""
+def test_precedence_is_command_line_environment_file_default(empty_folder: Path) -> None:
+    """A setting that one place does not set is taken from the next."""
     file = "host = 'of-file'\nport = 1\nworkers = 2\nlog_level = 'error'\n[request]\ndeadline_s = 1"
-    (empty_place / "bff.toml").write_text(file)
+    (empty_folder / "bff.toml").write_text(file)
     environment = {"HOST": "of-env", "PORT": "3", "LOG_LEVEL": "debug"}
     settings = load(shop_app, environment, command_line={"host": "of-cli", "port": None, "workers": None})
     assert (settings.host, settings.port, settings.workers, settings.log_level) == ("of-cli", 3, 2, "debug")
     assert (settings.request.deadline_s, settings.drain.timeout_s) == (1, 15)
 
 
-def test_strength_counts_for_each_setting_by_itself(empty_place: Path) -> None:
-    """The environment sets one member of a table, and the file's other members still hold."""
-    (empty_place / "bff.toml").write_text(
+def test_precedence_applies_to_each_setting_separately(empty_folder: Path) -> None:
+    """If the environment sets one member of a table, the file's other members still apply."""
+    (empty_folder / "bff.toml").write_text(
         "[sources.orders.breaker]\nopen_s = 7\nwindow_s = 8\n[sources.orders]\ntimeout_s = 9"
     )
-    orders = load(shop_app, {"BFF_SOURCES__ORDERS__BREAKER__OPEN_S": "1"}).sources.orders
+    orders = load(shop_app, {"BFF_SOURCES__ORDERS__BREAKER__OPEN_S": "1"}).source("orders")
     assert (orders.breaker.open_s, orders.breaker.window_s, orders.timeout_s) == (1, 8, 9)
 
 
-def test_bff_config_names_the_file(empty_place: Path) -> None:
-    """Instead of `bff.toml`, which is then not read."""
-    (empty_place / "bff.toml").write_text("port = 1\nworkers = 9")
-    (empty_place / "other.toml").write_text("port = 2")
-    settings = load(shop_app, {"BFF_CONFIG": str(empty_place / "other.toml")})
+def test_bff_config_names_the_file(empty_folder: Path) -> None:
+    """Then `bff.toml` is not read."""
+    (empty_folder / "bff.toml").write_text("port = 1\nworkers = 9")
+    (empty_folder / "other.toml").write_text("port = 2")
+    settings = load(shop_app, {"BFF_CONFIG": str(empty_folder / "other.toml")})
     assert (settings.port, settings.workers) == (2, 1)
 
 
-def test_the_command_line_s_file_is_stronger_than_bff_config(empty_place: Path) -> None:
-    """`--config` over `BFF_CONFIG`."""
+def test_config_takes_precedence_over_bff_config(empty_folder: Path) -> None:
+    """The option `--config` over the variable `BFF_CONFIG`."""
     for number in (1, 2):
-        (empty_place / f"{number}.toml").write_text(f"port = {number}")
-    assert load(shop_app, {"BFF_CONFIG": str(empty_place / "1.toml")}, file=empty_place / "2.toml").port == 2
+        (empty_folder / f"{number}.toml").write_text(f"port = {number}")
+    assert load(shop_app, {"BFF_CONFIG": str(empty_folder / "1.toml")}, file=empty_folder / "2.toml").port == 2
 
 
-def test_a_named_file_that_is_not_there_stops_the_start(empty_place: Path) -> None:
-    """Whoever names a file means it; an unnamed one may be missing. A directory is no file."""
-    missing = empty_place / "nowhere.toml"
+def test_a_missing_named_file_is_an_error(empty_folder: Path) -> None:
+    """Also if it is a directory. `bff.toml` may be missing."""
+    missing = empty_folder / "nowhere.toml"
     assert refusal({"BFF_CONFIG": str(missing)}) == f"{missing}: there is no such file"
     assert refusal({}, file=missing) == f"{missing}: there is no such file"
-    assert "no such file" in refusal({}, file=empty_place)
+    assert "no such file" in refusal({}, file=empty_folder)
     assert load(shop_app, {}).port == 8000
 
 
 @pytest.mark.parametrize("content", [b"port = ", b"port = 1\nport = 2", b"= 1", b"\xff\xfe\x00", b"a = '\xe9'"])
-def test_a_file_that_cannot_be_read_stops_the_start(empty_place: Path, content: bytes) -> None:
-    """What is no TOML, or no UTF-8, is told with the file's name."""
-    file = empty_place / "bff.toml"
+def test_an_unreadable_file_is_an_error(empty_folder: Path, content: bytes) -> None:
+    """Invalid TOML or UTF-8. The message has the file's name."""
+    file = empty_folder / "bff.toml"
     file.write_bytes(content)
     assert refusal({}).startswith("bff.toml: ")
     assert refusal({"BFF_CONFIG": str(file)}).startswith(f"{file}: ")
 
 
 @pytest.mark.parametrize("name", [row[0] for row in ROWS])
-def test_an_empty_value_of_the_environment_is_none(name: str) -> None:
-    """As compose files and CI leave them: the default holds."""
+def test_an_empty_environment_variable_is_ignored(name: str) -> None:
+    """Compose files and CI set such variables. The default applies."""
     assert value_of(load(shop_app, {variable(name): ""}), name) == value_of(load(shop_app, {}), name)
     assert load(shop_app, {"BFF_CONFIG": "", "JWT_SECRET": "", "REDIS_URL": ""}).jwt_secret is None
 
 
-def test_foreign_variables_are_nobody_s_business() -> None:
-    """What neither is one of ours nor bears the prefix is left alone, whatever its case."""
+def test_variables_of_other_programs_are_ignored() -> None:
+    """Names without the prefix, unknown services, and names in lower case."""
     settings = load(
         shop_app, {"PATH": "/bin", "SOURCES__USERS__TIMEOUT_S": "9", "port": "9", "bff_port": "9", "CACHE_SERVICE_URL": "x"}
     )
     assert settings.model_dump() == load(shop_app, {}).model_dump()
 
 
-# What is refused
+# Invalid settings
 
 
 @pytest.mark.parametrize(
@@ -263,8 +263,8 @@ def test_foreign_variables_are_nobody_s_business() -> None:
         ({"BFF_SOURCES____USERS": "1"}, "unknown setting"),
     ],
 )
-def test_an_unknown_key_of_the_environment_is_named(environment: dict[str, str], named: str) -> None:
-    """A misspelt setting would be without effect, which nobody means. Both of its names are told."""
+def test_an_unknown_environment_variable_is_named(environment: dict[str, str], named: str) -> None:
+    """By its name in the file and in the environment. A misspelt setting must not be ignored silently."""
     assert named in refusal(environment)
 
 
@@ -281,9 +281,9 @@ def test_an_unknown_key_of_the_environment_is_named(environment: dict[str, str],
         ("[rate]\non = 1", "rate.on"),
     ],
 )
-def test_an_unknown_key_of_the_file_is_named(empty_place: Path, file: str, named: str) -> None:
-    """On every level."""
-    (empty_place / "bff.toml").write_text(file)
+def test_an_unknown_key_of_the_file_is_named(empty_folder: Path, file: str, named: str) -> None:
+    """In every table."""
+    (empty_folder / "bff.toml").write_text(file)
     assert f"{named} (BFF_{named.upper().replace('.', '__')}): unknown setting" in refusal({})
 
 
@@ -336,20 +336,20 @@ def test_an_unknown_key_of_the_file_is_named(empty_place: Path, file: str, named
     ],
 )
 def test_a_value_out_of_range_is_named(name: str, text: str) -> None:
-    """With the setting's name in the file and in the environment; one line a fault."""
+    """By its name in the file and in the environment, in one line."""
     message = refusal({variable(name): text})
     assert message.startswith(f"{name} ({variable(name)}): ")
     assert "\n" not in message
 
 
-def test_all_faults_are_told_at_once() -> None:
-    """A line each, so that nobody has to start several times to learn of them all."""
+def test_all_faults_are_reported_together() -> None:
+    """In a line each."""
     lines = refusal({"PORT": "x", "BFF_NOTHING": "1", "BFF_REQUEST__DEADLINE_S": "0"}).splitlines()
     assert sorted(line.partition(" ")[0] for line in lines) == ["nothing", "port", "request.deadline_s"]
 
 
 def test_a_setting_is_not_both_a_value_and_a_table() -> None:
-    """`BFF_RATE` beside `BFF_RATE__ENABLED` can't be meant."""
+    """`BFF_RATE` together with `BFF_RATE__ENABLED` is an error."""
     assert "BFF_RATE__ENABLED" in refusal({"BFF_RATE": "1", "BFF_RATE__ENABLED": "1"})
     assert refusal({"BFF_RATE": "1"}).startswith("rate (BFF_RATE): ")
 
@@ -362,7 +362,7 @@ SECRET = "correct-horse-battery-staple"
 
 @pytest.mark.parametrize("name", ["JWT_SECRET", "REDIS_URL"])
 def test_a_secret_is_never_in_a_repr(name: str) -> None:
-    """Nor in the text of the settings, whoever prints them."""
+    """Nor in any other text of the settings."""
     settings = load(shop_app, {name: SECRET})
     assert SECRET not in repr(settings) + str(settings) + repr(settings.model_dump()) + settings.model_dump_json()
 
@@ -383,13 +383,13 @@ def test_a_secret_is_never_in_a_repr(name: str) -> None:
     ],
 )
 def test_a_secret_is_never_in_a_message(environment: dict[str, str]) -> None:
-    """A fault names the setting and never repeats its value: a password may be in an URL, or in the wrong place."""
+    """Messages name the setting without its value: a URL may contain a password, and a secret may be in the wrong place."""
     assert SECRET not in refusal(environment)
 
 
-def test_a_secret_in_a_broken_file_is_not_told(empty_place: Path) -> None:
-    """TOML's own message tells the place and not the text."""
-    (empty_place / "bff.toml").write_text(f'jwt_secret = "{SECRET}" oops')
+def test_a_secret_in_an_invalid_file_is_not_shown(empty_folder: Path) -> None:
+    """The TOML parser's message has the location and not the text."""
+    (empty_folder / "bff.toml").write_text(f'jwt_secret = "{SECRET}" oops')
     assert SECRET not in refusal({})
 
 
@@ -407,15 +407,15 @@ def test_a_secret_in_a_broken_file_is_not_told(empty_place: Path) -> None:
     ],
 )
 def test_a_service_may_have_several_instances(text: str, instances: list[tuple[str, int]]) -> None:
-    """Comma-separated, each with an optional weight."""
+    """Separated by commas, each with an optional weight."""
     assert load(shop_app, {"ORDERS_SERVICE_URL": text}).instances("orders") == tuple(
         InstanceOptions(*each) for each in instances
     )
 
 
-def test_the_file_may_list_instances(empty_place: Path) -> None:
-    """One of them an entry; what is no URL in it is named by the setting."""
-    file = empty_place / "bff.toml"
+def test_the_file_may_list_instances(empty_folder: Path) -> None:
+    """With an instance in each item. Other values are errors that name the setting."""
+    file = empty_folder / "bff.toml"
     file.write_text('orders_service_url = ["http://a;weight=2", "http://b"]')
     assert load(shop_app, {}).instances("orders") == (InstanceOptions("http://a", 2), InstanceOptions("http://b"))
     for wrong in ("1", "[1]", '["http://a", 1]', "[]", '{ url = "http://a" }'):
@@ -447,49 +447,49 @@ def test_the_file_may_list_instances(empty_place: Path) -> None:
         ",".join(["http://a"] * 101),
     ],
 )
-def test_what_is_no_service_is_named(text: str) -> None:
-    """Another scheme, no host, no port that can be, a weight out of range, or none that gets a call."""
+def test_an_invalid_service_url_is_named(text: str) -> None:
+    """With another scheme, no host, an invalid port, an invalid weight, or only weights of 0."""
     assert refusal({"ORDERS_SERVICE_URL": text}).startswith("orders_service_url (ORDERS_SERVICE_URL): ")
 
 
 @pytest.mark.parametrize(
     "text", ["*", "shop.example.com", "https://shop.example.com/", "https://a.example.com/path", "null", "ftp://a"]
 )
-def test_what_is_no_origin_is_named(text: str) -> None:
-    """An origin has scheme and host, and nothing behind; there is no leave for everybody."""
+def test_an_invalid_origin_is_named(text: str) -> None:
+    """An origin has a scheme and a host, and no path. `*` is not allowed."""
     assert refusal({"BFF_CORS__ORIGINS": text}).startswith("cors.origins")
 
 
-# Defaults that differ by name
+# Defaults of sources and variants
 
 
-def test_one_limit_of_staff_leaves_the_others(empty_place: Path) -> None:
-    """To name another limit of admin does not take its cost back to that of clients."""
-    (empty_place / "bff.toml").write_text("[variants.admin.limits]\naliases = 5")
-    limits = load(shop_app, {"BFF_VARIANTS__ADMIN__LIMITS__DEPTH": "15"}).variants.admin.limits
+def test_setting_one_limit_keeps_the_variant_s_other_defaults(empty_folder: Path) -> None:
+    """Admin keeps its own default cost."""
+    (empty_folder / "bff.toml").write_text("[variants.admin.limits]\naliases = 5")
+    limits = load(shop_app, {"BFF_VARIANTS__ADMIN__LIMITS__DEPTH": "15"}).variant("admin").limits
     assert (limits.depth, limits.aliases, limits.cost) == (15, 5, 20_000)
 
 
 @pytest.mark.parametrize("name", ["GRAPHIQL", "RATE__BURST", "LIMITS__DEPTH"])
-def test_one_setting_of_staff_leaves_the_others(name: str) -> None:
-    """Introspection stays on for staff whatever else is set."""
-    admin = load(shop_app, {f"BFF_VARIANTS__ADMIN__{name}": "1"}).variants.admin
+def test_setting_one_member_keeps_the_variant_s_other_defaults(name: str) -> None:
+    """Introspection and GraphiQL stay on for admin."""
+    admin = load(shop_app, {f"BFF_VARIANTS__ADMIN__{name}": "1"}).variant("admin")
     assert (admin.introspection, admin.graphiql) == (True, True)
 
 
 @pytest.mark.parametrize("name", ["TIMEOUT_S", "RETRY__ATTEMPTS", "BREAKER__OPEN_S", "CACHE__ENABLED"])
-def test_products_go_without_identity_whatever_else_is_set(empty_place: Path, name: str) -> None:
-    """To set another key of the source does not make it send tokens."""
-    (empty_place / "bff.toml").write_text("[sources.products.bulkhead]\nmax_waiting = 1")
-    sources = load(shop_app, {f"BFF_SOURCES__PRODUCTS__{name}": "1", f"BFF_SOURCES__USERS__{name}": "1"}).sources
-    assert (sources.products.forward_identity, sources.users.forward_identity) == (False, True)
+def test_setting_one_member_keeps_the_source_s_other_defaults(empty_folder: Path, name: str) -> None:
+    """Products still send no identity."""
+    (empty_folder / "bff.toml").write_text("[sources.products.bulkhead]\nmax_waiting = 1")
+    settings = load(shop_app, {f"BFF_SOURCES__PRODUCTS__{name}": "1", f"BFF_SOURCES__USERS__{name}": "1"})
+    assert (settings.source("products").forward_identity, settings.source("users").forward_identity) == (False, True)
 
 
-# The whole
+# The settings as an object
 
 
 def test_settings_are_frozen() -> None:
-    """What is read at the start holds until the end."""
+    """Assignments are errors."""
     settings = load(shop_app, {})
     with pytest.raises(ValueError, match="frozen"):
         settings.port = 1
@@ -497,12 +497,14 @@ def test_settings_are_frozen() -> None:
         settings.request.deadline_s = math.inf
 
 
-def test_a_source_s_traffic_is_as_set() -> None:
-    """The stack gets what the settings say."""
+def test_traffic_options_follow_from_the_settings() -> None:
+    """Those of one source."""
     name = "BFF_SOURCES__ORDERS__"
-    traffic = load(
-        shop_app, {f"{name}TIMEOUT_S": "1", f"{name}MAX_RESPONSE_BYTES": "2048", f"{name}BREAKER__OPEN_S": "3"}
-    ).sources.orders.traffic()
+    traffic = (
+        load(shop_app, {f"{name}TIMEOUT_S": "1", f"{name}MAX_RESPONSE_BYTES": "2048", f"{name}BREAKER__OPEN_S": "3"})
+        .source("orders")
+        .traffic()
+    )
     assert (traffic.timeout_s, traffic.max_response_bytes, traffic.breaker.open_s, traffic.bulkhead.max_concurrent) == (
         1,
         2048,

@@ -22,7 +22,7 @@ executed: Counter[str] = Counter()
 """The number of operations by `plan`, or by the reason for graphql-core's executor."""
 
 
-class PlannedExecutor(IncrementalExecutor):  # type: ignore[type-arg]
+class PlannedExecutor(IncrementalExecutor):
     """Runs the operation as a plan if it can, else by graphql-core."""
 
     def execute_operation(self, serially: bool | None = None) -> Any:

@@ -10,7 +10,7 @@ import pytest
 
 from bff.upstream.wire import WireOptions, WireRequest
 from bff.upstream.wire.asyncio_wire import AsyncioWire
-from tests.bff.upstream.wire.peer import Peer, listening, moments, response, say
+from tests.bff.upstream.wire.peer import Act, Peer, listening, moments, response, say
 from tests.support.demo import ANY_PORTS, running
 from tests.support.fakes import a_product
 from tests.support.gateways import RunningGateway, running_gateway
@@ -97,7 +97,7 @@ async def test_concurrent_requests_share_calls() -> None:
     assert len(service.requests) < 10
 
 
-def answer_products(service: Peer) -> object:
+def answer_products(service: Peer) -> Act:
     """The products of the last call, after a short delay."""
 
     async def act(writer: asyncio.StreamWriter) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ UNCACHED = {"BFF_SOURCES__PRODUCTS__CACHE__ENABLED": "false"}
 
 
 @pytest.fixture
-def second(own_background: Background, services: Tapped) -> FaultyPort:
+def second(own_background: Background, services: Tapped) -> Iterator[FaultyPort]:
     """A second instance of the products service."""
     port = own_background.run(FaultyPort.open(int(services.ports["products"].behind.rpartition(":")[2])))
     yield port

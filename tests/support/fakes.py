@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import httpx
 import msgspec
@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from bff.upstream.caller import Caller, Deadline, Identity
 from bff.upstream.errors import SourceError
 from bff.upstream.events import BreakerChanged, CallEnded, CallRefused, Event
+from bff.upstream.reads import ReadById
 from bff.upstream.records import R
-from bff.upstream.source import Source
 from bff.upstream.traffic.attempt import Attempt
 from bff.upstream.traffic.balance import Instance, InstanceOptions
 from bff.upstream.traffic.cache import CacheOptions
@@ -199,7 +199,15 @@ class Service:
         return json.loads(self.last.content)
 
 
-async def get(source: Source[R], caller: Caller, id: int) -> R | None:
+class HasById(Protocol[R]):
+    """A source with the read `by_id`."""
+
+    @property
+    def by_id(self) -> ReadById[R]:
+        """Reads objects by their ids."""
+
+
+async def get(source: HasById[R], caller: Caller, id: int) -> R | None:
     """One object, or None where there is none. Raises `SourceError`."""
     found = (await source.by_id.load(caller, [id])).get(id)
     if isinstance(found, SourceError):

@@ -347,6 +347,6 @@ class Shop:
 
 
 @cache
-def schemas() -> dict[str, GraphQLSchema]:
+def schemas() -> Mapping[str, GraphQLSchema]:
     """The variants, made once."""
     return shop_app.schemas

@@ -1,8 +1,8 @@
 """Fixtures of the data sources' tests: time that is moved by hand, and services that respx plays."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any, Protocol, TypeVar
 
 import pytest
 import respx
@@ -17,7 +17,14 @@ from datasources.users import Users
 from tests.support.fakes import Clock, Heard, Service, make_caller, make_stack
 
 S = TypeVar("S", bound=Source[Any])
-MakeSource = Callable[..., Source[Any]]
+
+
+class MakeSource(Protocol):
+    """Makes a source of that class in front of the test's service."""
+
+    def __call__(self, kind: type[S], *, forward_identity: bool = False) -> S:
+        """Bind the source to a real traffic stack and wire."""
+        ...
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Serving: ports, options, a clean end."""
+"""Serving demo services: ports, options, shutdown."""
 
 import asyncio
 import errno
@@ -30,12 +30,12 @@ def _free_ports(number: int) -> list[int]:
 
 
 def test_default_ports() -> None:
-    """The services have ports that people can remember."""
+    """8101 to 8103."""
     assert dict(DEFAULT_PORTS) == {"users": 8101, "orders": 8102, "products": 8103}
 
 
-async def test_services_listen_where_they_are_told_and_end() -> None:
-    """The URLs have the ports asked for; after the end nobody listens there and the ports can be had again."""
+async def test_services_listen_on_the_given_ports_until_the_end() -> None:
+    """The URLs have the given ports. After the end the ports are closed and can be bound again."""
     ports = dict(zip(DEFAULT_PORTS, _free_ports(3), strict=True))
     for _ in range(2):
         async with running(ports=ports) as urls, httpx.AsyncClient(trust_env=False) as client:
@@ -48,7 +48,7 @@ async def test_services_listen_where_they_are_told_and_end() -> None:
 
 
 async def test_a_port_in_use_is_named_and_nothing_starts() -> None:
-    """An OSError says which service could not have which port, and the ports bound before it are free again."""
+    """The OSError names the service and the port, and the ports that were already bound are closed."""
     free = _free_ports(1)[0]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -59,8 +59,8 @@ async def test_a_port_in_use_is_named_and_nothing_starts() -> None:
     socket.create_server(("127.0.0.1", free)).close()
 
 
-async def test_falling_back_takes_another_port() -> None:
-    """With `fall_back` the service whose port is in use is served elsewhere, the others where they were asked for."""
+async def test_with_fall_back_another_port_is_used() -> None:
+    """For the service whose port is in use. The others have the given ports."""
     free = _free_ports(1)[0]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -74,14 +74,14 @@ async def test_falling_back_takes_another_port() -> None:
 
 
 async def test_an_unknown_service_is_named() -> None:
-    """A port for a service that there is not is a mistake."""
+    """A port for an unknown service is an error."""
     with pytest.raises(ValueError, match="payments"):
         async with running(ports={"payments": 0}):
             pytest.fail("was started")
 
 
-async def test_two_sets_do_not_know_of_each_other() -> None:
-    """Each running set has its own data, unless it is given some."""
+async def test_each_running_set_has_its_own_data() -> None:
+    """Unless both are given the same data."""
     data = DemoData()
     async with (
         running(ports=ANY_PORTS, data=data) as one,
@@ -94,8 +94,8 @@ async def test_two_sets_do_not_know_of_each_other() -> None:
     assert names == ["Changed", "User 1", "Changed"]
 
 
-async def test_entity_tags_are_the_same_everywhere() -> None:
-    """Instances with the same data give the same tag, so that any of them can answer 304."""
+async def test_instances_have_the_same_entity_tags() -> None:
+    """If their data are the same, so that any of them can respond with 304."""
     async with (
         running(ports=ANY_PORTS) as one,
         running(ports=ANY_PORTS) as two,
@@ -106,8 +106,8 @@ async def test_entity_tags_are_the_same_everywhere() -> None:
     assert response.status_code == 304
 
 
-async def test_answers_do_not_wait_for_delayed_acknowledgements(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Answers go out at once: sockets made without their protocol's number kept each one back for 40 ms."""
+async def test_responses_do_not_wait_for_delayed_acknowledgements(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sockets that are made without a protocol number once delayed each response by 40 ms."""
     protocols: list[int] = []
     listen = socket.socket.listen
 
@@ -120,16 +120,16 @@ async def test_answers_do_not_wait_for_delayed_acknowledgements(monkeypatch: pyt
         assert set(protocols) == {socket.IPPROTO_TCP}
 
 
-async def test_signals_stay_with_the_process() -> None:
-    """Serving changes no signal handler."""
+async def test_signal_handlers_are_not_changed() -> None:
+    """Before, during and after requests they are the same."""
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     async with running(ports=ANY_PORTS) as urls, httpx.AsyncClient(trust_env=False) as client:
         await client.get(f"{urls['users']}/health")
         assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-async def test_latency_is_added_to_every_answer_but_health() -> None:
-    """Reads, writes, refusals and unknown paths wait; health does not."""
+async def test_latency_delays_every_response_except_health() -> None:
+    """Reads, writes, errors and unknown paths are delayed."""
     async with (
         running(DemoOptions(latency_s=3600), ports=ANY_PORTS) as urls,
         httpx.AsyncClient(trust_env=False, timeout=30) as client,
@@ -149,8 +149,8 @@ async def test_latency_is_added_to_every_answer_but_health() -> None:
         assert min(slow) >= 0.079
 
 
-async def test_latency_holds_back_the_answer_and_not_the_work() -> None:
-    """A client that gave up before the answer finds its write done: what idempotency keys are for."""
+async def test_latency_delays_the_response_and_not_the_write() -> None:
+    """If the client gives up before the response, its write is still executed."""
     data = DemoData()
     async with (
         running(DemoOptions(latency_s=1.5), ports=ANY_PORTS, data=data) as urls,
@@ -164,27 +164,27 @@ async def test_latency_holds_back_the_answer_and_not_the_work() -> None:
         await asyncio.gather(asked, return_exceptions=True)
 
 
-async def test_no_store_takes_the_place_of_caching() -> None:
-    """With `no_store` no answer may be kept by anyone."""
+async def test_no_store_replaces_cache_control() -> None:
+    """In the response to every kind of read."""
     async with running(DemoOptions(no_store=True), ports=ANY_PORTS) as urls, httpx.AsyncClient(trust_env=False) as client:
         for name, url in urls.items():
             for path in (f"/{name}/1", f"/{name}?ids=1", f"/{name}"):
                 assert (await client.get(url + path)).headers["Cache-Control"] == "no-store"
 
 
-async def test_requests_under_way_are_answered_before_the_end() -> None:
-    """The end waits for answers that are under way."""
+async def test_running_requests_end_before_shutdown() -> None:
+    """The context waits for their responses."""
     data = DemoData()
     async with httpx.AsyncClient(trust_env=False) as client:
         async with running(DemoOptions(latency_s=0.3), ports=ANY_PORTS, data=data) as urls:
             task = asyncio.create_task(client.patch(f"{urls['users']}/users/1", json={"name": "Last"}))
-            while b'"Last"' not in data.users.json([1]):  # noqa: ASYNC110 -- the data tell nobody
+            while b'"Last"' not in data.users.json([1]):  # noqa: ASYNC110 -- the data have no event to wait for
                 await asyncio.sleep(0.001)
         assert (await task).status_code == 200
 
 
-async def test_an_end_right_after_the_start_is_clean() -> None:
-    """A context that is left at once leaves no task and no socket."""
+async def test_an_immediate_shutdown_is_clean() -> None:
+    """It leaves no task and no socket."""
     async with running(ports=ANY_PORTS) as urls:
         pass
     assert len(asyncio.all_tasks()) == 1
@@ -192,8 +192,8 @@ async def test_an_end_right_after_the_start_is_clean() -> None:
         socket.create_server(("127.0.0.1", _port(url))).close()
 
 
-async def test_cancelling_ends_the_services() -> None:
-    """The services end with the task that runs them, and the cancellation goes through."""
+async def test_cancellation_stops_the_services() -> None:
+    """The services stop with the task that runs them, and the cancellation is propagated."""
     urls: dict[str, str] = {}
     up = asyncio.Event()
 
@@ -212,7 +212,7 @@ async def test_cancelling_ends_the_services() -> None:
         await asyncio.open_connection("127.0.0.1", _port(urls["users"]))
 
 
-def test_a_latency_below_nothing_is_refused() -> None:
-    """Options are checked where they are made."""
+def test_a_negative_latency_is_refused() -> None:
+    """When the options are made."""
     with pytest.raises(ValueError, match="latency_s"):
         DemoOptions(latency_s=-1)

@@ -1,4 +1,4 @@
-"""The commands, called in this process: what they print where, and their exit codes. As processes: scenarios."""
+"""The commands, called in this process: output and exit codes. Scenarios run them as processes."""
 
 import json
 import logging
@@ -28,13 +28,13 @@ SECRET = "a secret of the tests that is long enough"
 NAMES = [variant.name for variant in VARIANTS]
 URLS = {f"{source.upper()}_SERVICE_URL": f"http://{source}.example.com" for source in shop_app.source_names}
 ENOUGH = {"JWT_SECRET": SECRET, **URLS}
-"""All that `serve` needs."""
+"""The settings that `serve` needs."""
 _PLAIN = {name.upper() for name in Settings.model_fields}
 
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory, and none of the settings that this process may have."""
+    """An empty working directory, and an environment without settings."""
     for name in os.environ:
         if name.startswith("BFF_") or name in _PLAIN:
             monkeypatch.delenv(name)
@@ -44,7 +44,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def _logging() -> Iterator[None]:
-    """`serve` sets up the process's logging: it is put back."""
+    """Restores the process's logging, which `serve` configures."""
     loggers = [logging.getLogger(name) for name in ("", "bff", "uvicorn")]
     before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
     yield
@@ -59,7 +59,7 @@ def bff(*arguments: str, **environment: str) -> Result:
 
 
 def refused(*arguments: str, **environment: str) -> list[str]:
-    """The lines on standard error of a command that can't begin: it exits with 2, says nothing else and throws nothing."""
+    """The lines on standard error of a command that can't start. It exits with 2 and prints nothing on standard output."""
     result = bff(*arguments, **environment)
     assert result.exit_code == 2
     assert isinstance(result.exception, SystemExit)
@@ -67,12 +67,12 @@ def refused(*arguments: str, **environment: str) -> list[str]:
     return result.stderr.splitlines()
 
 
-# The whole
+# The main command
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_help_names_the_commands(option: str) -> None:
-    """Each with a word on what it does; an option that is none is told."""
+    """Each with a description. An unknown option is an error."""
     result = bff(option)
     assert result.exit_code == 0
     listed = result.stdout.partition("Commands:\n")[2].splitlines()
@@ -86,14 +86,14 @@ def test_help_names_the_commands(option: str) -> None:
     "command", [["dev"], ["serve"], ["demo-services"], ["token"], ["schema", "export"], ["schema", "check"]]
 )
 def test_each_command_has_help(command: list[str]) -> None:
-    """By either name, with every option explained but for those that explain themselves."""
+    """`-h` and `--help` print the same."""
     long, short = bff(*command, "--help"), bff(*command, "-h")
     assert (long.exit_code, long.stdout) == (0, short.stdout)
     assert " ".join(["Usage: bff", *command]) in long.stdout
 
 
 def test_version() -> None:
-    """The package's."""
+    """The version of the package."""
     assert bff("--version").stdout == f"bff, version {__version__}\n"
 
 
@@ -103,7 +103,7 @@ def test_version() -> None:
 def accepted(
     printed: str, secret: str = SECRET, issuer: str | None = None, audience: str | None = None
 ) -> tuple[str, set[str]]:
-    """Whom a gateway takes the bearer of what was printed for, and with which roles."""
+    """The subject and roles that a gateway reads from the printed token."""
     signed_in = now(
         Authenticator([Issuer(secret, None, issuer, audience)]).authenticate([f"Bearer {printed.strip()}".encode()])
     )
@@ -112,16 +112,16 @@ def accepted(
 
 
 @pytest.mark.parametrize(("role", "roles"), [([], set()), (["--role", "admin"], {"admin"})])
-def test_a_token_is_one_that_the_gateway_takes(role: list[str], roles: set[str]) -> None:
-    """One line on standard output, so that a script can put it into a header."""
+def test_the_gateway_accepts_the_token(role: list[str], roles: set[str]) -> None:
+    """Standard output has one line with the token only, so that a script can put it into a header."""
     result = bff("token", "--sub", "42", *role, JWT_SECRET=SECRET)
     assert (result.exit_code, result.stderr) == (0, "")
     assert re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+\n", result.stdout)
     assert accepted(result.stdout) == ("42", roles)
 
 
-def test_a_token_is_for_the_issuer_and_the_audience_that_are_set() -> None:
-    """As the gateway with the same settings demands; another refuses it."""
+def test_the_token_has_the_issuer_and_audience_of_the_settings() -> None:
+    """A gateway with another issuer or audience refuses it."""
     printed = bff("token", "--sub", "1", JWT_SECRET=SECRET, JWT_ISSUER="me", JWT_AUDIENCE="shop").stdout
     assert accepted(printed, issuer="me", audience="shop") == ("1", set())
     with pytest.raises(InvalidToken, match="issuer"):
@@ -131,20 +131,20 @@ def test_a_token_is_for_the_issuer_and_the_audience_that_are_set() -> None:
 
 
 @pytest.mark.parametrize(("option", "seconds"), [([], 86_400), (["--ttl-s", "5"], 5)])
-def test_a_token_holds_for_a_day_or_as_long_as_is_said(option: list[str], seconds: int) -> None:
-    """In seconds."""
+def test_the_token_is_valid_for_a_day_or_as_given(option: list[str], seconds: int) -> None:
+    """`--ttl-s` is in seconds."""
     claims = jwt.decode(bff("token", "--sub", "1", *option, JWT_SECRET=SECRET).stdout.strip(), SECRET, algorithms=["HS256"])
     assert claims["exp"] - claims["iat"] == seconds
 
 
 def test_without_a_secret_a_token_is_for_bff_dev() -> None:
-    """Which has the same secret, known to everybody."""
+    """It is signed with the same public secret."""
     assert accepted(bff("token", "--sub", "1").stdout, tokens.DEV_SECRET) == ("1", set())
 
 
 @pytest.mark.parametrize("option", [True, False], ids=["--config", "bff.toml"])
-def test_the_secret_may_stand_in_the_file(place: Path, option: bool) -> None:
-    """The development secret once went before it, and the gateway refused the token."""
+def test_the_secret_can_be_in_the_file(place: Path, option: bool) -> None:
+    """The development secret once took precedence over it, and the gateway refused the token."""
     file = place / ("other.toml" if option else "bff.toml")
     file.write_text(f'jwt_secret = "{SECRET}"')
     printed = bff("token", "--sub", "1", *(["--config", str(file)] if option else [])).stdout
@@ -153,15 +153,15 @@ def test_the_secret_may_stand_in_the_file(place: Path, option: bool) -> None:
         accepted(printed, tokens.DEV_SECRET)
 
 
-def test_of_both_names_the_one_with_the_prefix_counts() -> None:
-    """`HOST` and its like may be there for somebody else; `BFF_` is meant for us."""
+def test_the_name_with_the_prefix_takes_precedence() -> None:
+    """Names such as `HOST` may be set for other programs; names with `BFF_` are set for the gateway."""
     printed = bff("token", "--sub", "1", JWT_SECRET="somebody else's secret, long enough too", BFF_JWT_SECRET=SECRET).stdout
     assert accepted(printed) == ("1", set())
 
 
 @pytest.mark.parametrize("arguments", [[], ["--sub", "1", "--ttl-s", "0"], ["--sub", "1", "--ttl-s", "soon"]])
-def test_a_token_that_can_t_be_meant(arguments: list[str]) -> None:
-    """Without whose it is, or for no time."""
+def test_invalid_options_of_token_are_refused(arguments: list[str]) -> None:
+    """A missing subject, or a lifetime that is not positive."""
     assert "Usage: bff token" in refused("token", *arguments)[0]
 
 
@@ -170,31 +170,31 @@ def test_a_token_that_can_t_be_meant(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("variant", NAMES)
 def test_schema_export_is_the_committed_sdl(variant: str) -> None:
-    """Byte for byte: `bff schema export` is how it gets there."""
+    """Byte for byte."""
     committed = (Path(schema.__file__).parent / "sdl" / f"{variant}.graphql").read_bytes()
     assert bff("schema", "export", variant).stdout_bytes == committed
 
 
 def test_schema_export_of_all() -> None:
-    """One after the other, in their order."""
+    """Without a name, all variants are printed in order."""
     assert bff("schema", "export").stdout == "".join(sdl.current(shop_app, name) for name in NAMES)
 
 
-def test_schema_export_of_what_is_no_variant() -> None:
-    """It names those that are."""
+def test_schema_export_of_an_unknown_variant() -> None:
+    """The message names the variants."""
     last = refused("schema", "export", "tv")[-1]
     assert all(name in last for name in ["tv", *NAMES])
 
 
-def test_schema_check_is_content() -> None:
-    """Where the graph is as it was committed."""
+def test_schema_check_without_differences() -> None:
+    """It exits with 0."""
     result = bff("schema", "check")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout
 
 
-def test_schema_check_names_what_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit code 1: it is a finding, not a failure. What to do where it is meant is said too."""
+def test_schema_check_names_a_breaking_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With exit code 1, and with the command that accepts the change."""
     current = {name: sdl.current(shop_app, name) for name in NAMES}
     with_more = {**current, "web": current["web"].replace("  email: String!\n", "  email: String!\n  phone: String\n")}
     monkeypatch.setattr(sdl, "committed", lambda _, name: with_more.get(name))
@@ -206,24 +206,24 @@ def test_schema_check_names_what_breaks(monkeypatch: pytest.MonkeyPatch) -> None
     assert "bff schema export --write" in advice
 
 
-# serve, dev and demo-services refuse to begin
+# serve, dev and demo-services don't start
 
 
 def names_in(lines: list[str]) -> set[str]:
-    """The environment names that the lines tell."""
+    """The environment variables that the lines name."""
     return {match[1] for line in lines if (match := re.match(r"bff: .*\((\w+)\): ", line))}
 
 
 @pytest.mark.parametrize("without", [*[[name] for name in ENOUGH], list(URLS), list(ENOUGH)], ids=" ".join)
-def test_serve_names_all_that_is_missing(without: list[str]) -> None:
-    """Each missing setting on a line of its own, all of them at once, and no other."""
+def test_serve_names_all_missing_settings(without: list[str]) -> None:
+    """Each missing setting has its own line, and no other setting is named."""
     lines = refused("serve", **{name: value for name, value in ENOUGH.items() if name not in without})
     assert len(lines) == len(without)
     assert names_in(lines) == {"JWKS_URL" if name == "JWT_SECRET" else name for name in without}
 
 
-def test_serve_never_takes_the_development_secret() -> None:
-    """What everybody knows protects nothing: without a secret it doesn't begin."""
+def test_serve_never_uses_the_development_secret() -> None:
+    """The development secret is public, so `serve` does not start without a secret of its own."""
     assert names_in(refused("serve", **URLS)) == {"JWKS_URL"}
 
 
@@ -245,8 +245,8 @@ def test_serve_never_takes_the_development_secret() -> None:
     ],
 )
 @pytest.mark.parametrize("command", ["serve", "dev"])
-def test_what_is_set_wrong_is_named(command: str, environment: dict[str, str], named: str) -> None:
-    """In one line on standard error, without a traceback and without the secret."""
+def test_an_invalid_setting_is_named(command: str, environment: dict[str, str], named: str) -> None:
+    """In one line on standard error, without a traceback and without the value of a secret."""
     if command == "dev":
         environment = {**environment, "PORT": environment.get("PORT", "0")}
     (line,) = refused(command, **ENOUGH, **environment)
@@ -260,13 +260,13 @@ def test_what_is_set_wrong_is_named(command: str, environment: dict[str, str], n
     [(["--port", "70000"], "PORT"), (["--port", "-1"], "PORT"), (["--workers", "0"], "WORKERS"), (["--workers", "x"], "x")],
 )
 def test_an_option_out_of_range_is_named(options: list[str], named: str) -> None:
-    """An option is a setting like any other, and stronger than the environment's."""
+    """Options are settings. They take precedence over the environment."""
     assert named in refused("serve", *options, **ENOUGH, PORT="8000", WORKERS="1")[-1]
 
 
 @pytest.mark.parametrize("command", [["serve"], ["dev"], ["token", "--sub", "1"]])
-def test_a_config_that_is_none(place: Path, command: list[str]) -> None:
-    """A file that is not there, or a directory, is named; `BFF_CONFIG` does not stand in for it."""
+def test_a_missing_config_file_is_named(place: Path, command: list[str]) -> None:
+    """Also a directory. The file in `BFF_CONFIG` is not used in its place."""
     (place / "good.toml").write_text("port = 0")
     lines = refused(*command, "--config", "nowhere.toml", **ENOUGH, BFF_CONFIG="good.toml")
     assert lines == ["bff: nowhere.toml: there is no such file"]
@@ -293,8 +293,8 @@ def test_a_config_that_is_none(place: Path, command: list[str]) -> None:
         (b"orders_service_url = 'http://a;weight=" + b"9" * 5000 + b"'", "ORDERS_SERVICE_URL"),
     ],
 )
-def test_a_file_that_does_not_fit_is_named(place: Path, content: bytes, named: str) -> None:
-    """As a whole or by the setting in it, in one line: neither is a traceback, nor taken for what it is not."""
+def test_an_invalid_file_is_named(place: Path, content: bytes, named: str) -> None:
+    """The file or the setting in it, in one line, without a traceback."""
     (place / "bff.toml").write_bytes(content)
     environment = {name: value for name, value in ENOUGH.items() if name != "ORDERS_SERVICE_URL"}
     (line,) = refused("serve", **environment)
@@ -302,15 +302,15 @@ def test_a_file_that_does_not_fit_is_named(place: Path, content: bytes, named: s
     assert named in line
 
 
-def test_a_list_of_the_file_is_instances(place: Path) -> None:
-    """As text they are parted by commas; where the file has a list, each entry is one. So only the secret is missing."""
+def test_instances_can_be_a_list_in_the_file(place: Path) -> None:
+    """With an instance in each item. It is accepted, so only the secret is missing."""
     (place / "bff.toml").write_text("orders_service_url = ['http://a;weight=2', 'http://b']")
     environment = {name: value for name, value in URLS.items() if name != "ORDERS_SERVICE_URL"}
     assert names_in(refused("serve", **environment)) == {"JWKS_URL"}
 
 
-def test_an_address_that_is_none_is_said() -> None:
-    """Or is not this machine's: one line, by each command that listens."""
+def test_an_address_of_another_machine_is_refused() -> None:
+    """In one line, by each command that listens."""
     for command in (["serve"], ["dev"], ["demo-services"]):
         (line,) = refused(*command, "--host", "192.0.2.1", "--port", "0", **ENOUGH)
         assert line.startswith("bff: ")
@@ -318,8 +318,8 @@ def test_an_address_that_is_none_is_said() -> None:
 
 
 @pytest.mark.parametrize("port", ["-1", "65534", "70000", "x"])
-def test_demo_services_need_a_port_each(port: str) -> None:
-    """The last is 65535 at most: it once ended in a traceback."""
+def test_the_ports_of_demo_services_are_in_range(port: str) -> None:
+    """The last one is at most 65535. A higher one once ended in a traceback."""
     last = refused("demo-services", "--port", port)[-1]
     assert last.startswith(("Error: Invalid value for '--port'", "bff: --port: expected at most 65533"))
 
@@ -327,26 +327,26 @@ def test_demo_services_need_a_port_each(port: str) -> None:
 # explain
 
 
-def test_explain_says_what_will_be_asked_for(place: Path) -> None:
-    """From a file, for people and for machines; the plan if it is wanted."""
+def test_explain_prints_the_upstream_calls(place: Path) -> None:
+    """Of a document in a file, as text or JSON, and with the plan on request."""
     file = place / "account.graphql"
     file.write_text("query ($id: ID!) { user(id: $id) { name orders { id } } }")
-    told = bff("explain", "web", str(file), "--variables", '{"id": "1"}')
-    assert told.exit_code == 0
-    assert told.stdout.splitlines()[:4] == [
+    result = bff("explain", "web", str(file), "--variables", '{"id": "1"}')
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[:4] == [
         "query (unnamed): 1 wave, at most 2 calls",
         "cost 21 of 5000, depth 3 of 12",
         "user needs: signed in, owner by id",
         "wave 1",
     ]
-    told = bff("explain", "web", str(file), "--variables", '{"id": "1"}', "--plan")
-    assert "name String <- .name" in told.stdout
-    told = bff("explain", "web", str(file), "--variables", '{"id": "1"}', "--json")
-    assert json.loads(told.stdout)["calls"] == 2
+    result = bff("explain", "web", str(file), "--variables", '{"id": "1"}', "--plan")
+    assert "name String <- .name" in result.stdout
+    result = bff("explain", "web", str(file), "--variables", '{"id": "1"}', "--json")
+    assert json.loads(result.stdout)["calls"] == 2
 
 
 def test_explain_takes_standard_input_and_one_of_several_operations() -> None:
-    """`-`, and a name."""
+    """The file `-`, and the option `--operation`."""
     document = "query A { me { id } } query B { __typename }"
     result = CliRunner().invoke(main, ["explain", "web", "-", "--operation", "B"], input=document)
     assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "query B: 0 waves, at most 0 calls")
@@ -363,8 +363,8 @@ def test_explain_takes_standard_input_and_one_of_several_operations() -> None:
         ("{ products(first: 100) { nodes { id } } }", [], "The document's cost: 100, allowed are 7."),
     ],
 )
-def test_explain_says_what_is_wrong(document: str, arguments: list[str], line: str) -> None:
-    """A line on standard error, and exit code 1."""
+def test_explain_prints_errors(document: str, arguments: list[str], line: str) -> None:
+    """In a line on standard error, with exit code 1."""
     command = ["explain", "web", "-", *arguments]
     result = CliRunner().invoke(main, command, input=document, env={"BFF_VARIANTS__WEB__LIMITS__COST": "7"})
     assert result.exit_code == 1
@@ -374,8 +374,8 @@ def test_explain_says_what_is_wrong(document: str, arguments: list[str], line: s
 # documents, keys
 
 
-def test_documents_check_names_what_breaks(place: Path) -> None:
-    """Exit code 1: it is a finding. `schema check` says it as well."""
+def test_documents_check_names_invalid_documents(place: Path) -> None:
+    """With exit code 1. `schema check` names them too."""
     (place / "app-1.json").write_text(json.dumps({"a": "query A { me { id } }"}))
     (place / "app-2.json").write_text(json.dumps({"b": "query B { me { phone } }"}))
     manifests = {"BFF_VARIANTS__WEB__MANIFESTS": "app-1.json"}
@@ -391,20 +391,20 @@ def test_documents_check_names_what_breaks(place: Path) -> None:
 
 
 def test_a_key_is_shown_once_and_its_hash_is_for_the_settings(place: Path) -> None:
-    """What is printed beside it is a settings file that takes it."""
+    """Standard error has a valid settings file with the hash of the key."""
     result = bff("keys", "new", "partner", "--variant", "web", "--scope", "stock")
     assert result.exit_code == 0
     key = result.stdout.strip()
-    told = result.stderr[result.stderr.index("[consumers.partner]") :]
-    assert key not in told
-    assert digest_of(key) in told
-    (place / "bff.toml").write_text(told)
+    printed = result.stderr[result.stderr.index("[consumers.partner]") :]
+    assert key not in printed
+    assert digest_of(key) in printed
+    (place / "bff.toml").write_text(printed)
     consumer = load(shop_app, {}, file=place / "bff.toml").consumers["partner"]
     assert (consumer.key_sha256, consumer.variants, consumer.scopes) == ((digest_of(key),), ("web",), ("stock",))
     assert bff("keys", "new", "partner").stdout.strip() != key
 
 
 @pytest.mark.parametrize("name", ["", "Partner", "a b", "ö", "x" * 64])
-def test_a_name_that_is_none(name: str) -> None:
-    """It stands in logs and in the names of environment variables."""
+def test_an_invalid_consumer_name_is_refused(name: str) -> None:
+    """Names are used in logs and in environment variables."""
     assert refused("keys", "new", name)[-1].startswith("bff: NAME: expected ")

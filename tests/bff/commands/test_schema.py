@@ -1,4 +1,4 @@
-"""Drift between the graph and its committed SDL: whatever differs is told, and what breaks clients is told as such."""
+"""Differences between the graph and its committed SDL: each is reported, breaking changes as such."""
 
 from collections.abc import Callable
 
@@ -16,13 +16,13 @@ Commit = Callable[[str, str, str], None]
 
 @pytest.fixture(autouse=True)
 def _graph(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The graph as it is, made once: to make it takes longer than all of these tests."""
+    """Prints each variant's SDL only once, because that takes longer than all of these tests."""
     monkeypatch.setattr(sdl, "current", lambda _, name: SDL[name])
 
 
 @pytest.fixture
 def commit(monkeypatch: pytest.MonkeyPatch) -> Commit:
-    """Let the committed SDL of a variant have `old` where it has `new` now."""
+    """Replaces `new` in the committed SDL of a variant by `old`."""
     changed: dict[str, str] = dict(SDL)
 
     def change(variant: str, new: str, old: str) -> None:
@@ -35,21 +35,21 @@ def commit(monkeypatch: pytest.MonkeyPatch) -> Commit:
 
 
 @pytest.mark.parametrize("variant", NAMES)
-def test_what_is_committed_is_a_whole_schema(variant: str) -> None:
-    """Found beside the types, wherever the package is installed, and ends as a text file does."""
+def test_the_committed_sdl_is_a_complete_schema(variant: str) -> None:
+    """It is found in the package's folder, and ends with a newline."""
     text = sdl.committed(shop_app, variant)
     assert text is not None
     assert text.endswith("}\n")
     assert build_schema(text).query_type is not None
 
 
-def test_what_was_never_committed_is_none() -> None:
-    """A variant without a file."""
+def test_without_a_file_the_committed_sdl_is_none() -> None:
+    """For a variant without a file."""
     assert sdl.committed(shop_app, "tv") is None
 
 
-def test_no_drift_no_lines() -> None:
-    """The graph is as it was committed."""
+def test_an_unchanged_graph_has_no_differences() -> None:
+    """The list is empty."""
     assert sdl.check(shop_app) == []
 
 
@@ -63,8 +63,8 @@ def test_no_drift_no_lines() -> None:
         ("  PRO\n", "", "dangerous", "PRO"),
     ],
 )
-def test_a_change_is_told_by_what_it_does_to_clients(commit: Commit, new: str, old: str, kind: str, named: str) -> None:
-    """That it breaks them or may, and where: in that variant and in no other."""
+def test_a_change_is_classified_by_its_effect_on_clients(commit: Commit, new: str, old: str, kind: str, named: str) -> None:
+    """As breaking or dangerous, with the variant and the element."""
     commit("admin", new, old)
     (line,) = sdl.check(shop_app)
     assert line.startswith(f"admin: {kind}: ")
@@ -78,28 +78,28 @@ def test_a_change_is_told_by_what_it_does_to_clients(commit: Commit, new: str, o
         ("  stock: Int!\n", "  stock: Int\n"),
         ('"""Somebody who may sign in and order."""', '"""Somebody."""'),
     ],
-    ids=["a new field", "no longer null", "words"],
+    ids=["a new field", "no longer null", "a description"],
 )
-def test_what_breaks_nobody_is_drift_all_the_same(commit: Commit, new: str, old: str) -> None:
-    """The diff of the committed SDL is the review: it has to be whole."""
+def test_a_safe_change_is_a_difference(commit: Commit, new: str, old: str) -> None:
+    """Every change must be committed, because the diff of the SDL is what reviewers read."""
     commit("admin", new, old)
-    assert sdl.check(shop_app) == ["admin: differs, and breaks nobody"]
+    assert sdl.check(shop_app) == ["admin: differs, without a breaking change"]
 
 
-def test_what_breaks_comes_first(commit: Commit) -> None:
-    """Of one variant; the variants stand in their order."""
+def test_breaking_changes_come_first(commit: Commit) -> None:
+    """Within each variant; the variants are in order."""
     commit("mobile", "  PRO\n", "")
     commit("mobile", "  itemCount: Int!\n", "  itemCount: Int!\n  weight: Float\n")
     commit("web", "  category: String!\n", "")
     lines = sdl.check(shop_app)
     assert [line.rpartition(": ")[0] or line for line in lines[1:]] == ["mobile: breaking", "mobile: dangerous"]
-    assert lines[0] == "web: differs, and breaks nobody"
+    assert lines[0] == "web: differs, without a breaking change"
     assert "Order.weight" in lines[1]
     assert "PRO" in lines[2]
 
 
-def test_a_variant_never_committed_is_drift(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new variant's SDL has to be committed too."""
+def test_a_variant_without_committed_sdl_is_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new variant's SDL must be committed."""
     committed = {name: SDL[name] for name in NAMES if name != "mobile"}
     monkeypatch.setattr(sdl, "committed", lambda _, name: committed.get(name))
     assert sdl.check(shop_app) == ["mobile: no SDL is committed"]

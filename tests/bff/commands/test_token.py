@@ -1,4 +1,4 @@
-"""Development tokens: the gateway with the same settings takes them, and no other does."""
+"""Development tokens: a gateway with the same settings accepts them, and others don't."""
 
 from collections.abc import Mapping
 
@@ -19,12 +19,12 @@ FULL = {"JWT_SECRET": SECRET, "JWT_ISSUER": "https://issuer.example.com", "JWT_A
 
 @pytest.fixture(autouse=True)
 def _no_file(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No settings file lies in the working directory."""
+    """The working directory has no settings file."""
     monkeypatch.chdir(str(tmp_path))
 
 
 def viewer_of(token: str, settings: Settings) -> Viewer:
-    """Whom a gateway with those settings takes the bearer for."""
+    """The viewer that a gateway with those settings reads from the token."""
     assert settings.jwt_secret is not None
     options = Issuer(settings.jwt_secret.get_secret_value(), None, settings.jwt_issuer, settings.jwt_audience)
     signed_in = now(Authenticator([options]).authenticate([f"Bearer {token}".encode()]))
@@ -34,8 +34,10 @@ def viewer_of(token: str, settings: Settings) -> Viewer:
 
 @pytest.mark.parametrize("environment", [{"JWT_SECRET": SECRET}, FULL], ids=["secret", "issuer and audience too"])
 @pytest.mark.parametrize(("role", "roles"), [(None, frozenset()), ("admin", {"admin"})])
-def test_the_gateway_takes_it(environment: Mapping[str, str], role: str | None, roles: frozenset[str]) -> None:
-    """With the sub and the role that were asked for, whatever else the settings demand of a token."""
+def test_a_gateway_with_the_same_settings_accepts_the_token(
+    environment: Mapping[str, str], role: str | None, roles: frozenset[str]
+) -> None:
+    """With the given subject and role, also if an issuer and an audience are required."""
     settings = load(shop_app, environment)
     viewer = viewer_of(tokens.make(settings, sub="42", role=role), settings)
     assert (viewer.sub, viewer.roles) == ("42", roles)
@@ -50,15 +52,15 @@ def test_the_gateway_takes_it(environment: Mapping[str, str], role: str | None, 
     ],
     ids=["secret", "issuer", "audience"],
 )
-def test_another_gateway_does_not(other: Mapping[str, str]) -> None:
-    """It is good for one secret, one issuer and one audience."""
+def test_a_gateway_with_other_settings_refuses_the_token(other: Mapping[str, str]) -> None:
+    """The secret, issuer and audience must be the same."""
     token = tokens.make(load(shop_app, FULL), sub="1")
     with pytest.raises(InvalidToken):
         viewer_of(token, load(shop_app, other))
 
 
-def test_it_holds_for_as_long_as_was_asked() -> None:
-    """From now on; a token that has ended is refused."""
+def test_a_token_expires_after_its_lifetime() -> None:
+    """Counted from its making. An expired token is refused."""
     settings = load(shop_app, {"JWT_SECRET": SECRET})
     claims = jwt.decode(tokens.make(settings, sub="1", ttl_s=7), SECRET, algorithms=["HS256"])
     assert claims["exp"] - claims["iat"] == 7
@@ -67,14 +69,14 @@ def test_it_holds_for_as_long_as_was_asked() -> None:
 
 
 def test_without_a_secret_there_is_no_token() -> None:
-    """The development secret is never taken by itself: a command asks for it."""
+    """The development secret is used only after `with_secret`."""
     with pytest.raises(ValueError, match="no secret"):
         tokens.make(load(shop_app, {}), sub="1")
 
 
 @pytest.mark.parametrize("environment", [{}, {"JWT_SECRET": ""}, {"BFF_JWT_SECRET": ""}])
-def test_the_development_secret_fills_in(environment: Mapping[str, str]) -> None:
-    """Where no other is set; all else stays as it is."""
+def test_with_secret_adds_the_development_secret(environment: Mapping[str, str]) -> None:
+    """If no secret is set. The other settings stay the same."""
     before = load(shop_app, {**environment, "PORT": "1", "JWT_ISSUER": "me"})
     settings = tokens.with_secret(before)
     assert settings.jwt_secret is not None
@@ -85,10 +87,10 @@ def test_the_development_secret_fills_in(environment: Mapping[str, str]) -> None
 
 
 @pytest.mark.parametrize("name", ["JWT_SECRET", "BFF_JWT_SECRET"])
-def test_a_secret_that_is_set_stays(name: str) -> None:
-    """A token of the development secret is then good for nothing."""
+def test_with_secret_keeps_a_secret_that_is_set(name: str) -> None:
+    """Then tokens signed with the development secret are refused."""
     settings = load(shop_app, {name: SECRET})
     assert tokens.with_secret(settings) is settings
-    everybodys = tokens.make(tokens.with_secret(load(shop_app, {})), sub="1", role="admin")
+    public_token = tokens.make(tokens.with_secret(load(shop_app, {})), sub="1", role="admin")
     with pytest.raises(InvalidToken):
-        viewer_of(everybodys, settings)
+        viewer_of(public_token, settings)

@@ -26,6 +26,7 @@ AT_THE_GATE = "bff.errors"
 
 def subclasses(kind: type) -> Iterator[type]:
     """All subclasses, direct and indirect."""
+    each: type
     for each in kind.__subclasses__():
         yield each
         yield from subclasses(each)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import strawberry
+from strawberry.extensions import FieldExtension
 
 from bff.engine.answer import GraphQLResult, begin
 from bff.engine.plans import Plans
@@ -27,6 +28,11 @@ class Product:
     id: strawberry.ID
 
 
+def _loaded_field(resolver: Any, extension: FieldExtension, type: Any) -> Any:
+    """A field of that type. `Any`, because Strawberry's types don't know that an extension loads by the resolver's key."""
+    return strawberry.field(resolver, extensions=[extension], graphql_type=type)
+
+
 def _product_key(self: Any) -> int:
     return int(self.id)
 
@@ -34,9 +40,7 @@ def _product_key(self: Any) -> int:
 @strawberry.type
 class Order:
     id: strawberry.ID
-    product: Product | None = strawberry.field(
-        _product_key, extensions=[Loaded(Products.by_id, prefetch=Prefetch())], graphql_type=Product | None
-    )
+    product: Product | None = _loaded_field(_product_key, Loaded(Products.by_id, prefetch=Prefetch()), Product | None)
 
 
 def _order_key(self: Any) -> int:
@@ -61,8 +65,7 @@ class LoadedByCoroutine(Loaded):
 
 def _order_field(resolver: Any, extension: type[Loaded] = Loaded) -> Any:
     """An order whose key needs only the id of the user."""
-    extensions = [extension(Orders.by_id, prefetch=Prefetch())]
-    return strawberry.field(resolver, extensions=extensions, graphql_type=Order | None)
+    return _loaded_field(resolver, extension(Orders.by_id, prefetch=Prefetch()), Order | None)
 
 
 @strawberry.interface
@@ -83,16 +86,12 @@ def _key_of_root() -> int:
 
 @strawberry.type
 class Query:
-    user: User | None = strawberry.field(_key_of_root, extensions=[Loaded(Users.by_id)], graphql_type=User | None)
-    being: Being | None = strawberry.field(_key_of_root, extensions=[Loaded(Users.by_id)], graphql_type=Being | None)
-    users: list[User] | None = strawberry.field(
-        _key_of_root,
-        extensions=[LoadedList(Users.by_id, lambda *_: [User(id=strawberry.ID("2"))])],
-        graphql_type=list[User] | None,
+    user: User | None = _loaded_field(_key_of_root, Loaded(Users.by_id), User | None)
+    being: Being | None = _loaded_field(_key_of_root, Loaded(Users.by_id), Being | None)
+    users: list[User] | None = _loaded_field(
+        _key_of_root, LoadedList(Users.by_id, lambda *_: [User(id=strawberry.ID("2"))]), list[User] | None
     )
-    other: User | None = strawberry.field(
-        _key_of_root, extensions=[Loaded(Products.by_id, lambda found, _: User(id=found.id))], graphql_type=User | None
-    )
+    other: User | None = _loaded_field(_key_of_root, Loaded(Products.by_id, lambda found, _: User(id=found.id)), User | None)
 
     @strawberry.field
     def here(self) -> User:

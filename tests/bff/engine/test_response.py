@@ -27,7 +27,8 @@ NULLABLE, NON_NULL = slot(is_nullable=True), slot(is_nullable=False)
 def nested(*slots: ResponseSlot) -> tuple[Response, list[Place]]:
     """A response with an object in an object and so on under the key `a`, and their places from the root."""
     data: dict[str, Any] = {}
-    response, places, container = Response(data), [], data
+    response, container = Response(data), data
+    places: list[Place] = []
     parent: Place | None = None
     for each in slots:
         parent = (parent, "a", container, each)

@@ -184,5 +184,5 @@ class Mutation:
 
 def zoo() -> GraphQLSchema:
     """The schema."""
-    config = StrawberryConfig(scalar_map={Mass: Weight})  # type: ignore[dict-item]
+    config = StrawberryConfig(scalar_map={Mass: Weight})
     return strawberry.Schema(Query, Mutation, types=[Cat, Dog], config=config)._schema

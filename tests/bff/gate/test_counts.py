@@ -30,7 +30,7 @@ def in_memory(clock: Clock) -> InMemory:
 
 def take(counts: InMemory, *charges: Charge) -> list[bool]:
     """Whether each charge was granted."""
-    return [count.retry_after_s == 0 for count in now(counts.take(charges))]  # type: ignore[arg-type]
+    return [count.retry_after_s == 0 for count in now(counts.take(charges))]
 
 
 def test_a_bucket_grants_a_burst_and_then_its_rate() -> None:
@@ -49,10 +49,10 @@ def test_a_count_has_fractions_of_tokens_and_seconds() -> None:
     """A refused charge says after how many seconds it can be granted."""
     clock = Clock()
     counts = in_memory(clock)
-    (first,) = now(counts.take([Charge(("a",), BUCKET, 2)]))  # type: ignore[arg-type]
+    (first,) = now(counts.take([Charge(("a",), BUCKET, 2)]))
     assert (first.remaining, first.reset_s, first.retry_after_s) == (1.0, 2.0, 0.0)
     clock.at += 0.25
-    (second,) = now(counts.take([Charge(("a",), BUCKET, 2)]))  # type: ignore[arg-type]
+    (second,) = now(counts.take([Charge(("a",), BUCKET, 2)]))
     assert (second.remaining, second.reset_s, second.retry_after_s) == (1.25, 1.75, 0.75)
 
 
@@ -83,7 +83,7 @@ def test_all_charges_are_granted_or_none() -> None:
     both = (Charge(("a",), BUCKET, 1), Charge(("b",), DAY, 5))
     assert take(counts, *both) == [True, True]
     assert take(counts, *both) == [True, False]
-    (bucket,) = now(counts.take([Charge(("a",), BUCKET, 0)]))  # type: ignore[arg-type]
+    (bucket,) = now(counts.take([Charge(("a",), BUCKET, 0)]))
     assert bucket.remaining == 2
 
 
@@ -91,11 +91,11 @@ def test_a_correction_may_exceed_the_limit_and_never_overfills() -> None:
     """A count below zero refuses until it is refilled. Giving back fills a count at most to its quota."""
     clock = Clock()
     counts = in_memory(clock)
-    now(counts.settle([Charge(("a",), BUCKET, 10)]))  # type: ignore[arg-type]
+    now(counts.settle([Charge(("a",), BUCKET, 10)]))
     assert take(counts, Charge(("a",), BUCKET, 1)) == [False]
     clock.at += 8
     assert take(counts, Charge(("a",), BUCKET, 1)) == [True]
-    now(counts.settle([Charge(("a",), BUCKET, -100)]))  # type: ignore[arg-type]
+    now(counts.settle([Charge(("a",), BUCKET, -100)]))
     assert [take(counts, Charge(("a",), BUCKET, 1))[0] for _ in range(4)] == [True, True, True, False]
 
 
@@ -128,7 +128,7 @@ def test_new_counts_do_not_evict_used_up_ones(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("bff.gate.counts._MOST_COUNTS", 20)
     counts = in_memory(Clock())
     take(counts, Charge(("used",), DAY, 5))
-    now(counts.settle([Charge(("debt",), BUCKET, 1000)]))  # type: ignore[arg-type]
+    now(counts.settle([Charge(("debt",), BUCKET, 1000)]))
     for number in range(500):
         take(counts, Charge((str(number),), DAY, 1))
     assert repr(counts) == "<InMemory: 20 counts>"

@@ -27,7 +27,11 @@ ALGORITHMS: dict[str, Any] = {"RS256": RSA, "ES256": EC, "EdDSA": ED}
 
 def jwk(algorithm: str, key: Any, kid: str | None, **more: Any) -> dict[str, Any]:
     """A public key as a member of a key set."""
-    kinds = {"RS256": jwt.algorithms.RSAAlgorithm, "ES256": jwt.algorithms.ECAlgorithm, "EdDSA": jwt.algorithms.OKPAlgorithm}
+    kinds: dict[str, Any] = {
+        "RS256": jwt.algorithms.RSAAlgorithm,
+        "ES256": jwt.algorithms.ECAlgorithm,
+        "EdDSA": jwt.algorithms.OKPAlgorithm,
+    }
     told: dict[str, Any] = json.loads(kinds[algorithm].to_jwk(key.public_key()))
     return {**told, **({"kid": kid} if kid else {}), **more}
 

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,16 +17,16 @@ from schema.app import app as shop_app
 from tests.support.work import counted
 
 SCHEMAS = shop_app.schemas
-DEFAULTS = load(shop_app, {}).variants
+DEFAULTS = load(shop_app, {})
 EVERYWHERE = ("web", "mobile", "admin")
 FOR_CLIENTS = ("web", "mobile")
 
 
 def check(variant: str, document: str, variables: Mapping[str, Any] | None = None, **limits: int) -> None:
     """All that stands between a document and its execution, with the variant's limits or others."""
-    options: LimitOptions = getattr(DEFAULTS, variant).limits
+    options = DEFAULTS.variant(variant).limits
     if limits:
-        options = LimitOptions(**{name: limits.get(name, getattr(options, name)) for name in LimitOptions.__slots__})
+        options = replace(options, **limits)
     plans = Plans(SCHEMAS[variant], options, introspection=True)
     prepared, _ = plans.get(document)
     for operation in prepared.operations.values():
@@ -436,5 +437,5 @@ def test_nested_long_lists_are_refused(variant: str, document: str) -> None:
 @pytest.mark.parametrize(("variant", "cost_"), [("web", 5000), ("mobile", 5000), ("admin", 20_000)])
 def test_the_defaults_are_those_of_the_contract(variant: str, cost_: int) -> None:
     """Depth 12, cost 5000 (admin 20000), aliases 30, tokens 2000, 100 KiB, batches of 10."""
-    limits: LimitOptions = getattr(DEFAULTS, variant).limits
+    limits = DEFAULTS.variant(variant).limits
     assert limits == LimitOptions(depth=12, cost=cost_, aliases=30, tokens=2000, body_bytes=102_400, batch=10)

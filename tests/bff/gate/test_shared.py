@@ -285,7 +285,7 @@ async def test_any_error_of_the_client_library_ends_the_wait() -> None:
         await asyncio.sleep(0)
         raise RuntimeError("unexpected")
 
-    shared._pipeline = pipeline  # type: ignore[method-assign]
+    shared._pipeline = pipeline  # type: ignore[method-assign, assignment]
     results = await asyncio.gather(*(found(shared, str(number)) for number in range(300)), return_exceptions=True)
     assert {type(each) for each in results} == {SharedStateUnavailable}
     assert len({id(each) for each in results}) == 300, "each has an exception of its own"

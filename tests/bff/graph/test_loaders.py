@@ -9,8 +9,9 @@ import pytest
 
 from bff.graph.errors import BadUserInput
 from bff.graph.loaders import Loader
-from bff.graph.pages import PageKey, PageSlice
+from bff.graph.pages import PageSlice
 from bff.upstream.errors import BadAnswer, BreakerOpen
+from bff.upstream.reads import PageKey
 from datasources.orders import Orders
 from datasources.products import Products
 from datasources.users import Users

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,7 +57,7 @@ def opened(client: Client, method: str = "POST") -> Exchange:
     """A request by that client."""
     scope = {"method": method, "headers": []}
     deadline = Deadline.after(10, time.monotonic)
-    return open_exchange(endpoint(), scope, client.receive, headers_of(scope), deadline, "")  # type: ignore[arg-type]
+    return open_exchange(endpoint(), scope, client.receive, headers_of(scope), deadline, "")
 
 
 def pipeline_of(decoded: Any, *steps: Any) -> Pipeline:
@@ -127,7 +126,7 @@ async def test_the_log_learns_the_operation_of_a_refused_request() -> None:
         assert isinstance(response, Response)
         assert (response.status, response.codes, response.outcome) == (status, (code,), "refused")
         assert response.operation is not None
-        assert response.operation.name in request.query
+        assert (response.operation.name or "nameless") in (request.query or "")
 
 
 async def test_the_log_learns_the_operation_of_a_client_that_disconnects() -> None:
@@ -198,7 +197,7 @@ async def test_of_a_batch_queries_are_cancelled_and_mutations_run_on() -> None:
 
 
 @pytest.fixture
-def turns(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def turns(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Notes each turn that is waited for."""
     taken: list[str] = []
 

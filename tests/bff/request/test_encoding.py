@@ -46,7 +46,7 @@ def test_a_response_is_encoded_with_its_content_headers() -> None:
         def headers(self) -> Any:
             return ((b"ratelimit", b"x"),)
 
-    given.ledger = Charged()  # type: ignore[assignment] - nothing else is asked of it
+    given.ledger = Charged()  # type: ignore[assignment] # nothing else is asked of it
     encoded = encode(given, Response(GOOD, 201, ((b"own", b"1"),), codes=("C",), outcome="partial"))
     body = b'{"data":{"a":1}}'
     headers = (*content_headers(MediaType.JSON, body), (b"own", b"1"), (b"ratelimit", b"x"))
@@ -121,7 +121,7 @@ def test_the_media_type_decides_the_status_of_a_well_formed_request(accept: str,
 
 def test_any_other_error_is_masked_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     """Its message may hold what a client has sent. The operation is kept for the access log."""
-    operation: Operation = object()  # type: ignore[assignment] - it is only handed on
+    operation: Operation = object()  # type: ignore[assignment] # it is only handed on
     masked = refusal_for(ValueError("a password"), exchange(), operation)
     assert (masked.status, masked.codes, masked.operation) == (500, ("INTERNAL_SERVER_ERROR",), operation)
     assert "password" not in str(masked)

@@ -21,7 +21,7 @@ def opened(*headers: tuple[bytes, bytes]) -> Exchange:
     return open_exchange(
         endpoint(),
         scope,
-        no_body,  # type: ignore[arg-type] - ASGI's messages are loosely typed
+        no_body,
         headers_of(scope),
         Deadline.after(1.0, time.monotonic),
         "192.0.2.1",

@@ -21,7 +21,6 @@ from bff.upstream.errors import (
     Unauthenticated,
 )
 from bff.upstream.reads import BadCursor, Page
-from bff.upstream.source import Source
 from datasources.orders import Order, Orders
 from datasources.products import Product, Products
 from datasources.users import User, Users
@@ -346,7 +345,7 @@ async def test_a_page(
     make_source: MakeSource, service: Service, caller: Caller, kind: Any, record: Any, example: Any
 ) -> None:
     """`GET /{resource}?limit=20`, then with `&cursor=C`: items in the service's order, its cursor and its total."""
-    source: Source[Any] = make_source(kind)
+    source = make_source(kind)
     service.answers = {
         f"{kind.path}?limit=2": page_of(example(9), example(3), cursor="C"),
         f"{kind.path}?limit=2&cursor=C": page_of(example(1), cursor=None),
@@ -383,7 +382,8 @@ async def test_a_pages_query_string(
 ) -> None:
     """What isn't given is left out; what is given can't become anything else."""
     service.every = lambda _: page_of()
-    source = make_source(Orders if "status" in filters else Products)
+    kind: Any = Orders if "status" in filters else Products
+    source = make_source(kind)
     assert await source.page.load(caller, limit=20, cursor=cursor, **filters) == Page([], None, 7)
     assert service.asked == [f"GET {source.path}?{query}"]
 
@@ -533,7 +533,7 @@ async def test_writes_always_carry_the_identity(
     make_source: MakeSource, service: Service, clock: Clock, kind: Any, sub: str | None, forward_identity: bool
 ) -> None:
     """Whatever is set for reads, a write is somebody's; with its key, and the type of its body."""
-    source: Any = make_source(kind, forward_identity=forward_identity)
+    source = make_source(kind, forward_identity=forward_identity)
     with pytest.raises(Rejected):
         await source.update(make_caller(clock, sub=sub), 1, {"name": "x"}, key="key-1")
     assert headers_of(service.last) == EVERY_CALL | (WHO if sub else {}) | {

@@ -159,7 +159,7 @@ def test_how_long_it_is_fresh(said: str, headers: dict[str, str], public_s: floa
         ({"age": "30, 50"}, 0.0, 30),
     ],
 )
-def test_the_age_at_arrival(headers: dict[str, str], delay_s: float, age_s: float) -> None:
+def test_the_age_at_arrival(headers: dict[str, Any], delay_s: float, age_s: float) -> None:
     """From `Date` or `Age`, whichever is more, plus the time the reply took."""
     found = life("max-age=100", delay_s=delay_s, **headers)
     assert found is not None

@@ -107,7 +107,7 @@ def response(body: bytes = b"{}", *headers: str, status: str = "200 OK", length:
     return "\r\n".join([f"HTTP/1.1 {status}", declared, *headers, "", ""]).encode("latin-1") + body
 
 
-def say(what: bytes, then: Callable[[asyncio.StreamWriter], None] | None = None) -> Act:
+def say(what: bytes, then: Callable[[asyncio.StreamWriter], object] | None = None) -> Act:
     """Send these bytes; then keep the connection, or end it as given."""
 
     async def act(writer: asyncio.StreamWriter) -> None:
