@@ -26,6 +26,7 @@ from bff.commands import explain as explain_command
 from bff.commands import schema as schema_command
 from bff.commands import token as token_command
 from bff.commands.demo import FIRST_PORT
+from bff.commands.new import new
 from bff.gate import consumers
 from bff.gateway import create, with_cors
 from bff.observe import logs
@@ -109,6 +110,9 @@ def _variants(app: App, names: Sequence[str]) -> Sequence[str]:
 @click.version_option(__version__, prog_name="bff")
 def main() -> None:
     """A GraphQL gateway for REST services, with a variant of the graph for each kind of client."""
+
+
+main.add_command(new)
 
 
 @main.command()

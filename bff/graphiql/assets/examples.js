@@ -32,7 +32,7 @@ export function OpenPanel() {
 function Panel({ examples, isFirstVisit }) {
   const { tabs, activeTabIndex, addTab, changeTab, queryEditor, variableEditor } = useEditorContext({ nonNull: true });
   const [pending, setPending] = useState(null);
-  useFirst(isFirstVisit, () => setPending(examples[0]));
+  useFirst(isFirstVisit && examples.length > 0, () => setPending(examples[0]));
 
   // A new tab's editors are filled by GraphiQL while it renders, so ours go in after that, as if typed.
   useEffect(() => {

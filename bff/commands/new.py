@@ -1,0 +1,97 @@
+"""`bff new`: a new application, and what is added to one. It prints what was written and what to do next."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from bff.scaffold.names import ScaffoldError
+from bff.scaffold.write import Written, new_app, new_source, new_variant
+
+
+class _New(click.Group):
+    """A group whose first argument is the name of an application, unless it is one of its commands."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click has it; a name that is not a command is that of an application."""
+        return super().resolve_command(ctx, args if args[0] in self.commands else ["application", *args])
+
+
+@click.group(cls=_New, subcommand_metavar="NAME | COMMAND [ARGS]...")
+def new() -> None:
+    """A new application in the folder NAME, or what is added to the one in this folder."""
+
+
+@new.command(hidden=True)
+@click.argument("name")
+def application(name: str) -> None:
+    """A new application in the folder NAME, which runs with `bff dev` at once."""
+    _report(_written(lambda: new_app(Path.cwd(), name)), f"{name}/")
+    _next(
+        (f"cd {name}", "it has a README.md"),
+        ("bff dev", "the gateway in front of a demo service; prints URLs and tokens"),
+        ("bff new source NAME", "a service of your own"),
+    )
+
+
+@new.command()
+@click.argument("name")
+@click.option(
+    "--id", "id_type", type=click.Choice(["int", "str", "uuid"]), default="int", show_default=True, help="The type of ids."
+)
+@click.option("--path", help="The path of the resource, as /invoices; /NAME by default.")
+@click.option("--record", help="The class of one record, as Invoice; the singular of NAME by default.")
+def source(name: str, id_type: str, path: str | None, record: str | None) -> None:
+    """Add the source NAME, a plural such as invoices: its records, its type, fields, a demo service and a test."""
+    _report(_written(lambda: new_source(Path.cwd(), name, id_type=id_type, path=path, record=record)))
+    _next(
+        (f"datasources/{name}.py", "name the members of the record, and how the service is read"),
+        ("schema/query.py", "say who may see it; as written, everyone who is signed in"),
+        (f"{name.upper()}_SERVICE_URL=https://… bff dev", "the gateway in front of your own service"),
+    )
+
+
+@new.command()
+@click.argument("name")
+@click.option("--role", help="The role that a token must have; without it anyone may use the variant.")
+def variant(name: str, role: str | None) -> None:
+    """Add the variant NAME, with an endpoint of its own. It has the fields that are tagged with *EVERYONE."""
+    _report(_written(lambda: new_variant(Path.cwd(), name, role=role)))
+    _next(
+        ("schema/types/", f"tag the other fields that it shall have with {name.upper()}"),
+        (f"schema/examples/{name}/", "write examples for its GraphiQL page"),
+        ("bff dev", f"/{name}/graphql" + ("" if role is None else f"; for a token: bff token --sub 1 --role {role}")),
+    )
+
+
+def _written(write: Callable[[], Written]) -> Written:
+    try:
+        return write()
+    except ScaffoldError as error:
+        message = str(error)
+    except OSError as error:
+        message = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+    click.echo(f"bff: {message}", err=True)
+    raise click.exceptions.Exit(2)
+
+
+def _report(written: Written, folder: str = "") -> None:
+    for file in written.created:
+        click.echo(f"wrote   {folder}{file}")
+    for file in written.edited:
+        click.echo(f"changed {folder}{file}")
+    for each in written.by_hand:
+        click.echo(f"\n{each.file} was left as it is: expected {each.expected}. Add by hand:\n", err=True)
+        for line in each.lines:
+            click.echo(f"    {line}", err=True)
+    if written.by_hand:
+        click.echo("\nThen: bff schema export --write", err=True)
+    if written.sdl is not None:
+        click.echo(f"\nThe SDL could not be written:\n{written.sdl}\nThen: bff schema export --write", err=True)
+
+
+def _next(*steps: tuple[str, str]) -> None:
+    width = max(len(step) for step, _ in steps)
+    click.echo("\nNext:\n")
+    for step, why in steps:
+        click.echo(f"  {step:{width}}  # {why}")

@@ -1,0 +1,1 @@
+"""What `bff new` writes: an application's folder, and what is added to one."""
