@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,7 +85,7 @@ def test_a_source_s_declaration_is_checked() -> None:
 
 def test_a_subclass_of_a_source_has_reads_of_its_own() -> None:
     """So a key of one is never a key of the other."""
-    other = type("OldOrders", (Orders,), {"path": "/old-orders"})
+    other: Any = type("OldOrders", (Orders,), {"path": "/old-orders"})
     assert (other.name, Orders.name) == ("old_orders", "orders")
     assert isinstance(other.by_id, ById)
     assert other.by_id is not Orders.by_id
