@@ -1,6 +1,66 @@
-"""The gateway: from an HTTP request to an HTTP response.
+"""A GraphQL gateway for REST services: one graph, and a variant of it for each kind of client.
 
-`cli → app → pipeline → {gate, engine, observe}`; the graph below is `schema`, the services below that `datasources`.
+This module is the gateway's public face: what an application is written with. Every other name may change with any release.
+`bff.testing` has what an application's own tests are written with.
+
+    from bff import App, ById, Record, Source, Variant, field, lookup
 """
 
 __version__ = "0.1.0"
+
+from bff.app import App, DemoOptions
+from bff.graph.connections import Connection, nodes_of
+from bff.graph.context import Context, Info, Viewer
+from bff.graph.errors import BadUserInput, NotAllowed, SignInNeeded
+from bff.graph.loaded import Loaded, LoadedList, Prefetch
+from bff.graph.relations import connection, lookup, many, one
+from bff.graph.rules import Access
+from bff.graph.tags import computed, enum, field
+from bff.graph.variants import Variant
+from bff.graph.writes import UserError, changes_of, new_key, own_key, written
+from bff.upstream.caller import Caller
+from bff.upstream.errors import Rejected, SourceError
+from bff.upstream.reads import ById, CursorPages, ListBy
+from bff.upstream.records import Int32, Record, Timestamp
+from bff.upstream.source import Source
+
+__all__ = [
+    "Access",
+    "App",
+    "BadUserInput",
+    "ById",
+    "Caller",
+    "Connection",
+    "Context",
+    "CursorPages",
+    "DemoOptions",
+    "Info",
+    "Int32",
+    "ListBy",
+    "Loaded",
+    "LoadedList",
+    "NotAllowed",
+    "Prefetch",
+    "Record",
+    "Rejected",
+    "SignInNeeded",
+    "Source",
+    "SourceError",
+    "Timestamp",
+    "UserError",
+    "Variant",
+    "Viewer",
+    "__version__",
+    "changes_of",
+    "computed",
+    "connection",
+    "enum",
+    "field",
+    "lookup",
+    "many",
+    "new_key",
+    "nodes_of",
+    "one",
+    "own_key",
+    "written",
+]
