@@ -1,8 +1,8 @@
-"""Settings: command line, environment, `bff.toml`, defaults, the stronger first. Read once, at start-up.
+"""Settings: command line, environment, `bff.toml`, the application's defaults, defaults. The first that has a value wins.
 
-Each feature's options stand beside the feature; here they are composed and given their names. The settings of sources and
-variants follow from the application: their names, and their defaults. An unknown key or a value out of range stops the start
-with a message that names it; the value of a secret is never in a message.
+They are read once, at start-up. Each feature has its own options class beside it; this module composes them and names them.
+For each source and variant of the application there are settings of its name. An unknown key or a value out of range stops
+the start with a message that names it; the value of a secret is never in a message.
 """
 
 import re
@@ -69,7 +69,7 @@ _PLAIN_NAMES = frozenset(
         "REDIS_URL",
     }
 )
-"""Settings whose environment names bear no prefix; those of the services' URLs don't either."""
+"""Settings that also have an environment name without the prefix. So have the services' URLs."""
 _SERVICE_URL = "_SERVICE_URL"
 
 
@@ -77,11 +77,11 @@ _NO_URL = "expected http:// or https:// and a host"
 
 
 class SettingsError(Exception):
-    """The settings can't be used; the message says which and why, a line each."""
+    """The settings can't be used. The message has a line for each setting, with the reason."""
 
 
 def _instances(value: Any) -> Any:
-    """`http://a:1;weight=3,http://b:2` as instances; a list in the file has one of them each."""
+    """`http://a:1;weight=3,http://b:2` as instances; in the file also a list with an instance in each entry."""
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
         raise ValueError("expected URLs")
@@ -107,7 +107,7 @@ def _parts(url: str) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:  # whose message would repeat what may be a password
-        raise ValueError("expected a URL with a host and a port that can be") from None
+        raise ValueError("expected a URL with a valid host and port") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(_NO_URL)
     return parts
@@ -124,7 +124,7 @@ def _lower(value: Any) -> Any:
 
 
 def _list(value: Any) -> Any:
-    """A list of the environment is parted by commas."""
+    """A list. In the environment its entries are separated by commas."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
@@ -150,7 +150,7 @@ def _digest(value: str) -> str:
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Digest = Annotated[str, AfterValidator(_digest)]
 NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
-"""As it stands in logs and in the names of environment variables."""
+"""The pattern of names that stand in logs and in environment variables."""
 
 Name = Annotated[str, Field(pattern=NAME)]
 
@@ -200,7 +200,7 @@ class SourceSettings(_Options):
         )
 
     def wire(self) -> WireOptions:
-        """The options of the source's connections. Health checks never wait for one behind the calls."""
+        """The options of the source's connections. Some are spare, so that health checks don't wait for calls to end."""
         return WireOptions(
             max_connections=self.bulkhead.max_concurrent + _SPARE_CONNECTIONS,
             connect_timeout_s=self.connect_timeout_s,
@@ -210,15 +210,16 @@ class SourceSettings(_Options):
 
 
 class CorsSettings(_Options):
-    """Which foreign pages may ask."""
+    """Which other sites' pages may call the gateway: `origins`, as `https://shop.example.com`."""
 
     origins: Annotated[tuple[Origin, ...], BeforeValidator(_list)] = ()
 
 
 class VariantSettings(_Options):
-    """One endpoint. `introspection`, `graphiql` and `openapi` left out: on in `bff dev`, off in `bff serve`.
+    """One variant.
 
-    `suggestions` left out is as `introspection`; `cors` left out is as for all.
+    Without a value, `introspection`, `graphiql` and `openapi` are on in `bff dev` and off in `bff serve`; `suggestions` is
+    as `introspection`; `cors` is that of all variants.
     """
 
     introspection: bool | None = None
@@ -234,7 +235,7 @@ class VariantSettings(_Options):
 
 
 class RequestSettings(_Options):
-    """Each request to a variant."""
+    """Each request to a variant. `deadline_s`: seconds for the whole request, over all of its calls."""
 
     deadline_s: float = Field(default=10.0, gt=0, le=300)
 
@@ -284,14 +285,14 @@ class RedisSettings(_Options):
 
 
 class AuthSettings(_Options):
-    """Who issues tokens, and what stands in them."""
+    """Further issuers of tokens, and the claims that hold roles and scopes."""
 
     issuers: dict[Name, IssuerSettings] = Field(default={}, max_length=50)
     claims: ClaimOptions = ClaimOptions()
 
 
 class ConsumerSettings(_Options):
-    """A program with an API key. `rate` is its own; a `tier` is one of `tiers`; it may not have both."""
+    """A program with an API key. It may have a `rate` of its own or a `tier`, which is one of `tiers`; not both."""
 
     key_sha256: Annotated[tuple[Digest, ...], BeforeValidator(_list), Field(min_length=1, max_length=10)]
     variants: Names
@@ -301,13 +302,13 @@ class ConsumerSettings(_Options):
 
 
 class ProxySettings(_Options):
-    """Whose `X-Forwarded-For` is believed: addresses and networks."""
+    """Trusted proxies: addresses and networks. Only they may add to `X-Forwarded-For`."""
 
     trusted: Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_list)] = ()
 
 
 class Settings(BaseSettings):
-    """The settings of every application; `settings_class` adds those of its sources and variants. They never change."""
+    """The settings that every application has. `settings_class` adds those of its sources and variants."""
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -335,7 +336,7 @@ class Settings(BaseSettings):
     supervisor: SupervisorOptions = SupervisorOptions()
 
     def instances(self, source: str) -> tuple[InstanceOptions, ...] | None:
-        """Where a source is; None if nothing says it."""
+        """The instances of a source; None if it has no URL."""
         found: tuple[InstanceOptions, ...] | None = getattr(self, url_name(source))
         return found
 
@@ -355,13 +356,13 @@ class Settings(BaseSettings):
 
 
 def url_name(source: str) -> str:
-    """The setting that says where a source is."""
+    """The name of the setting with a source's URL."""
     return f"{source}{_SERVICE_URL.lower()}"
 
 
 @lru_cache(maxsize=16)
 def settings_class(app: App) -> type[Settings]:
-    """The settings of an application: `sources.NAME`, `NAME_service_url`, `variants.NAME` as it has them."""
+    """The settings class of an application, with `sources.NAME`, `NAME_service_url` and `variants.NAME` of its own."""
     literal: Any = Literal
     mapping: Any = dict
     variant_name: Any = literal[app.variant_names]
@@ -388,7 +389,7 @@ def settings_class(app: App) -> type[Settings]:
 
 
 def defaults_of(app: App) -> dict[str, Any]:
-    """What an application's sources and variants set by default."""
+    """The defaults that an application gives for its sources and variants."""
     return {
         "sources": {source.name: dict(source.defaults) for source in app.sources},
         "variants": {variant.name: dict(variant.defaults) for variant in app.variants},
@@ -396,7 +397,7 @@ def defaults_of(app: App) -> dict[str, Any]:
 
 
 class _Constant(PydanticBaseSettingsSource):
-    """Settings that are known already."""
+    """A place of settings whose values are known already."""
 
     def __init__(self, settings_cls: type[BaseSettings], values: dict[str, Any]) -> None:
         super().__init__(settings_cls)
@@ -428,7 +429,7 @@ def _from_environment(environment: Mapping[str, str], sources: Sequence[str]) ->
             for part in path:
                 inner = inner.setdefault(part, {})
                 if not isinstance(inner, dict):
-                    raise SettingsError(f"{name}: {part} is set by itself and has nothing inside")
+                    raise SettingsError(f"{name}: {part} already has a value, so it can't have settings inside")
             inner[last] = value
     return found
 
