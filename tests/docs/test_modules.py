@@ -1,4 +1,4 @@
-"""The documents of how it is built name modules, folders and members that exist."""
+"""The documents name modules, folders and members that exist."""
 
 import re
 from importlib import import_module
@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("docs/architecture.md", "CONTRIBUTING.md")
-_FILES = {"bff.toml"}
-"""Names that look like a module's and are a file's."""
+_OF_THE_PAST = {"upgrading.md"}
+"""Pages that name modules that are gone. So do the changelog and the records of decisions."""
+
+PAGES = [
+    "CONTRIBUTING.md",
+    *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md") if page.name not in _OF_THE_PAST),
+]
+_NO_MODULES = {"bff.toml", "bff.audit"}
+"""Names that look like a module's: a file, a logger."""
 
 
 def missing_from_tree(text: str, root: Path) -> list[str]:
@@ -41,7 +47,7 @@ def missing_from_text(text: str, root: Path) -> list[str]:
     """The paths and dotted names in a page's code spans that don't exist below `root`."""
     missing = []
     for span in re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)):
-        if span in _FILES:
+        if span in _NO_MODULES:
             continue
         if re.fullmatch(r"(bff|schema|datasources|tests|docs)/[\w/.]*|\w+\.(py|md|toml)", span):
             missing += [] if (root / span).exists() else [span]
