@@ -11,11 +11,12 @@ _OF_THE_PAST = {"upgrading.md"}
 """Pages that name modules that are gone. So do the changelog and the records of decisions."""
 
 PAGES = [
+    "README.md",
     "CONTRIBUTING.md",
     *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md") if page.name not in _OF_THE_PAST),
 ]
-_NO_MODULES = {"bff.toml", "bff.audit"}
-"""Names that look like a module's: a file, a logger."""
+_NO_MODULES = {"bff.toml", "bff.audit", "__init__.py"}
+"""Names that look like a module's: a file, a logger, a file of every folder."""
 
 
 def missing_from_tree(text: str, root: Path) -> list[str]:
@@ -25,7 +26,9 @@ def missing_from_tree(text: str, root: Path) -> list[str]:
     description. A deeper line is inside the folder above it.
     """
     missing = []
-    for block in re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+    for language, block in re.findall(r"^```(\S*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        if language:
+            continue
         folders: list[tuple[int, Path]] = []
         for line in filter(str.strip, block.splitlines()):
             indent = len(line) - len(line.lstrip())

@@ -63,6 +63,7 @@ def write_application(folder: Path) -> dict[str, str]:
 def run_in(folder: Path, *arguments: str) -> str:
     """What a Python program prints that runs in a folder. Fails the test if it fails."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("JWT_", "BFF_"))}
+    environment["PYTHONPATH"] = str(ROOT)
     command = [sys.executable, "-m", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -74,6 +75,12 @@ def test_the_application_has_the_graph_that_the_text_says(tmp_path: Path) -> Non
     assert {"datasources/books.py", "schema/app.py"} <= write_application(tmp_path).keys()
     assert "stock: Int!" in run_in(tmp_path, "bff", "schema", "export", "staff")
     assert "stock" not in run_in(tmp_path, "bff", "schema", "export", "web")
+
+
+def test_the_application_passes_its_test(tmp_path: Path) -> None:
+    """The one that the README shows."""
+    assert "tests/test_books.py" in write_application(tmp_path)
+    assert "1 passed" in run_in(tmp_path, "pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "tests")
 
 
 def test_every_linked_file_exists() -> None:
