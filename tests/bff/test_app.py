@@ -42,8 +42,8 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     [
         ({"sources": ()}, "expected at least one source"),
         ({"variants": ()}, "expected at least one variant"),
-        ({"sources": (Users, Orders, Users)}, "expected sources of different names, got twice: users"),
-        ({"variants": (WEB, Variant("web"))}, "expected variants of different names, got twice: web"),
+        ({"sources": (Users, Orders, Users)}, "expected sources with different names, got twice: users"),
+        ({"variants": (WEB, Variant("web"))}, "expected variants with different names, got twice: web"),
         ({"rules": {Ghost: lambda *_: None}}, "rules: Ghost: not a record of any source"),
     ],
     ids=["no source", "no variant", "a source twice", "a variant twice", "a rule for nothing"],

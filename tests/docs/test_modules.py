@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-_OF_THE_PAST = {"upgrading.md"}
-"""Pages that name modules that are gone. So do the changelog and the records of decisions."""
+_OTHER_TREES = {"upgrading.md", "recipes.md"}
+"""Pages that name modules that are gone, or that a recipe adds. The changelog and the records of decisions do so too."""
 
 PAGES = [
     "README.md",
     "CONTRIBUTING.md",
-    *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md") if page.name not in _OF_THE_PAST),
+    *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md") if page.name not in _OTHER_TREES),
 ]
 _NO_MODULES = {"bff.toml", "bff.audit", "__init__.py"}
 """Names that look like a module's: a file, a logger, a file of every folder."""
