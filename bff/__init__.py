@@ -6,8 +6,6 @@ This module is the gateway's public face: what an application is written with. E
     from bff import App, ById, Record, Source, Variant, field, lookup
 """
 
-__version__ = "0.1.0"
-
 from bff.app import App, DemoOptions
 from bff.graph.connections import Connection, nodes_of
 from bff.graph.context import Context, Info, Viewer
@@ -18,11 +16,14 @@ from bff.graph.rules import Access
 from bff.graph.tags import computed, enum, field
 from bff.graph.variants import Variant
 from bff.graph.writes import UserError, changes_of, new_key, own_key, written
+from bff.runtime.version import VERSION
 from bff.upstream.caller import Caller
 from bff.upstream.errors import Rejected, SourceError
 from bff.upstream.reads import ById, CursorPages, ListBy
 from bff.upstream.records import Int32, Record, Timestamp
 from bff.upstream.source import Source
+
+__version__ = VERSION
 
 __all__ = [
     "Access",

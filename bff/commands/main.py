@@ -18,7 +18,6 @@ from typing import IO, Any
 import click
 import uvloop
 
-from bff import __version__
 from bff.app import App, AppError, DemoOptions, find_app
 from bff.commands import dev
 from bff.commands import documents as documents_command
@@ -30,6 +29,7 @@ from bff.commands.new import new
 from bff.gate import consumers
 from bff.gateway import create, with_cors
 from bff.observe import logs
+from bff.runtime.version import VERSION
 from bff.server import worker
 from bff.server.host import Gateway
 from bff.server.server import Server, listen
@@ -107,7 +107,7 @@ def _variants(app: App, names: Sequence[str]) -> Sequence[str]:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="bff")
+@click.version_option(VERSION, prog_name="bff")
 def main() -> None:
     """A GraphQL gateway for REST services, with a variant of the graph for each kind of client."""
 

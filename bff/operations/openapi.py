@@ -16,10 +16,10 @@ from graphql import (
     value_from_ast_untyped,
 )
 
-from bff import __version__
 from bff.graph.variants import Variant
 from bff.operations.calls import TrustedOperation, TrustedOperations, is_listed, is_plain
 from bff.operations.shapes import Schema, Shapes
+from bff.runtime.version import VERSION
 
 _ERRORS: Schema = {
     "type": "array",
@@ -57,7 +57,7 @@ def document(variants: Iterable[tuple[Variant, GraphQLSchema, TrustedOperations]
                 paths[f"/{variant.name}/api/{operation.name}"] = path_item
     outline = get_openapi(
         title="bff",
-        version=__version__,
+        version=VERSION,
         description="The trusted operations of the graph, each by its name.",
         routes=[],
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bff import __version__
+from bff.runtime.version import VERSION
 from bff.scaffold import edits
 from bff.scaffold.names import ScaffoldError, SourceNames, check_app_name, check_variant_name, source_names
 from bff.scaffold.render import rendered, rendered_tree
@@ -85,7 +85,7 @@ def new_app(parent: Path, name: str) -> Written:
     folder = parent / name
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ScaffoldError(f"{name}: expected a name that is not taken, but it is here already and not an empty folder")
-    files = rendered_tree("app", {"name": name, "bff_version": _compatible(__version__)})
+    files = rendered_tree("app", {"name": name, "bff_version": _compatible(VERSION)})
     _create(folder, files)
     return Written(tuple(files), sdl=_export_sdl(folder))
 

@@ -7,7 +7,6 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
 
-from bff import __version__
 from bff.gate.proxies import Proxies
 from bff.graph.controls import Reloaded
 from bff.request import access_log, driver
@@ -20,6 +19,7 @@ from bff.request.http import ClientDisconnected
 from bff.request.response import EncodedResponse
 from bff.request.services import Services
 from bff.runtime.clock import Clock
+from bff.runtime.version import VERSION
 from bff.upstream.caller import Deadline
 
 API = "/api/"
@@ -58,7 +58,7 @@ class Gateway(FastAPI):
         """
         super().__init__(
             title="bff",
-            version=__version__,
+            version=VERSION,
             docs_url=None,
             redoc_url=None,
             openapi_url=None,
