@@ -168,6 +168,16 @@ def test_a_package_named_schema_stays_what_it_was(installed: Installed, tmp_path
     assert where[1] == str(installed.folder / "schema" / "__init__.py")
 
 
+def test_the_application_is_found_before_an_installed_package(installed: Installed) -> None:
+    """Also if its folder stands in the path already, but behind the installed packages, as for an editable install."""
+    code = (
+        "import sys; from pathlib import Path; sys.path.append(str(Path.cwd()));"
+        "from bff.app import find_app; print(find_app('schema.app:app', Path.cwd()).source_names)"
+    )
+    ended = installed.run("-P", "-c", code)
+    assert ended.stdout == "('authors', 'books', 'reviews')\n", ended.stderr
+
+
 def test_the_package_needs_no_pytest(installed: Installed) -> None:
     """Only the plugin imports it."""
     code = "import sys, bff.testing; print('pytest' in sys.modules)"
