@@ -190,7 +190,7 @@ def test_the_installed_script_finds_the_application(installed: Installed) -> Non
     ended = subprocess.run(
         [str(script), "schema", "check"], cwd=installed.folder, env=PLAIN, capture_output=True, text=True, check=False
     )
-    assert (ended.returncode, ended.stdout) == (0, "The committed SDL is that of the graph.\n"), ended.stderr
+    assert ended.returncode == 0, ended.stderr
 
 
 # What the application is made of.
