@@ -6,8 +6,6 @@ This module is the gateway's public face: what an application is written with. E
     from bff import App, ById, Record, Source, Variant, field, lookup
 """
 
-__version__ = "0.1.0"
-
 from bff.app import App, DemoOptions
 from bff.graph.connections import Connection, nodes_of
 from bff.graph.context import Context, Info, Viewer
@@ -23,6 +21,7 @@ from bff.upstream.errors import Rejected, SourceError
 from bff.upstream.reads import ById, CursorPages, ListBy
 from bff.upstream.records import Int32, Record, Timestamp
 from bff.upstream.source import Source
+from bff.version import __version__
 
 __all__ = [
     "Access",

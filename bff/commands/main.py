@@ -18,7 +18,6 @@ from typing import IO, Any
 import click
 import uvloop
 
-from bff import __version__
 from bff.app import App, AppError, DemoOptions, find_app
 from bff.commands import dev
 from bff.commands import documents as documents_command
@@ -36,6 +35,7 @@ from bff.server.server import Server, listen
 from bff.server.sockets import allow_many
 from bff.server.supervisor import Supervisor, SupervisorLink
 from bff.settings import NAME, Settings, SettingsError, app_named, load
+from bff.version import __version__
 
 _PORTS = 65_536
 _GC_THRESHOLDS = (100_000, 50, 100)

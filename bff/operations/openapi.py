@@ -16,10 +16,10 @@ from graphql import (
     value_from_ast_untyped,
 )
 
-from bff import __version__
 from bff.graph.variants import Variant
 from bff.operations.calls import TrustedOperation, TrustedOperations, is_listed, is_plain
 from bff.operations.shapes import Schema, Shapes
+from bff.version import __version__
 
 _ERRORS: Schema = {
     "type": "array",

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bff import __version__
 from bff.scaffold import edits
 from bff.scaffold.names import ScaffoldError, SourceNames, check_app_name, check_variant_name, source_names
 from bff.scaffold.render import rendered, rendered_tree
+from bff.version import __version__
 
 Edit = Callable[[str], str]
 """From a file's text to its new text. Raises `edits.NoPlace`."""

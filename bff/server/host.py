@@ -7,7 +7,6 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
 
-from bff import __version__
 from bff.gate.proxies import Proxies
 from bff.graph.controls import Reloaded
 from bff.request import access_log, driver
@@ -21,6 +20,7 @@ from bff.request.response import EncodedResponse
 from bff.request.services import Services
 from bff.runtime.clock import Clock
 from bff.upstream.caller import Deadline
+from bff.version import __version__
 
 API = "/api/"
 """In a path, between the name of a variant and the name of one of its trusted operations."""
