@@ -58,7 +58,7 @@ class Installed:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """The environment: the wheel, PyPI's `schema` in effigy, and the dependencies of this project."""
+    """The environment: the wheel, a stand-in for PyPI's `schema`, and the dependencies of this project."""
     place = tmp_path_factory.mktemp("library")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(place)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
