@@ -136,8 +136,8 @@ class App:
 
 
 def find_app(name: str, folder: Path) -> App:
-    """Import the application `module:name`, with `folder` in the path. Raises `AppError` and the module's own errors."""
-    if str(folder) not in sys.path:
+    """Import the application `module:name`, `folder` first in the path. Raises `AppError` and the module's own errors."""
+    if sys.path[:1] != [str(folder)]:  # first: an installed package may have the name of one of the application's
         sys.path.insert(0, str(folder))
     found = found_at(name, "app")
     check_origin(name, folder)

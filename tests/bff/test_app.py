@@ -1,7 +1,6 @@
 """An application as a value: what contradicts itself is refused, and how one is found by its name."""
 
 import sys
-import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any
 
 import pytest
 
-import bff
 from bff.app import App, AppError, find_app
 from bff.graph.variants import Variant
 from bff.upstream.reads import ById
@@ -131,12 +129,6 @@ def test_a_package_from_elsewhere_does_not_stand_in_for_the_folder_s_own(folder:
     (folder / "schema" / "app.py").write_text("app = None\n")
     with pytest.raises(AppError, match=r"add schema/__init__\.py"):
         find_app("schema.app:app", folder)
-
-
-def test_the_version_is_that_of_the_package() -> None:
-    """It stands in the package's metadata and in the code, which also runs where nothing is installed."""
-    pyproject = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
-    assert bff.__version__ == pyproject["project"]["version"]
 
 
 def test_an_app_is_compared_by_identity() -> None:

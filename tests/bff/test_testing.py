@@ -3,6 +3,10 @@
 import asyncio
 import base64
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,6 +23,7 @@ gateway, serving_fixture = testing_plugin.gateway, testing_plugin.serving
 settings, viewer, clock = testing_plugin.settings, testing_plugin.viewer, testing_plugin.clock
 """The plugin's fixtures, by name: those of this project's `conftest.py` would hide them."""
 
+ROOT = Path(__file__).parents[2]
 INSIDE, OUTSIDE = Variant("inside", role="keeper", staff=True), Variant("outside")
 HIVES = {"/hives/1": {"id": 1, "name": "Linden", "keeperId": 7}, "/hives/2": {"id": 2, "name": "Heath", "keeperId": 7}}
 KEEPERS = {"/keepers/7": {"id": 7, "name": "Ann"}}
@@ -321,6 +326,26 @@ def test_fixtures_serve_on_sockets(serving_fixture: ServingGateway) -> None:
     with httpx.Client(trust_env=False) as client:
         answer = client.post(f"{serving_fixture.url}/outside/graphql", json={"query": LINDEN})
     assert answer.json()["data"]["hive"]["name"] == "Linden"
+
+
+def test_fixtures_fail_a_test_whose_service_is_not_scripted(tmp_path: Path) -> None:
+    """Pytest reports it as an error of the test, with what was asked."""
+    file = tmp_path / "test_it.py"
+    file.write_text(
+        "import pytest\n"
+        "from tests.bff.test_testing import APIARY, both\n"
+        "pytest_plugins = ['bff.testing_plugin']\n"
+        "@pytest.fixture\n"
+        "def app(): return APIARY\n"
+        "@pytest.fixture\n"
+        "def services(): return both()\n"
+        "def test_it(gateway): gateway.ask('outside', '{ hive(id: \"3\") { name } }')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:warnings", str(file)]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert "1 passed, 1 error" in ended.stdout
+    assert "hives: GET /hives/3 is not scripted; scripted are: GET /hives/1, GET /hives/2" in ended.stdout
 
 
 async def test_operations_that_run_together_have_their_own_calls() -> None:
