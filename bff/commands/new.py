@@ -5,8 +5,11 @@ from pathlib import Path
 
 import click
 
+from bff.scaffold.application import new_app
+from bff.scaffold.files import Written
 from bff.scaffold.names import ScaffoldError
-from bff.scaffold.write import Written, new_app, new_source, new_variant
+from bff.scaffold.source import new_source
+from bff.scaffold.variant import new_variant
 
 
 class _New(click.Group):
@@ -84,7 +87,7 @@ def _report(written: Written, folder: str = "") -> None:
         click.echo(f"\n{each.file} was left as it is: expected {each.expected}. Add by hand:\n", err=True)
         for line in each.lines:
             click.echo(f"    {line}", err=True)
-    if written.by_hand:
+    if any(each.file.startswith("schema/") for each in written.by_hand):
         click.echo("\nThen: bff schema export --write", err=True)
     if written.sdl is not None:
         click.echo(f"\nThe SDL could not be written:\n{written.sdl}\nThen: bff schema export --write", err=True)

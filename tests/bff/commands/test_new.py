@@ -6,14 +6,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bff.commands.main import main
-from bff.scaffold import write
+from bff.scaffold import application, files
 
 
 @pytest.fixture(autouse=True)
 def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The SDL is exported by a process of its own, which takes a while: the scenarios have it."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(write, "_export_sdl", lambda _: None)
+    for module in (application, files):
+        monkeypatch.setattr(module, "export_sdl", lambda _: None)
 
 
 def new(*arguments: str) -> Result:
@@ -67,7 +68,7 @@ def test_lines_to_add_by_hand_are_printed(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_an_sdl_that_cannot_be_written_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """The files stay: what is wrong with them is a person's to find."""
-    monkeypatch.setattr(write, "_export_sdl", lambda _: "bff: app: no")
+    monkeypatch.setattr(application, "export_sdl", lambda _: "bff: app: no")
     done = new("shop2")
     assert done.exit_code == 0
     assert "bff: app: no" in done.stderr

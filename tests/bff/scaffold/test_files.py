@@ -4,15 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from bff.scaffold import write
+from bff.scaffold import application, files
+from bff.scaffold.application import new_app
 from bff.scaffold.names import ScaffoldError
-from bff.scaffold.write import new_app, new_source, new_variant
+from bff.scaffold.source import new_source
+from bff.scaffold.variant import new_variant
 
 
 @pytest.fixture(autouse=True)
 def _no_sdl(monkeypatch: pytest.MonkeyPatch) -> None:
     """The SDL is exported by a process of its own, which takes a while: the scenarios have it."""
-    monkeypatch.setattr(write, "_export_sdl", lambda _: None)
+    for module in (application, files):
+        monkeypatch.setattr(module, "export_sdl", lambda _: None)
 
 
 @pytest.fixture
@@ -130,3 +133,32 @@ def test_a_file_is_edited_as_a_whole_or_not_at_all(app: Path) -> None:
     (by_hand,) = new_source(app, "invoices").by_hand
     assert by_hand.expected == "class Query"
     assert query.read_bytes() == before
+
+
+def test_demo_services_of_another_shape_get_none(app: Path) -> None:
+    """The source is written all the same; its demo service and the test in front of it are left to a person."""
+    (app / "datasources" / "demo" / "rest.py").write_text("class Service: ...\n")
+    written = new_source(app, "invoices")
+    assert written.created == ("datasources/invoices.py", "schema/types/invoice.py")
+    assert written.edited == ("schema/app.py", "schema/query.py")
+    (by_hand,) = written.by_hand
+    assert by_hand.file == "datasources/demo/__init__.py"
+    assert "INVOICES_SERVICE_URL" in by_hand.lines[0]
+
+
+def test_a_test_is_for_an_application_whose_tests_have_the_fixture(app: Path) -> None:
+    """Without the fixture `app` it could not run."""
+    (app / "tests" / "conftest.py").unlink()
+    assert "tests/test_invoices.py" not in new_source(app, "invoices").created
+
+
+def test_the_sdl_is_exported_unless_lines_of_the_graph_are_missing(app: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A demo service has no part in it."""
+    exported: list[Path] = []
+    monkeypatch.setattr(files, "export_sdl", exported.append)
+    (app / "datasources" / "demo" / "__init__.py").unlink()
+    new_source(app, "invoices")
+    assert exported == [app]
+    (app / "schema" / "query.py").write_text("")
+    new_source(app, "receipts")
+    assert exported == [app]
