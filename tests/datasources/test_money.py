@@ -1,4 +1,4 @@
-"""Amounts: two decimals, half up, as they read in decimal."""
+"""Amounts: two decimals, rounded half up by their decimal form."""
 
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -31,14 +31,14 @@ prices = st.floats(0, 1e9, allow_nan=False)
     ],
 )
 def test_an_amount_is_rounded_half_up(value: float, rounded: float) -> None:
-    """Half up as the number reads in decimal, though its double lies below the half."""
+    """By its shortest decimal form, even if the double is below the half."""
     assert amount(value) == rounded
 
 
 @settings(derandomize=True, deadline=None)
 @given(prices)
-def test_rounding_is_that_of_decimals(value: float) -> None:
-    """Whatever the shortcut, the result is the decimal's; and rounding again changes nothing."""
+def test_rounding_agrees_with_decimal(value: float) -> None:
+    """The fast path gives the same result. Rounding twice changes nothing."""
     assert amount(value) == float(Decimal(repr(value)).quantize(Decimal("0.01"), ROUND_HALF_UP))
     assert amount(amount(value)) == amount(value)
 
@@ -48,18 +48,18 @@ def test_rounding_is_that_of_decimals(value: float) -> None:
     [(3, 0.1, 0.3), (3, 0.005, 0.02), (1, 1.005, 1.01), (3, 82.7, 248.1), (0, 9.99, 0.0), (1000, 19.99, 19990.0)],
 )
 def test_a_line_is_rounded_once(quantity: int, unit_price: float, total: float) -> None:
-    """`times` multiplies exactly and rounds at the end, never in between."""
+    """`times` multiplies exactly and rounds only the result."""
     assert times(quantity, unit_price) == total
 
 
 @settings(derandomize=True, deadline=None)
 @given(st.integers(0, 1000), st.integers(0, 10**9))
 def test_a_line_of_whole_cents_is_exact(quantity: int, cents: int) -> None:
-    """With prices of two decimals nothing is lost."""
+    """For prices with two decimals."""
     assert times(quantity, cents / 100) == float(Decimal(cents * quantity) / 100)
 
 
 @pytest.mark.parametrize(("quantity", "unit_price"), [(1, 1e30), (1000, 1e26), (10**30, 0.01), (1, 1.7e308)])
-def test_a_preposterous_price_is_still_a_number(quantity: int, unit_price: float) -> None:
-    """A service may send any JSON number: none brings the arithmetic down (it raised `InvalidOperation` once)."""
+def test_any_finite_price_can_be_multiplied(quantity: int, unit_price: float) -> None:
+    """A service may send any JSON number. A huge one once raised `InvalidOperation`."""
     assert times(quantity, unit_price) == pytest.approx(quantity * unit_price)

@@ -1,4 +1,4 @@
-"""The orders service: its record, the orders of users, and an order's life."""
+"""The orders source: its record, lists by user, and writes."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ LOST = (BadAnswer, False)
 
 
 def shown(found: Any) -> Any:
-    """What was found for each user, with orders as their ids and errors as (class, whether it counts)."""
+    """The lists by user, with orders as their ids and errors as (class, whether it counts)."""
 
     def one(it: Any) -> Any:
         return (type(it), it.counts) if isinstance(it, SourceError) else it.id
@@ -25,7 +25,7 @@ def shown(found: Any) -> Any:
 
 
 async def test_an_order(orders: Orders, service: Service, caller: Caller) -> None:
-    """Each member of rest.md's example, typed, with its items in their order."""
+    """All members have their types, and the items are in order."""
     service.answers = {"/orders/1": an_order(1)}
     assert await get(orders, caller, 1) == Order(
         id=1,
@@ -39,7 +39,7 @@ async def test_an_order(orders: Orders, service: Service, caller: Caller) -> Non
 
 
 async def test_amounts_have_two_decimals(orders: Orders, service: Service, caller: Caller) -> None:
-    """An order's total and its items' prices are rounded half up."""
+    """The order's total and its items' prices are rounded half up."""
     items = [{"productId": 8, "quantity": 2, "unitPrice": 2.675}]
     service.answers = {"/orders/1": an_order(1, total=1.005, items=items)}
     found = await get(orders, caller, 1)
@@ -49,7 +49,7 @@ async def test_amounts_have_two_decimals(orders: Orders, service: Service, calle
 
 @pytest.mark.parametrize("status", OrderStatus)
 async def test_statuses(orders: Orders, service: Service, caller: Caller, status: OrderStatus) -> None:
-    """The five of rest.md, in lower case."""
+    """The five statuses, in lower case."""
     service.answers = {"/orders/1": an_order(1, status=status.name.lower())}
     found = await get(orders, caller, 1)
     assert found is not None
@@ -69,27 +69,27 @@ async def test_statuses(orders: Orders, service: Service, caller: Caller, status
     ],
     ids=repr,
 )
-async def test_an_order_with_a_broken_part_is_broken(
+async def test_an_order_with_an_unreadable_item_is_unreadable(
     orders: Orders, service: Service, caller: Caller, changes: dict[str, Any]
 ) -> None:
-    """An item that can't be read makes its order one that can't be: never an order with a line missing."""
+    """An order is never shown without one of its items."""
     service.answers = {"/orders?ids=1,2": {"items": [an_order(1, **changes), an_order(2)]}}
     found = await orders.by_id.load(caller, [1, 2])
     assert isinstance(found[1], BadAnswer)
     assert isinstance(found[2], Order)
 
 
-# orders of users
+# Lists by user
 
 
 @pytest.mark.parametrize(
     ("status", "query"),
     [(None, "userIds=3,1&limit=20"), (OrderStatus.SHIPPED, "userIds=3,1&limit=20&status=shipped")],
 )
-async def test_the_orders_of_users(
+async def test_orders_by_user(
     orders: Orders, service: Service, caller: Caller, status: OrderStatus | None, query: str
 ) -> None:
-    """`GET /orders?userIds=…&limit=…`: each user once, each with its own in the order sent, and an empty list for none."""
+    """`GET /orders?userIds=…&limit=…` with each user once. Lists are in the service's order and may be empty."""
     of = status or OrderStatus.PAID
     sent = [an_order(number, userId=user, status=of.value) for number, user in ((9, 3), (8, 1), (7, 3))]
     service.answers = {f"/orders?{query}": {"items": sent}}
@@ -99,24 +99,26 @@ async def test_the_orders_of_users(
     assert service.asked == [f"GET /orders?{query}"] * 2
 
 
-async def test_nobody_is_asked_for_no_users(orders: Orders, service: Service, caller: Caller) -> None:
-    """Without users there is no call; one user is asked for like many."""
+async def test_without_users_there_is_no_call(orders: Orders, service: Service, caller: Caller) -> None:
+    """One user is requested like several."""
     assert await orders.of_user.load(caller, [], limit=20) == {}
     assert service.asked == []
     service.answers = {"/orders?userIds=3&limit=1": {"items": [an_order(9, userId=3)]}}
     assert shown(await orders.of_user.load(caller, [3], limit=1)) == {3: [9]}
 
 
-async def test_no_user_gets_more_than_asked(orders: Orders, service: Service, caller: Caller) -> None:
-    """The limit holds for each user, though the service send more."""
+async def test_the_limit_applies_to_each_user(orders: Orders, service: Service, caller: Caller) -> None:
+    """Even if the service sends more."""
     sent = [an_order(number, userId=number % 2 + 1) for number in range(9, 0, -1)]
     service.answers = {"/orders?userIds=1,2&limit=2": {"items": sent}}
     assert shown(await orders.of_user.load(caller, [1, 2], limit=2)) == {1: [8, 6], 2: [9, 7]}
 
 
 @pytest.mark.parametrize("broken", [{"total": "x"}, {"id": None}, {"items": None}, {"status": 5}], ids=repr)
-async def test_a_broken_order_is_its_users(orders: Orders, service: Service, caller: Caller, broken: dict[str, Any]) -> None:
-    """It stands as its error in its place among its user's orders, and the other users have no part in it."""
+async def test_an_unreadable_order_affects_only_its_user(
+    orders: Orders, service: Service, caller: Caller, broken: dict[str, Any]
+) -> None:
+    """Its error is in its place in its user's list."""
     sent = [an_order(9, userId=1), an_order(8, userId=2), an_order(7, **{"userId": 1, **broken}), an_order(6, userId=1)]
     service.answers = {"/orders?userIds=1,2&limit=20": {"items": sent}}
     assert shown(await orders.of_user.load(caller, [1, 2], limit=20)) == {1: [9, LOST, 6], 2: [8]}
@@ -127,10 +129,10 @@ async def test_a_broken_order_is_its_users(orders: Orders, service: Service, cal
 @pytest.mark.parametrize(
     "nobodys", [without(an_order(7), "userId"), an_order(7, userId="1"), an_order(7, userId=True), None, 7, []], ids=repr
 )
-async def test_an_order_that_is_nobodys_may_be_anybodys(
+async def test_an_order_without_a_readable_user_is_an_error_in_every_list(
     orders: Orders, service: Service, caller: Caller, nobodys: Any
 ) -> None:
-    """Whose it is can't be read: each of the users has the error, rather than a list that may be short."""
+    """Its user is unknown, so any of the lists may be incomplete."""
     sent = [an_order(9, userId=1), nobodys, an_order(6, userId=2)]
     service.answers = {"/orders?userIds=1,2,3&limit=20": {"items": sent}}
     assert shown(await orders.of_user.load(caller, [1, 2, 3], limit=20)) == {1: [9, LOST], 2: [LOST, 6], 3: [LOST]}
@@ -145,17 +147,17 @@ async def test_an_order_that_is_nobodys_may_be_anybodys(
     ],
     ids=["another user's", "another user's, broken", "of another status"],
 )
-async def test_an_order_that_was_not_asked_for_spoils_the_answer(
+async def test_a_reply_with_another_users_order_is_not_used(
     orders: Orders, service: Service, caller: Caller, status: OrderStatus | None, other: dict[str, Any]
 ) -> None:
-    """The answer may belong to another request: nothing in it is shown, and no user appears to have no orders."""
+    """It may be the reply to another request. All users get an error and not an empty list."""
     service.every = lambda _: {"items": [an_order(9, **other), an_order(8, userId=1)]}
     found = await orders.of_user.load(caller, [1, 2], limit=20, status=status)
     assert shown(found) == dict.fromkeys([1, 2], (Mismatched, False))
 
 
-async def test_at_most_200_users_a_call_and_all_at_once(orders: Orders, service: Service, caller: Caller) -> None:
-    """201 users are two calls, both out before any is answered; the one that fails costs its own users."""
+async def test_a_call_has_at_most_200_users(orders: Orders, service: Service, caller: Caller) -> None:
+    """201 users are two concurrent calls. A failed call affects only its own users."""
     both_out = asyncio.Event()
 
     async def answer(request: httpx.Request) -> Any:
@@ -171,11 +173,11 @@ async def test_at_most_200_users_a_call_and_all_at_once(orders: Orders, service:
     assert sorted(len(request.url.params["userIds"].split(",")) for request in service.requests) == [1, 200]
 
 
-# an order's life
+# Writes
 
 
-async def test_to_place_an_order(orders: Orders, service: Service, caller: Caller) -> None:
-    """`POST /orders` with the user and the items in their order; 201 and the order, which is pending."""
+async def test_placing_an_order(orders: Orders, service: Service, caller: Caller) -> None:
+    """`POST /orders` with the user and the items in order. The reply is the pending order."""
     service.every = lambda _: httpx.Response(201, json=an_order(7, userId=42, status="pending"))
     order = await orders.place(caller, 42, [(8, 2), (21, 3), (8, 1)], key="key-1")
     assert (order.id, order.status) == (7, OrderStatus.PENDING)
@@ -188,7 +190,7 @@ async def test_to_place_an_order(orders: Orders, service: Service, caller: Calle
     assert service.last.headers["idempotency-key"] == "key-1"
 
 
-async def test_to_cancel_an_order(orders: Orders, service: Service, caller: Caller) -> None:
+async def test_cancelling_an_order(orders: Orders, service: Service, caller: Caller) -> None:
     """`POST /orders/{id}/cancel`, with a key and without a body."""
     service.every = lambda _: an_order(7, status="cancelled")
     assert (await orders.cancel(caller, 7, key="key-1")).status is OrderStatus.CANCELLED
@@ -200,8 +202,10 @@ async def test_to_cancel_an_order(orders: Orders, service: Service, caller: Call
 
 
 @pytest.mark.parametrize("status", OrderStatus)
-async def test_to_move_an_order_on(orders: Orders, service: Service, caller: Caller, status: OrderStatus) -> None:
-    """`PATCH /orders/{id}` with the status as the service writes it."""
+async def test_changing_the_status_of_an_order(
+    orders: Orders, service: Service, caller: Caller, status: OrderStatus
+) -> None:
+    """`PATCH /orders/{id}` with the service's spelling of the status."""
     service.every = lambda _: an_order(7, status=status.value)
     assert (await orders.update_status(caller, 7, status, key="key-1")).status is status
     assert service.asked == ["PATCH /orders/7"]
@@ -212,10 +216,10 @@ async def test_to_move_an_order_on(orders: Orders, service: Service, caller: Cal
 @pytest.mark.parametrize(
     "answered", [an_order(8, userId=42), an_order(7, userId=43)], ids=["another order", "another user's"]
 )
-async def test_a_write_that_brings_another_order(
+async def test_a_write_whose_reply_is_another_order_is_an_error(
     orders: Orders, service: Service, caller: Caller, answered: dict[str, Any]
 ) -> None:
-    """What is written comes back as the order that was meant, of the user that was meant, or as an error."""
+    """The reply must be the written order, of the given user."""
     service.every = lambda _: answered
     writes = [orders.cancel(caller, 7, key="key-1", user_id=42)]
     if answered["id"] != 7:
@@ -229,8 +233,8 @@ async def test_a_write_that_brings_another_order(
 
 
 @pytest.mark.parametrize("status", [404, 409, 422])
-async def test_a_write_that_is_rejected(orders: Orders, service: Service, caller: Caller, status: int) -> None:
-    """Each of the three writes: what the person can mend comes back as `Rejected`, under the write's own route."""
+async def test_a_refused_write_raises_rejected(orders: Orders, service: Service, caller: Caller, status: int) -> None:
+    """Each of the three writes, with its own route."""
     service.every = lambda _: problem(status, errors=[{"field": "items[0].quantity", "message": "1 to 1000"}])
     for write in (
         orders.place(caller, 1, [(1, 0)], key="key-1"),
@@ -242,8 +246,8 @@ async def test_a_write_that_is_rejected(orders: Orders, service: Service, caller
         assert (caught.value.status, caught.value.problem.errors[0].field) == (status, "items[0].quantity")
 
 
-async def test_what_is_no_order_is_no_answer(orders: Orders, service: Service, caller: Caller) -> None:
-    """An object of another kind, however whole, is not taken for an order."""
+async def test_an_object_of_another_kind_is_a_bad_reply(orders: Orders, service: Service, caller: Caller) -> None:
+    """As a user in place of an order."""
     service.answers = {"/orders/1": a_product(1)}
     with pytest.raises(BadAnswer):
         await get(orders, caller, 1)

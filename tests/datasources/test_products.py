@@ -1,4 +1,4 @@
-"""The products service: its record, its search and its write."""
+"""The products source: its record, its search and its write."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,7 @@ from tests.support.fakes import SUB, Clock, Service, a_product, get, make_caller
 
 
 async def test_a_product(products: Products, service: Service, caller: Caller) -> None:
-    """Each member of rest.md's example, typed."""
+    """All members have their types."""
     service.answers = {"/products/1": a_product(1)}
     assert await get(products, caller, 1) == Product(
         id=1,
@@ -32,7 +32,7 @@ async def test_a_product(products: Products, service: Service, caller: Caller) -
 async def test_a_price_has_two_decimals(
     products: Products, service: Service, caller: Caller, sent: float, price: float
 ) -> None:
-    """Half up, whatever the service sends, alone and among others."""
+    """Rounded half up, in a single object and in a list."""
     service.answers = {
         "/products/1": a_product(1, price=sent),
         "/products?ids=1,2": {"items": [a_product(1, price=sent), a_product(2)]},
@@ -45,7 +45,7 @@ async def test_a_price_has_two_decimals(
 
 @pytest.mark.parametrize("price", ["8.70", None, True, [8.7]])
 async def test_a_price_is_a_number(products: Products, service: Service, caller: Caller, price: Any) -> None:
-    """Money is a JSON number: anything else costs that product."""
+    """With any other price the product is unreadable."""
     service.answers = {"/products?ids=1,2": {"items": [a_product(1, price=price), a_product(2)]}}
     found = await products.by_id.load(caller, [1, 2])
     assert not isinstance(found[1], Product)
@@ -53,7 +53,7 @@ async def test_a_price_is_a_number(products: Products, service: Service, caller:
 
 
 async def test_reads_carry_no_identity(products: Products, service: Service, clock: Clock) -> None:
-    """What anyone may read is asked for nobody in particular, though somebody is signed in; a write is somebody's."""
+    """Products are public, so reads have no identity even if the viewer is signed in. Writes have it."""
     signed_in = make_caller(clock, sub=SUB)
     await get(products, signed_in, 1)
     await products.by_id.load(signed_in, [1, 2])
@@ -69,7 +69,7 @@ async def test_reads_carry_no_identity(products: Products, service: Service, clo
 
 @pytest.mark.parametrize("changes", [{"price": 9.99}, {"stock": 0}, {"name": "A", "price": 1, "stock": 2}])
 async def test_an_update(products: Products, service: Service, caller: Caller, changes: dict[str, Any]) -> None:
-    """`PATCH /products/{id}` with just what changes, numbers as numbers, and its key; the answer is the product."""
+    """`PATCH /products/{id}` with only the changes and the key. The reply is the product."""
     service.every = lambda _: a_product(7, price=1.005)
     product = await products.update(caller, 7, changes, key="key-1")
     assert (product.id, product.price) == (7, 1.01)

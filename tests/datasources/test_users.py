@@ -1,4 +1,4 @@
-"""The users service: its record and its write."""
+"""The users source: its record and its write."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,7 @@ from tests.support.fakes import Service, a_user, get, without
 
 
 async def test_a_user(users: Users, service: Service, caller: Caller) -> None:
-    """Each member of rest.md's example, typed."""
+    """All members have their types."""
     service.answers = {"/users/1": a_user(1)}
     assert await get(users, caller, 1) == User(
         id=1, name="User 1", email="user1@example.com", tier=Tier.PLUS, created_at=datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
@@ -21,7 +21,7 @@ async def test_a_user(users: Users, service: Service, caller: Caller) -> None:
 
 @pytest.mark.parametrize("body", [without(a_user(1), "name"), a_user(1, name=None)])
 async def test_a_user_may_have_no_name(users: Users, service: Service, caller: Caller, body: dict[str, Any]) -> None:
-    """The one member that the graph lets be null: absent and null are the same."""
+    """A missing name is like null."""
     service.answers = {"/users/1": body}
     found = await get(users, caller, 1)
     assert found is not None
@@ -37,8 +37,8 @@ async def test_tiers(users: Users, service: Service, caller: Caller, tier: Tier)
     assert found.tier is tier
 
 
-async def test_a_time_without_its_offset_is_no_time(users: Users, service: Service, caller: Caller) -> None:
-    """It could be any of two dozen: the object is not as agreed, and is not guessed at."""
+async def test_a_timestamp_without_an_offset_is_not_accepted(users: Users, service: Service, caller: Caller) -> None:
+    """It is ambiguous, so the object is unreadable."""
     service.answers = {"/users/1": a_user(1, createdAt="2026-01-01T00:01:00")}
     with pytest.raises(BadAnswer):
         await get(users, caller, 1)
@@ -46,7 +46,7 @@ async def test_a_time_without_its_offset_is_no_time(users: Users, service: Servi
 
 @pytest.mark.parametrize("changes", [{"name": "A"}, {"email": "a@b"}, {"name": None, "email": "a@b"}, {}])
 async def test_an_update(users: Users, service: Service, caller: Caller, changes: dict[str, str | None]) -> None:
-    """`PATCH /users/{id}` with just what changes, and its key; the answer is the user."""
+    """`PATCH /users/{id}` with only the changes and the key. The reply is the user."""
     service.every = lambda _: a_user(7, name="A")
     user = await users.update(caller, 7, changes, key="key-1")
     assert (user.id, user.name) == (7, "A")

@@ -1,4 +1,4 @@
-"""The examples on the GraphiQL pages: each is valid in its variant, described, and runs on the demo data as it is."""
+"""The examples on the GraphiQL pages: each is valid in its variant, has a description and runs on the demo data."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -79,7 +79,7 @@ def test_examples_of_a_variant_differ(variant: str) -> None:
 
 @pytest.mark.parametrize("variant", _EXAMPLES)
 def test_each_variant_offers_the_user_with_orders(variant: str) -> None:
-    """The query that the project began with, word for word but for its name."""
+    """The query of a user with its orders, except for its name."""
     own = strip_ignored_characters('{ user(id: "1") { id email name orders { id total status } } }')
     bare = [strip_ignored_characters(example.query[example.query.index("{") :]) for example in _EXAMPLES[variant]]
     assert own in bare

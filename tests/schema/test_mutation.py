@@ -1,4 +1,4 @@
-"""The root of writing: who may, what goes out, what comes back, and that what was read before is forgotten."""
+"""Mutations: who may use them, the requests they send, their payloads, and that loaded data are forgotten after them."""
 
 import logging
 from collections.abc import Callable
@@ -43,12 +43,12 @@ ITEMS = [{"productId": "1", "quantity": 2}]
 
 
 async def place(shop: Shop, variant: str = "web", *, sub: str | None = "1", **members: Any) -> Answer:
-    """Place an order of `ITEMS`, or of what `members` say."""
+    """Place an order of `ITEMS`, with the input changed by `members`."""
     return await shop.ask(variant, PLACE, {"input": {"items": ITEMS} | members}, sub=sub)
 
 
 def keys(shop: Shop, kind: str = "place") -> list[str]:
-    """The idempotency keys that the orders service was given."""
+    """The idempotency keys that the orders service got."""
     return [call[-1] for call in shop.orders.calls if call[0] == kind]
 
 
@@ -56,8 +56,8 @@ def keys(shop: Shop, kind: str = "place") -> list[str]:
 
 
 @pytest.mark.parametrize("variant", FOR_CLIENTS)
-async def test_an_order_is_placed_for_oneself(shop: Shop, variant: str) -> None:
-    """In the viewer's name, with the items as given, and shown as placed, with what lies behind it."""
+async def test_an_order_is_placed_for_the_viewer(shop: Shop, variant: str) -> None:
+    """With the given items. The payload has the new order and its relations."""
     items = [{"productId": "1", "quantity": 2}, {"productId": 7, "quantity": 1}]
     answer = await place(shop, variant, sub="2", items=items)
     shown = [{"quantity": 2, "product": {"id": "1"}}, {"quantity": 1, "product": {"id": "7"}}]
@@ -77,10 +77,8 @@ async def test_an_order_is_placed_for_oneself(shop: Shop, variant: str) -> None:
         (CANCEL, {"id": "abc"}),
     ],
 )
-async def test_who_changes_something_has_to_be_signed_in(
-    shop: Shop, variant: str, query: str, variables: dict[str, Any]
-) -> None:
-    """Nobody changes anything: the mutation fails with UNAUTHENTICATED, and nothing is asked of any service."""
+async def test_mutations_require_signing_in(shop: Shop, variant: str, query: str, variables: dict[str, Any]) -> None:
+    """An anonymous request gets UNAUTHENTICATED, and no call is made."""
     answer = await shop.ask(variant, query, variables)
     assert answer.result.data is None
     assert list(answer.codes.values()) == ["UNAUTHENTICATED"]
@@ -89,10 +87,10 @@ async def test_who_changes_something_has_to_be_signed_in(
 
 @pytest.mark.parametrize("sub", ["service-account", "01", "0", "9" * 30])
 @pytest.mark.parametrize(("query", "input"), [(PLACE, {"items": ITEMS}), (PROFILE, {"name": "Ann"})])
-async def test_a_viewer_who_is_no_user_has_nothing_to_change(
+async def test_a_viewer_who_is_not_a_user_may_not_order_or_change_a_profile(
     shop: Shop, sub: str, query: str, input: dict[str, Any]
 ) -> None:
-    """A token whose `sub` is no user's id is FORBIDDEN to order, or to change a profile that it has not."""
+    """The error is FORBIDDEN."""
     answer = await shop.ask("web", query, {"input": input}, sub=sub)
     assert answer.result.data is None
     assert list(answer.codes.values()) == ["FORBIDDEN"]
@@ -100,8 +98,8 @@ async def test_a_viewer_who_is_no_user_has_nothing_to_change(
 
 
 @pytest.mark.parametrize("id", NO_IDS)
-async def test_an_item_that_names_no_product_is_told_by_its_path(shop: Shop, id: str) -> None:
-    """What is no id is the person's mistake, with the path of that item; nothing is placed."""
+async def test_an_item_with_an_invalid_product_id_is_a_user_error(shop: Shop, id: str) -> None:
+    """With the item's path. No order is placed."""
     items = [{"productId": "1", "quantity": 1}, {"productId": id, "quantity": 1}]
     answer = await place(shop, items=items)
     (told,) = answer.data["placeOrder"]["userErrors"]
@@ -110,8 +108,8 @@ async def test_an_item_that_names_no_product_is_told_by_its_path(shop: Shop, id:
     assert shop.calls == []
 
 
-async def test_no_items_are_for_the_service_to_refuse(shop: Shop) -> None:
-    """An empty list goes out as it is, and the service's 422 comes back as the person's to mend."""
+async def test_an_empty_list_of_items_is_refused_by_the_service(shop: Shop) -> None:
+    """It is sent, and the service's 422 becomes a user error."""
     shop.orders.refusal = rejected(422, ("items", "Expected at least one."))
     answer = await place(shop, items=[])
     assert answer.data["placeOrder"] == {
@@ -121,8 +119,8 @@ async def test_no_items_are_for_the_service_to_refuse(shop: Shop) -> None:
     assert shop.orders.calls[0][2] == ()
 
 
-async def test_a_flood_of_mistakes_is_cut_off(shop: Shop) -> None:
-    """Fifty are told, whoever finds them: an answer is no longer than a person can read."""
+async def test_at_most_50_user_errors_are_returned(shop: Shop) -> None:
+    """Whether the gateway or the service finds them."""
     answer = await place(shop, items=[{"productId": "x", "quantity": 1}] * 200)
     assert len(answer.data["placeOrder"]["userErrors"]) == 50
     shop.orders.refusal = rejected(422, *[(f"items[{number}]", "Bad. " * 1000) for number in range(200)])
@@ -134,40 +132,40 @@ async def test_a_flood_of_mistakes_is_cut_off(shop: Shop) -> None:
 # Idempotency keys
 
 
-async def test_the_same_viewer_s_same_key_is_the_same_upstream(shop: Shop) -> None:
-    """So that the service does the work once."""
+async def test_the_same_key_of_the_same_viewer_is_the_same_key_upstream(shop: Shop) -> None:
+    """So that the service executes the write once."""
     for _ in range(2):
         await place(shop, sub="1", idempotencyKey="mine")
     one, other = keys(shop)
     assert one == other
 
 
-async def test_two_viewers_same_key_is_another_upstream(shop: Shop) -> None:
-    """Services keep keys by path alone: what one has chosen is nothing to another."""
+async def test_the_same_key_of_two_viewers_is_two_keys_upstream(shop: Shop) -> None:
+    """Services store keys by path, without the viewer."""
     for sub in ("1", "2"):
         await place(shop, sub=sub, idempotencyKey="mine")
     one, other = keys(shop)
     assert one != other
 
 
-async def test_another_key_is_another_upstream(shop: Shop) -> None:
-    """Even if they differ in case or space alone."""
+async def test_different_keys_are_different_upstream(shop: Shop) -> None:
+    """Even if they differ only in case or spaces."""
     for key in ("mine", "Mine", "mine "):
         await place(shop, idempotencyKey=key)
     assert len(set(keys(shop))) == 3
 
 
 @pytest.mark.parametrize("members", [{}, {"idempotencyKey": None}])
-async def test_without_a_key_each_order_has_one_of_its_own(shop: Shop, members: dict[str, Any]) -> None:
-    """Left out or null: the gateway makes one, and never the same twice."""
+async def test_without_a_client_key_each_order_gets_a_unique_one(shop: Shop, members: dict[str, Any]) -> None:
+    """If it is omitted or null."""
     for _ in range(3):
         await place(shop, **members)
     assert len(set(keys(shop))) == 3
     assert all(keys(shop))
 
 
-async def test_every_write_has_a_key_of_its_own(shop: Shop) -> None:
-    """Cancelling, changing a status, a profile, a product: no two writes share a key."""
+async def test_each_write_has_a_unique_key(shop: Shop) -> None:
+    """Of cancelling, of changes of a status, a profile and a product."""
     for _ in range(2):
         await shop.ask("web", CANCEL, {"id": "1"}, sub="1")
         await shop.ask("admin", STATUS, {"id": "1", "status": "PAID"}, sub="boss")
@@ -179,7 +177,7 @@ async def test_every_write_has_a_key_of_its_own(shop: Shop) -> None:
 
 @pytest.mark.parametrize("key", ["", "x" * 256])
 async def test_a_key_is_one_to_255_characters(shop: Shop, key: str) -> None:
-    """Anything else is the person's to mend, and nothing is placed."""
+    """Another length is a user error, and no order is placed."""
     told = (await place(shop, idempotencyKey=key)).data["placeOrder"]
     assert told == {
         "order": None,
@@ -189,8 +187,8 @@ async def test_a_key_is_one_to_255_characters(shop: Shop, key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["x", "x" * 255, "\r\nX-Evil: 1", "ключ", "\x00", ":", "\U0001f600" * 255])
-async def test_any_key_of_that_length_goes_upstream_as_plain_characters(shop: Shop, key: str) -> None:
-    """Whatever a client chooses, a header can carry what is made of it."""
+async def test_any_key_is_sent_as_hexadecimal_digits(shop: Shop, key: str) -> None:
+    """So that every client's key is a valid header."""
     answer = await place(shop, idempotencyKey=key)
     assert answer.data["placeOrder"]["userErrors"] == []
     (upstream,) = keys(shop)
@@ -210,8 +208,8 @@ async def test_any_key_of_that_length_goes_upstream_as_plain_characters(shop: Sh
         (("\ud800", "x"), ("\ud801", "x")),
     ],
 )
-def test_no_sub_and_key_can_be_taken_for_others(one: tuple[str, str], other: tuple[str, str]) -> None:
-    """Wherever the delimiter stands: a viewer can't choose a key that becomes another's."""
+def test_the_viewer_and_the_key_are_separated_unambiguously(one: tuple[str, str], other: tuple[str, str]) -> None:
+    """Wherever the delimiter occurs, a viewer can't choose a key that equals another viewer's."""
     assert own_key(*one) != own_key(*other)
 
 
@@ -219,8 +217,8 @@ def test_no_sub_and_key_can_be_taken_for_others(one: tuple[str, str], other: tup
     st.tuples(st.text(":12", max_size=4), st.text(":12", max_size=4)),
     st.tuples(st.text(":12", max_size=4), st.text(":12", max_size=4)),
 )
-def test_own_keys_are_as_different_as_what_they_are_made_of(one: tuple[str, str], other: tuple[str, str]) -> None:
-    """Equal where viewer and key are, and nowhere else."""
+def test_own_keys_are_equal_only_for_the_same_viewer_and_key(one: tuple[str, str], other: tuple[str, str]) -> None:
+    """For any texts."""
     assert (own_key(*one) == own_key(*other)) == (one == other)
 
 
@@ -228,16 +226,16 @@ def test_own_keys_are_as_different_as_what_they_are_made_of(one: tuple[str, str]
 
 
 @pytest.mark.parametrize(("variant", "sub", "id"), [("web", "1", "1"), ("mobile", "2", "3"), ("admin", "boss", "3")])
-async def test_one_s_own_order_is_cancelled_and_staff_s_any(shop: Shop, variant: str, sub: str, id: str) -> None:
-    """The order comes back as it is now."""
+async def test_users_cancel_their_own_orders_and_staff_any(shop: Shop, variant: str, sub: str, id: str) -> None:
+    """The payload has the order's new state."""
     answer = await shop.ask(variant, CANCEL, {"id": id}, sub=sub)
     assert answer.data["cancelOrder"] == {"order": {"id": id, "status": "CANCELLED"}, "userErrors": []}
 
 
 @pytest.mark.parametrize("variant", FOR_CLIENTS)
 @pytest.mark.parametrize("sub", ["1", "service-account", "03"])
-async def test_another_s_order_is_not_found_as_one_that_does_not_exist(shop: Shop, variant: str, sub: str) -> None:
-    """The answers are the same to the letter, and no write goes out."""
+async def test_another_users_order_is_not_found_like_a_missing_one(shop: Shop, variant: str, sub: str) -> None:
+    """The responses are equal, and no write is sent."""
     another = await shop.ask(variant, CANCEL, {"id": "3"}, sub=sub)
     missing = await shop.ask(variant, CANCEL, {"id": "404"}, sub=sub)
     assert another.data == missing.data
@@ -249,16 +247,16 @@ async def test_another_s_order_is_not_found_as_one_that_does_not_exist(shop: Sho
 
 @pytest.mark.parametrize("variant", ["web", "mobile", "admin"])
 @pytest.mark.parametrize("id", NO_IDS)
-async def test_what_is_no_id_is_not_found(shop: Shop, variant: str, id: str) -> None:
-    """As an order that does not exist; it never becomes part of a URL."""
+async def test_an_invalid_id_is_not_found(shop: Shop, variant: str, id: str) -> None:
+    """Like a missing order. It is never sent to the service."""
     answer = await shop.ask(variant, CANCEL, {"id": id}, sub="1")
     told = [{"field": ["id"], "message": "There is no such order.", "code": "NOT_FOUND"}]
     assert answer.data["cancelOrder"] == {"order": None, "userErrors": told}
     assert shop.calls == []
 
 
-async def test_an_order_that_cannot_be_read_is_not_cancelled(shop: Shop) -> None:
-    """Whose it is can't be told: the failure is told, as an error, and no write goes out."""
+async def test_an_order_whose_owner_is_unknown_is_not_cancelled(shop: Shop) -> None:
+    """If the order can't be read, the field has an error and no write is sent."""
     shop.orders.failure = BreakerOpen("orders", 7)
     answer = await shop.ask("web", CANCEL, {"id": "1"}, sub="1")
     assert answer.result.data is None
@@ -270,8 +268,8 @@ async def test_an_order_that_cannot_be_read_is_not_cancelled(shop: Shop) -> None
 
 
 @pytest.mark.parametrize("variant", FOR_CLIENTS)
-async def test_one_s_own_profile_is_changed(shop: Shop, variant: str) -> None:
-    """What is given goes out, what is left out stays, and the user comes back as changed."""
+async def test_the_viewer_s_profile_is_changed(shop: Shop, variant: str) -> None:
+    """Only the given members are sent. The payload has the changed user."""
     answer = await shop.ask(variant, PROFILE, {"input": {"email": "new@example.com"}}, sub="2")
     user = {"id": "2", "name": "User 2", "email": "new@example.com"}
     assert answer.data["updateProfile"] == {"user": user, "userErrors": []}
@@ -279,14 +277,14 @@ async def test_one_s_own_profile_is_changed(shop: Shop, variant: str) -> None:
     assert (kind, user_id, changes) == ("update", 2, {"email": "new@example.com"})
 
 
-async def test_a_name_may_be_taken_away(shop: Shop) -> None:
-    """The graph's name is nullable, so null goes out as it is: whether it may be is the service's to say."""
+async def test_a_name_can_be_set_to_null(shop: Shop) -> None:
+    """The name is nullable in the graph, so null is sent. The service decides whether to accept it."""
     answer = await shop.ask("web", PROFILE, {"input": {"name": None}}, sub="1")
     assert answer.data["updateProfile"]["user"]["name"] is None
     assert shop.users.calls[0][2] == {"name": None}
 
 
-# The same for all that take changes
+# Changes of users and products
 
 
 @pytest.mark.parametrize(
@@ -296,10 +294,10 @@ async def test_a_name_may_be_taken_away(shop: Shop) -> None:
         ("admin", PRODUCT, {"id": "1", "input": {}}, "Expected at least one of name, price, stock."),
     ],
 )
-async def test_no_change_at_all_is_the_person_s_mistake(
+async def test_an_empty_input_is_a_user_error(
     shop: Shop, variant: str, query: str, variables: dict[str, Any], message: str
 ) -> None:
-    """An empty input changes nothing and goes nowhere."""
+    """No write is sent."""
     answer = await shop.ask(variant, query, variables, sub="1")
     (payload,) = answer.data.values()
     assert payload["userErrors"] == [{"field": None, "message": message, "code": "INVALID"}]
@@ -315,10 +313,10 @@ async def test_no_change_at_all_is_the_person_s_mistake(
         ("admin", PRODUCT, {"name": None, "price": None, "stock": None}, [["name"], ["price"], ["stock"]]),
     ],
 )
-async def test_null_where_a_value_has_to_be_is_the_person_s_mistake(
+async def test_null_for_a_required_member_is_a_user_error(
     shop: Shop, variant: str, query: str, input: dict[str, Any], fields: list[list[str]]
 ) -> None:
-    """Each such member is named, and nothing is changed."""
+    """Each such member is named, and no write is sent."""
     answer = await shop.ask(variant, query, {"id": "1", "input": input}, sub="1")
     (payload,) = answer.data.values()
     assert [each["field"] for each in payload["userErrors"]] == fields
@@ -327,8 +325,8 @@ async def test_null_where_a_value_has_to_be_is_the_person_s_mistake(
 
 
 @pytest.mark.parametrize("price", ["1e400", "-1e400"])
-async def test_an_amount_beyond_all_measure_is_the_person_s_mistake(shop: Shop, price: str) -> None:
-    """1e400 is a Float by its spelling, and none that JSON can write: it once went upstream as null."""
+async def test_an_infinite_number_is_a_user_error(shop: Shop, price: str) -> None:
+    """1e400 is a valid Float literal that JSON can't represent. It was once sent as null."""
     query = f'mutation {{ updateProduct(id: "1", input: {{price: {price}}}) {{ userErrors {{ field code }} }} }}'
     answer = await shop.ask("admin", query, sub="boss")
     assert answer.data == {"updateProduct": {"userErrors": [{"field": ["price"], "code": "INVALID"}]}}
@@ -338,14 +336,14 @@ async def test_an_amount_beyond_all_measure_is_the_person_s_mistake(shop: Shop, 
 # Staff
 
 
-async def test_staff_move_an_order_on(shop: Shop) -> None:
-    """Any order, to any status that the service allows."""
+async def test_staff_change_the_status_of_an_order(shop: Shop) -> None:
+    """Of any order."""
     answer = await shop.ask("admin", STATUS, {"id": "3", "status": "SHIPPED"}, sub="boss")
     assert answer.data["updateOrderStatus"] == {"order": {"id": "3", "status": "SHIPPED"}, "userErrors": []}
 
 
 async def test_staff_change_a_product(shop: Shop) -> None:
-    """Only what is given goes out, with its type: zero is a value like any other."""
+    """Only the given members are sent, with their types. Zero is a value."""
     answer = await shop.ask("admin", PRODUCT, {"id": "1", "input": {"price": 9, "stock": 0}}, sub="boss")
     changed = {"id": "1", "name": "Product 1", "price": 9.0, "stock": 0}
     assert answer.data["updateProduct"] == {"product": changed, "userErrors": []}
@@ -357,17 +355,15 @@ async def test_staff_change_a_product(shop: Shop) -> None:
     ("query", "variables", "thing"),
     [(STATUS, {"status": "PAID"}, "order"), (PRODUCT, {"input": {"stock": 1}}, "product")],
 )
-async def test_what_does_not_exist_cannot_be_changed(
-    shop: Shop, query: str, variables: dict[str, Any], thing: str, id: str
-) -> None:
-    """What is no id, and what no service knows, is NOT_FOUND alike."""
+async def test_a_missing_object_is_not_found(shop: Shop, query: str, variables: dict[str, Any], thing: str, id: str) -> None:
+    """An invalid id and an unknown one are both NOT_FOUND."""
     answer = await shop.ask("admin", query, variables | {"id": id}, sub="boss")
     (payload,) = answer.data.values()
     told = [{"field": ["id"], "message": f"There is no such {thing}.", "code": "NOT_FOUND"}]
     assert payload == {thing: None, "userErrors": told}
 
 
-# What a service says no to
+# Refused writes
 
 
 _WRITES: list[tuple[str, str, dict[str, Any], str]] = [
@@ -387,16 +383,16 @@ def _refused(shop: Shop, source: str, refusal: SourceError) -> None:
 @pytest.mark.parametrize(
     ("status", "code"), [(404, "NOT_FOUND"), (409, "CONFLICT"), (422, "INVALID")], ids=["404", "409", "422"]
 )
-async def test_what_the_person_can_mend_is_told_in_user_errors(
+async def test_a_refused_write_is_a_user_error(
     shop: Shop, variant: str, query: str, variables: dict[str, Any], source: str, status: int, code: str
 ) -> None:
-    """404, 409 and 422 are no errors of the operation; the service's own words beyond those of a 422 are not shown."""
+    """404, 409 and 422. Only the messages of a 422's members are shown, and no other text of the service."""
     _refused(shop, source, rejected(status, source=source))
     answer = await shop.ask(variant, query, variables, sub="1")
     assert answer.codes == {}
     (payload,) = answer.data.values()
     assert [each["code"] for each in payload["userErrors"]] == [code]
-    if status == 404:  # an argument that was not there can't be what is wrong
+    if status == 404:  # without an argument `id` there is no field to name
         assert [each["field"] for each in payload["userErrors"]] == [["id"] if "id" in variables else None]
     assert "secret" not in str(payload)
     assert [value for name, value in payload.items() if name != "userErrors"] == [None]
@@ -413,7 +409,7 @@ async def test_what_the_person_can_mend_is_told_in_user_errors(
     ],
     ids=["400", "503", "timeout", "bad"],
 )
-async def test_what_nobody_can_mend_is_an_error(
+async def test_any_other_failure_is_an_error(
     shop: Shop,
     variant: str,
     query: str,
@@ -422,15 +418,15 @@ async def test_what_nobody_can_mend_is_an_error(
     refusal: Callable[[str], SourceError],
     code: str,
 ) -> None:
-    """All else fails the mutation with the source's code."""
+    """With the source's error code."""
     _refused(shop, source, refusal(source))
     answer = await shop.ask(variant, query, variables, sub="1")
     assert answer.result.data is None
     assert list(answer.codes.values()) == [code]
 
 
-async def test_a_key_that_was_used_for_something_else_is_told_as_such(shop: Shop) -> None:
-    """409 to a key that the client chose is that key's fault, else the order's."""
+async def test_a_reused_key_is_a_user_error(shop: Shop) -> None:
+    """If the client chose the key, a 409 is about the key, else about the order."""
     shop.orders.refusal = rejected(409)
     chosen = (await place(shop, idempotencyKey="mine")).data["placeOrder"]["userErrors"]
     made = (await place(shop)).data["placeOrder"]["userErrors"]
@@ -438,8 +434,8 @@ async def test_a_key_that_was_used_for_something_else_is_told_as_such(shop: Shop
     assert [(each["field"], each["code"]) for each in made] == [(None, "CONFLICT")]
 
 
-async def test_a_422_s_members_are_told_by_their_paths(shop: Shop) -> None:
-    """Each with the service's message, in order; a member without a name has no path, one without words has ours."""
+async def test_the_members_of_a_422_become_paths(shop: Shop) -> None:
+    """With the service's messages, in order. A member without a name has no path; one without a message has a default."""
     shop.orders.refusal = rejected(422, ("items[0].productId", "No such product."), ("", "All wrong."), ("items[12]", ""))
     told = (await place(shop)).data["placeOrder"]["userErrors"]
     assert told == [
@@ -449,8 +445,8 @@ async def test_a_422_s_members_are_told_by_their_paths(shop: Shop) -> None:
     ]
 
 
-async def test_a_422_without_members_still_tells_something(shop: Shop) -> None:
-    """A user error is never an empty list where nothing was done."""
+async def test_a_422_without_members_is_one_user_error(shop: Shop) -> None:
+    """A refused write never has an empty list of user errors."""
     shop.orders.refusal = rejected(422)
     told = (await place(shop)).data["placeOrder"]["userErrors"]
     assert told == [{"field": None, "message": "This is not valid.", "code": "INVALID"}]
@@ -469,16 +465,16 @@ async def test_a_422_without_members_still_tells_something(shop: Shop) -> None:
         ("[]", None),
     ],
 )
-def test_a_service_s_member_is_a_path(member: str, path: list[str] | None) -> None:
-    """As the contract has it, and something sensible of what it does not know."""
+def test_the_name_of_a_member_becomes_a_path(member: str, path: list[str] | None) -> None:
+    """Names in the documented form, and other names."""
     assert path_of(member) == path
 
 
-# What was read is read anew
+# Reads after a write
 
 
-async def test_a_write_is_seen_by_what_is_read_behind_it(shop: Shop) -> None:
-    """Two mutations of one request, each with the orders behind it: the second shows what it did, not what was loaded."""
+async def test_the_payload_s_relations_show_the_write(shop: Shop) -> None:
+    """Of two mutations in one request, the second one's payload shows its own change and not what the first one loaded."""
     query = """
     mutation {
       one: updateProfile(input: {name: "Ann"}) { user { name orders { id status } } }
@@ -496,8 +492,8 @@ async def test_a_write_is_seen_by_what_is_read_behind_it(shop: Shop) -> None:
     assert four["user"]["name"] == "Eve"
 
 
-async def test_a_user_is_read_anew_behind_a_changed_profile(shop: Shop) -> None:
-    """A user that was loaded before the change is not shown after it."""
+async def test_a_user_is_reloaded_after_a_changed_profile(shop: Shop) -> None:
+    """A user that was loaded before the change is not shown."""
     query = """
     mutation {
       one: cancelOrder(id: "1") { order { user { name } } }
@@ -510,8 +506,8 @@ async def test_a_user_is_read_anew_behind_a_changed_profile(shop: Shop) -> None:
     assert names == [{"name": "User 1"}, {"name": "Ann"}, {"name": "Ann"}]
 
 
-async def test_a_product_is_read_anew_behind_a_change(shop: Shop) -> None:
-    """The same for products behind orders, on admin."""
+async def test_a_product_is_reloaded_after_a_change(shop: Shop) -> None:
+    """The same for products of orders, in admin."""
     shop.orders.records = {1: order(1, 1, [(3, 1, 1.0)])}
     shop.products.records = {3: product(3, price=1.0)}
     query = """
@@ -526,8 +522,8 @@ async def test_a_product_is_read_anew_behind_a_change(shop: Shop) -> None:
     assert answer.data["three"]["order"] == {"status": "SHIPPED", "items": [{"product": {"price": 2.0}}]}
 
 
-async def test_a_refused_write_is_followed_by_fresh_reads_too(shop: Shop) -> None:
-    """A 409 says that the order is not as it was known: who looks behind it sees it as it is."""
+async def test_objects_are_reloaded_after_a_refused_write(shop: Shop) -> None:
+    """A 409 means that the loaded order is outdated."""
     context = shop.context("web", "1")
     stale = await context.loaders[Orders.by_id].load(1)
     assert stale is not None
@@ -537,15 +533,15 @@ async def test_a_refused_write_is_followed_by_fresh_reads_too(shop: Shop) -> Non
     assert [call[0] for call in shop.orders.calls[1:]] == ["get_many", "cancel", "get_many", "cancel"]
 
 
-async def test_mutations_run_one_after_the_other(shop: Shop) -> None:
-    """In the order of the document, each with what is behind it (GraphQL specification, section 6.2.2)."""
+async def test_mutations_run_serially(shop: Shop) -> None:
+    """In document order, each with its selections (GraphQL specification, section 6.2.2)."""
     query = 'mutation { b: cancelOrder(id: "2") { order { id } } a: cancelOrder(id: "1") { order { id } } }'
     answer = await shop.ask("mobile", query, sub="1")
     assert list(answer.data) == ["b", "a"]
     assert [call[:2] for call in shop.orders.calls if call[0] == "cancel"] == [("cancel", 2), ("cancel", 1)]
 
 
-# The gateway itself
+# Administration of the gateway
 
 
 _FORCE = "mutation ($source: String!, $state: BreakerState) { forceBreaker(source: $source, state: $state) { %s } }"
@@ -554,7 +550,7 @@ _SHOWN = _FORCE % "source { name breaker forced } userErrors { field code }"
 
 @pytest.mark.parametrize("state", ["OPEN", "CLOSED"])
 async def test_an_administrator_holds_a_breaker(shop: Shop, caplog: pytest.LogCaptureFixture, state: str) -> None:
-    """Open or closed, until it is let go; each time with a line in the log that says who."""
+    """Open or closed, until null ends it. Each change is logged with the administrator's id."""
     caplog.set_level(logging.INFO, "bff.audit")
     answer = await shop.ask("admin", _SHOWN, {"source": "orders", "state": state}, sub="boss")
     source = {"name": "orders", "breaker": state, "forced": True}
@@ -576,8 +572,8 @@ async def test_an_administrator_holds_a_breaker(shop: Shop, caplog: pytest.LogCa
         ({"source": "orders", "state": "HALF_OPEN"}, {"field": ["state"], "code": "INVALID"}),
     ],
 )
-async def test_what_cannot_be_held(shop: Shop, variables: dict[str, str], error: dict[str, Any]) -> None:
-    """No such source; half open, which is a way and no place to stay."""
+async def test_invalid_arguments_of_force_breaker(shop: Shop, variables: dict[str, str], error: dict[str, Any]) -> None:
+    """An unknown source, and half open."""
     answer = await shop.ask("admin", _SHOWN, variables, sub="boss")
     assert answer.data["forceBreaker"] == {"source": None, "userErrors": [error]}
     assert shop.orders.forced is None

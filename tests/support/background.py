@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, so that servers outlive the tests that talk to them over real sockets."""
+"""An event loop in a separate thread, so that servers can run longer than one test."""
 
 import asyncio
 import threading
@@ -11,7 +11,7 @@ _PATIENCE_S = 30
 
 
 class Background:
-    """Enters asynchronous context managers and leaves them, in reverse, when it is closed."""
+    """Enters asynchronous context managers, and exits them in reverse order when it is closed."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -20,15 +20,15 @@ class Background:
         self._stack = AsyncExitStack()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run it there and wait for it here."""
+        """Run the coroutine in that thread and wait for its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(_PATIENCE_S)
 
     def enter(self, manager: AbstractAsyncContextManager[T]) -> T:
-        """Enter it there; it is left when this is closed."""
+        """Enter the context manager in that thread. It is exited when this is closed."""
         return self.run(self._stack.enter_async_context(manager))
 
     def close(self) -> None:
-        """Leave all that was entered, and end the loop."""
+        """Exit all context managers, and stop the loop."""
         self.run(self._stack.aclose())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(_PATIENCE_S)

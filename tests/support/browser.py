@@ -1,4 +1,4 @@
-"""A real browser, and what it asked for and complained of."""
+"""A real browser, and records of its requests and errors."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,7 +21,7 @@ _SWITCHES = [
 
 @dataclass
 class Visit:
-    """One visit to the page, with all that the browser asked for and complained of."""
+    """One visit to the page, with the browser's requests and errors."""
 
     page: Page
     requests: list[str] = field(default_factory=list)
@@ -38,21 +38,21 @@ class Visit:
 
     async def run(self, example: str) -> None:
         """Open an example from the panel and press the execute button."""
-        # The page comes with an example in the editor: until that is there, it is not ready for another.
+        # The page is ready when the editor shows its first example.
         await expect(self.page.locator('.examples button[aria-pressed="true"]')).to_have_count(1)
         button = self.page.get_by_role("button", name=example)
         await button.click()
-        await expect(button).to_have_attribute("aria-pressed", "true")  # it is in the editor: a machine is faster than that
+        await expect(button).to_have_attribute("aria-pressed", "true")  # the example is in the editor
         await self.page.get_by_role("button", name="Execute query").click()
 
     async def expect_answer(self, text: str) -> None:
-        """Wait until the answer shows this text."""
+        """Wait until the response pane has this text."""
         await expect(self.page.locator(".result-window")).to_contain_text(text)
 
 
 @asynccontextmanager
 async def visiting() -> AsyncIterator[Visit]:
-    """A visit by a browser that was never here before."""
+    """A visit by a browser without stored state."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=_CHROMIUM, args=_SWITCHES)
         try:

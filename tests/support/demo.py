@@ -24,7 +24,7 @@ async def running(
     fall_back: bool = False,
     data: DemoData | None = None,
 ) -> AsyncIterator[dict[str, str]]:
-    """The three services; a service that `ports` leaves out has its default port."""
+    """Run the three services. A service that is not in `ports` has its default port."""
     apps = services(options, data)
     async with running_services(apps, {**DEFAULT_PORTS, **ports}, host=host, fall_back=fall_back) as urls:
         yield urls

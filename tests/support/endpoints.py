@@ -1,4 +1,4 @@
-"""An endpoint for tests of what happens around it."""
+"""An endpoint for tests of the request pipeline."""
 
 from functools import cache
 
@@ -14,7 +14,7 @@ from tests.support.shop import schemas
 
 @cache
 def endpoint() -> Endpoint:
-    """The web variant by its defaults, without GraphiQL and without a response cache."""
+    """The variant web with default settings, without GraphiQL and response cache."""
     schema, limits = schemas()["web"], LimitOptions()
     plans = Plans(schema, limits, introspection=True)
     documents = Documents("web", "any", TrustedDocuments([]))

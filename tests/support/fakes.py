@@ -29,7 +29,7 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 HOST = "http://10.11.12.13:8001"
 T = TypeVar("T")
 ONCE = TrafficOptions(cache=CacheOptions(enabled=False), retry=RetryOptions(attempts=1))
-"""Each call goes out, once."""
+"""Options for exactly one attempt, without a cache."""
 
 
 class Clock:
@@ -42,20 +42,20 @@ class Clock:
         return self.now
 
     async def advance(self, seconds: float) -> None:
-        """Let this many seconds pass for everything that waits now, and let it go on."""
+        """Advance the time by this many seconds, and run the tasks whose timers have expired."""
         await settle()
         self.now += seconds
         await settle()
 
 
 async def settle() -> None:
-    """Let every task run until it waits for something that has not happened yet."""
+    """Run all tasks until each waits for an event."""
     for _ in range(20):
         await asyncio.sleep(0)
 
 
 async def ended(task: "asyncio.Task[T]") -> T:
-    """What came of a task that must have ended by now: where time stands still, waiting for it might never end."""
+    """The result of a task that must have ended. It is not awaited without a limit, because the clock does not move."""
     await settle()
     assert task.done(), f"still running: {task!r}"
     return await task
@@ -118,7 +118,7 @@ class ScriptedWire:
         self.limits: list[int] = []
 
     async def send(self, request: WireRequest, *, max_response_bytes: int) -> WireReply:
-        """Do as told."""
+        """Follow the current instruction."""
         self.sent.append(request)
         self.limits.append(max_response_bytes)
         instruction = self.instructions.pop(0) if len(self.instructions) > 1 else self.instructions[0]
@@ -129,7 +129,7 @@ class ScriptedWire:
         return await instruction(request)
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """There is nothing to close."""
 
 
 async def hang(_: object) -> Any:
@@ -208,7 +208,7 @@ class HasById(Protocol[R]):
 
 
 async def get(source: HasById[R], caller: Caller, id: int) -> R | None:
-    """One object, or None where there is none. Raises `SourceError`."""
+    """One object, or None if there is none. Raises `SourceError`."""
     found = (await source.by_id.load(caller, [id])).get(id)
     if isinstance(found, SourceError):
         raise found

@@ -1,4 +1,4 @@
-"""A gateway on a real socket, in front of whatever services a test names."""
+"""A gateway on a real socket, in front of the given services."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ from schema.app import app as shop_app
 
 SECRET = "a secret that only the tests know, and long enough"
 SETTINGS = {"JWT_SECRET": SECRET, "LOG_LEVEL": "info", "BFF_RATE__ENABLED": "false"}
-"""What a gateway of the tests is set to, beside where its services are."""
+"""The settings of a gateway in tests, besides the URLs of its services."""
 
 
 @dataclass(slots=True)
@@ -36,11 +36,11 @@ class RunningGateway:
     http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30, trust_env=False))
 
     def token(self, sub: str = "1", role: str | None = None, ttl_s: int = 3600) -> str:
-        """A token that the gateway takes."""
+        """A token that the gateway accepts."""
         return tokens.make(self.settings, sub=sub, role=role, ttl_s=ttl_s)
 
     def bearer(self, sub: str = "1", role: str | None = None) -> dict[str, str]:
-        """The header that goes with it."""
+        """The header with such a token."""
         return {"authorization": f"Bearer {self.token(sub, role)}"}
 
     def post(self, variant: str, body: Any, *, headers: Mapping[str, str] | None = None) -> httpx.Response:
@@ -56,7 +56,7 @@ class RunningGateway:
         sub: str | None = None,
         role: str | None = None,
     ) -> dict[str, Any]:
-        """The answer to a query, as `sub`; admin as an administrator if nobody is named."""
+        """The response to a query as the user `sub`. In admin the default is an administrator."""
         if variant == "admin" and sub is None:
             sub, role = "1", "admin"
         headers = self.bearer(sub, role) if sub is not None else {}
@@ -95,7 +95,7 @@ async def running_gateway(
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started:  # noqa: ASYNC110 - uvicorn tells it in no other way
+    while not server.started:  # noqa: ASYNC110 - the server has no event for it
         await asyncio.sleep(0.005)
     running = RunningGateway(url_of(listener), settings, gateway)
     try:
@@ -108,7 +108,7 @@ async def running_gateway(
 
 
 def free_port() -> int:
-    """A port on which nobody listens just now."""
+    """A free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -116,7 +116,7 @@ def free_port() -> int:
 
 
 async def post(gateway: RunningGateway, body: Any, behind: bytes = b"") -> asyncio.StreamWriter:
-    """Send a request of user 1 to the web graph, with more bytes behind it, and leave its answer unread."""
+    """Send a request of user 1 to the variant web, followed by more bytes, and don't read the response."""
     address = urlsplit(gateway.url)
     _, writer = await asyncio.open_connection(address.hostname, address.port)
     sent = json.dumps(body).encode()

@@ -12,7 +12,7 @@ import jwt
 
 
 def jwk(algorithm: str, key: Any, kid: str) -> dict[str, Any]:
-    """A public key as a set has it."""
+    """A public key as a member of a key set."""
     kinds: dict[str, Any] = {
         "RS256": jwt.algorithms.RSAAlgorithm,
         "ES256": jwt.algorithms.ECAlgorithm,
@@ -23,7 +23,7 @@ def jwk(algorithm: str, key: Any, kid: str) -> dict[str, Any]:
 
 @dataclass
 class Issuer:
-    """What it publishes, and how often it was asked for it. While it is not up it answers 503."""
+    """A server of a key set, which counts its requests. While it is not up, it responds with 503."""
 
     url: str = ""
     keys: list[dict[str, Any]] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Issuer:
 
 @contextmanager
 def running_issuer(*keys: dict[str, Any]) -> Iterator[Issuer]:
-    """One that publishes those keys."""
+    """A server that publishes these keys."""
     issuer = Issuer(keys=list(keys))
 
     class Handler(BaseHTTPRequestHandler):
@@ -46,7 +46,7 @@ def running_issuer(*keys: dict[str, Any]) -> Iterator[Issuer]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))

@@ -1,4 +1,4 @@
-"""Coroutines that have nothing to wait for."""
+"""Runs coroutines that never wait."""
 
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -7,7 +7,7 @@ T = TypeVar("T")
 
 
 def now(coroutine: Coroutine[Any, Any, T]) -> T:
-    """What the coroutine returns, which must not wait for anything."""
+    """The result of a coroutine. Fails if it waits for anything."""
     try:
         coroutine.send(None)
     except StopIteration as stop:

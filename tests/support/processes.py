@@ -1,4 +1,4 @@
-"""The `bff` command as a process of its own, as people start it."""
+"""The command `bff` as a separate process."""
 
 import os
 import signal
@@ -20,17 +20,17 @@ _NOT_OURS = ("BFF_", "JWT_", "USERS_", "ORDERS_", "PRODUCTS_", "HOST", "PORT", "
 
 @dataclass(slots=True)
 class Command:
-    """A running command. What it prints goes to a file, so that it is never held up by a full pipe."""
+    """A running command. Its output goes to a file, so that it never blocks on a full pipe."""
 
     process: subprocess.Popen[bytes]
     output_file: Path
 
     def output(self) -> str:
-        """All that it has printed so far."""
+        """Its output up to now."""
         return self.output_file.read_text(encoding="utf-8")
 
     def wait_for(self, text: str) -> str:
-        """Wait until it has printed `text`, and return all that it has printed."""
+        """Wait until its output contains `text`. Returns the output."""
         until = time.monotonic() + _PATIENCE_S
         while text not in (output := self.output()):
             assert self.process.poll() is None, output
@@ -39,7 +39,7 @@ class Command:
         return output
 
     def wait_until_ready(self, url: str) -> None:
-        """Wait until `url` says on `/ready` that it is."""
+        """Wait until `/ready` of `url` returns 200."""
         until = time.monotonic() + _PATIENCE_S
         while time.monotonic() < until:
             assert self.process.poll() is None, self.output()
@@ -61,10 +61,10 @@ class Command:
 def bff(
     tmp_path: Path, *arguments: str, environment: Mapping[str, str] | None = None, stdout: int | None = None
 ) -> Iterator[Command]:
-    """`python -m bff ARGUMENTS` in an empty folder, with none of the settings that this process may have.
+    """Run `python -m bff ARGUMENTS` in an empty folder, without this process's settings.
 
-    `stdout` takes what it prints in place of the file. The command leads a session of its own, all of which is killed at the
-    end: also workers that outlived their supervisor.
+    `stdout` gets its output in place of the file. The command leads a new session, whose processes are all killed at the
+    end, including workers that outlive their supervisor.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_OURS)}
     root = str(Path(__file__).parents[2])
@@ -81,11 +81,11 @@ def bff(
         try:
             yield Command(process, output_file)
         finally:
-            with suppress(ProcessLookupError):  # nobody is left
+            with suppress(ProcessLookupError):  # the process group has ended
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
 def set_of(services: Mapping[str, str], **more: str) -> dict[str, str]:
-    """The environment of a gateway in front of those services."""
+    """Environment variables for a gateway in front of these services."""
     return {**SETTINGS, **{f"{name.upper()}_SERVICE_URL": url for name, url in services.items()}, **more}

@@ -1,4 +1,4 @@
-"""Programs that some tests need besides Python: the tests are skipped where one is missing, but in CI they fail."""
+"""Programs that some tests need besides Python. If one is missing, the tests are skipped; in CI they fail."""
 
 import os
 import shutil

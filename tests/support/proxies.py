@@ -1,4 +1,4 @@
-"""Real proxies in front of the gateway: nginx and HAProxy, each a process of its own with a configuration of the test's."""
+"""Real proxies in front of the gateway: nginx and HAProxy, as separate processes with their own configuration."""
 
 import socket
 import subprocess
@@ -77,9 +77,9 @@ _WEBSOCKETS_HERE = "proxy_set_header Upgrade $http_upgrade; proxy_set_header Con
 
 @contextmanager
 def nginx(folder: Path, gateways: Sequence[str], *, websockets: bool = False, options: str = "") -> Iterator[str]:
-    """Nginx in front of gateways, with connections to them that are kept alive. Its URL.
+    """Run nginx in front of gateways, with persistent connections to them. Yields its URL.
 
-    `websockets` passes offers to upgrade on, as its documentation says; `options` follow each server's address.
+    `websockets` forwards requests to upgrade, as in nginx's documentation. `options` are appended to each server's address.
     """
     needs("nginx")
     port = free_port()
@@ -117,7 +117,7 @@ backend gateways
 
 @contextmanager
 def haproxy(folder: Path, gateways: Mapping[str, str]) -> Iterator[str]:
-    """HAProxy in front of gateways (name → URL), which adds the client's address to `X-Forwarded-For`. Its URL."""
+    """Run HAProxy in front of gateways (name → URL). It adds the client's address to `X-Forwarded-For`. Yields its URL."""
     needs("haproxy")
     port = free_port()
     servers = "\n".join(f"    server {name} {place_of(url)}" for name, url in gateways.items())

@@ -12,7 +12,7 @@ from tests.support.programs import needs
 
 @dataclass(slots=True)
 class RunningRedis:
-    """A Redis of one test."""
+    """A Redis for one test."""
 
     port: int
     process: "subprocess.Popen[bytes] | None" = None
@@ -44,14 +44,14 @@ class RunningRedis:
             self.process = None
 
     def cli(self, *command: str) -> list[str]:
-        """The lines of a command's answer."""
+        """The lines of the reply to a command."""
         told = subprocess.run(["redis-cli", "-p", str(self.port), *command], capture_output=True, check=True, text=True)
         return told.stdout.splitlines()
 
 
 @dataclass(slots=True)
 class SlowPort:
-    """A TCP port in front of a Redis: `delay_s` holds each of its replies back, `asked` counts what was sent to it."""
+    """A TCP port in front of a Redis. `delay_s` delays each reply; `asked` counts the requests."""
 
     port: int = 0
     delay_s: float = 0.0

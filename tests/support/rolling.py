@@ -1,4 +1,4 @@
-"""Clients that go on asking through a proxy while the gateways behind it are replaced one after another."""
+"""Clients that send requests through a proxy while the gateways behind it are replaced one by one."""
 
 import http.client
 import json
@@ -16,7 +16,7 @@ _WRITE = 'mutation { placeOrder(input: {items: [{productId: "%d", quantity: 1}]}
 
 @dataclass(slots=True)
 class Traffic:
-    """What clients asked for and what came of it. `orders` has the id of each order that was answered as placed."""
+    """The clients' requests and responses. `orders` has the id of each order that was placed according to a response."""
 
     url: str
     headers: dict[str, str]
@@ -29,7 +29,7 @@ class Traffic:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, clients: int, while_it_runs: Callable[[], None]) -> None:
-        """Run that many clients while `while_it_runs` runs."""
+        """Run this many clients while `while_it_runs` runs."""
         threads = [threading.Thread(target=self._client, args=(number,)) for number in range(clients)]
         for thread in threads:
             thread.start()

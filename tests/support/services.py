@@ -1,4 +1,4 @@
-"""REST services for tests: the demo services with a tap on each, through which calls are counted and made to fail."""
+"""REST services for tests: the demo services behind ports that record their calls and can make them fail."""
 
 import asyncio
 from collections import Counter
@@ -18,7 +18,7 @@ from tests.support.faults import Fault, FaultyPort
 
 @dataclass(slots=True)
 class Tapped:
-    """The three services. `calls` has each call as (service, method, target), in order; `headers` what came with it."""
+    """The three services. `calls` has each call as (service, method, target), in order; `headers` has its headers."""
 
     data: DemoData
     ports: dict[str, FaultyPort]
@@ -28,21 +28,21 @@ class Tapped:
 
     @property
     def urls(self) -> dict[str, str]:
-        """Where they are."""
+        """Their URLs, by name."""
         return {name: port.url for name, port in self.ports.items()}
 
     def count(self) -> Counter[str]:
-        """Calls by service."""
+        """The number of calls by service."""
         return Counter(name for name, _, _ in self.calls)
 
     def forget(self) -> None:
-        """Begin to count anew."""
+        """Forget the recorded calls."""
         self.calls.clear()
         self.headers.clear()
         self.bodies.clear()
 
     def fail(self, name: str, fault: Fault | None) -> None:
-        """From now on the service fails in that way; None mends it."""
+        """Let the service fail in this way from now on; None ends that."""
         self.ports[name].fault = fault
 
 

@@ -1,6 +1,6 @@
-"""A shop of a few objects behind fakes of the three sources, and one way to ask a variant's schema about it.
+"""A shop of a few objects behind fakes of the three sources, and a way to run operations on a variant's schema.
 
-The fakes do what rest.md promises of a service and nothing else; they note each call that they are asked for.
+The fakes behave as the services are documented, and record each call.
 """
 
 import asyncio
@@ -59,19 +59,19 @@ NO_IDS = [
     "\N{SUPERSCRIPT TWO}",
     "\x00",
 ]
-"""What is an `ID` to GraphQL and none to any service."""
+"""Texts that are a GraphQL `ID` and not the id of any service."""
 
 VARIANT = {variant.name: variant for variant in VARIANTS}
 
 
 def user(id: int, **members: Any) -> User:
-    """A user; what is not said follows from the id."""
+    """A user. Members that are not given follow from the id."""
     usual: dict[str, Any] = {"id": id, "name": f"User {id}", "email": f"u{id}@example.com", "tier": Tier.PLUS}
     return User(**usual | {"created_at": BORN} | members)
 
 
 def product(id: int, **members: Any) -> Product:
-    """A product; what is not said follows from the id."""
+    """A product. Members that are not given follow from the id."""
     usual: dict[str, Any] = {
         "id": id,
         "sku": f"SKU-{id}",
@@ -102,9 +102,9 @@ def order(id: int, user_id: int, items: Sequence[tuple[int, int, float]] = ((1, 
 
 
 class FakeSource:
-    """Objects by id. `calls` has what was asked; `failure` fails all of it, `broken` single objects, `refusal` writes.
+    """Objects by id. `calls` records the calls. `failure` fails all calls, `broken` single objects, `refusal` writes.
 
-    Where `stale_s` is set, all that is read is so old. `turns`: how many turns of the event loop an answer takes.
+    If `stale_s` is set, all objects are stale and have this age. A call takes `turns` iterations of the event loop.
     """
 
     turns = 0
@@ -126,7 +126,7 @@ class FakeSource:
         self.forced: BreakerState | None = None
 
     def _now(self, name: str) -> Callable[..., Any]:
-        """The method of that name as it is when it is called."""
+        """Calls the method of that name, which a test may replace later."""
         return lambda *given, **named: getattr(self, name)(*given, **named)  # noqa: PLW0108 - looked up for each call
 
     def _answer(self, record: Any) -> Any:
@@ -145,7 +145,7 @@ class FakeSource:
             raise self.failure
 
     async def get_many(self, caller: Caller, ids: Sequence[int]) -> dict[int, Any]:
-        """Those that exist; what failed is its error."""
+        """The existing objects by id; a failed one is its error."""
         self.calls.append(("get_many", tuple(ids)))
         await self._take_turns()
         if self.failure is not None:
@@ -153,7 +153,7 @@ class FakeSource:
         return {key: self._aged(self._answer(self.records[key])) for key in ids if key in self.records}
 
     async def page(self, caller: Caller, *, limit: int, cursor: str | None, **filters: str | None) -> Page[Any]:
-        """So many of those that match, after the cursor `c3`: behind the third."""
+        """A page of the matching objects. The cursor `c3` is after the third."""
         await self._take_turns()
         self._note("page", limit, cursor, filters)
         if cursor is not None and not (cursor.startswith("c") and cursor[1:].isdecimal()):
@@ -166,7 +166,7 @@ class FakeSource:
         return Page(items, next_cursor, len(matching), self.stale_s)
 
     def status(self) -> SourceStatus:
-        """As a source with two instances, one of which is not well."""
+        """The status of a source with two instances, one of them unhealthy."""
         breaker = self.forced or BreakerState.HALF_OPEN
         instances = (
             InstanceStatus(1, healthy=True, weight=9, state=InstanceState.IN),
@@ -175,11 +175,11 @@ class FakeSource:
         return SourceStatus(self.name, breaker, self.forced is not None, instances)
 
     def drop_cache(self) -> None:
-        """Nothing is kept here."""
+        """There is no cache."""
         self.dropped = True
 
     def force_breaker(self, state: BreakerState | None) -> None:
-        """Note it."""
+        """Record the call."""
         self.forced = state
 
     def _listed(self) -> list[Any]:
@@ -255,26 +255,26 @@ class FakeOrders(FakeSource):
 
 
 def rejected(status: int, *errors: tuple[str, str], source: str = "orders") -> Rejected:
-    """A service's no, with the `errors` of a 422 as (field, message)."""
+    """A service's refusal, with the `errors` of a 422 as (field, message)."""
     return Rejected(source, status, Problem("title", "secret detail", tuple(FieldProblem(*error) for error in errors)))
 
 
 @dataclass
 class Answer:
-    """What came of an operation: `codes` are those of the errors, by path; `partial` those told beside a value."""
+    """The result of an operation: `codes` are the errors' codes by path; `partial` are the errors beside a value."""
 
     result: ExecutionResult
     context: Context
 
     @property
     def data(self) -> Any:
-        """The data, which there has to be."""
+        """The data. Fails if there are none."""
         assert self.result.data is not None, self.result.errors
         return self.result.data
 
     @property
     def codes(self) -> dict[str, str]:
-        """The errors' codes by path; `-` for an error that no code was meant for."""
+        """The errors' codes by path; `-` for an error without a code."""
         return {
             ".".join(map(str, error.path or ())): getattr(error.original_error, "code", "-")
             for error in self.result.errors or ()
@@ -282,17 +282,17 @@ class Answer:
 
     @property
     def degraded(self) -> list[tuple[list[str | int], str, float | None]]:
-        """What is shown for want of better: path, source, age."""
+        """The degraded fields: path, source, age."""
         return [(each.path, each.source, each.age_s) for each in self.context.degraded]
 
     @property
     def partial(self) -> list[tuple[str, list[str | int]]]:
-        """The codes and paths of what was lost from lists."""
+        """The codes and paths of the items that were left out of lists."""
         return [(fault.error.code, fault.path) for fault in self.context.partial_errors]  # type: ignore[attr-defined]
 
 
 class FakeSources:
-    """The shop's fakes, found as the sources that they stand for."""
+    """The shop's fakes, by the classes of the sources that they replace."""
 
     def __init__(self, shop: "Shop") -> None:
         self._fakes: dict[type, FakeSource] = {Users: shop.users, Orders: shop.orders, Products: shop.products}
@@ -327,7 +327,7 @@ class Shop:
         return list(itertools.chain(self.users.calls, self.orders.calls, self.products.calls))
 
     def context(self, variant: str, sub: str | None = None) -> Context:
-        """A request's context. On admin, whose door asks for it, viewers have the role."""
+        """The context of an operation. In admin, which requires it, viewers have the role."""
         viewer = None if sub is None else Viewer(sub, frozenset({"admin"} if variant == "admin" else ()))
         identity = None if sub is None else Identity(sub, "Bearer x")
         caller = Caller("request-1", "00-x", Deadline(math.inf, lambda: 0.0), identity)
@@ -338,7 +338,7 @@ class Shop:
     async def ask(
         self, variant: str, query: str, variables: dict[str, Any] | None = None, *, sub: str | None = None
     ) -> Answer:
-        """Run a valid document as `sub`; None is nobody."""
+        """Run a valid document as the user `sub`; None is anonymous."""
         schema, document = schemas()[variant], parse(query)
         assert validate(schema, document) == []
         context = self.context(variant, sub)
@@ -348,5 +348,5 @@ class Shop:
 
 @cache
 def schemas() -> Mapping[str, GraphQLSchema]:
-    """The variants, made once."""
+    """The schemas of the variants."""
     return shop_app.schemas

@@ -1,4 +1,4 @@
-"""The shop that the graph is asked about."""
+"""The fixture of a shop of a few objects."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from tests.support.shop import Shop
 
 @pytest.fixture
 def shop() -> Shop:
-    """A shop of one test."""
+    """A shop for one test."""
     return Shop()

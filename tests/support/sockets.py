@@ -1,4 +1,4 @@
-"""Bare connections, for what no HTTP client would send."""
+"""Raw connections, for requests that no HTTP client would send."""
 
 import socket
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 @contextmanager
 def connected(url: str, *, small: bool = False) -> Iterator[socket.socket]:
-    """A connection of its own; a small one takes in next to nothing that isn't read."""
+    """A new connection. A small one has a minimal receive buffer."""
     address = urlsplit(url)
     with socket.socket() as connection:
         if small:
@@ -19,7 +19,7 @@ def connected(url: str, *, small: bool = False) -> Iterator[socket.socket]:
 
 
 def until_closed(connection: socket.socket) -> bytes:
-    """All that comes until the other side hangs up."""
+    """The bytes received until the other side closes the connection."""
     received = b""
     try:
         while chunk := connection.recv(65536):
@@ -30,7 +30,7 @@ def until_closed(connection: socket.socket) -> bytes:
 
 
 def one_answer(connection: socket.socket) -> tuple[int, bytes, bytes]:
-    """The status, head and body of the next answer, which has a `Content-Length`. Reads nothing of a further answer."""
+    """The status, head and body of the next response, which has a `Content-Length`. Reads nothing of later responses."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         byte = connection.recv(1)

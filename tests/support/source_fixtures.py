@@ -1,4 +1,4 @@
-"""Fixtures of the data sources' tests: time that is moved by hand, and services that respx plays."""
+"""Fixtures of the sources' tests: a clock that the test moves, and services that are faked by respx."""
 
 import asyncio
 from collections.abc import Iterator
@@ -29,32 +29,32 @@ class MakeSource(Protocol):
 
 @pytest.fixture
 def clock() -> Clock:
-    """Time, handed in. Timers of the event loop don't follow it: see `loop_clock`."""
+    """A clock that the test moves. The event loop's timers don't follow it: see `loop_clock`."""
     return Clock()
 
 
 @pytest.fixture
 async def loop_clock(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The same time, and the event loop's timers follow it."""
+    """The same clock, which the event loop's timers follow."""
     monkeypatch.setattr(asyncio.get_running_loop(), "time", clock)
     return clock
 
 
 @pytest.fixture
 def heard() -> Heard:
-    """What listeners were told."""
+    """The recorded events."""
     return Heard()
 
 
 @pytest.fixture
 def caller(clock: Clock) -> Caller:
-    """Nobody in particular, with ten seconds to go."""
+    """An anonymous caller with ten seconds left."""
     return make_caller(clock)
 
 
 @pytest.fixture(scope="session")
 def played_wire() -> HttpxWire:
-    """The real wire. Only for use above respx: it is never connected, so that it outlives event loops."""
+    """The real wire, used only with respx. It never connects, so that it can outlive event loops."""
     return HttpxWire(WireOptions(max_connections=10))
 
 
@@ -77,17 +77,17 @@ def make_source(service: Service, played_wire: HttpxWire, clock: Clock, heard: H
 
 @pytest.fixture
 def users(make_source: MakeSource) -> Users:
-    """The users, as the gateway asks for them by default."""
+    """The users source with its default settings."""
     return make_source(Users, forward_identity=True)
 
 
 @pytest.fixture
 def orders(make_source: MakeSource) -> Orders:
-    """The orders, as the gateway asks for them by default."""
+    """The orders source with its default settings."""
     return make_source(Orders, forward_identity=True)
 
 
 @pytest.fixture
 def products(make_source: MakeSource) -> Products:
-    """The products, as the gateway asks for them by default."""
+    """The products source with its default settings."""
     return make_source(Products, forward_identity=False)

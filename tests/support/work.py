@@ -1,4 +1,4 @@
-"""How much was done, counted in function calls and not in seconds: the same on a busy machine as on an idle one."""
+"""Measures work in function calls and not in seconds, so that results don't depend on the machine's load."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from tests.support.background import Background
 
 
 class Work:
-    """What was done. `calls`: of functions, Python's and C's alike."""
+    """The measured work. `calls` counts calls of Python and C functions."""
 
     calls = 0
 
@@ -22,7 +22,7 @@ class Work:
 
 @contextmanager
 def counted() -> Iterator[Work]:
-    """What this thread does inside."""
+    """Count the calls of this thread inside the context."""
     work = Work()
     before = sys.getprofile()
     sys.setprofile(work.count)
@@ -34,7 +34,7 @@ def counted() -> Iterator[Work]:
 
 @contextmanager
 def counted_in(background: Background) -> Iterator[Work]:
-    """What that event loop's thread does meanwhile: the gateway's and the services'."""
+    """Count the calls of that event loop's thread inside the context: the gateway's and the services'."""
     work = Work()
 
     async def profile(function: Callable[..., Any] | None) -> None:

@@ -1,4 +1,4 @@
-"""Connections: how they are cut from the services' pages."""
+"""Connections: slices that are cut from the services' pages."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -19,9 +19,9 @@ from tests.support.shop import Shop, order, user
 
 
 class Pages:
-    """A service's pages: each has as many items as it was asked for, or fewer where it likes to cut them short.
+    """A service's pages: each has as many items as requested, or fewer if `cuts` says so.
 
-    It knows no cursors but those that it gave, and tells nobody what is in them.
+    It accepts only its own cursors, which are opaque.
     """
 
     name = "users"
@@ -49,7 +49,7 @@ class Pages:
 
 async def _stretch(pages: Pages, first: int, after: str | None = None) -> PageSlice[User]:
     calls = pages.calls
-    caller: Caller = None  # type: ignore[assignment] # the fake asks for nobody
+    caller: Caller = None  # type: ignore[assignment] # the fake needs no caller
     found = await load_slice(pages, caller, PageKey(first, after))  # type: ignore[arg-type, var-annotated]
     assert pages.calls - calls <= 2
     return found
@@ -61,8 +61,8 @@ async def _stretch(pages: Pages, first: int, after: str | None = None) -> PageSl
     firsts=st.lists(st.integers(1, 100), min_size=1, max_size=4),
     broken=st.sets(st.integers(1, 450), max_size=20),
 )
-async def test_a_walk_from_end_to_end_meets_every_item_once(length: int, firsts: list[int], broken: set[int]) -> None:
-    """Whatever `first` is at each step, `endCursor` leads on without gap or repetition; broken items keep their place."""
+async def test_following_end_cursor_returns_every_item_once(length: int, firsts: list[int], broken: set[int]) -> None:
+    """With any `first` at each step, without gaps and repetitions. Unreadable items keep their positions."""
     pages = Pages(length, sorted(broken))
     seen: list[Any] = []
     after, step = None, 0
@@ -83,7 +83,7 @@ async def test_a_walk_from_end_to_end_meets_every_item_once(length: int, firsts:
 @settings(deadline=None)
 @given(length=st.integers(1, 450), firsts=st.lists(st.integers(1, 100), min_size=2, max_size=6), data=st.data())
 async def test_every_edge_s_cursor_works_as_after(length: int, firsts: list[int], data: st.DataObject) -> None:
-    """From any edge of any stretch the next one begins right behind it, in two calls at most."""
+    """The next slice begins after that edge, in at most two calls."""
     pages = Pages(length)
     start, after = 0, None
     for first in firsts:
@@ -98,8 +98,8 @@ async def test_every_edge_s_cursor_works_as_after(length: int, firsts: list[int]
 
 @settings(deadline=None)
 @given(length=st.integers(1, 60), cuts=st.lists(st.integers(1, 12), min_size=1, max_size=8), data=st.data())
-async def test_a_service_that_cuts_its_pages_short_costs_no_item(length: int, cuts: list[int], data: st.DataObject) -> None:
-    """Its cursors may lie anywhere, elsewhere each time: a stretch may be short then, and still begins behind `after`."""
+async def test_short_pages_of_a_service_lose_no_item(length: int, cuts: list[int], data: st.DataObject) -> None:
+    """The service may end its pages anywhere, each time elsewhere. A slice may be short then, but begins after `after`."""
 
     def cut() -> Iterator[int]:
         while True:
@@ -118,8 +118,8 @@ async def test_a_service_that_cuts_its_pages_short_costs_no_item(length: int, cu
         start, after = start + edge + 1, found.entries[edge].cursor
 
 
-async def test_one_call_from_a_page_s_end() -> None:
-    """To walk on from the last edge costs one call a step: its cursor is the service's own."""
+async def test_after_the_last_edge_one_call_is_made() -> None:
+    """Its cursor is the service's own."""
     pages = Pages(100)
     found = await _stretch(pages, 30)
     found = await _stretch(pages, 30, found.entries[-1].cursor)
@@ -128,8 +128,8 @@ async def test_one_call_from_a_page_s_end() -> None:
 
 
 @pytest.mark.parametrize(("edge", "calls"), [(0, 1), (50, 1), (98, 1), (99, 1)])
-async def test_one_call_from_the_middle_of_a_page(edge: int, calls: int) -> None:
-    """From the middle too, as long as what is skipped and what is wanted fit a service's page."""
+async def test_after_an_edge_inside_a_page_one_call_is_made(edge: int, calls: int) -> None:
+    """If the skipped and the requested items fit in one page of the service."""
     pages = Pages(1000)
     found = await _stretch(pages, 100)
     pages.calls = 0
@@ -137,23 +137,23 @@ async def test_one_call_from_the_middle_of_a_page(edge: int, calls: int) -> None
     assert pages.calls == calls
 
 
-async def test_a_cursor_that_the_service_does_not_know_is_bad_user_input() -> None:
-    """A cursor of the right form from another connection, or of another day, is the client's mistake."""
+async def test_a_cursor_that_the_service_refuses_is_bad_user_input() -> None:
+    """A well-formed cursor, as from another connection."""
     found = await _stretch(Pages(50), 10)
     with pytest.raises(BadUserInput, match="after"):
         await _stretch(Pages(50), 10, found.entries[-1].cursor)
 
 
-async def test_behind_the_last_edge_there_is_nothing() -> None:
-    """The last edge's cursor gives an empty stretch, with nothing after it and something before."""
+async def test_after_the_last_edge_there_is_nothing() -> None:
+    """The slice is empty, and has items before it."""
     pages = Pages(5)
     whole = await _stretch(pages, 5)
     rest = await _stretch(pages, 5, whole.entries[-1].cursor)
     assert (rest.entries, rest.has_next, rest.has_previous, rest.total) == ([], False, True, 5)
 
 
-async def test_an_empty_list_is_an_empty_stretch() -> None:
-    """Nothing before, nothing after."""
+async def test_an_empty_list_is_an_empty_slice() -> None:
+    """Without items before and after."""
     found = await _stretch(Pages(0), 5)
     assert (list(found.entries), found.has_next, found.has_previous, found.total) == (
         [],
@@ -163,8 +163,8 @@ async def test_an_empty_list_is_an_empty_stretch() -> None:
     )
 
 
-async def test_filters_go_along_to_both_calls(shop: Shop) -> None:
-    """Both halves of a stretch are cut from the same list."""
+async def test_both_calls_have_the_filters(shop: Shop) -> None:
+    """If a slice needs two calls."""
     shop.orders.records = {number: order(number, 1, status=OrderStatus.PAID) for number in range(1, 401)}
     loaders = shop.context("admin").loaders
     filters = (("status", "paid"),)

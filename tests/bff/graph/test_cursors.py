@@ -1,4 +1,4 @@
-"""Cursors: what we hand out we take back, and nothing that a client makes up does any harm."""
+"""Cursors: encoded positions can be decoded, and any other text is refused."""
 
 import base64
 import json
@@ -21,7 +21,7 @@ def _encoded(value: Any) -> str:
 
 
 def _read_or_refused(cursor: str) -> None:
-    """The cursor is read, or refused as a mistake of the client's: there is no third."""
+    """Decode a cursor, which may raise only `BadUserInput`."""
     with suppress(BadUserInput):
         position = Position.decode(cursor)
         assert position.page is None or isinstance(position.page, str)
@@ -30,33 +30,33 @@ def _read_or_refused(cursor: str) -> None:
 
 
 @given(_PAGES, st.integers(0, MOST_ITEMS))
-def test_a_cursor_comes_back_as_the_place_it_was_made_of(page: str | None, skip: int) -> None:
-    """Whatever the service's own cursor looks like, the place survives the way to the client and back."""
+def test_a_decoded_cursor_is_the_encoded_position(page: str | None, skip: int) -> None:
+    """With any text as the service's own cursor."""
     assert Position.decode(Position(page, skip).encode()) == Position(page, skip)
 
 
 @given(_PAGES, st.integers(0, MOST_ITEMS))
 def test_a_cursor_needs_no_escaping(page: str | None, skip: int) -> None:
-    """It may stand in a URL as it is."""
+    """It can be part of a URL unchanged."""
     cursor = Position(page, skip).encode()
     assert cursor.replace("-", "").replace("_", "").isalnum()
     assert cursor.isascii()
 
 
-def test_no_cursor_is_the_beginning() -> None:
-    """`after` left out or null begins at the first item."""
+def test_without_a_cursor_the_position_is_the_beginning() -> None:
+    """If `after` is omitted or null."""
     assert Position.decode(None) == Position(None, 0)
 
 
 @given(st.text())
 def test_any_text_is_a_cursor_or_bad_user_input(text: str) -> None:
-    """Junk is the client's mistake: no other error comes of it."""
+    """No other error is raised."""
     _read_or_refused(text)
 
 
 @given(st.binary())
 def test_any_bytes_in_base64_are_a_cursor_or_bad_user_input(data: bytes) -> None:
-    """So is junk that is at least base64."""
+    """Nor for valid base64."""
     _read_or_refused(base64.urlsafe_b64encode(data).decode())
     _read_or_refused(base64.b64encode(data).decode().rstrip("="))
 
@@ -68,13 +68,13 @@ def test_any_bytes_in_base64_are_a_cursor_or_bad_user_input(data: bytes) -> None
     )
 )
 def test_any_json_in_base64_is_a_cursor_or_bad_user_input(value: Any) -> None:
-    """So is junk that is even JSON."""
+    """Nor for JSON in base64."""
     _read_or_refused(_encoded(value))
 
 
 @pytest.mark.parametrize("skip", [0, 1, MOST_ITEMS - 1, MOST_ITEMS])
-def test_a_skip_within_a_page_is_taken(skip: int) -> None:
-    """A place lies at most one page behind the service's cursor."""
+def test_a_skip_within_a_page_is_accepted(skip: int) -> None:
+    """A position is at most one page after the service's cursor."""
     assert Position.decode(_encoded(["p", skip])) == Position("p", skip)
 
 
@@ -98,8 +98,8 @@ def test_a_skip_within_a_page_is_taken(skip: int) -> None:
         [],
     ],
 )
-def test_what_no_edge_ever_had_is_refused(value: Any) -> None:
-    """JSON that is not a page cursor and a number within a page was not made by us."""
+def test_other_json_is_refused(value: Any) -> None:
+    """Anything but a page cursor and a number within a page."""
     with pytest.raises(BadUserInput, match="after"):
         Position.decode(_encoded(value))
 
@@ -125,7 +125,7 @@ def test_what_no_edge_ever_had_is_refused(value: Any) -> None:
         base64.urlsafe_b64encode(b'["\xff",1]').decode(),
     ],
 )
-def test_hard_junk_is_refused(cursor: str) -> None:
-    """Too long, not ASCII, padding alone, half a character, a number beyond all measure, brackets without end."""
+def test_malformed_text_is_refused(cursor: str) -> None:
+    """Too long, not ASCII, only padding, half a character, a huge number, deeply nested brackets."""
     with pytest.raises(BadUserInput):
         Position.decode(cursor)

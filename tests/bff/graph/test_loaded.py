@@ -1,4 +1,4 @@
-"""Loaded fields: what they show when a service fails, and how they say so."""
+"""Loaded fields: what they show when a service fails, and how they report it."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ from tests.support.shop import Shop, rejected
 _ORDERS = "{ me { id orders { id } } }"
 
 
-async def test_an_item_that_failed_costs_a_list_itself_alone(shop: Shop) -> None:
-    """The list is shown without it, and `errors` is told of it with the field's path."""
+async def test_a_failed_item_is_left_out_of_a_list(shop: Shop) -> None:
+    """The others are shown, and `errors` has the item's error with the field's path."""
     shop.orders.broken[4] = BadAnswer("orders", counts=False)
     answer = await shop.ask("web", _ORDERS, sub="1")
     assert answer.data == {"me": {"id": "1", "orders": [{"id": "5"}, {"id": "2"}, {"id": "1"}]}}
@@ -23,16 +23,16 @@ async def test_an_item_that_failed_costs_a_list_itself_alone(shop: Shop) -> None
     assert answer.partial == [("UPSTREAM_ERROR", ["me", "orders"])]
 
 
-async def test_each_failed_item_and_each_alias_is_told(shop: Shop) -> None:
-    """Two lost items are two errors; the list asked for under two names tells them under both."""
+async def test_each_failed_item_is_reported_for_each_alias(shop: Shop) -> None:
+    """Two failed items under two aliases are four errors."""
     shop.orders.broken |= dict.fromkeys((4, 5), BadAnswer("orders", counts=False))
     answer = await shop.ask("web", "{ me { a: orders { id } b: orders { id } } }", sub="1")
     assert answer.data == {"me": {"a": [{"id": "2"}, {"id": "1"}], "b": [{"id": "2"}, {"id": "1"}]}}
     assert sorted(answer.partial) == [("UPSTREAM_ERROR", ["me", name]) for name in ("a", "a", "b", "b")]
 
 
-async def test_a_list_that_failed_whole_is_null(shop: Shop) -> None:
-    """The service's failure is the field's error, and the rest of the answer stands."""
+async def test_a_failed_list_is_null(shop: Shop) -> None:
+    """With the service's error. The rest of the response is shown."""
     shop.orders.failure = BreakerOpen("orders", 7)
     answer = await shop.ask("web", _ORDERS, sub="1")
     assert answer.data == {"me": {"id": "1", "orders": None}}
@@ -40,8 +40,8 @@ async def test_a_list_that_failed_whole_is_null(shop: Shop) -> None:
     assert answer.partial == []
 
 
-async def test_a_failed_item_of_home_costs_itself_alone(shop: Shop) -> None:
-    """The lists of the first screen as any other; those made of a page too."""
+async def test_a_failed_item_is_left_out_of_home(shop: Shop) -> None:
+    """Also of a list that is made from a page."""
     shop.products.broken[2] = BadAnswer("products", counts=False)
     shop.orders.broken[5] = BadAnswer("orders", counts=False)
     answer = await shop.ask("mobile", "{ home { recentOrders { id } products { id } } }", sub="1")
@@ -50,8 +50,8 @@ async def test_a_failed_item_of_home_costs_itself_alone(shop: Shop) -> None:
     assert sorted(path for _, path in answer.partial) == [["home", "products"], ["home", "recentOrders"]]
 
 
-async def test_a_failed_item_of_a_connection_is_null_in_its_place(shop: Shop) -> None:
-    """In `nodes` and in `edges`, with its error at its own path; its cursor works as any other."""
+async def test_a_failed_item_of_a_connection_is_null(shop: Shop) -> None:
+    """In `nodes` and in `edges`, with an error at its own path. Its cursor works."""
     shop.products.broken[2] = BadAnswer("products", counts=False)
     answer = await shop.ask("web", "{ products(first: 3) { nodes { id } edges { cursor node { id } } } }")
     found = answer.data["products"]
@@ -65,11 +65,11 @@ async def test_a_failed_item_of_a_connection_is_null_in_its_place(shop: Shop) ->
     assert answer.data == {"products": {"nodes": [{"id": "3"}]}}
 
 
-# The ladder: fresh, stale, fallback, error
+# Fresh, stale, fallback, error
 
 
-async def test_what_is_stale_is_shown_and_said(shop: Shop) -> None:
-    """One object, a list, a connection: each with its path, its source and its age, and no error."""
+async def test_a_stale_value_is_shown_and_reported(shop: Shop) -> None:
+    """An object, a list and a connection, each with its path, source and age, without an error."""
     shop.users.stale_s, shop.orders.stale_s, shop.products.stale_s = 5.5, 7, 40
     query = "{ me { id orders(first: 1) { id items { product { id } } } } products(first: 1) { nodes { id } } }"
     answer = await shop.ask("web", query, sub="1")
@@ -83,14 +83,14 @@ async def test_what_is_stale_is_shown_and_said(shop: Shop) -> None:
     ]
 
 
-async def test_what_is_fresh_is_not_said(shop: Shop) -> None:
-    """Nothing to say, nothing said."""
+async def test_a_fresh_value_is_not_reported(shop: Shop) -> None:
+    """`degraded` is empty."""
     answer = await shop.ask("web", "{ me { id orders { id } } }", sub="1")
     assert answer.degraded == []
 
 
-async def test_ownership_is_checked_on_what_is_stale_too(shop: Shop) -> None:
-    """An old order of somebody else's is as little to be seen as a new one, or cancelled."""
+async def test_ownership_is_checked_for_stale_values(shop: Shop) -> None:
+    """Another user's stale order is neither shown nor cancelled."""
     shop.orders.stale_s = 7
     answer = await shop.ask("web", '{ order(id: "3") { id } }', sub="1")
     assert answer.data == {"order": None}
@@ -100,7 +100,7 @@ async def test_ownership_is_checked_on_what_is_stale_too(shop: Shop) -> None:
 
 @strawberry.type
 class Screen:
-    """A graph of fields with fallbacks."""
+    """Fields with fallbacks."""
 
     @strawberry.field(graphql_type=str | None, extensions=[Loaded(Users.by_id, show=lambda user, _: user.name)])
     def bare(self) -> int:
@@ -121,7 +121,7 @@ class Screen:
 
 
 async def show(shop: Shop, query: str) -> tuple[Any, list[Any], Any]:
-    """What the screen shows, the codes of its errors, and what is degraded."""
+    """The data, the codes of the errors, and the degraded fields."""
     context = shop.context("web", "1")
     result = await strawberry.Schema(Screen).execute(query, context_value=context)
     codes = [getattr(error.original_error, "code", "-") for error in result.errors or ()]
@@ -139,7 +139,7 @@ async def show(shop: Shop, query: str) -> tuple[Any, list[Any], Any]:
     ids=lambda fault: type(fault).__name__,
 )
 async def test_a_declared_fallback_is_shown_for_a_fault(shop: Shop, fault: SourceError) -> None:
-    """It is said to be one: it has no age. A field that declares none is null, with its error."""
+    """It is reported without an age. A field without a fallback is null, with an error."""
     shop.users.failure = shop.orders.failure = fault
     data, codes, degraded = await show(shop, "{ name bare orders }")
     assert data == {"name": "in web", "bare": None, "orders": []}
@@ -148,22 +148,22 @@ async def test_a_declared_fallback_is_shown_for_a_fault(shop: Shop, fault: Sourc
 
 
 @pytest.mark.parametrize("refusal", [Forbidden("users"), rejected(404)], ids=["forbidden", "rejected"])
-async def test_a_refusal_is_not_glossed_over(shop: Shop, refusal: SourceError) -> None:
-    """A service that says no works well: its answer is the field's error."""
+async def test_a_refusal_has_no_fallback(shop: Shop, refusal: SourceError) -> None:
+    """A service that refuses has not failed, so the field has an error."""
     shop.users.failure = refusal
     data, codes, degraded = await show(shop, "{ name }")
     assert (data, codes, degraded) == ({"name": None}, [refusal.code], [])
 
 
-async def test_what_is_stale_comes_before_a_fallback(shop: Shop) -> None:
-    """An old answer is nearer to the truth."""
+async def test_a_stale_value_takes_precedence_over_a_fallback(shop: Shop) -> None:
+    """The fallback is not called."""
     shop.users.stale_s = 9
     data, _, degraded = await show(shop, "{ name }")
     assert (data, degraded) == ({"name": "User 1"}, [(["name"], "users", 9)])
 
 
-async def test_nothing_that_is_absent_falls_back(shop: Shop) -> None:
-    """What does not exist is null: that is an answer."""
+async def test_a_missing_object_has_no_fallback(shop: Shop) -> None:
+    """It is null without an error."""
     shop.users.records.clear()
     data, codes, degraded = await show(shop, "{ name }")
     assert (data, codes, degraded) == ({"name": None}, [], [])

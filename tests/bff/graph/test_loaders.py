@@ -1,4 +1,4 @@
-"""What the loaders promise."""
+"""Loaders: batches, caching, failures, cancellation, and reads after writes."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ Answer = Callable[[Sequence[int]], Mapping[int, Any]]
 
 @dataclass
 class Batches:
-    """A batch function that notes its batches, waits for its `gate` and answers with tens."""
+    """A batch function that records its batches, waits for its `gate` and returns each key times ten."""
 
     answer: Answer = lambda keys: {key: key * 10 for key in keys}
     asked: list[list[int]] = field(default_factory=list)
@@ -40,41 +40,41 @@ class Batches:
 
 
 def tens(keys: Sequence[int]) -> Mapping[int, Any]:
-    """The answer of `opened`."""
+    """Each key times ten."""
     return {key: key * 10 for key in keys}
 
 
 def opened(answer: Answer = tens) -> Batches:
-    """One that does not wait."""
+    """A batch function that does not wait."""
     batches = Batches(answer)
     batches.gate.set()
     return batches
 
 
 async def turns(number: int = 10) -> None:
-    """Let the event loop turn a few times; no time passes."""
+    """Run a few iterations of the event loop, without waiting."""
     for _ in range(number):
         await asyncio.sleep(0)
 
 
 def tasks_beside_me() -> list[asyncio.Task[Any]]:
-    """The loader's own tasks: in a test there are no others."""
+    """The loader's own tasks. A test has no others."""
     return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
 
-# One batch a turn
+# Batches
 
 
-async def test_keys_of_one_turn_are_one_batch() -> None:
-    """What is asked for before the loop turns goes out together, in the order of asking."""
+async def test_keys_of_one_iteration_are_one_batch() -> None:
+    """Keys that are requested in one iteration of the event loop, in the order of the requests."""
     batches = opened()
     loader = Loader(batches)
     assert await asyncio.gather(loader.load(3), loader.load(1), loader.load(2)) == [30, 10, 20]
     assert batches.asked == [[3, 1, 2]]
 
 
-async def test_keys_of_coroutines_that_run_side_by_side_are_one_batch() -> None:
-    """Who asks does not matter: the loads of many coroutines merge, whatever depth they come from."""
+async def test_keys_of_concurrent_coroutines_are_one_batch() -> None:
+    """At any depth of calls."""
     batches = opened()
     loader = Loader(batches)
 
@@ -85,8 +85,8 @@ async def test_keys_of_coroutines_that_run_side_by_side_are_one_batch() -> None:
     assert batches.asked == [[1, 2, 3]]
 
 
-async def test_keys_of_a_later_turn_are_a_batch_of_their_own() -> None:
-    """A batch that is under way takes nobody more, and does not hold up the next."""
+async def test_keys_of_a_later_iteration_are_another_batch() -> None:
+    """A running batch gets no more keys, and does not delay the next one."""
     batches = Batches()
     loader = Loader(batches)
     first = loader.load(1)
@@ -98,11 +98,11 @@ async def test_keys_of_a_later_turn_are_a_batch_of_their_own() -> None:
     assert await asyncio.gather(first, second) == [10, 20]
 
 
-# Once a request
+# Each key is loaded once
 
 
-async def test_a_key_is_asked_for_once() -> None:
-    """Twice in one turn, while it is loading, and after it came: one question."""
+async def test_a_key_is_loaded_once() -> None:
+    """If it is requested twice in one iteration, while it is loading, and afterwards."""
     batches = Batches()
     loader = Loader(batches)
     together = [loader.load(1), loader.load(1)]
@@ -114,8 +114,8 @@ async def test_a_key_is_asked_for_once() -> None:
     assert batches.asked == [[1]]
 
 
-async def test_a_missing_key_is_none_and_stays_so() -> None:
-    """What the batch does not mention does not exist; that too is asked once."""
+async def test_a_missing_key_is_none() -> None:
+    """A key that is not in the batch's result. It is loaded only once, too."""
     batches = opened(lambda _: {1: "one"})
     loader = Loader(batches)
     assert await asyncio.gather(loader.load(1), loader.load(404)) == ["one", None]
@@ -123,8 +123,8 @@ async def test_a_missing_key_is_none_and_stays_so() -> None:
     assert batches.asked == [[1, 404]]
 
 
-async def test_what_nobody_asked_for_is_not_taken_in() -> None:
-    """A batch that answers more than was asked tells nothing of the rest."""
+async def test_keys_that_were_not_requested_are_not_stored() -> None:
+    """If the batch's result has more keys."""
     batches = opened(lambda _: {1: 10, 2: "unasked"})
     loader = Loader(batches)
     assert await loader.load(1) == 10
@@ -135,20 +135,20 @@ async def test_what_nobody_asked_for_is_not_taken_in() -> None:
 # Failures
 
 
-async def test_a_failed_key_fails_alone() -> None:
-    """An error in a key's place is that key's; its neighbours have their values. It is not asked for again."""
+async def test_a_failed_key_does_not_affect_the_others() -> None:
+    """It has its error, the others have their values. It is not loaded again."""
     lost = BadAnswer("users", counts=False)
     batches = opened(lambda _: {1: 10, 2: lost})
     loader = Loader(batches)
     one, two = await asyncio.gather(*(loader.load(key) for key in (1, 2)), return_exceptions=True)
-    assert (one, type(two), two is lost) == (10, BadAnswer, False)  # a copy for each who waits: each of them raises it
+    assert (one, type(two), two is lost) == (10, BadAnswer, False)  # each waiter raises a copy
     with pytest.raises(BadAnswer):
         await loader.load(2)
     assert batches.asked == [[1, 2]]
 
 
-async def test_a_batch_that_fails_reaches_each_key() -> None:
-    """Whatever the batch raises, each of its keys fails with it, and none is left hanging."""
+async def test_a_failed_batch_is_the_error_of_each_key() -> None:
+    """Whatever it raises. No waiter is left hanging."""
 
     def fail(keys: Sequence[int]) -> Mapping[int, Any]:
         raise LookupError(f"of {keys}")
@@ -159,8 +159,8 @@ async def test_a_batch_that_fails_reaches_each_key() -> None:
     assert [str(result) for result in results] == ["of [1, 2]"] * 2
 
 
-async def test_a_batch_that_answers_nonsense_reaches_each_key() -> None:
-    """So does an answer that is no mapping: a fault of ours, and no reason to wait for ever."""
+async def test_an_invalid_result_is_the_error_of_each_key() -> None:
+    """If the batch's result is not a mapping. No waiter is left hanging."""
     loader = Loader(opened(lambda _: None))  # type: ignore[arg-type, return-value]
     async with asyncio.timeout(30):
         results = await asyncio.gather(loader.load(1), loader.load(2), return_exceptions=True)
@@ -170,8 +170,8 @@ async def test_a_batch_that_answers_nonsense_reaches_each_key() -> None:
 # Cancellation
 
 
-async def test_a_waiter_that_is_cancelled_cancels_neither_the_load_nor_its_neighbours() -> None:
-    """Of several that wait for the same key and for others, one goes: the rest get what they wait for, from one batch."""
+async def test_a_cancelled_waiter_cancels_neither_the_load_nor_other_waiters() -> None:
+    """The other waiters, for the same key and for others, get their values from the same batch."""
     batches = Batches()
     loader = Loader(batches)
 
@@ -188,8 +188,8 @@ async def test_a_waiter_that_is_cancelled_cancels_neither_the_load_nor_its_neigh
     assert (batches.asked, batches.cancelled) == ([[1, 2]], 0)
 
 
-async def test_a_waiter_that_is_cancelled_before_the_batch_goes_out_cancels_nobody() -> None:
-    """The same in the turn in which it was asked for."""
+async def test_a_waiter_that_is_cancelled_before_the_batch_cancels_no_other() -> None:
+    """In the iteration in which the key was requested."""
     batches = opened()
     loader = Loader(batches)
     gone, stays = loader.load(1), loader.load(1)
@@ -197,8 +197,8 @@ async def test_a_waiter_that_is_cancelled_before_the_batch_goes_out_cancels_nobo
     assert await stays == 10
 
 
-async def test_a_cancelled_batch_leaves_nobody_hanging() -> None:
-    """Its waiters go with it; the keys are free to be asked for anew."""
+async def test_a_cancelled_batch_cancels_its_waiters() -> None:
+    """Its keys can be loaded again."""
     batches = Batches()
     loader = Loader(batches)
     waiting = [loader.load(1), loader.load(2)]
@@ -216,8 +216,8 @@ async def test_a_cancelled_batch_leaves_nobody_hanging() -> None:
 # After writes
 
 
-async def test_a_primed_key_is_not_asked_for() -> None:
-    """What is known from elsewhere is known; it does not replace what was loaded."""
+async def test_a_primed_key_is_not_loaded() -> None:
+    """A primed value does not replace a loaded one."""
     batches = opened()
     loader = Loader(batches)
     loader.prime(1, "known")
@@ -228,8 +228,8 @@ async def test_a_primed_key_is_not_asked_for() -> None:
     assert batches.asked == [[2]]
 
 
-async def test_a_cleared_key_is_asked_for_anew() -> None:
-    """Cleared alone, or all at once; the others stay when one is cleared."""
+async def test_a_cleared_key_is_loaded_again() -> None:
+    """If it is cleared alone, or with all. Clearing one key keeps the others."""
     batches = opened()
     loader = Loader(batches)
     await asyncio.gather(loader.load(1), loader.load(2))
@@ -241,15 +241,15 @@ async def test_a_cleared_key_is_asked_for_anew() -> None:
 
 
 async def test_a_replaced_key_has_the_new_value() -> None:
-    """Whatever was loaded before."""
+    """In place of the loaded one."""
     loader = Loader(opened())
     assert await loader.load(1) == 10
     loader.clear(1).prime(1, "new")
     assert await loader.load(1) == "new"
 
 
-async def test_a_load_under_way_does_not_overwrite_what_was_replaced() -> None:
-    """A read that was sent before the write answers whoever asked then, and nobody who asks later."""
+async def test_a_running_load_does_not_overwrite_a_newer_value() -> None:
+    """The result of a read that was sent before the write is only for those who waited for it."""
     batches = Batches()
     loader = Loader(batches)
     before = loader.load(1)
@@ -260,25 +260,25 @@ async def test_a_load_under_way_does_not_overwrite_what_was_replaced() -> None:
     assert await loader.load(1) == "new"
 
 
-async def test_a_loader_tells_what_it_holds() -> None:
-    """Its repr is fit for a log line: how many keys, and none of them."""
+async def test_the_repr_of_a_loader() -> None:
+    """It has the number of keys and none of the keys."""
     loader = Loader(opened())
     await loader.load(12345)
     assert repr(loader) == "<Loader 1 keys>"
 
 
-# The request's loaders
+# The loaders of one request
 
 
 async def test_the_loaders_of_two_requests_share_nothing(shop: Shop) -> None:
-    """What one request has loaded another asks for itself."""
+    """An object is loaded once for each request."""
     for _ in range(2):
         assert await shop.context("admin", "1").loaders[Users.by_id].load(1) == user(1)
     assert shop.users.calls == [("get_many", (1,))] * 2
 
 
 async def test_orders_of_many_users_are_one_call(shop: Shop) -> None:
-    """Users who are asked for alike are asked for together, and each has his own."""
+    """If their length and filters are the same. Each user has its own orders."""
     loaders = shop.context("admin", "1").loaders
     keys = [Orders.of_user.key(user_id, 2) for user_id in (1, 2, 3)]
     one, two, three = await asyncio.gather(*map(loaders[Orders.of_user].load, keys))
@@ -286,15 +286,15 @@ async def test_orders_of_many_users_are_one_call(shop: Shop) -> None:
     assert shop.orders.calls == [("of_users", (1, 2, 3), 2, None)]
 
 
-async def test_orders_asked_for_differently_are_a_call_each(shop: Shop) -> None:
-    """Another `first` or status is another question; both go out at once."""
+async def test_lists_with_different_arguments_are_separate_calls(shop: Shop) -> None:
+    """With another `first` or status. The calls run concurrently."""
     loaders = shop.context("admin", "1").loaders
     await asyncio.gather(*(loaders[Orders.of_user].load(Orders.of_user.key(1, first)) for first in (1, 2)))
     assert shop.orders.calls == [("of_users", (1,), 1, None), ("of_users", (1,), 2, None)]
 
 
-async def test_what_came_with_a_list_is_not_asked_for_by_id(shop: Shop) -> None:
-    """Orders of users and items of pages are known by id from then on, but for those that could not be read."""
+async def test_objects_of_a_list_are_not_loaded_by_id(shop: Shop) -> None:
+    """Orders of users and items of pages are primed by id, except for unreadable ones."""
     shop.orders.broken[4] = BadAnswer("orders", counts=False)
     loaders = shop.context("admin").loaders
     await loaders[Orders.of_user].load(Orders.of_user.key(1, 2))
@@ -306,8 +306,8 @@ async def test_what_came_with_a_list_is_not_asked_for_by_id(shop: Shop) -> None:
     assert [call[0] for call in shop.calls] == ["of_users", "get_many", "page"]
 
 
-async def test_a_source_that_is_down_fails_the_keys_it_was_asked_for(shop: Shop) -> None:
-    """Each of the loaders hands on the source's error, by key, whatever it was asked for."""
+async def test_a_failed_source_is_the_error_of_each_requested_key(shop: Shop) -> None:
+    """In each kind of loader."""
     shop.orders.failure = BreakerOpen("orders", 7)
     loaders = shop.context("admin").loaders
     loads = [
@@ -322,8 +322,8 @@ async def test_a_source_that_is_down_fails_the_keys_it_was_asked_for(shop: Shop)
     assert found == user(1)
 
 
-async def test_pages_fail_apart(shop: Shop) -> None:
-    """Of two connections in one turn the one with a bad cursor fails alone."""
+async def test_pages_fail_separately(shop: Shop) -> None:
+    """Of two connections in one batch, only the one with an invalid cursor fails."""
     loaders = shop.context("admin").loaders
     keys = (PageKey(2, "junk"), PageKey(2))
     bad, good = await asyncio.gather(*map(loaders[Users.page].load, keys), return_exceptions=True)

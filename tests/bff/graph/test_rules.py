@@ -1,4 +1,4 @@
-"""Rules at fields: by plan and by graphql-core alike, before anything is asked for."""
+"""Access rules of fields: the same with a plan and with graphql-core, before any call."""
 
 import math
 from typing import Any
@@ -50,7 +50,7 @@ class Query:
 
 
 def schema() -> GraphQLSchema:
-    """The graph of these tests, as web has it."""
+    """The schema of these tests in the variant web."""
     return derive(strawberry.Schema(query=Query)._schema, WEB, DIRECTIVES)
 
 
@@ -63,7 +63,7 @@ def context(viewer: Viewer | None, scopes: frozenset[str] = frozenset()) -> Cont
 
 
 async def ask(query: str, viewer: Viewer | None, scopes: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """The answer, and that graphql-core's executor gives the same."""
+    """The result of the plan. Asserts that graphql-core's executor gives the same."""
     own = schema()
     operation = Plans(own, LimitOptions(), introspection=True).get(query)[0].operation(None)
     ASKED.clear()
@@ -71,7 +71,7 @@ async def ask(query: str, viewer: Viewer | None, scopes: frozenset[str] = frozen
     answer = begun if isinstance(begun, GraphQLResult) else await begun
     assert answer.by == "plan"
     asked = list(ASKED)
-    from graphql import ExecutionResult, execute  # noqa: PLC0415 - the other way, for this comparison alone
+    from graphql import ExecutionResult, execute  # noqa: PLC0415 - used only for this comparison
 
     ASKED.clear()
     begun_there = execute(own, parse(query), context_value=context(viewer, scopes))
@@ -103,24 +103,24 @@ BOSS = Viewer("1", frozenset({"boss"}))
         ('{ own(id: "1") }', None, (), "UNAUTHENTICATED"),
     ],
 )
-async def test_a_rule_lets_in_whom_it_names(
+async def test_a_rule_allows_only_matching_viewers(
     query: str, viewer: Viewer | None, scopes: tuple[str, ...], code: str | None
 ) -> None:
-    """And nobody else; whoever is not let in has not made anything run."""
+    """For others the resolver does not run."""
     answer = await ask(query, viewer, frozenset(scopes))
     codes = [error["extensions"]["code"] for error in answer.get("errors", ())]
     assert codes == ([] if code is None else [code])
     assert bool(ASKED) is (code is None)
 
 
-async def test_what_is_refused_costs_itself_alone() -> None:
-    """The rest of the answer is there."""
+async def test_a_refused_field_does_not_affect_the_others() -> None:
+    """The rest of the response is shown."""
     answer = await ask('{ open salaries a: own(id: "1") b: own(id: "2") }', Viewer("1"))
     assert answer["data"] == {"open": "open", "salaries": None, "a": "own 1", "b": None}
 
 
-def test_rules_stand_in_the_sdl() -> None:
-    """As directives, behind their fields."""
+def test_rules_are_in_the_sdl() -> None:
+    """As directives of their fields."""
     text = sdl(schema())
     assert "  mine: String @access\n" in text
     assert '  salaries(source: Int! = 1): String @access(role: "boss")\n' in text

@@ -1,4 +1,4 @@
-"""The variants: each has what graph.md gives it, and of all else it shows no trace."""
+"""The variants: each has only its own fields, types and values, in every place where clients can see them."""
 
 import json
 from collections.abc import Iterator
@@ -164,7 +164,7 @@ UserError
   wma  message: String!
   wma  code: String!
 """
-"""graph.md's table, but for the subscription, which is not there yet; with what administrators do to the gateway itself."""
+"""The object types with their fields, and the variants of each field."""
 
 INPUTS = """
 PlaceOrderInput
@@ -210,7 +210,7 @@ DIRECTIVES = (*specified_directives, *OWN_DIRECTIVES)
 
 
 def _of(table: str, variant: str) -> dict[str, set[str]]:
-    """A table's part for a variant; a type of which nothing is left is not in it."""
+    """A table's part for a variant, without types that have no members there."""
     found: dict[str, set[str]] = {}
     type_ = ""
     for line in table.strip().splitlines():
@@ -224,7 +224,7 @@ def _of(table: str, variant: str) -> dict[str, set[str]]:
 
 
 def _members(type_: Any) -> set[str]:
-    """The members of a type, as the schema definition language has them, without descriptions."""
+    """The members of a type in SDL, without descriptions."""
     if isinstance(type_, GraphQLEnumType):
         return set(type_.values)
     if isinstance(type_, GraphQLInputObjectType):
@@ -250,33 +250,33 @@ def _shown(graph: GraphQLSchema, *kinds: type) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("variant", NAMES)
-def test_a_variant_has_just_the_fields_and_arguments_of_the_contract(variant: str) -> None:
-    """Object types, their fields, arguments, defaults and types are those of graph.md: none is missing, none is more."""
+def test_a_variant_has_exactly_its_fields_and_arguments(variant: str) -> None:
+    """Object types, fields, arguments, defaults and types."""
     assert _shown(schemas()[variant], GraphQLObjectType) == _of(OBJECTS, variant)
 
 
 @pytest.mark.parametrize("variant", NAMES)
-def test_a_variant_has_just_the_inputs_of_the_contract(variant: str) -> None:
-    """So are input types: one that no field takes any more is not there."""
+def test_a_variant_has_exactly_its_input_types(variant: str) -> None:
+    """Without input types that no argument uses."""
     assert _shown(schemas()[variant], GraphQLInputObjectType) == _of(INPUTS, variant)
 
 
 @pytest.mark.parametrize("variant", NAMES)
-def test_a_variant_has_just_the_enums_of_the_contract(variant: str) -> None:
-    """So are enums and their values, which go by the names that graph.md gives them."""
+def test_a_variant_has_exactly_its_enums(variant: str) -> None:
+    """With their values."""
     assert _shown(schemas()[variant], GraphQLEnumType) == _of(ENUMS, variant)
 
 
 @pytest.mark.parametrize("variant", NAMES)
 def test_a_variant_has_no_other_types(variant: str) -> None:
-    """Scalars are all that there is besides."""
+    """All other types are scalars."""
     tables = _of(OBJECTS, variant) | _of(INPUTS, variant) | _of(ENUMS, variant)
     types = {name for name in schemas()[variant].type_map if not name.startswith("__")}
     assert types - set(tables) <= SCALARS
 
 
-def test_the_variants_are_those_of_the_contract() -> None:
-    """Three, at their paths; staff and the role on admin alone."""
+def test_the_shop_s_variants() -> None:
+    """Three. Only admin is for staff and needs a role."""
     assert [(v.name, v.path, v.staff, v.role) for v in VARIANTS] == [
         ("web", "/web/graphql", False, None),
         ("mobile", "/mobile/graphql", False, None),
@@ -286,18 +286,18 @@ def test_the_variants_are_those_of_the_contract() -> None:
 
 @pytest.mark.parametrize("variant", NAMES)
 def test_the_committed_sdl_is_that_of_the_graph(variant: str) -> None:
-    """The diff of schema/sdl is what a reviewer reads: `make sdl` where this fails."""
+    """The diff of schema/sdl is what reviewers read. If this fails, run `bff schema export --write`."""
     file = Path(schema.__file__).parent / "sdl" / f"{variant}.graphql"
     assert file.read_text(encoding="utf-8") == sdl(schemas()[variant])
 
 
 def test_no_other_sdl_is_committed() -> None:
-    """A variant that is gone takes its SDL along."""
+    """When a variant is removed, its SDL must be removed too."""
     assert {file.stem for file in (Path(schema.__file__).parent / "sdl").iterdir()} == set(NAMES)
 
 
 def _lacking(variant: str) -> Iterator[tuple[str, str]]:
-    """(type, field) of all that the whole graph has and the variant has not."""
+    """(type, field) of the fields that are in the whole graph and not in the variant."""
     whole, own = shop_app.graph, schemas()[variant]
     for name, type_ in whole.type_map.items():
         if isinstance(type_, GraphQLObjectType | GraphQLInputObjectType) and not name.startswith("__"):
@@ -306,8 +306,8 @@ def _lacking(variant: str) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("variant", NAMES)
-def test_what_a_variant_lacks_is_not_in_its_introspection(variant: str) -> None:
-    """Neither fields nor types of others can be learned by asking."""
+def test_introspection_does_not_show_other_variants(variant: str) -> None:
+    """Neither their fields nor their types."""
     answer = graphql_sync(schemas()[variant], get_introspection_query(input_value_deprecation=True))
     assert answer.data is not None
     shown = {type_["name"]: type_ for type_ in answer.data["__schema"]["types"]}
@@ -323,8 +323,8 @@ def test_what_a_variant_lacks_is_not_in_its_introspection(variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", NAMES)
-def test_what_a_variant_lacks_is_not_suggested(variant: str) -> None:
-    """A validation error's "did you mean" knows the variant alone, however near a field of another comes."""
+def test_suggestions_do_not_show_other_variants(variant: str) -> None:
+    """Validation errors with "did you mean" never name another variant's field, however similar it is."""
     own = schemas()[variant]
     gone = {name for name, _ in _lacking(variant)} - set(own.type_map)
     said: list[str] = []
@@ -340,8 +340,8 @@ def test_what_a_variant_lacks_is_not_suggested(variant: str) -> None:
     assert any("Did you mean" in message for message in said)
 
 
-def test_to_derive_one_variant_changes_no_other() -> None:
-    """The graph and the variants share nothing that can be changed, and each comes out the same whatever came before."""
+def test_deriving_a_variant_does_not_change_the_others() -> None:
+    """The graph and the variants share nothing mutable, and the order of derivation does not matter."""
     graph = shop_app.graph
     before = print_schema(graph)
     first = {audience: derive(graph, audience, DIRECTIVES) for audience in EVERYONE}
@@ -356,14 +356,14 @@ def test_to_derive_one_variant_changes_no_other() -> None:
 
 
 def test_applications_share_no_schema() -> None:
-    """Two applications of the same types have a graph and schemas each."""
+    """Even if they have the same types."""
     other = replace(shop_app)
     for name in NAMES:
         assert shop_app.schemas[name] is not other.schemas[name]
         assert shop_app.schemas[name].type_map["User"] is not other.schemas[name].type_map["User"]
 
 
-# A graph made for the tests: all that a tag can be on.
+# A graph with every kind of element that can have a tag
 
 
 @enum(hidden={"SECRET": (ADMIN,)})
@@ -389,7 +389,7 @@ class Book(Titled, Audited):
 
 @strawberry.type
 class Magazine(Titled):
-    """Nothing leads here but the interface."""
+    """No field refers to it, only its interface."""
 
     issue: int = field(*EVERYONE)
 
@@ -487,14 +487,14 @@ def _printed(graph: GraphQLSchema) -> str:
     return "\n\n".join(print_type(graph.type_map[name]) for name in names)
 
 
-def test_all_that_is_not_tagged_for_a_variant_disappears() -> None:
-    """Arguments, enum values, input fields, interfaces, union members, and the types that only they led to."""
+def test_elements_without_the_variant_s_tag_are_removed() -> None:
+    """Arguments, enum values, input fields, interfaces, union members, and types that only they refer to."""
     shown = derive(_library(), WEB)
     assert sorted(_printed(shown).split("\n\n")) == sorted(WEB_LIBRARY.replace(" = null", "").split("\n\n"))
 
 
-def test_all_that_is_tagged_for_a_variant_is_there() -> None:
-    """The variant that has everything has it."""
+def test_elements_with_the_variant_s_tag_are_kept() -> None:
+    """In the variant with all tags."""
     admin = derive(_library(), ADMIN)
     assert {"Audited", "Ledger", "Vault", "Hidden", "Magazine"} <= set(admin.type_map)
     library: Any = admin.query_type
@@ -518,16 +518,16 @@ def test_all_that_is_tagged_for_a_variant_is_there() -> None:
         ),
     ],
 )
-def test_what_is_left_still_runs(query: str, data: Any) -> None:
-    """Resolvers, unions and interfaces work in a variant as in the whole; a hidden argument has its default."""
+def test_operations_run_in_a_derived_variant(query: str, data: Any) -> None:
+    """Resolvers, unions and interfaces work. A hidden argument has its default."""
     web = derive(_library(), WEB)
     document = parse(query)
     assert validate(web, document) == []
     assert execute_sync(web, document) == (data, None)
 
 
-def test_a_hidden_enum_value_is_no_value_at_all() -> None:
-    """Should a resolver return one all the same, it is an error and not shown."""
+def test_a_hidden_enum_value_is_an_error() -> None:
+    """If a resolver returns it. It is not shown."""
     web = execute_sync(derive(_library(), WEB), parse("{ level }"))
     assert web.data is None
     assert execute_sync(derive(_library(), ADMIN), parse("{ level }")).data == {"level": "SECRET"}
@@ -546,13 +546,13 @@ def test_a_hidden_enum_value_is_no_value_at_all() -> None:
         "{ shelf }",
     ],
 )
-def test_what_is_hidden_cannot_be_asked_for(document: str) -> None:
-    """To ask for it is a validation error, as for what was never there."""
+def test_hidden_elements_cannot_be_requested(document: str) -> None:
+    """They are validation errors, like unknown elements."""
     assert validate(derive(_library(), WEB), parse(document))
 
 
-def test_a_field_without_a_tag_stops_the_start() -> None:
-    """A field that nobody tagged is named; it would be in no variant, which nobody means."""
+def test_a_field_without_a_tag_is_an_error() -> None:
+    """The error names the field."""
 
     @strawberry.type
     class Query:
@@ -563,8 +563,8 @@ def test_a_field_without_a_tag_stops_the_start() -> None:
         derive(strawberry.Schema(query=Query)._schema, WEB)
 
 
-def test_a_field_whose_type_has_nothing_left_stops_the_start() -> None:
-    """A field tagged for a variant in which its type has no field is a mistake, told by the type's name."""
+def test_a_field_whose_type_is_empty_in_the_variant_is_an_error() -> None:
+    """The error names the type."""
 
     @strawberry.type
     class Empty:
@@ -578,8 +578,8 @@ def test_a_field_whose_type_has_nothing_left_stops_the_start() -> None:
         derive(strawberry.Schema(query=Query)._schema, WEB)
 
 
-def test_a_root_with_nothing_in_it_is_left_out() -> None:
-    """A variant that cannot change anything has no mutation type."""
+def test_an_empty_root_type_is_left_out() -> None:
+    """A variant without mutations has no mutation type."""
 
     @strawberry.type
     class Query:

@@ -1,4 +1,4 @@
-"""The demo services, listening on loopback sockets, one set for each test module: tests that write keep to ids apart."""
+"""The demo services on loopback sockets, one set for each test module. Tests that write use different ids."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack

@@ -1,4 +1,4 @@
-"""The demo data against the contract's formulas, worked out here a second time and in another way."""
+"""The demo data, compared with a second implementation of their formulas."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -62,7 +62,7 @@ def _order(o: int) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def data() -> DemoData:
-    """The data as they are at first; no test here changes them."""
+    """The initial data. No test here changes them."""
     return DemoData()
 
 
@@ -81,8 +81,8 @@ def test_orders_follow_their_formula(data: DemoData) -> None:
     assert json.loads(b"[%b]" % data.orders.json(data.orders.ids)) == [_order(o) for o in range(1, 10_001)]
 
 
-def test_contract_examples_are_met_to_the_letter(data: DemoData) -> None:
-    """The first record of each service reads, byte for byte, as the contract prints it."""
+def test_the_first_records_are_as_documented(data: DemoData) -> None:
+    """Byte for byte."""
     assert data.users.json([1]) == (
         b'{"id":1,"name":"User 1","email":"user1@example.com","tier":"plus","createdAt":"2026-01-01T00:01:00Z"}'
     )
@@ -97,8 +97,8 @@ def test_contract_examples_are_met_to_the_letter(data: DemoData) -> None:
     )
 
 
-def test_indexes_hold_every_order_once(data: DemoData) -> None:
-    """Each order is found under its user and under its status, and under no other."""
+def test_indexes_have_every_order_once(data: DemoData) -> None:
+    """Under its user and its status, and under no other."""
     by_user = [id_ for user in range(1, 1001) for id_ in data.orders_of(user)]
     by_status = [id_ for status in Status for id_ in data.orders_in(status)]
     assert sorted(by_user) == sorted(by_status) == list(range(1, 10_001))
@@ -107,7 +107,7 @@ def test_indexes_hold_every_order_once(data: DemoData) -> None:
 
 
 def test_indexes_follow_writes() -> None:
-    """A new order and a changed status are seen in the ids by user and by status, still ascending."""
+    """A new order and a changed status appear in the ids by user and by status, which stay ascending."""
     data = DemoData(now=lambda: datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC))
     order = data.add_order(7, [OrderItem(1, 3, Decimal("0.35")), OrderItem(2, 1, Decimal("12.4"))])
     assert (order.id, order.status, order.total) == (10_001, Status.PENDING, Decimal("13.45"))

@@ -1,4 +1,4 @@
-"""Idempotency keys: what is sent twice is done once."""
+"""Idempotency keys: a write that is sent twice is executed once."""
 
 import asyncio
 from typing import Any
@@ -25,8 +25,8 @@ async def _total(orders: httpx.AsyncClient) -> int:
 
 
 @over_http
-async def test_the_same_write_again_answers_the_same(orders: httpx.AsyncClient) -> None:
-    """Same key, same body: the first answer, its status and headers with it, and one order."""
+async def test_a_repeated_write_has_the_same_response(orders: httpx.AsyncClient) -> None:
+    """With the same key and body: the same status, headers and body, and one order."""
     total = await _total(orders)
     first = await orders.post("/orders", json=ORDER, headers=_key("a"))
     again = await orders.post("/orders", json=ORDER, headers=_key("a"))
@@ -37,8 +37,8 @@ async def test_the_same_write_again_answers_the_same(orders: httpx.AsyncClient) 
 
 
 @over_http
-async def test_the_first_answer_is_kept_though_the_world_moves_on(orders: httpx.AsyncClient) -> None:
-    """What is answered again is what was answered, not what is so now."""
+async def test_the_stored_response_does_not_follow_later_changes(orders: httpx.AsyncClient) -> None:
+    """It is the response of the first request, even if the object has changed."""
     first = await orders.patch("/orders/5", json={"status": "paid"}, headers=_key("b"))
     assert first.status_code == 200
     await orders.patch("/orders/5", json={"status": "delivered"})
@@ -49,7 +49,7 @@ async def test_the_first_answer_is_kept_though_the_world_moves_on(orders: httpx.
 
 @over_http
 async def test_another_body_is_409(orders: httpx.AsyncClient) -> None:
-    """Same key, another body: refused, nothing done, and the first answer still stands."""
+    """With the same key: nothing is executed, and the first response stays stored."""
     total = await _total(orders)
     first = await orders.post("/orders", json=ORDER, headers=_key("c"))
     other = await orders.post("/orders", json={**ORDER, "userId": 2}, headers=_key("c"))
@@ -60,8 +60,8 @@ async def test_another_body_is_409(orders: httpx.AsyncClient) -> None:
 
 
 @over_http
-async def test_a_key_holds_for_its_path(orders: httpx.AsyncClient) -> None:
-    """The same key at another path is another write."""
+async def test_a_key_belongs_to_its_path(orders: httpx.AsyncClient) -> None:
+    """The same key for another path is another write."""
     for id_ in (10, 15):
         response = await orders.post(f"/orders/{id_}/cancel", headers=_key("d"))
         assert (response.status_code, response.json()["id"]) == (200, id_)
@@ -70,8 +70,8 @@ async def test_a_key_holds_for_its_path(orders: httpx.AsyncClient) -> None:
 
 
 @over_http
-async def test_refusals_are_kept_too(services: dict[str, httpx.AsyncClient]) -> None:
-    """404, 409 and 422 are answers as any other: the same again, even where the work would go through by now."""
+async def test_errors_are_stored_too(services: dict[str, httpx.AsyncClient]) -> None:
+    """404, 409 and 422 are repeated, even if the write would succeed by now."""
     orders = services["orders"]
     refused = await orders.post("/orders/99999/cancel", headers=_key("e"))
     assert refused.status_code == 404
@@ -86,16 +86,16 @@ async def test_refusals_are_kept_too(services: dict[str, httpx.AsyncClient]) -> 
 
 
 @over_http
-async def test_what_could_not_be_read_uses_no_key(users: httpx.AsyncClient) -> None:
-    """A body that is no JSON was never looked at: the key is still free."""
+async def test_an_unreadable_body_does_not_use_the_key(users: httpx.AsyncClient) -> None:
+    """After a body that is not JSON, the key can be used."""
     headers = {**_key("f"), "Content-Type": "application/json"}
     assert (await users.patch("/users/1", content=b"{", headers=headers)).status_code == 400
     assert (await users.patch("/users/1", json={"name": "F"}, headers=headers)).status_code == 200
 
 
 @over_http
-async def test_without_a_key_a_write_is_done_each_time(orders: httpx.AsyncClient) -> None:
-    """No key, no memory; an empty key is a mistake."""
+async def test_without_a_key_each_write_is_executed(orders: httpx.AsyncClient) -> None:
+    """An empty key is an error."""
     total = await _total(orders)
     await orders.post("/orders", json=ORDER)
     await orders.post("/orders", json=ORDER)
@@ -104,23 +104,23 @@ async def test_without_a_key_a_write_is_done_each_time(orders: httpx.AsyncClient
 
 
 @over_http
-async def test_services_have_keys_of_their_own(services: dict[str, httpx.AsyncClient]) -> None:
-    """One key with three services is three writes."""
+async def test_services_don_t_share_keys(services: dict[str, httpx.AsyncClient]) -> None:
+    """The same key for three services is three writes."""
     key = _key("g")
     assert (await services["users"].patch("/users/2", json={"name": "G"}, headers=key)).status_code == 200
     assert (await services["products"].patch("/products/2", json={"name": "G"}, headers=key)).status_code == 200
     assert (await services["orders"].patch("/orders/20", json={"status": "paid"}, headers=key)).status_code == 200
 
 
-async def test_duplicates_in_flight_do_the_work_once() -> None:
-    """Twenty of the same at once, none answered yet: one order, one answer. Another body meanwhile: 409."""
+async def test_concurrent_duplicates_are_executed_once() -> None:
+    """Twenty equal requests make one order and get the same response. Another body at the same time gets a 409."""
     data = DemoData()
     async with (
         running(DemoOptions(latency_s=0.5), ports=ANY_PORTS, data=data) as urls,
         httpx.AsyncClient(base_url=urls["orders"], trust_env=False) as orders,
     ):
         same = [asyncio.create_task(orders.post("/orders", json=ORDER, headers=_key("h"))) for _ in range(20)]
-        while 10_001 not in data.orders:  # noqa: ASYNC110 -- the data tell nobody
+        while 10_001 not in data.orders:  # noqa: ASYNC110 -- the data have no event to wait for
             await asyncio.sleep(0.001)
         assert not any(task.done() for task in same)
         other = await orders.post("/orders", json={**ORDER, "userId": 2}, headers=_key("h"))
@@ -131,7 +131,7 @@ async def test_duplicates_in_flight_do_the_work_once() -> None:
 
 
 class Work:
-    """Counts how often it is done."""
+    """Counts its executions."""
 
     def __init__(self) -> None:
         self.times = 0
@@ -152,7 +152,7 @@ class Clock:
 
 
 def test_keys_are_kept_for_a_day() -> None:
-    """A second before the day is over the answer is known; after it the work is done anew."""
+    """A second before the end of the day the response is stored; after it the write is executed again."""
     clock, work = Clock(), Work()
     keys = IdempotencyKeys(clock=clock)
     assert keys.once("/p", "k", b"x", work).body == b"1"
@@ -164,7 +164,7 @@ def test_keys_are_kept_for_a_day() -> None:
 
 
 def test_the_store_is_bounded() -> None:
-    """Past the bound the oldest key is forgotten, and no other."""
+    """Above the bound only the oldest key is forgotten."""
     work = Work()
     keys = IdempotencyKeys(clock=Clock(), max_entries=2)
     for key in ("a", "b", "c"):
@@ -175,8 +175,8 @@ def test_the_store_is_bounded() -> None:
     assert repr(keys) == "<IdempotencyKeys 2 of 2>"
 
 
-def test_work_that_fails_leaves_no_trace() -> None:
-    """Work that raises was not done: the next one with the key does it."""
+def test_failed_work_does_not_use_the_key() -> None:
+    """After an exception the next request with the key is executed."""
     keys = IdempotencyKeys(clock=Clock())
 
     def fail() -> Any:
@@ -187,7 +187,7 @@ def test_work_that_fails_leaves_no_trace() -> None:
     assert keys.once("/p", "k", b"y", Work()).body == b"1"
 
 
-def test_path_and_key_do_not_run_together() -> None:
+def test_path_and_key_are_separated() -> None:
     """`/a` with `bc` is not `/ab` with `c`."""
     keys, work = IdempotencyKeys(clock=Clock()), Work()
     keys.once("/a", "bc", b"", work)

@@ -1,4 +1,4 @@
-"""The orders service: orders by user and by status, new orders, an order's way."""
+"""The orders service: orders by user and by status, new orders, status changes."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -35,26 +35,26 @@ async def _new(orders: httpx.AsyncClient, user_id: int = 900) -> int:
 
 
 async def test_orders_by_user_are_the_newest_of_each(orders: httpx.AsyncClient) -> None:
-    """Each user has at most `limit` orders in the answer, its newest, and all of them go by id descending."""
+    """The response has the newest `limit` orders of each user, all by descending id."""
     response = await orders.get("/orders", params={"userIds": "2,1,2", "limit": "3"})
     assert _ids(response) == [9002, 9001, 8002, 8001, 7002, 7001]
     assert set(response.json()) == {"items"}
 
 
 async def test_orders_by_user_have_limit_20_by_default(orders: httpx.AsyncClient) -> None:
-    """Ten orders a user are all shown without a limit; users that don't exist have none."""
+    """All ten orders of a user are returned. Unknown users have none."""
     assert _ids(await orders.get("/orders?userIds=7,5000,-1")) == [7 + 1000 * n for n in range(9, -1, -1)]
     assert _ids(await orders.get("/orders?userIds=")) == []
 
 
-async def test_the_limit_counts_after_the_status(orders: httpx.AsyncClient) -> None:
-    """With `status`, each user's newest of that status are shown; the status of 1000n + 2 is that of order 2."""
+async def test_the_limit_applies_after_the_status_filter(orders: httpx.AsyncClient) -> None:
+    """Each user's newest orders of that status are returned. Order 1000n + 2 has the status of order 2."""
     assert _ids(await orders.get("/orders?userIds=2,3&status=shipped&limit=4")) == [9002, 8002, 7002, 6002]
     assert _ids(await orders.get("/orders?userIds=2&status=paid")) == []
 
 
 async def test_200_users_at_once(orders: httpx.AsyncClient) -> None:
-    """200 users are answered, 201 are refused."""
+    """201 are refused."""
     response = await orders.get("/orders", params={"userIds": ",".join(map(str, range(1, 201))), "limit": "200"})
     expected = [o for o in range(10_000, 0, -1) if (o - 1) % 1000 < 200]
     assert _ids(response) == expected
@@ -63,29 +63,29 @@ async def test_200_users_at_once(orders: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("query", ["userIds=a", "userIds=1,,2", "userIds=1&limit=0", "userIds=1&limit=201"])
-async def test_questions_by_user_that_make_no_sense_are_400(orders: httpx.AsyncClient, query: str) -> None:
-    """Ids and limits are checked here as everywhere."""
+async def test_invalid_parameters_of_orders_by_user_are_400(orders: httpx.AsyncClient, query: str) -> None:
+    """Ids and limits are checked as for other reads."""
     assert (await orders.get(f"/orders?{query}")).status_code == 400
 
 
 @pytest.mark.parametrize("query", ["status=lost", "status=", "status=PAID", "userIds=1&status=lost"])
 async def test_an_unknown_status_in_a_query_is_400(orders: httpx.AsyncClient, query: str) -> None:
-    """A status is one of the five, or refused."""
+    """Only the five statuses are valid."""
     response = await orders.get(f"/orders?{query}")
     assert response.status_code == 400
     assert "status" in response.json()["detail"]
 
 
-async def test_pages_of_a_status_hold_it_all_newest_first(orders: httpx.AsyncClient) -> None:
-    """With `status`, pages chain over the orders of that status alone, and the total counts them."""
+async def test_pages_of_a_status_have_all_its_orders_newest_first(orders: httpx.AsyncClient) -> None:
+    """The pages have only orders of that status, and `total` counts them."""
     pages = [page async for page in _pages(orders, status="delivered", limit="200")]
     assert [item["id"] for page in pages for item in page["items"]] == list(range(9998, 0, -5))
     assert {page["total"] for page in pages} == {2000}
     assert len(pages) == 10
 
 
-async def test_new_orders_do_not_shift_the_pages_that_follow(orders: httpx.AsyncClient) -> None:
-    """A cursor marks where a page ended: what is added in front of it is not seen, and nothing is seen twice."""
+async def test_new_orders_do_not_shift_later_pages(orders: httpx.AsyncClient) -> None:
+    """A cursor marks the end of a page. Orders that are added before it don't appear, and none appears twice."""
     first = (await orders.get("/orders?limit=3")).json()
     await _new(orders)
     second = await orders.get("/orders", params={"limit": "3", "cursor": first["nextCursor"]})
@@ -95,7 +95,7 @@ async def test_new_orders_do_not_shift_the_pages_that_follow(orders: httpx.Async
 
 
 async def test_a_new_order_is_placed(orders: httpx.AsyncClient) -> None:
-    """A new order has the next number, the present time, is pending, and is read back in every way."""
+    """It has the next id and the present time, is pending, and appears in every read."""
     newest = _ids(await orders.get("/orders?limit=1"))[0]
     response = await orders.post(
         "/orders",
@@ -125,8 +125,8 @@ async def test_a_new_order_is_placed(orders: httpx.AsyncClient) -> None:
     assert (await orders.get("/orders?limit=1&status=pending")).json()["items"] == [order]
 
 
-async def test_an_order_has_todays_prices_and_keeps_them(services: dict[str, httpx.AsyncClient]) -> None:
-    """A changed price is that of orders from then on; those placed before keep theirs."""
+async def test_an_order_keeps_the_prices_of_its_time(services: dict[str, httpx.AsyncClient]) -> None:
+    """A changed price applies only to later orders."""
     orders, products = services["orders"], services["products"]
     line = {"userId": 5, "items": [{"productId": 300, "quantity": 3}]}
     before = (await orders.post("/orders", json=line)).json()
@@ -138,7 +138,7 @@ async def test_an_order_has_todays_prices_and_keeps_them(services: dict[str, htt
 
 
 async def test_the_largest_order_is_exact(services: dict[str, httpx.AsyncClient]) -> None:
-    """A hundred items of a thousand at the highest price sum up to the cent."""
+    """The total of a hundred items, each a thousand times the highest price, is exact to the cent."""
     orders, products = services["orders"], services["products"]
     await products.patch("/products/301", json={"price": 99_999_999.99})
     items = [{"productId": 301, "quantity": 1000}] * 100
@@ -182,10 +182,8 @@ GOOD = {"productId": 1, "quantity": 1}
         ),
     ],
 )
-async def test_new_orders_that_are_not_valid_are_422(
-    orders: httpx.AsyncClient, body: dict[str, Any], fields: list[str]
-) -> None:
-    """Everything that is wrong with a new order is named by its path, and no order is made."""
+async def test_an_invalid_new_order_is_422(orders: httpx.AsyncClient, body: dict[str, Any], fields: list[str]) -> None:
+    """Every mistake is named by its path, and no order is made."""
     total = (await orders.get("/orders?limit=1")).json()["total"]
     response = await orders.post("/orders", json=body)
     assert response.status_code == 422
@@ -196,7 +194,7 @@ async def test_new_orders_that_are_not_valid_are_422(
 
 
 async def test_quantities_from_1_to_1000(orders: httpx.AsyncClient) -> None:
-    """The bounds themselves are within, and one product may be on several lines."""
+    """Both bounds are valid. A product may be on several lines."""
     items = [{"productId": 1, "quantity": 1}, {"productId": 1, "quantity": 1000}]
     response = await orders.post("/orders", json={"userId": 1000, "items": items})
     assert (response.status_code, response.json()["total"]) == (201, 8708.7)
@@ -204,8 +202,8 @@ async def test_quantities_from_1_to_1000(orders: httpx.AsyncClient) -> None:
 
 @pytest.mark.parametrize("start", STATUSES)
 @pytest.mark.parametrize("target", STATUSES)
-async def test_every_step_from_every_status(orders: httpx.AsyncClient, start: str, target: str) -> None:
-    """Forward in any stride, to stay, and to cancel before shipping: 200. Every other step: 409, and nothing moves."""
+async def test_transitions_from_every_status(orders: httpx.AsyncClient, start: str, target: str) -> None:
+    """Any step forward, the same status, and cancelling before shipping are 200. Any other is 409 and changes nothing."""
     id_ = await _new(orders)
     assert (await orders.patch(f"/orders/{id_}", json={"status": start})).status_code == 200
     walk = STATUSES[:4]
@@ -226,7 +224,7 @@ async def test_every_step_from_every_status(orders: httpx.AsyncClient, start: st
 
 @pytest.mark.parametrize("status", ["lost", "", "PAID", None, 1, True, [], {}])
 async def test_an_unknown_status_in_a_body_is_422(orders: httpx.AsyncClient, status: Any) -> None:
-    """A status to change to is one of the five, or refused by its field."""
+    """The error names the field."""
     response = await orders.patch("/orders/1", json={"status": status})
     assert response.status_code == 422
     assert [error["field"] for error in response.json()["errors"]] == ["status"]
@@ -234,7 +232,7 @@ async def test_an_unknown_status_in_a_body_is_422(orders: httpx.AsyncClient, sta
 
 @pytest.mark.parametrize(("start", "answered"), list(zip(STATUSES, [200, 200, 409, 409, 409], strict=True)))
 async def test_cancelling(orders: httpx.AsyncClient, start: str, answered: int) -> None:
-    """Only what is pending or paid can be cancelled; what is cancelled cannot be a second time."""
+    """Only pending and paid orders can be cancelled. A second time is a 409."""
     id_ = await _new(orders)
     await orders.patch(f"/orders/{id_}", json={"status": start})
     response = await orders.post(f"/orders/{id_}/cancel")
@@ -246,7 +244,7 @@ async def test_cancelling(orders: httpx.AsyncClient, start: str, answered: int) 
 
 
 async def test_cancelling_with_a_body(orders: httpx.AsyncClient) -> None:
-    """A body is not needed to cancel; one that comes is JSON all the same."""
+    """It is optional, and must be JSON if it is sent."""
     id_ = await _new(orders)
     text = await orders.post(f"/orders/{id_}/cancel", content=b"please", headers={"Content-Type": "text/plain"})
     assert text.status_code == 415
@@ -255,8 +253,8 @@ async def test_cancelling_with_a_body(orders: httpx.AsyncClient) -> None:
     assert (await orders.post("/orders/x/cancel")).status_code == 400
 
 
-async def test_a_moved_order_changes_lists(orders: httpx.AsyncClient) -> None:
-    """An order is in the list of its present status alone."""
+async def test_a_changed_order_is_in_the_list_of_its_new_status(orders: httpx.AsyncClient) -> None:
+    """And in no other."""
     id_ = await _new(orders, user_id=901)
     await orders.patch(f"/orders/{id_}", json={"status": "shipped"})
     assert _ids(await orders.get("/orders?status=shipped&limit=1")) == [id_]

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def _all(products: httpx.AsyncClient, **params: str) -> tuple[list[int], set[int]]:
-    """The ids on all pages of a search, and the totals that the pages gave."""
+    """The ids on all pages of a search, and the totals of the pages."""
     ids: list[int] = []
     totals: set[int] = set()
     cursor: str | None = None
@@ -25,36 +25,36 @@ async def _all(products: httpx.AsyncClient, **params: str) -> tuple[list[int], s
 
 
 async def test_search_is_a_substring_of_the_name_in_any_case(products: httpx.AsyncClient) -> None:
-    """`search` finds the names that contain it, over all pages, and the total counts them."""
+    """On all pages, and `total` counts the matches."""
     expected = [p for p in range(1, 501) if "ct 4" in f"product {p}"]
     assert await _all(products, search="CT 4") == (expected, {len(expected)})
 
 
 async def test_category_is_exact(products: httpx.AsyncClient) -> None:
-    """`category` finds its own products; one that is not there has none."""
+    """An unknown category has no products."""
     assert await _all(products, category="toys") == (list(range(4, 501, 5)), {100})
     assert await _all(products, category="cars") == ([], {0})
 
 
-async def test_filters_add_up(products: httpx.AsyncClient) -> None:
-    """`search` and `category` together find what both find."""
+async def test_filters_are_combined_with_and(products: httpx.AsyncClient) -> None:
+    """Of `search` and `category`."""
     expected = [p for p in range(1, 501) if p % 5 == 0 and "7" in str(p)]
     assert await _all(products, search="7", category="books") == (expected, {len(expected)})
 
 
 async def test_an_empty_search_finds_all(products: httpx.AsyncClient) -> None:
-    """Every name contains nothing."""
+    """Every name contains the empty text."""
     assert (await products.get("/products", params={"search": ""})).json()["total"] == 500
 
 
-async def test_search_is_text_and_no_pattern(products: httpx.AsyncClient) -> None:
-    """What means something to SQL or to a regular expression means nothing here."""
+async def test_search_is_not_a_pattern(products: httpx.AsyncClient) -> None:
+    """Special characters of SQL and of regular expressions are plain text."""
     for text in ("%", ".*", "Product_1", "\\"):
         assert (await products.get("/products", params={"search": text})).json()["total"] == 0
 
 
 async def test_a_product_is_changed(products: httpx.AsyncClient) -> None:
-    """A change is answered with the product, moves `updatedAt` and the entity tag, and is found by its new name."""
+    """The response is the product with a new `updatedAt` and entity tag. It is found by its new name."""
     before = await products.get("/products/41")
     response = await products.patch("/products/41", json={"price": 12.35, "stock": 0, "name": "Zebra"})
     assert response.status_code == 200
@@ -67,8 +67,8 @@ async def test_a_product_is_changed(products: httpx.AsyncClient) -> None:
     assert (await products.get("/products", params={"search": "zEBr"})).json()["items"] == [changed]
 
 
-async def test_a_change_to_the_same_leaves_the_product_as_it_was(products: httpx.AsyncClient) -> None:
-    """A change that changes nothing does not move `updatedAt`."""
+async def test_a_change_to_the_same_values_changes_nothing(products: httpx.AsyncClient) -> None:
+    """`updatedAt` stays the same."""
     before = await products.get("/products/42")
     response = await products.patch("/products/42", json={"stock": before.json()["stock"], "name": "Product 42"})
     assert response.json() == before.json()
@@ -89,8 +89,8 @@ async def test_a_change_to_the_same_leaves_the_product_as_it_was(products: httpx
         (b"99999999.99", 99_999_999.99),
     ],
 )
-async def test_prices_are_kept_to_the_cent(products: httpx.AsyncClient, sent: bytes, kept: float) -> None:
-    """A price with at most two decimals comes back as the same number, however it was written."""
+async def test_prices_are_exact_to_the_cent(products: httpx.AsyncClient, sent: bytes, kept: float) -> None:
+    """A price with at most two decimals is returned as the same number."""
     response = await products.patch(
         "/products/43", content=b'{"price":%b}' % sent, headers={"Content-Type": "application/json"}
     )
@@ -122,8 +122,8 @@ async def test_prices_are_kept_to_the_cent(products: httpx.AsyncClient, sent: by
         ('{"price":-1,"stock":-1,"name":7}', ["price", "stock", "name"]),
     ],
 )
-async def test_changes_that_are_not_valid_are_422(products: httpx.AsyncClient, body: str, fields: list[str]) -> None:
-    """Every member that is wrong is named, and nothing is changed."""
+async def test_invalid_changes_are_422(products: httpx.AsyncClient, body: str, fields: list[str]) -> None:
+    """Every invalid member is named, and nothing is changed."""
     before: dict[str, Any] = (await products.get("/products/44")).json()
     response = await products.patch("/products/44", content=body, headers={"Content-Type": "application/json"})
     assert response.status_code == 422, response.text

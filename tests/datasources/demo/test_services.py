@@ -1,4 +1,4 @@
-"""What the contract asks of all three services alike: reading, pages, caching, refusals."""
+"""What the three services have in common: reads, pages, caching, errors."""
 
 import base64
 import json
@@ -32,7 +32,7 @@ OLDER_TITLES = {413: "Request Entity Too Large", 422: "Unprocessable Entity"}
 
 
 def problem_of(response: httpx.Response, status: int) -> dict[str, Any]:
-    """The problem that an answer is, checked for what all problems have in common."""
+    """The problem in a response. Checks the members that every problem has."""
     assert response.status_code == status, response.text
     assert response.headers["Content-Type"] == "application/problem+json"
     assert response.headers["Cache-Control"] == "no-store"
@@ -46,21 +46,21 @@ def problem_of(response: httpx.Response, status: int) -> dict[str, Any]:
 
 
 def ids_of(response: httpx.Response) -> list[int]:
-    """The ids of an answer's items."""
+    """The ids of a response's items."""
     assert response.status_code == 200, response.text
     return [item["id"] for item in response.json()["items"]]
 
 
 @NAMES
 async def test_health_is_ok(services: Services, name: str) -> None:
-    """Each service says that it is well."""
+    """`/health` of each service."""
     response = await services[name].get("/health")
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
 @NAMES
 async def test_one_object_is_read_by_id(services: Services, name: str) -> None:
-    """An object is read by its id, as JSON with an entity tag and the service's caching rule."""
+    """As JSON, with an entity tag and the service's `Cache-Control`."""
     response = await services[name].get(f"/{name}/3")
     assert response.status_code == 200
     assert response.json()["id"] == 3
@@ -70,8 +70,8 @@ async def test_one_object_is_read_by_id(services: Services, name: str) -> None:
 
 
 @NAMES
-async def test_head_answers_as_get_without_a_body(services: Services, name: str) -> None:
-    """HEAD has the headers of GET and nothing else."""
+async def test_head_is_like_get_without_a_body(services: Services, name: str) -> None:
+    """With the same headers."""
     get, head = await services[name].get(f"/{name}/3"), await services[name].head(f"/{name}/3")
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["ETag"] == get.headers["ETag"]
@@ -80,21 +80,21 @@ async def test_head_answers_as_get_without_a_body(services: Services, name: str)
 
 @NAMES
 @pytest.mark.parametrize("missing", [0, -1, 99_999, 10**17])
-async def test_what_does_not_exist_is_404(services: Services, name: str, missing: int) -> None:
-    """An id that no object has is a 404 that names it."""
+async def test_a_missing_object_is_404(services: Services, name: str, missing: int) -> None:
+    """The message has the id."""
     assert str(missing) in problem_of(await services[name].get(f"/{name}/{missing}"), 404)["detail"]
 
 
 @NAMES
 @pytest.mark.parametrize("bad", ["abc", "1.0", "01", "1e2", "+1", "%201", "1_0", "\u0661", "9" * 19])
-async def test_an_id_that_is_no_integer_is_400(services: Services, name: str, bad: str) -> None:
-    """An id in a path is an integer as JSON writes them, or refused."""
+async def test_an_id_that_is_not_an_integer_is_400(services: Services, name: str, bad: str) -> None:
+    """Ids in paths are integers in JSON's notation."""
     problem_of(await services[name].get(f"/{name}/{bad}"), 400)
 
 
 @NAMES
 async def test_several_are_read_by_ids(services: Services, name: str) -> None:
-    """`ids` gives each object that exists once, and leaves out the others."""
+    """Each existing object once. Others are left out."""
     response = await services[name].get(f"/{name}", params={"ids": "3,1,99999,2,3,0,-5,1"})
     assert sorted(ids_of(response)) == [1, 2, 3]
     assert set(response.json()) == {"items"}
@@ -104,14 +104,14 @@ async def test_several_are_read_by_ids(services: Services, name: str) -> None:
 
 @NAMES
 async def test_no_ids_are_no_items(services: Services, name: str) -> None:
-    """An empty `ids` asks for nothing and gets it; so do ids that don't exist."""
+    """If `ids` is empty, or none of them exists."""
     assert ids_of(await services[name].get(f"/{name}?ids=")) == []
     assert ids_of(await services[name].get(f"/{name}?ids=88888,99999")) == []
 
 
 @NAMES
 async def test_at_most_200_ids(services: Services, name: str) -> None:
-    """200 ids are answered, 201 are refused."""
+    """201 are refused."""
     assert ids_of(await services[name].get(f"/{name}", params={"ids": ",".join(map(str, range(1, 201)))})) == list(
         range(1, 201)
     )
@@ -120,14 +120,14 @@ async def test_at_most_200_ids(services: Services, name: str) -> None:
 
 @NAMES
 @pytest.mark.parametrize("bad", ["a", "1,", ",1", "1,,2", "1, 2", "1;2", "1.5", "01", "9" * 19])
-async def test_ids_that_are_no_integers_are_400(services: Services, name: str, bad: str) -> None:
-    """`ids` is integers with commas between them, or refused."""
+async def test_ids_that_are_not_integers_are_400(services: Services, name: str, bad: str) -> None:
+    """`ids` must be integers separated by commas."""
     problem_of(await services[name].get(f"/{name}", params={"ids": bad}), 400)
 
 
 @NAMES
-async def test_pages_chain_over_the_whole_set(services: Services, name: str) -> None:
-    """Following `nextCursor` shows every object once, in order, with the same total on each page."""
+async def test_pages_cover_all_objects(services: Services, name: str) -> None:
+    """With `nextCursor` every object appears once, in order, and `total` is the same on each page."""
     seen: list[int] = []
     cursor: str | None = None
     while True:
@@ -144,8 +144,8 @@ async def test_pages_chain_over_the_whole_set(services: Services, name: str) -> 
 
 
 @NAMES
-async def test_a_page_that_ends_with_the_set_has_no_next(services: Services, name: str) -> None:
-    """The last page has no cursor even where it is full: 1000, 10000 and 500 are multiples of 100."""
+async def test_the_last_page_has_no_next_cursor(services: Services, name: str) -> None:
+    """Even if it is full: 1000, 10000 and 500 are multiples of 100."""
     cursor, pages = None, 0
     while pages == 0 or cursor:
         params = {"limit": "100"} | ({"cursor": cursor} if cursor else {})
@@ -155,8 +155,8 @@ async def test_a_page_that_ends_with_the_set_has_no_next(services: Services, nam
 
 
 @NAMES
-async def test_a_page_has_20_unless_said_otherwise(services: Services, name: str) -> None:
-    """The default limit is 20, and one cursor goes with any limit."""
+async def test_a_page_has_20_items_by_default(services: Services, name: str) -> None:
+    """A cursor can be used with any limit."""
     first = await services[name].get(f"/{name}")
     assert len(ids_of(first)) == 20
     cursor = first.json()["nextCursor"]
@@ -168,27 +168,27 @@ async def test_a_page_has_20_unless_said_otherwise(services: Services, name: str
 
 @NAMES
 @pytest.mark.parametrize("limit", ["1", "200"])
-async def test_limits_within_bounds(services: Services, name: str, limit: str) -> None:
-    """1 and 200 are limits."""
+async def test_limits_in_range(services: Services, name: str, limit: str) -> None:
+    """1 and 200 are valid."""
     assert len(ids_of(await services[name].get(f"/{name}", params={"limit": limit}))) == int(limit)
 
 
 @NAMES
 @pytest.mark.parametrize("limit", ["0", "201", "-1", "", "ten", "1.5", "9" * 50, "\u0661"])
-async def test_limits_out_of_bounds_are_400(services: Services, name: str, limit: str) -> None:
-    """A limit is an integer from 1 to 200, or refused."""
+async def test_limits_out_of_range_are_400(services: Services, name: str, limit: str) -> None:
+    """A limit must be an integer from 1 to 200."""
     assert "limit" in problem_of(await services[name].get(f"/{name}", params={"limit": limit}), 400)["detail"]
 
 
 @NAMES
 @pytest.mark.parametrize("cursor", ["", "x", "!!!!", "20", base64.urlsafe_b64encode(b"nothing:3").decode(), "\u00e9"])
-async def test_cursors_not_ours_are_400(services: Services, name: str, cursor: str) -> None:
-    """A cursor is one that a page of the same resource gave, or refused."""
+async def test_invalid_cursors_are_400(services: Services, name: str, cursor: str) -> None:
+    """A cursor must come from a page of the same resource."""
     assert "cursor" in problem_of(await services[name].get(f"/{name}", params={"cursor": cursor}), 400)["detail"]
 
 
 async def test_a_cursor_belongs_to_its_resource(services: Services) -> None:
-    """A cursor of one service says nothing to another, and one that was touched up says nothing at all."""
+    """A cursor of another service is refused, and so is a changed one."""
     cursor = (await services["users"].get("/users")).json()["nextCursor"]
     problem_of(await services["products"].get("/products", params={"cursor": cursor}), 400)
     problem_of(await services["users"].get("/users", params={"cursor": cursor + "="}), 400)
@@ -197,7 +197,7 @@ async def test_a_cursor_belongs_to_its_resource(services: Services) -> None:
 
 @NAMES
 async def test_unknown_parameters_are_ignored(services: Services, name: str) -> None:
-    """A parameter that no one knows changes nothing."""
+    """They have no effect."""
     plain = await services[name].get(f"/{name}?limit=2")
     more = await services[name].get(f"/{name}?limit=2&colour=red&&x")
     assert more.content == plain.content
@@ -205,8 +205,8 @@ async def test_unknown_parameters_are_ignored(services: Services, name: str) -> 
 
 @NAMES
 @pytest.mark.parametrize("path", ["/{}/3", "/{}?ids=1,2", "/{}?limit=2"])
-async def test_if_none_match_is_honoured(services: Services, name: str, path: str) -> None:
-    """The present entity tag, alone, weakly, in a list, or a star: 304 without a body. Another tag: 200."""
+async def test_if_none_match(services: Services, name: str, path: str) -> None:
+    """The current entity tag, alone, weak or in a list, or `*`, gives a 304 without a body. Another tag gives a 200."""
     url = path.format(name)
     tag = (await services[name].get(url)).headers["ETag"]
     for condition in (tag, f"W/{tag}", f'"x", {tag}', f'W/"y",{tag}', "*"):
@@ -221,14 +221,14 @@ async def test_if_none_match_is_honoured(services: Services, name: str, path: st
 
 @NAMES
 async def test_if_none_match_does_not_hide_a_404(services: Services, name: str) -> None:
-    """What is not there is not unmodified."""
+    """A missing object is never a 304."""
     problem_of(await services[name].get(f"/{name}/99999", headers={"If-None-Match": "*"}), 404)
 
 
 @NAMES
 @pytest.mark.parametrize("path", ["/", "/nothing", "/{}/", "/{}/1/", "/{}/1/nothing", "/health/", "//"])
 async def test_unknown_paths_are_404(services: Services, name: str, path: str) -> None:
-    """A path that no one knows is a problem too, never a redirect."""
+    """With a problem, never a redirect."""
     problem_of(await services[name].get(f"{services[name].base_url}".rstrip("/") + path.format(name)), 404)
 
 
@@ -244,14 +244,14 @@ async def test_unknown_paths_are_404(services: Services, name: str, path: str) -
     ],
 )
 async def test_other_methods_are_405(services: Services, name: str, method: str, path: str, allow: str) -> None:
-    """A method that a path does not know is refused, with those that it does know."""
+    """`Allow` has the methods of the path."""
     response = await services[name].request(method, path.format(name))
     problem_of(response, 405)
     assert response.headers["Allow"] == allow
 
 
-async def test_collections_say_what_they_allow(services: Services) -> None:
-    """Only orders are made by a client; cancelling is a POST alone."""
+async def test_allow_of_collections(services: Services) -> None:
+    """Only orders have a POST. Cancelling has only a POST."""
     for name, allow in (("users", "GET, HEAD"), ("products", "GET, HEAD"), ("orders", "GET, HEAD, POST")):
         response = await services[name].put(f"/{name}", json={})
         problem_of(response, 405)
@@ -291,10 +291,10 @@ WRITES = pytest.mark.parametrize(
     ],
     ids=["none", "cut", "word", "nan", "utf8", "surrogate", "exponent", "deep", "list", "number", "null", "text"],
 )
-async def test_bodies_that_are_no_json_object_are_400(
+async def test_bodies_that_are_not_a_json_object_are_400(
     services: Services, name: str, method: str, path: str, body: bytes
 ) -> None:
-    """A body that cannot be read as a JSON object is a 400, whatever is wrong with it."""
+    """Whatever the mistake is."""
     problem_of(await services[name].request(method, path, content=body, headers={"Content-Type": "application/json"}), 400)
 
 
@@ -303,7 +303,7 @@ async def test_bodies_that_are_no_json_object_are_400(
 async def test_bodies_of_another_type_are_415(
     services: Services, name: str, method: str, path: str, media_type: str | None
 ) -> None:
-    """A body says that it is JSON, or is refused."""
+    """`Content-Type` must be JSON."""
     headers = {"Content-Type": media_type} if media_type else {}
     problem_of(await services[name].request(method, path, content=b"{}", headers=headers), 415)
 
@@ -311,15 +311,15 @@ async def test_bodies_of_another_type_are_415(
 @pytest.mark.parametrize(
     "media_type", ["application/json; charset=utf-8", "Application/JSON", "application/merge-patch+json"]
 )
-async def test_json_goes_by_several_names(services: Services, media_type: str) -> None:
-    """Parameters, case and a structured suffix are no matter."""
+async def test_media_types_of_json(services: Services, media_type: str) -> None:
+    """With parameters, in any case, or with the suffix `+json`."""
     response = await services["users"].patch("/users/900", content=b'{"name":"A"}', headers={"Content-Type": media_type})
     assert response.status_code == 200
 
 
 @WRITES
 async def test_bodies_too_large_are_413(services: Services, name: str, method: str, path: str) -> None:
-    """64 KiB are read; more is refused, whether the length is told before or comes in chunks. The connection lives."""
+    """64 KiB are accepted. More is refused, with `Content-Length` or in chunks, and the connection stays open."""
     client = services[name]
     fits = json.dumps({"x": ""}).encode()
     fits = fits[:-2] + b"x" * (64 * 1024 - len(fits)) + fits[-2:]
@@ -337,16 +337,16 @@ async def test_bodies_too_large_are_413(services: Services, name: str, method: s
 
 
 @pytest.mark.parametrize("name", ["users", "orders", "products"])
-async def test_writes_to_what_does_not_exist_are_404(services: Services, name: str) -> None:
-    """What is not there cannot be changed, however good or bad the change; an id that is none is still a 400."""
+async def test_writes_to_missing_objects_are_404(services: Services, name: str) -> None:
+    """Whether the change is valid or not. An invalid id is a 400."""
     problem_of(await services[name].patch(f"/{name}/99999", json={"name": "A", "status": "paid"}), 404)
     problem_of(await services[name].patch(f"/{name}/99999", json={}), 404)
     problem_of(await services[name].patch(f"/{name}/abc", json={"name": "A"}), 400)
 
 
 @NAMES
-async def test_a_patch_of_nothing_known_is_422(services: Services, name: str) -> None:
-    """A change has at least one member that may be changed; the errors name those that may."""
+async def test_a_patch_without_known_members_is_422(services: Services, name: str) -> None:
+    """The errors name the members that can be changed."""
     may = {"users": ["name", "email"], "orders": ["status"], "products": ["price", "stock", "name"]}
     for body in ({}, {"id": 7, "tier": "pro", "sku": "X"}):
         errors = problem_of(await services[name].patch(f"/{name}/1", json=body), 422)["errors"]

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_a_user_is_changed(users: httpx.AsyncClient) -> None:
-    """A change is answered with the user, is seen by every way of reading, and moves the entity tag."""
+    """The response is the changed user. Every read shows the change, with a new entity tag."""
     before = await users.get("/users/11")
     response = await users.patch("/users/11", json={"name": "Ann Ünal", "email": "ann@example.org"})
     expected = {**before.json(), "name": "Ann Ünal", "email": "ann@example.org"}
@@ -20,8 +20,8 @@ async def test_a_user_is_changed(users: httpx.AsyncClient) -> None:
     assert (await users.get("/users?limit=11")).json()["items"][-1] == expected
 
 
-async def test_one_member_alone_is_changed(users: httpx.AsyncClient) -> None:
-    """What is not given stays, and what is not known or not to be changed is ignored."""
+async def test_only_the_given_members_are_changed(users: httpx.AsyncClient) -> None:
+    """Unknown members and those that can't be changed are ignored."""
     response = await users.patch("/users/12", json={"email": "b@example.org", "tier": "pro", "id": 5, "x": None})
     assert response.json() == {
         "id": 12,
@@ -52,8 +52,8 @@ async def test_one_member_alone_is_changed(users: httpx.AsyncClient) -> None:
         ({"name": "Good", "email": "bad"}, ["email"]),
     ],
 )
-async def test_changes_that_are_not_valid_are_422(users: httpx.AsyncClient, body: dict[str, Any], fields: list[str]) -> None:
-    """Every member that is wrong is named, and nothing is changed."""
+async def test_invalid_changes_are_422(users: httpx.AsyncClient, body: dict[str, Any], fields: list[str]) -> None:
+    """Every invalid member is named, and nothing is changed."""
     response = await users.patch("/users/13", json=body)
     assert response.status_code == 422
     assert response.headers["Content-Type"] == "application/problem+json"
@@ -63,5 +63,5 @@ async def test_changes_that_are_not_valid_are_422(users: httpx.AsyncClient, body
 
 
 async def test_a_name_has_up_to_200_characters(users: httpx.AsyncClient) -> None:
-    """200 characters are a name, whatever number of bytes they take."""
+    """Counted in characters and not in bytes."""
     assert (await users.patch("/users/14", json={"name": "é" * 200})).json()["name"] == "é" * 200
