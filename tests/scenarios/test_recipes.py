@@ -186,10 +186,14 @@ def test_every_recipe_is_proved() -> None:
 
 @pytest.mark.parametrize("title", RECIPES)
 def test_a_recipe_works(title: str, tmp_path: Path) -> None:
-    """On a copy of the shop and the gateway; `bff schema check` notices each change of the graph."""
+    """On a copy of the shop and the gateway, as linters want it; `bff schema check` notices each change of the graph."""
     for package in ("bff", "schema", "datasources"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     RECIPES[title].apply(tmp_path)
+    for check in (["check", "--select", "E,F,I,W"], ["format", "--check"]):
+        ruff = [sys.executable, "-m", "ruff", *check, "--no-cache", "--config", str(ROOT / "pyproject.toml")]
+        linted = subprocess.run([*ruff, *RECIPES[title].files], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert linted.returncode == 0, linted.stdout + linted.stderr
     proof, changes_graph = PROOFS[title]
     ours = ("BFF_", "JWT_", "PYTHON", "USERS_", "ORDERS_", "PRODUCTS_")
     done = subprocess.run(
