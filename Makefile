@@ -22,7 +22,7 @@ dev: setup
 	$(BIN)/bff dev
 
 test: setup
-	PYTEST_XDIST_AUTO_NUM_WORKERS=$${PYTEST_XDIST_AUTO_NUM_WORKERS:-$(WORKERS)} $(BIN)/python -m pytest -n auto -m "not browser and not audit"
+	PYTEST_XDIST_AUTO_NUM_WORKERS=$${PYTEST_XDIST_AUTO_NUM_WORKERS:-$(WORKERS)} $(BIN)/python -m pytest -n auto -m "not browser and not audit and not long"
 
 # How much of the code the unit tests run. Only these: they need no other program, and a tracer slows each test down.
 coverage: setup

@@ -230,6 +230,7 @@ def test_a_source_and_its_type_take_few_lines() -> None:
     assert sum(figures.values()) <= 60, figures
 
 
+@pytest.mark.long
 def test_the_library_is_well_typed(installed: Installed) -> None:
     """Mypy --strict has nothing to say, with the types of the installed package."""
     check = [sys.executable, "-m", "mypy", "--strict", "--explicit-package-bases", "--config-file=", "--python-executable"]

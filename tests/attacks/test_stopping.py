@@ -145,6 +145,7 @@ def test_pipelined_requests_are_answered(tmp_path: Path, services: Tapped) -> No
         assert serve.process.wait(20) == 0
 
 
+@pytest.mark.long
 def test_a_rolling_restart_behind_nginx_loses_and_repeats_nothing(tmp_path: Path, services: Tapped) -> None:
     """Two gateways with default settings are replaced in turn, while clients read and write."""
     ports = [free_port() for _ in range(2)]

@@ -130,6 +130,7 @@ def test_compressed_bodies_are_not_decompressed(gateway: RunningGateway) -> None
         assert line.post(packed, **{"content-encoding": "gzip"}) == 415
 
 
+@pytest.mark.long
 def test_random_bodies_are_answered(start_gateway: StartGateway) -> None:
     """Ten thousand on one connection: junk, truncated and changed requests, unusual members."""
     gateway = start_gateway(BFF_VARIANTS__WEB__INTROSPECTION="true")

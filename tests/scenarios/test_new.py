@@ -87,6 +87,7 @@ def workplace(tmp_path: Path) -> Workplace:
     return Workplace(tmp_path)
 
 
+@pytest.mark.long
 def test_a_new_application_lives(workplace: Workplace, record_property: Callable[[str, object], None]) -> None:
     """It answers at once on each variant; a source and variants more, and it still does."""
     began = time.monotonic()
