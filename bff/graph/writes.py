@@ -25,7 +25,7 @@ LONGEST_KEY = 255
 """The most characters of a client's idempotency key."""
 
 
-@strawberry.type(description="Something that the person who asked can mend.")
+@strawberry.type(description="A mistake in the input that the user can correct.")
 class UserError:
     """A mistake in the input."""
 
