@@ -12,16 +12,18 @@ from bff.graph.context import Context, Info, Viewer
 from bff.graph.errors import BadUserInput, NotAllowed, SignInNeeded
 from bff.graph.loaded import Loaded, LoadedList, Prefetch
 from bff.graph.relations import connection, lookup, many, one
-from bff.graph.rules import Access
+from bff.graph.rules import Access, RecordRule
 from bff.graph.tags import computed, enum, field
 from bff.graph.variants import Variant
-from bff.graph.writes import UserError, changes_of, new_key, own_key, written
+from bff.graph.writes import UserError, changes_of, invalid, new_key, not_found, own_key, written
 from bff.runtime.version import VERSION
 from bff.upstream.caller import Caller
 from bff.upstream.errors import Rejected, SourceError
+from bff.upstream.events import BreakerState, InstanceState
 from bff.upstream.reads import ById, CursorPages, ListBy
 from bff.upstream.records import Int32, Record, Timestamp
 from bff.upstream.source import Source
+from bff.upstream.traffic.stack import SourceStatus
 
 __version__ = VERSION
 
@@ -29,6 +31,7 @@ __all__ = [
     "Access",
     "App",
     "BadUserInput",
+    "BreakerState",
     "ById",
     "Caller",
     "Connection",
@@ -36,6 +39,7 @@ __all__ = [
     "CursorPages",
     "DemoOptions",
     "Info",
+    "InstanceState",
     "Int32",
     "ListBy",
     "Loaded",
@@ -43,10 +47,12 @@ __all__ = [
     "NotAllowed",
     "Prefetch",
     "Record",
+    "RecordRule",
     "Rejected",
     "SignInNeeded",
     "Source",
     "SourceError",
+    "SourceStatus",
     "Timestamp",
     "UserError",
     "Variant",
@@ -57,10 +63,12 @@ __all__ = [
     "connection",
     "enum",
     "field",
+    "invalid",
     "lookup",
     "many",
     "new_key",
     "nodes_of",
+    "not_found",
     "one",
     "own_key",
     "written",

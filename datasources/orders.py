@@ -6,10 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from bff.upstream.caller import Caller
-from bff.upstream.reads import ById, CursorPages, ListBy
-from bff.upstream.records import Int32, Record, Timestamp
-from bff.upstream.source import Source
+from bff import ById, Caller, CursorPages, Int32, ListBy, Record, Source, Timestamp
 from datasources.money import amount
 
 

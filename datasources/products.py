@@ -4,10 +4,7 @@ from typing import Any
 
 import msgspec
 
-from bff.upstream.caller import Caller
-from bff.upstream.reads import ById, CursorPages
-from bff.upstream.records import Int32, Record, Timestamp
-from bff.upstream.source import Source
+from bff import ById, Caller, CursorPages, Int32, Record, Source, Timestamp
 from datasources.money import amount
 
 

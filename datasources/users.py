@@ -2,10 +2,7 @@
 
 from enum import StrEnum
 
-from bff.upstream.caller import Caller
-from bff.upstream.reads import ById, CursorPages
-from bff.upstream.records import Record, Timestamp
-from bff.upstream.source import Source
+from bff import ById, Caller, CursorPages, Record, Source, Timestamp
 
 
 class Tier(StrEnum):

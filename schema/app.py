@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from bff.app import App
-from bff.graph.context import Viewer
+from bff import App, Viewer
 from datasources.orders import Orders
 from datasources.products import Products
 from datasources.users import Users

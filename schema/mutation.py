@@ -4,23 +4,21 @@ from typing import Any
 
 import strawberry
 
-from bff.graph.context import Context, Info
-from bff.graph.errors import NotAllowed
-from bff.graph.rules import Access
-from bff.graph.tags import computed
-from bff.graph.writes import (
-    LONGEST_KEY,
-    MOST_MISTAKES,
+from bff import (
+    Access,
+    BreakerState,
+    Context,
+    Info,
+    NotAllowed,
     UserError,
     changes_of,
+    computed,
     invalid,
     new_key,
     not_found,
     own_key,
     written,
 )
-from bff.upstream.events import BreakerState
-from bff.upstream.traffic.call import Stale
 from datasources.orders import Orders, OrderStatus
 from datasources.products import Products
 from datasources.users import Users
@@ -39,6 +37,8 @@ from schema.types.payloads import (
 )
 from schema.variants import ADMIN, EVERYONE, MOBILE, WEB
 
+_LONGEST_KEY = 255
+_MOST_USER_ERRORS = 50
 _WRITE = 10
 """The cost of a write, on top of the object that it returns."""
 
@@ -53,8 +53,8 @@ class Mutation:
         context = info.context
         user_id, sub = _own_user_id(context), context.signed_in().sub
         client_key = input.idempotency_key
-        if client_key is not None and not 1 <= len(client_key) <= LONGEST_KEY:
-            message = f"Expected 1 to {LONGEST_KEY} characters."
+        if client_key is not None and not 1 <= len(client_key) <= _LONGEST_KEY:
+            message = f"Expected 1 to {_LONGEST_KEY} characters."
             return PlaceOrderPayload(order=None, user_errors=[invalid(["idempotencyKey"], message)])
         items, user_errors = [], []
         for number, item in enumerate(input.items):
@@ -64,7 +64,7 @@ class Mutation:
             else:
                 items.append((product_id, item.quantity))
         if user_errors:
-            return PlaceOrderPayload(order=None, user_errors=user_errors[:MOST_MISTAKES])
+            return PlaceOrderPayload(order=None, user_errors=user_errors[:_MOST_USER_ERRORS])
         key = new_key() if client_key is None else own_key(sub, client_key)
         write = context.sources[Orders].place(context.caller, user_id, items, key=key)
         order, user_errors = await written(context, Orders, write, thing="order", is_keyed=client_key is not None)
@@ -197,7 +197,5 @@ def _own_user_id(context: Context) -> int:
 
 async def _own_order_of(context: Context, order_id: int) -> int | None:
     """The id of the order's user; None if there is no such order, or the viewer may not see it."""
-    order = await context.loaders[Orders.by_id].load(order_id)
-    if isinstance(order, Stale):
-        order = order.value
+    order = await context.load(Orders.by_id, order_id)
     return None if order is None else order.user_id

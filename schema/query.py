@@ -2,13 +2,7 @@
 
 import strawberry
 
-from bff.graph.connections import Connection
-from bff.graph.context import Info
-from bff.graph.loaded import Loaded
-from bff.graph.relations import connection, lookup
-from bff.graph.rules import Access
-from bff.graph.tags import computed
-from bff.upstream.traffic.stack import SourceStatus
+from bff import Access, Connection, Info, Loaded, SourceStatus, computed, connection, lookup
 from datasources.orders import Orders
 from datasources.products import Products
 from datasources.users import Users

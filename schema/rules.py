@@ -1,10 +1,8 @@
 """Which records of the shop a viewer may see. The rules apply to every field that shows such a record."""
 
-from bff.graph.context import Context, Viewer
-from bff.graph.loaders import Visible
-from bff.graph.rules import RecordRule
-from bff.graph.variants import Variant
-from bff.upstream.records import Record
+from collections.abc import Callable
+
+from bff import Context, Record, RecordRule, Variant, Viewer
 from datasources.orders import Order
 from datasources.users import User, Users
 
@@ -22,7 +20,7 @@ def user_id_of(viewer: Viewer | None) -> int | None:
     return user_id
 
 
-def own_orders(variant: Variant, viewer: Viewer | None) -> Visible | None:
+def own_orders(variant: Variant, viewer: Viewer | None) -> Callable[[Order], bool] | None:
     """Staff see every order, others their own."""
     if variant.staff:
         return None
@@ -30,7 +28,7 @@ def own_orders(variant: Variant, viewer: Viewer | None) -> Visible | None:
     return lambda order: own is not None and order.user_id == own
 
 
-def own_user(variant: Variant, viewer: Viewer | None) -> Visible | None:
+def own_user(variant: Variant, viewer: Viewer | None) -> Callable[[User], bool] | None:
     """Staff see every user, others themselves."""
     if variant.staff:
         return None

@@ -1,6 +1,6 @@
 """The shop's variants. They are also the tags of fields."""
 
-from bff.graph.variants import Variant
+from bff import Variant
 
 WEB = Variant("web")
 MOBILE = Variant("mobile")

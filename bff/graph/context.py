@@ -12,6 +12,8 @@ from bff.graph.sources import Sources
 from bff.graph.variants import Variant
 from bff.runtime.log import Log
 from bff.upstream.caller import Caller
+from bff.upstream.reads import Read
+from bff.upstream.traffic.call import Stale
 
 _audit = Log("bff.audit")
 
@@ -67,6 +69,14 @@ class Context:
     controls: Controls | None = None
     partial_errors: list[PartialError] = field(default_factory=list)
     degraded: list[Degraded] = field(default_factory=list)
+
+    async def load(self, read: Read, key: Any) -> Any:
+        """What is loaded by a key, as `await context.load(Orders.by_id, 7)`; None if there is no such object.
+
+        It may be out of date, if the service fails. Raises `SourceError`.
+        """
+        value = await self.loaders[read].load(key)
+        return value.value if type(value) is Stale else value
 
     def audit(self, action: str, **details: Any) -> None:
         """Log an administrative action, with the viewer and the request's id."""

@@ -21,8 +21,6 @@ from bff.upstream.source import Source
 
 MOST_MISTAKES = 50
 LONGEST_MESSAGE = 500
-LONGEST_KEY = 255
-"""The most characters of a client's idempotency key."""
 
 
 @strawberry.type(description="A mistake in the input that the user can correct.")

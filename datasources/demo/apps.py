@@ -2,7 +2,7 @@
 
 from starlette.types import ASGIApp
 
-from bff.app import DemoOptions
+from bff import DemoOptions
 from datasources.demo.data import DemoData
 from datasources.demo.orders import orders_app
 from datasources.demo.products import products_app

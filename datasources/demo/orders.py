@@ -10,7 +10,7 @@ from typing import Any, Final
 from starlette.applications import Starlette
 from starlette.responses import Response
 
-from bff.app import DemoOptions
+from bff import DemoOptions
 from datasources.demo.data import DemoData, Order, OrderItem, Status
 from datasources.demo.pages import found, one, page, parse_ids, parse_limit, several
 from datasources.demo.problems import Faults, Problem, checked_changes, is_integer

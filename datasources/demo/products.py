@@ -8,7 +8,7 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.responses import Response
 
-from bff.app import DemoOptions
+from bff import DemoOptions
 from datasources.demo.data import DemoData, money
 from datasources.demo.pages import found, one, page, parse_ids, several
 from datasources.demo.problems import checked_changes, checked_name, is_integer

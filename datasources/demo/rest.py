@@ -23,7 +23,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bff.app import DemoOptions
+from bff import DemoOptions
 from datasources.demo.idempotency import IdempotencyKeys
 from datasources.demo.pages import parse_id
 from datasources.demo.problems import Problem

@@ -1,12 +1,10 @@
 """The mobile app's first screen in one query."""
 
+from typing import Any
+
 import strawberry
 
-from bff.graph.connections import nodes_of
-from bff.graph.context import Info
-from bff.graph.loaded import Loaded, LoadedList
-from bff.graph.tags import computed
-from bff.upstream.reads import ListKey, PageKey
+from bff import Info, Loaded, LoadedList, computed, nodes_of
 from datasources.orders import Orders
 from datasources.products import Products
 from datasources.users import Users
@@ -41,7 +39,7 @@ class Home:
         size=RECENT_ORDERS,
         description="The viewer's three newest orders. Null if the request is anonymous.",
     )
-    def recent_orders(self, info: Info) -> ListKey | None:
+    def recent_orders(self, info: Info) -> Any:
         """The key of the viewer's newest orders."""
         user_id = viewer_id(info.context)
         return None if user_id is None else Orders.of_user.key(user_id, RECENT_ORDERS)
@@ -53,6 +51,6 @@ class Home:
         size=PRODUCTS,
         description="The first ten products.",
     )
-    def products(self) -> PageKey:
+    def products(self) -> Any:
         """The key of the catalogue's first page."""
         return Products.page.key(PRODUCTS)

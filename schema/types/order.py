@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from bff.graph.relations import one
-from bff.graph.tags import computed, enum, field
+from bff import computed, enum, field, one
 from datasources import money, orders
 from datasources.orders import OrderStatus
 from datasources.products import Products

@@ -2,8 +2,7 @@
 
 import strawberry
 
-from bff.graph.tags import field
-from bff.graph.writes import UserError
+from bff import UserError, field
 from schema.types.order import Order
 from schema.types.product import Product
 from schema.types.source import Source

@@ -4,10 +4,7 @@ from datetime import datetime
 
 import strawberry
 
-from bff.graph.context import Info
-from bff.graph.errors import BadUserInput
-from bff.graph.tags import computed, field
-from bff.graph.variants import Variant
+from bff import BadUserInput, Info, Variant, computed, field
 from datasources import products
 from schema.variants import ADMIN, EVERYONE, MOBILE, WEB
 

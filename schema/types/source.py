@@ -2,8 +2,7 @@
 
 import strawberry
 
-from bff.graph.tags import enum, field
-from bff.upstream.events import BreakerState, InstanceState
+from bff import BreakerState, InstanceState, enum, field
 from schema.variants import ADMIN
 
 enum(

@@ -4,8 +4,7 @@ from datetime import datetime
 
 import strawberry
 
-from bff.graph.relations import many
-from bff.graph.tags import enum, field
+from bff import enum, field, many
 from datasources.orders import Orders
 from datasources.users import Tier
 from schema.types.order import Order

@@ -17,6 +17,7 @@ from bff import (
     Access,
     App,
     BadUserInput,
+    BreakerState,
     ById,
     Caller,
     Connection,
@@ -24,6 +25,7 @@ from bff import (
     CursorPages,
     DemoOptions,
     Info,
+    InstanceState,
     Int32,
     ListBy,
     Loaded,
@@ -31,10 +33,12 @@ from bff import (
     NotAllowed,
     Prefetch,
     Record,
+    RecordRule,
     Rejected,
     SignInNeeded,
     Source,
     SourceError,
+    SourceStatus,
     Timestamp,
     UserError,
     Variant,
@@ -45,10 +49,12 @@ from bff import (
     connection,
     enum,
     field,
+    invalid,
     lookup,
     many,
     new_key,
     nodes_of,
+    not_found,
     one,
     own_key,
     written,
@@ -204,12 +210,14 @@ class Mutation:
         context = info.context
         hive_id = Hives.read_id(id)
         if hive_id is None:
-            error = UserError(field=["id"], message="There is no such hive.", code="NOT_FOUND")
-            return HivePayload(hive=None, user_errors=[error])
+            return HivePayload(hive=None, user_errors=[not_found("hive", field=["id"])])
         changes, user_errors = changes_of(input, never_null=("kind",))
         assert_type(changes, dict[str, Any])
         if user_errors:
             return HivePayload(hive=None, user_errors=user_errors)
+        if idempotency_key == "":
+            error: UserError = invalid(["idempotencyKey"], "Expected at least one character.")
+            return HivePayload(hive=None, user_errors=[error])
         key = new_key() if idempotency_key is None else own_key(context.signed_in().sub, idempotency_key)
         write = context.sources[Hives].change(context.caller, hive_id, changes, key=key)
         hive, user_errors = await written(context, Hives, write, thing="hive", id=hive_id, id_field=["id"])
@@ -225,6 +233,15 @@ def services(options: DemoOptions) -> Mapping[str, ASGIApp]:
     """Demo services that have nothing."""
     assert_type(options.latency_s, float)
     return {"keepers": Starlette(), "hives": Starlette()}
+
+
+RULE: RecordRule = no_secrets
+
+
+def is_well(status: SourceStatus) -> bool:
+    """Whether a source gets calls, with all of its instances."""
+    is_closed = status.breaker is BreakerState.CLOSED
+    return is_closed and all(each.state is InstanceState.IN for each in status.instances)
 
 
 SOURCES: Sequence[type[Source[Any]]] = (Keepers, Hives)
