@@ -11,7 +11,7 @@ from bff.graph.tags import EVERY, computed, field
 T = TypeVar("T")
 
 
-@strawberry.type(description="Where a connection's stretch lies in the whole.")
+@strawberry.type(description="The position of a slice in the whole list.")
 class PageInfo:
     """Resolved from `bff.graph.pages.PageSlice`."""
 
@@ -48,7 +48,7 @@ class Edge(Generic[T]):
     node: T | None = field(EVERY)
 
 
-@strawberry.type(description="A stretch of a longer list.")
+@strawberry.type(description="A slice of a longer list.")
 class Connection(Generic[T]):
     """Resolved from `bff.graph.pages.PageSlice`."""
 
@@ -60,7 +60,7 @@ class Connection(Generic[T]):
         """The items with their cursors."""
         return self.entries
 
-    @computed(EVERY, type=list[T | None], description="The edges' nodes, for those who need no cursors.")
+    @computed(EVERY, type=list[T | None], description="The nodes of the edges.")
     def nodes(self) -> Any:
         """The items without cursors."""
         return [entry.node for entry in self.entries]
@@ -70,7 +70,7 @@ class Connection(Generic[T]):
         """The slice's position in the whole list."""
         return self
 
-    @computed(EVERY, description="How many there are in all.")
+    @computed(EVERY, description="The number of items in the whole list.")
     def total_count(self) -> int:
         """The length of the whole list."""
         return self.total

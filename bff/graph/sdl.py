@@ -24,21 +24,23 @@ ACCESS = GraphQLDirective(
     {
         "role": GraphQLArgument(GraphQLString),
         "scopes": GraphQLArgument(GraphQLList(GraphQLNonNull(GraphQLString))),
-        "owner": GraphQLArgument(GraphQLString, description="An argument that must be the viewer's own id, but for staff."),
+        "owner": GraphQLArgument(
+            GraphQLString, description="An argument that must be the viewer's own id. Not checked for staff."
+        ),
     },
-    description="Somebody has to be signed in, with all that is named.",
+    description="Requires a signed-in viewer who has everything that is named.",
 )
 COST = GraphQLDirective(
     "cost",
     [DirectiveLocation.FIELD_DEFINITION],
     {"weight": GraphQLArgument(GraphQLNonNull(GraphQLInt))},
-    description="What the field costs by itself, on top of the objects that it brings.",
+    description="The field's own cost, on top of the objects that it returns.",
 )
 LIST_SIZE = GraphQLDirective(
     "listSize",
     [DirectiveLocation.FIELD_DEFINITION],
     {"assumedSize": GraphQLArgument(GraphQLNonNull(GraphQLInt))},
-    description="How long the list is taken to be when an operation's cost is counted.",
+    description="The assumed length of the list when an operation's cost is computed.",
 )
 DIRECTIVES = (ACCESS, COST, LIST_SIZE)
 

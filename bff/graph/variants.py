@@ -15,7 +15,7 @@ class Variant:
 
     Attributes:
         name: as `web`: the first part of the endpoint's path, and its name in settings, metrics and logs.
-        role: the role that a token must carry; None if anyone may use the variant.
+        role: the role that a token must carry; None if no role is needed.
         staff: whether its viewers see the data of all users: rules about owners do not apply. Needs a `role`.
         defaults: the variant's own defaults of its settings: `{"limits": {"cost": 20_000}}`.
     """

@@ -23,7 +23,7 @@ MOST_MISTAKES = 50
 LONGEST_MESSAGE = 500
 
 
-@strawberry.type(description="Something that the person who asked can mend.")
+@strawberry.type(description="A mistake in the input that the user can correct.")
 class UserError:
     """A mistake in the input."""
 

@@ -1,6 +1,6 @@
-"""The shop's three demo services: real HTTP, deterministic data, reads and writes.
+"""The shop's three demo services: ASGI applications with deterministic data, reads and writes.
 
-They know nothing of GraphQL. `services` makes them as ASGI applications; the gateway's commands serve them.
+They don't use GraphQL. `services` makes them; `bff dev` and `bff demo-services` serve them.
 """
 
 from datasources.demo.apps import services

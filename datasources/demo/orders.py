@@ -1,7 +1,6 @@
 """The orders service.
 
-It knows users and products only to check new orders: in one process with the other services it sees what they changed,
-alone it has the deterministic copy that it was made with. It never calls them.
+It reads users and products only to check new orders, from the same `DemoData`. It never calls the other services.
 """
 
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from datasources.demo.rest import PRIVATE, Call, Methods, answer, service
 MAX_ITEMS: Final = 100
 MAX_QUANTITY: Final = 1000
 
-# Where an order may go from where it stands; to stay is always possible.
+# The allowed transitions. The same status is always allowed.
 NEXT: Final = {
     Status.PENDING: {Status.PAID, Status.SHIPPED, Status.DELIVERED, Status.CANCELLED},
     Status.PAID: {Status.SHIPPED, Status.DELIVERED, Status.CANCELLED},
@@ -45,14 +44,14 @@ def orders_app(data: DemoData, options: DemoOptions) -> Starlette:
 
 
 class _Orders:
-    """What can be asked of orders."""
+    """The handlers of orders."""
 
     def __init__(self, data: DemoData) -> None:
         self._data = data
         self._orders = data.orders
 
     def list(self, call: Call) -> bytes:
-        """Those with the ids given, or the newest of some users, or a page of all."""
+        """The orders with the given ids, the newest ones of some users, or a page of all."""
         query = call.query
         if "ids" in query:
             return several(self._orders, parse_ids("ids", query["ids"]))
@@ -69,7 +68,7 @@ class _Orders:
         return one(self._orders, call.id)
 
     def place(self, call: Call) -> Response:
-        """Makes a new order, at today's prices."""
+        """Place a new order at the current prices."""
         faults = Faults()
         user_id = call.body.get("userId")
         user = self._data.users.get(user_id) if is_integer(user_id) else None
@@ -82,12 +81,12 @@ class _Orders:
         return answer(one(self._orders, order.id), 201, {"Location": f"/orders/{order.id}"})
 
     def change(self, call: Call) -> Response:
-        """Moves an order on."""
+        """Change an order's status."""
         order = found(self._orders, call.id)
         return self._move(order, checked_changes(call.body, {"status": _checked_status})["status"])
 
     def cancel(self, call: Call) -> Response:
-        """Cancels an order; unlike a change to `cancelled`, never a second time."""
+        """Cancel an order. Unlike a change to `cancelled`, a second time is a 409."""
         order = found(self._orders, call.id)
         if order.status is Status.CANCELLED:
             raise Problem(409, f"Order {order.id} is cancelled already.")
@@ -107,7 +106,7 @@ class _Orders:
         return (id_ for id_ in ids if found(self._orders, id_).status is status)
 
     def _checked_items(self, value: Any, faults: Faults) -> Iterator[OrderItem]:
-        """The lines of a new order that are as they should be; the others are noted as faults."""
+        """The valid lines of a new order. Mistakes in the others are added to `faults`."""
         if not isinstance(value, list) or not 1 <= len(value) <= MAX_ITEMS:
             faults.add("items", f"An order has 1 to {MAX_ITEMS} items.")
             return

@@ -1,8 +1,7 @@
-"""Reading one, several, or a page of a table's records: the three ways in which every service is read.
+"""The three reads of every service: one record, several by id, a page of all.
 
-Parameters are read strictly: what is no integer, no limit from 1 to 200 or no cursor of ours is refused with a 400.
-A cursor says where a page ended and nothing else, so that it goes with any limit and any filter, and stays good when
-records are added or changed.
+Parameters are checked strictly: anything but integers, limits from 1 to 200 and the table's own cursors is a 400. A cursor
+marks only the end of a page. So it can be used with any limit and filter, and stays valid when records change.
 """
 
 import re
@@ -24,14 +23,14 @@ _IDS: Final = re.compile(rf"{_ID.pattern}(?:,{_ID.pattern})*")
 
 
 def parse_id(text: str) -> int:
-    """The id that a path ends with."""
+    """The id at the end of a path."""
     if not _ID.fullmatch(text):
         raise Problem(400, f"An id is an integer, not {_quoted(text)}.")
     return int(text)
 
 
 def parse_ids(name: str, text: str) -> list[int]:
-    """The ids of a parameter such as `ids=3,1,2`, each once, in the order given; none where it is empty."""
+    """The ids of a parameter such as `ids=3,1,2`, each once, in order; none if it is empty."""
     if not text:
         return []
     if not _IDS.fullmatch(text):
@@ -53,7 +52,7 @@ def parse_limit(query: Mapping[str, str]) -> int:
 
 
 def found(table: Table[R], id_: int) -> R:
-    """The record; a 404 where there is none."""
+    """The record. Raises a 404 if there is none."""
     record = table.get(id_)
     if record is None:
         raise Problem(404, f"There is no {table.noun} {id_}.")
@@ -61,18 +60,18 @@ def found(table: Table[R], id_: int) -> R:
 
 
 def one(table: Table[R], id_: int) -> bytes:
-    """The JSON of one record; a 404 where there is none."""
+    """The JSON of one record. Raises a 404 if there is none."""
     found(table, id_)
     return table.json((id_,))
 
 
 def several(table: Table[R], ids: Iterable[int]) -> bytes:
-    """The JSON of the records that exist among the ids."""
+    """The JSON of the existing records with these ids."""
     return b'{"items":[%b]}' % table.json(ids)
 
 
 def page(table: Table[R], ids: Sequence[int], query: Mapping[str, str], *, newest_first: bool = False) -> bytes:
-    """The JSON of one page of those of a table's records whose ids, ascending, are given."""
+    """The JSON of one page of the records with these ids, which are ascending."""
     limit = parse_limit(query)
     cursor = query.get("cursor")
     after = None if cursor is None else _parse_cursor(table.noun, cursor)
@@ -98,12 +97,12 @@ def _parse_cursor(noun: str, text: str) -> int:
     except ValueError:
         marked = ""
     kind, _, last_id = marked.partition(":")
-    # Base64 has several spellings of one text, and decoders pass over what they don't know: only ours will do.
+    # Base64 has several encodings of one text, and decoders skip unknown characters. Only our own encoding is accepted.
     if kind != noun or not _ID.fullmatch(last_id) or _cursor(noun, int(last_id)) != text.encode():
         raise Problem(400, f"cursor is the nextCursor of another page of {noun}s, not {_quoted(text)}.")
     return int(last_id)
 
 
 def _quoted(text: str) -> str:
-    """What came, for an error's message, cut where it is long."""
+    """A value for an error message, shortened if it is long."""
     return repr(text if len(text) <= 40 else text[:40] + "…")

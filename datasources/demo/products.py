@@ -35,14 +35,14 @@ def products_app(data: DemoData, options: DemoOptions) -> Starlette:
 
 
 class _Products:
-    """What can be asked of products."""
+    """The handlers of products."""
 
     def __init__(self, data: DemoData) -> None:
         self._data = data
         self._products = data.products
 
     def list(self, call: Call) -> bytes:
-        """Those with the ids given, or a page of those that match."""
+        """The products with the given ids, or a page of the matching ones."""
         ids = call.query.get("ids")
         if ids is not None:
             return several(self._products, parse_ids("ids", ids))
@@ -53,7 +53,7 @@ class _Products:
         return one(self._products, call.id)
 
     def change(self, call: Call) -> Response:
-        """Changes a product's price, stock or name. Its `updatedAt` moves if, with that, anything is new."""
+        """Change a product's price, stock or name. `updatedAt` changes only if a value changes."""
         product = found(self._products, call.id)
         checks = {"price": _checked_price, "stock": _checked_stock, "name": checked_name}
         changed = msgspec.structs.replace(product, **checked_changes(call.body, checks))

@@ -1,8 +1,8 @@
-"""What the three services have in common: from an HTTP request to a handler, and back.
+"""The HTTP layer that the three services share.
 
-A service is a mapping of paths to `Methods`, whose handlers are synchronous functions on a `Call`: a reader gives the
-JSON to answer with, a writer does its work and gives the answer. Around them this module adds the rest of the contract:
-entity tags and 304, caching, bodies and their limits, idempotency, problem answers, latency. Handlers never see HTTP.
+A service maps paths to `Methods`, whose handlers are synchronous functions of a `Call`: a reader returns the JSON of the
+response, a writer executes the write and returns the response. This module adds entity tags and 304, `Cache-Control`, limits
+of bodies, idempotency, error responses and latency.
 """
 
 import asyncio
@@ -35,13 +35,13 @@ PRIVATE: Final = "private, no-cache"
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _JSON_TYPE: Final = re.compile(r"application/(?:[\w.-]+\+)?json", re.ASCII | re.IGNORECASE)
 _ENTITY_TAG: Final = re.compile(r'(?:W/)?("[^"]*")')
-# Numbers with a fraction come as Decimal, so that 0.1 is a tenth and not the float next to it.
+# Numbers with a fraction are read as Decimal, so that 0.1 is exact.
 _decode: Final = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a handler is asked: the path's id as it was written, the query's parameters, the body's members."""
+    """A request to a handler: the id in the path as text, the query's parameters, the body's members."""
 
     path_id: str | None
     query: Mapping[str, str]
@@ -49,20 +49,20 @@ class Call:
 
     @property
     def id(self) -> int:
-        """The id in the path; a 400 where it is no integer."""
+        """The id in the path. Raises a 400 if it is not an integer."""
         return parse_id(self.path_id or "")
 
 
 Reader = Callable[[Call], bytes]
-"""Gives the JSON of a 200, or raises `Problem`."""
+"""Returns the JSON of a 200. Raises `Problem`."""
 
 Writer = Callable[[Call], Response]
-"""Does the work and answers, or raises `Problem` before anything is changed."""
+"""Executes a write and returns the response. Raises `Problem` before anything is changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Methods:
-    """What can be done at one path. A POST without a body is fine only where `body_optional` says so."""
+    """The handlers of one path. `body_optional` allows a POST without a body."""
 
     get: Reader | None = None
     post: Writer | None = None
@@ -85,7 +85,7 @@ class Endpoint:
         return f"<Endpoint {self._allow}>"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
+        """Handle one request."""
         method = scope["method"]
         try:
             if self._reader is not None and method in {"GET", "HEAD"}:
@@ -94,7 +94,7 @@ class Endpoint:
                 body = await _body(scope, receive)
                 response = self._write(self._writers[method], scope, body)
             else:
-                raise Problem(405, f"{method} is not possible here.", headers={"Allow": self._allow})  # noqa: TRY301 -- one way out for every refusal
+                raise Problem(405, f"{method} is not allowed for this path.", headers={"Allow": self._allow})  # noqa: TRY301 -- all problems are handled in one place
         except Problem as problem:
             response = problem.response()
         await response(scope, receive, send)
@@ -114,7 +114,7 @@ class Endpoint:
             try:
                 return writer(call)
             except Problem as problem:
-                # A refusal is an answer too, and kept as one.
+                # Errors are stored under the key too.
                 return problem.response()
 
         key = _header(scope, b"idempotency-key")
@@ -125,24 +125,24 @@ class Endpoint:
         return self._keys.once(scope["path"], key, body, work)
 
     def _members(self, scope: Scope, body: bytes) -> Mapping[str, Any]:
-        """The members of a body that is a JSON object, as every body here is to be."""
+        """The members of the body, which must be a JSON object."""
         if not body and self._body_optional:
             return _NOTHING
         media_type = (_header(scope, b"content-type") or "").partition(";")[0].strip()
         if not _JSON_TYPE.fullmatch(media_type):
-            raise Problem(415, f"A body is {JSON}, not {media_type or 'of no type at all'}.")
+            raise Problem(415, f"Content-Type: expected {JSON}, got {media_type or 'none'}.")
         try:
             members = _decode(body)
-        # ValueError: no JSON, or no UTF-8. The others: nested too deeply, an exponent beyond all measure.
+        # ValueError: invalid JSON or UTF-8. The others: nested too deeply, an exponent out of range.
         except (ValueError, RecursionError, ArithmeticError) as error:
-            raise Problem(400, "The body is no JSON that can be read.") from error
+            raise Problem(400, "The body is not valid JSON.") from error
         if not isinstance(members, dict):
-            raise Problem(400, "The body is JSON, but no object.")
+            raise Problem(400, "The body is not a JSON object.")
         return members
 
 
 def service(paths: Mapping[str, Methods], cache_control: str, options: DemoOptions) -> Starlette:
-    """The app of one service: its paths and `/health`, with idempotency keys of its own."""
+    """The app of one service: its paths and `/health`, with its own store of idempotency keys."""
     keys = IdempotencyKeys()
     said = "no-store" if options.no_store else cache_control
     health = Endpoint(Methods(get=lambda _: b'{"status":"ok"}'), "no-store", keys)
@@ -160,7 +160,7 @@ def service(paths: Mapping[str, Methods], cache_control: str, options: DemoOptio
 
 
 def answer(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """What a writer answers when it did its work."""
+    """The response of a successful write."""
     return Response(body, status, {"Cache-Control": "no-store", **(headers or {})}, JSON)
 
 
@@ -173,7 +173,7 @@ async def _fault(_: Request, __: Exception) -> Response:
 
 
 class _Latency:
-    """Holds every answer back for a while, the work being done already: what a slow network looks like."""
+    """Delays every response after the work is done, like a slow network."""
 
     def __init__(self, app: ASGIApp, latency_s: float) -> None:
         self._app = app
@@ -201,14 +201,14 @@ def _header(scope: Scope, name: bytes) -> str | None:
 
 
 def _none_match(condition: str | None, tag: str) -> bool:
-    """Whether If-None-Match lets the answer through: compared weakly, as RFC 9110, section 13.1.2 has it."""
+    """Whether the condition If-None-Match is true: no tag matches by weak comparison (RFC 9110, section 13.1.2)."""
     if condition is None:
         return True
     return condition.strip() != "*" and tag not in _ENTITY_TAG.findall(condition)
 
 
 async def _body(scope: Scope, receive: Receive) -> bytes:
-    """The whole body; a 413 as soon as it is known to be too large."""
+    """The whole body. Raises a 413 as soon as it is known to be too large."""
     too_large = Problem(413, f"A body has at most {MAX_BODY_BYTES} bytes.")
     if int(_header(scope, b"content-length") or 0) > MAX_BODY_BYTES:
         raise too_large

@@ -5,18 +5,18 @@ import strawberry
 from bff import BreakerState, InstanceState, enum, field
 from schema.variants import ADMIN
 
-enum(description="IN: it gets calls. EJECTED: none for a while, after faults. UNHEALTHY: none until its check passes.")(
-    InstanceState
-)
-enum(description="CLOSED: calls pass. OPEN: none does. HALF_OPEN: a few are let through to see.")(BreakerState)
+enum(
+    description="IN: gets calls. EJECTED: gets none for a while, after faults. UNHEALTHY: none until a health check passes."
+)(InstanceState)
+enum(description="CLOSED: calls pass. OPEN: no call passes. HALF_OPEN: a few pass as a test.")(BreakerState)
 
 
-@strawberry.type(description="One instance of a service, by its place in the settings.")
+@strawberry.type(description="One instance of a service, numbered by its position in the settings.")
 class SourceInstance:
     """Resolved from `bff.upstream.traffic.stack.InstanceStatus`."""
 
     number: int = field(ADMIN)
-    healthy: bool = field(ADMIN, description="Whether its last call came to an answer that speaks for it.")
+    healthy: bool = field(ADMIN, description="Whether it is IN and its last call was no fault of the instance.")
     weight: int = field(ADMIN, description="Its share of the calls.")
     state: InstanceState = field(ADMIN)
 
@@ -27,5 +27,5 @@ class Source:
 
     name: str = field(ADMIN)
     breaker: BreakerState = field(ADMIN)
-    forced: bool = field(ADMIN, description="Whether an administrator holds the breaker as it is.")
+    forced: bool = field(ADMIN, description="Whether an administrator holds the breaker open or closed.")
     instances: list[SourceInstance] = field(ADMIN)

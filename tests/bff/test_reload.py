@@ -1,4 +1,4 @@
-"""Reading the settings again: what is taken over while the gateway runs, and what is only told."""
+"""Reloading the settings: what changes while the gateway runs, and what needs a restart."""
 
 import logging
 from typing import Any
@@ -14,7 +14,7 @@ PLACES = {f"{name.upper()}_SERVICE_URL": f"http://{name}:1" for name in ("users"
 
 
 class Moved:
-    """A stack, as far as it can be moved."""
+    """A traffic stack, as far as its instances can be changed."""
 
     def __init__(self) -> None:
         self.to: list[tuple[InstanceOptions, ...]] = []
@@ -30,17 +30,17 @@ def stacks() -> dict[str, Any]:
 
 
 def settings(**changes: str) -> Settings:
-    """Settings that name all services."""
+    """Settings with the URLs of all services."""
     return load(shop_app, PLACES | changes)
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, dict[str, Any]]]:
-    """What the log was told."""
+    """The log's messages."""
     return [(record.getMessage(), record.__dict__["fields"]) for record in caplog.records]
 
 
-def test_instances_that_changed_are_taken_over(stacks: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
-    """Those of that source, and each change once."""
+def test_changed_instances_are_applied(stacks: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    """Only those of the changed source, and each change once."""
     caplog.set_level(logging.INFO, "bff.reload")
     reload = Reload(settings(), lambda: settings(ORDERS_SERVICE_URL="http://orders:1;weight=9,http://new:1"), stacks)
     reload()
@@ -53,8 +53,8 @@ def test_instances_that_changed_are_taken_over(stacks: dict[str, Any], caplog: p
     ]
 
 
-def test_what_cannot_change_is_named(stacks: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
-    """It stays as it is until a restart; the log says so each time, and never with a value."""
+def test_settings_that_need_a_restart_are_named(stacks: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    """It applies after a restart. Each reload logs its name, without the value."""
     caplog.set_level(logging.INFO, "bff.reload")
     after = settings(BFF_SOURCES__ORDERS__TIMEOUT_S="1", JWT_SECRET="another secret")
     reload = Reload(settings(), lambda: after, stacks)
@@ -64,8 +64,8 @@ def test_what_cannot_change_is_named(stacks: dict[str, Any], caplog: pytest.LogC
     assert "another" not in caplog.text
 
 
-def test_settings_that_can_t_be_used_change_nothing(stacks: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
-    """All stays as it is, and the log says why."""
+def test_invalid_settings_change_nothing(stacks: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing changes, and the log has the reason."""
 
     def broken() -> Settings:
         raise SettingsError("orders_service_url (ORDERS_SERVICE_URL): expected URLs\nport (PORT): too large")
@@ -79,13 +79,13 @@ def test_settings_that_can_t_be_used_change_nothing(stacks: dict[str, Any], capl
     )
 
 
-def test_a_source_that_is_no_longer_named_stays_where_it_is(stacks: dict[str, Any]) -> None:
-    """No gateway goes without one."""
+def test_a_source_without_a_url_keeps_its_instances(stacks: dict[str, Any]) -> None:
+    """Its instances stay: a gateway needs every source."""
     Reload(settings(), lambda: load(shop_app, {}), stacks)()
     assert [stack.to for stack in stacks.values()] == [[], [], []]
 
 
-def test_without_settings_to_read_nothing_happens(stacks: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
-    """As in a test that made its gateway by hand."""
+def test_without_a_way_to_load_settings_nothing_changes(stacks: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    """As in tests that make their gateway directly."""
     Reload(settings(), None, stacks)()
     assert lines(caplog) == [("nothing to reload", {})]

@@ -102,8 +102,8 @@ async def test_an_item_with_an_invalid_product_id_is_a_user_error(shop: Shop, id
     """With the item's path. No order is placed."""
     items = [{"productId": "1", "quantity": 1}, {"productId": id, "quantity": 1}]
     answer = await place(shop, items=items)
-    (told,) = answer.data["placeOrder"]["userErrors"]
-    assert (told["field"], told["code"]) == (["items", "1", "productId"], "INVALID")
+    (error,) = answer.data["placeOrder"]["userErrors"]
+    assert (error["field"], error["code"]) == (["items", "1", "productId"], "INVALID")
     assert answer.data["placeOrder"]["order"] is None
     assert shop.calls == []
 
@@ -124,9 +124,9 @@ async def test_at_most_50_user_errors_are_returned(shop: Shop) -> None:
     answer = await place(shop, items=[{"productId": "x", "quantity": 1}] * 200)
     assert len(answer.data["placeOrder"]["userErrors"]) == 50
     shop.orders.refusal = rejected(422, *[(f"items[{number}]", "Bad. " * 1000) for number in range(200)])
-    told = (await place(shop)).data["placeOrder"]["userErrors"]
-    assert len(told) == 50
-    assert max(len(each["message"]) for each in told) == 500
+    errors = (await place(shop)).data["placeOrder"]["userErrors"]
+    assert len(errors) == 50
+    assert max(len(each["message"]) for each in errors) == 500
 
 
 # Idempotency keys
@@ -178,8 +178,8 @@ async def test_each_write_has_a_unique_key(shop: Shop) -> None:
 @pytest.mark.parametrize("key", ["", "x" * 256])
 async def test_a_key_is_one_to_255_characters(shop: Shop, key: str) -> None:
     """Another length is a user error, and no order is placed."""
-    told = (await place(shop, idempotencyKey=key)).data["placeOrder"]
-    assert told == {
+    payload = (await place(shop, idempotencyKey=key)).data["placeOrder"]
+    assert payload == {
         "order": None,
         "userErrors": [{"field": ["idempotencyKey"], "message": "Expected 1 to 255 characters.", "code": "INVALID"}],
     }
@@ -250,8 +250,8 @@ async def test_another_users_order_is_not_found_like_a_missing_one(shop: Shop, v
 async def test_an_invalid_id_is_not_found(shop: Shop, variant: str, id: str) -> None:
     """Like a missing order. It is never sent to the service."""
     answer = await shop.ask(variant, CANCEL, {"id": id}, sub="1")
-    told = [{"field": ["id"], "message": "There is no such order.", "code": "NOT_FOUND"}]
-    assert answer.data["cancelOrder"] == {"order": None, "userErrors": told}
+    errors = [{"field": ["id"], "message": "There is no such order.", "code": "NOT_FOUND"}]
+    assert answer.data["cancelOrder"] == {"order": None, "userErrors": errors}
     assert shop.calls == []
 
 
@@ -359,8 +359,8 @@ async def test_a_missing_object_is_not_found(shop: Shop, query: str, variables: 
     """An invalid id and an unknown one are both NOT_FOUND."""
     answer = await shop.ask("admin", query, variables | {"id": id}, sub="boss")
     (payload,) = answer.data.values()
-    told = [{"field": ["id"], "message": f"There is no such {thing}.", "code": "NOT_FOUND"}]
-    assert payload == {thing: None, "userErrors": told}
+    errors = [{"field": ["id"], "message": f"There is no such {thing}.", "code": "NOT_FOUND"}]
+    assert payload == {thing: None, "userErrors": errors}
 
 
 # Refused writes
@@ -437,8 +437,8 @@ async def test_a_reused_key_is_a_user_error(shop: Shop) -> None:
 async def test_the_members_of_a_422_become_paths(shop: Shop) -> None:
     """With the service's messages, in order. A member without a name has no path; one without a message has a default."""
     shop.orders.refusal = rejected(422, ("items[0].productId", "No such product."), ("", "All wrong."), ("items[12]", ""))
-    told = (await place(shop)).data["placeOrder"]["userErrors"]
-    assert told == [
+    errors = (await place(shop)).data["placeOrder"]["userErrors"]
+    assert errors == [
         {"field": ["items", "0", "productId"], "message": "No such product.", "code": "INVALID"},
         {"field": None, "message": "All wrong.", "code": "INVALID"},
         {"field": ["items", "12"], "message": "This is not valid.", "code": "INVALID"},
@@ -448,8 +448,8 @@ async def test_the_members_of_a_422_become_paths(shop: Shop) -> None:
 async def test_a_422_without_members_is_one_user_error(shop: Shop) -> None:
     """A refused write never has an empty list of user errors."""
     shop.orders.refusal = rejected(422)
-    told = (await place(shop)).data["placeOrder"]["userErrors"]
-    assert told == [{"field": None, "message": "This is not valid.", "code": "INVALID"}]
+    errors = (await place(shop)).data["placeOrder"]["userErrors"]
+    assert errors == [{"field": None, "message": "This is not valid.", "code": "INVALID"}]
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,8 @@ class RunningRedis:
 
     def cli(self, *command: str) -> list[str]:
         """The lines of the reply to a command."""
-        told = subprocess.run(["redis-cli", "-p", str(self.port), *command], capture_output=True, check=True, text=True)
-        return told.stdout.splitlines()
+        result = subprocess.run(["redis-cli", "-p", str(self.port), *command], capture_output=True, check=True, text=True)
+        return result.stdout.splitlines()
 
 
 @dataclass(slots=True)

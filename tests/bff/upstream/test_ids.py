@@ -1,4 +1,4 @@
-"""Ids: which text of a client is one, how each stands in a path, and which may stand in a list."""
+"""Ids: which texts are ids, how ids are encoded in paths, and which can be part of a list."""
 
 from typing import Annotated
 from urllib.parse import unquote
@@ -28,13 +28,13 @@ TEXT = "6fa75bb9-cf7e-5d64-9c2f-706b344877d5"
 
 
 @pytest.mark.parametrize("text", NO_IDS)
-def test_an_integer_is_read_in_its_one_form(text: str) -> None:
-    """Signs, blanks, leading zeros, other digits than ASCII's and numbers too long are no ids."""
+def test_an_integer_has_one_valid_form(text: str) -> None:
+    """Signs, blanks, leading zeros, non-ASCII digits and more than 18 digits are not accepted."""
     assert read_integer(text) is None
 
 
 def test_a_uuid_is_read_in_either_case() -> None:
-    """Upper and lower case name the same object, and so share a key."""
+    """Upper and lower case are the same id."""
     assert read_uuid(TEXT.upper()) == read_uuid(TEXT) == UUID(TEXT)
 
 
@@ -55,44 +55,44 @@ def test_a_uuid_is_read_in_either_case() -> None:
         TEXT.replace("6", "\N{ARABIC-INDIC DIGIT SIX}"),
     ],
 )
-def test_a_uuid_in_another_form_is_no_id(text: str) -> None:
-    """Python reads some of these; a service does not give them."""
+def test_a_uuid_in_another_form_is_not_accepted(text: str) -> None:
+    """Python accepts some of these; services don't return them."""
     assert read_uuid(text) is None
 
 
 @pytest.mark.parametrize("text", ["r-1", "R-1", "a,b", "a/b", "50%", "%2e", "...", "a.b", "ä", "a b", "x" * LONGEST_ID])
-def test_a_string_is_read_as_it_is(text: str) -> None:
-    """Also in its case: to a service `R-1` and `r-1` may be two objects."""
+def test_a_string_is_not_changed(text: str) -> None:
+    """Nor is its case: `R-1` and `r-1` may be two objects."""
     assert read_string(text) == text
 
 
 @pytest.mark.parametrize("text", ["", ".", "..", "a\nb", "\x00", "x" * (LONGEST_ID + 1), "ä" * 50, "%" * 100])
-def test_a_string_that_no_path_can_hold_is_no_id(text: str) -> None:
-    """Dots would name another path; the length is limited as it stands in the URL."""
+def test_a_string_that_does_not_fit_a_path_is_not_accepted(text: str) -> None:
+    """Dots would name another path. The limit applies to the percent-encoded length."""
     assert read_string(text) is None
 
 
 @pytest.mark.parametrize("text", ["a,b", "a/b", "../x", "50%", "%2e%2e", "a?b#c", "ä ö", "a+b&c=d", ";"])
-def test_a_string_stands_in_a_path_as_one_segment(text: str) -> None:
-    """Whatever it holds, it names nothing but the object (RFC 3986, section 3.3)."""
+def test_a_string_is_one_segment_of_a_path(text: str) -> None:
+    """With any characters (RFC 3986, section 3.3)."""
     segment = in_path(text)
     assert unquote(segment) == text
     assert not set(segment) & set("/?#+&=,; ")
 
 
-def test_integers_and_uuids_stand_in_a_path_as_they_are() -> None:
-    """A UUID in lower case."""
+def test_integers_and_uuids_are_not_encoded_in_a_path() -> None:
+    """A UUID is in lower case."""
     assert (in_path(7), in_path(UUID(TEXT.upper()))) == ("7", TEXT)
 
 
-def test_a_list_holds_no_string_with_a_comma() -> None:
-    """Commas part the list, so such a string would be two ids."""
+def test_a_string_with_a_comma_does_not_fit_a_list() -> None:
+    """Commas separate ids, so such a string would be two ids."""
     assert all(map(fits_list, ("a", "a/b", "50%", 7, UUID(TEXT))))
     assert not any(map(fits_list, ("a,b", ",")))
 
 
-def test_the_type_of_a_records_id_says_how_it_is_read() -> None:
-    """Also with metadata of msgspec's around it."""
+def test_the_type_of_a_records_id_selects_the_reader() -> None:
+    """Also with msgspec's metadata."""
     assert reader_of(Annotated[int, msgspec.Meta(gt=0)], "X.id") is read_integer
     assert reader_of(Annotated[str, msgspec.Meta(description="an id", max_length=9)], "X.id") is read_string
     assert reader_of(Annotated[UUID, msgspec.Meta(title="id")], "X.id") is read_uuid
@@ -101,7 +101,7 @@ def test_the_type_of_a_records_id_says_how_it_is_read() -> None:
 
 
 def test_a_call_has_fewer_strings_than_other_ids() -> None:
-    """A URL of 200 strings of any length could be longer than servers take; 200 UUIDs are 7.4 KB."""
+    """A URL with 200 long strings could exceed the limits of servers. 200 UUIDs are 7.4 KB."""
     long = Annotated[str, msgspec.Meta(title="id")]
     assert [most_ids(type_) for type_ in (int, UUID, str, long)] == [MOST_IDS, MOST_IDS, MOST_STRING_IDS, MOST_STRING_IDS]
     assert len(",".join([TEXT] * MOST_IDS)) < 8 * 1024 - 500
@@ -109,7 +109,7 @@ def test_a_call_has_fewer_strings_than_other_ids() -> None:
 
 
 def test_a_source_needs_an_id_of_a_known_type() -> None:
-    """The mistake is found when the class is made."""
+    """Any other type is an error when the class is defined."""
 
     class Odd(Record, frozen=True):
         id: float

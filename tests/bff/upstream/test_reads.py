@@ -1,4 +1,4 @@
-"""Reads of records whose ids are UUIDs or strings: batches, chunks, ids that fit no list, what is cached by them."""
+"""Reads of records whose ids are UUIDs or strings: batches, chunks, ids with commas, caching."""
 
 import asyncio
 from typing import Any
@@ -56,7 +56,7 @@ def notes(make_source: MakeSource, service: Service) -> Any:
 
 
 def echo(request: httpx.Request) -> Any:
-    """What a service answers that has every object: those of a list, parted by commas, or the one that the path names."""
+    """The reply of a service that has every object: those in the list, or the one in the path."""
     parts = urlsplit(request.url.raw_path.decode())
     query = parse_qs(parts.query)
     if "ids" in query:
@@ -69,12 +69,12 @@ def echo(request: httpx.Request) -> Any:
 
 
 def uuids(number: int) -> list[UUID]:
-    """That many UUIDs."""
+    """This many UUIDs."""
     return [UUID(int=each) for each in range(1, number + 1)]
 
 
-async def test_uuids_are_read_200_a_call(hives: Hives, service: Service, caller: Caller) -> None:
-    """450 of them take three calls, and each is found by its own id."""
+async def test_a_call_has_at_most_200_uuids(hives: Hives, service: Service, caller: Caller) -> None:
+    """450 UUIDs are three calls."""
     ids = uuids(450)
     found: Any = await hives.by_id.load(caller, ids)
     assert [found[each].id for each in ids] == ids
@@ -82,8 +82,8 @@ async def test_uuids_are_read_200_a_call(hives: Hives, service: Service, caller:
     assert max(len(target) for target in service.asked) < 8 * 1024
 
 
-async def test_strings_are_read_30_a_call(notes: Notes, service: Service, caller: Caller) -> None:
-    """70 of them take three calls."""
+async def test_a_call_has_at_most_30_strings(notes: Notes, service: Service, caller: Caller) -> None:
+    """70 strings are three calls."""
     ids = [f"n-{number}" for number in range(70)]
     found: Any = await notes.by_id.load(caller, ids)
     assert list(found) == ids
@@ -92,7 +92,7 @@ async def test_strings_are_read_30_a_call(notes: Notes, service: Service, caller
 
 @pytest.mark.parametrize("id", ["a/b", "50%", "%2e%2e", "a.b", "ä ö", "a&ids=b", "a+b", "a#b", "a?b"])
 async def test_a_string_of_any_characters_is_one_id(notes: Notes, service: Service, caller: Caller, id: str) -> None:
-    """By itself in the path, and with others in the list."""
+    """In a path and in a list."""
     assert list(await notes.by_id.load(caller, [id])) == [id]
     found: Any = await notes.by_id.load(caller, [id, "n-1"])
     assert [found[each].id for each in (id, "n-1")] == [id, "n-1"]
@@ -100,17 +100,17 @@ async def test_a_string_of_any_characters_is_one_id(notes: Notes, service: Servi
 
 
 @pytest.mark.parametrize("ids", [["a,b", "n-1", "n-2"], ["n-1", "a,b", "n-2"], ["n-1", "n-2", "a,b"]], ids=str)
-async def test_a_string_with_a_comma_is_asked_for_by_itself(
+async def test_a_string_with_a_comma_has_its_own_call(
     notes: Notes, service: Service, caller: Caller, ids: list[str]
 ) -> None:
-    """In a list it would be two ids. Its call is not merged with the others' on the way."""
+    """In a list it would be two ids. Policies don't merge its call with others."""
     found: Any = await notes.by_id.load(caller, ids)
     assert {key: record.id for key, record in found.items()} == dict(zip(ids, ids, strict=True))
     assert sorted(service.asked) == ["GET /notes/a%2Cb", "GET /notes?ids=n-1,n-2"]
 
 
 async def test_strings_with_commas_are_not_merged_with_one_another(notes: Notes, service: Service, caller: Caller) -> None:
-    """Not those of one read, nor those of requests that come at the same time; the same one is shared."""
+    """Neither within one read nor across concurrent requests. Calls for the same id are shared."""
     reads = [["a,b"], ["n-1"], ["e,f"], ["a,b"], ["n-2"]]
     found: Any = await asyncio.gather(*(notes.by_id.load(caller, ids) for ids in reads))
     assert [list(each) for each in found] == reads
@@ -121,7 +121,7 @@ async def test_strings_with_commas_are_not_merged_with_one_another(notes: Notes,
 
 
 async def test_an_owner_with_a_comma_gets_no_other_owners_items(hives: Hives, service: Service, caller: Caller) -> None:
-    """Its name stands in the query, where a service may take it for two owners: that is an error, and no mix-up."""
+    """A service may read it as two owners. Then the reply is a mismatch."""
     found: Any = await hives.of_owner.load(caller, ["ann", "bea,cy"], limit=5)
     assert [hive.owner for hive in found["ann"]] == ["ann"]
     assert isinstance(found["bea,cy"], Mismatched)
@@ -129,39 +129,37 @@ async def test_an_owner_with_a_comma_gets_no_other_owners_items(hives: Hives, se
 
 
 async def test_lists_are_read_by_owners_that_are_uuids(notes: Notes, service: Service, caller: Caller) -> None:
-    """Each owner has its own items, 200 owners a call."""
+    """With at most 200 owners in a call."""
     owners = uuids(201)
     found: Any = await notes.of_hive.load(caller, owners, limit=1)
     assert all([note.hive_id for note in found[owner]] == [owner] for owner in owners)
     assert len(service.asked) == 2
 
 
-async def test_a_uuid_that_the_service_writes_in_upper_case_is_the_same(
-    hives: Hives, service: Service, caller: Caller
-) -> None:
-    """It is compared as a UUID and not as text."""
+async def test_a_uuid_in_upper_case_in_a_reply_is_the_same_id(hives: Hives, service: Service, caller: Caller) -> None:
+    """UUIDs are not compared as text."""
     ids = [UUID("6fa75bb9-cf7e-5d64-9c2f-706b344877d5"), UUID(int=1)]
     service.every = lambda _: {"items": [{"id": str(each).upper()} for each in ids]}
     assert list(await hives.by_id.load(caller, ids)) == ids
 
 
 async def test_a_string_in_another_case_is_another_object(notes: Notes, service: Service, caller: Caller) -> None:
-    """A service that answers with `N-1` for `n-1` has answered with something else."""
+    """A reply with `N-1` for `n-1` is a mismatch."""
     service.every = lambda _: {"id": "N-1"}
     found: Any = (await notes.by_id.load(caller, ["n-1"]))["n-1"]
     assert isinstance(found, SourceError)
 
 
-async def test_what_does_not_exist_is_left_out(hives: Hives, service: Service, caller: Caller) -> None:
-    """By a 404 for one, by its absence from a list for several."""
+async def test_a_missing_object_is_left_out(hives: Hives, service: Service, caller: Caller) -> None:
+    """After a 404 to a single id, or if a list does not have it."""
     first, second = uuids(2)
     service.every = lambda request: {"items": [{"id": str(first)}]} if request.url.query else problem(404)
     assert await hives.by_id.load(caller, [second]) == {}
     assert list(await hives.by_id.load(caller, [first, second])) == [first]
 
 
-async def test_an_item_that_cannot_be_read_is_known_by_its_uuid(hives: Hives, service: Service, caller: Caller) -> None:
-    """It costs itself alone."""
+async def test_an_unreadable_item_with_a_uuid_affects_only_that_id(hives: Hives, service: Service, caller: Caller) -> None:
+    """The other ids have their objects."""
     first, second = uuids(2)
     service.every = lambda _: {"items": [{"id": str(first), "owner": 7}, {"id": str(second)}]}
     found: Any = await hives.by_id.load(caller, [first, second])
@@ -170,7 +168,7 @@ async def test_an_item_that_cannot_be_read_is_known_by_its_uuid(hives: Hives, se
 
 
 async def test_an_exact_filter_may_be_a_uuid(notes: Notes, service: Service, caller: Caller) -> None:
-    """It is compared with the items' members; a page with others is not used."""
+    """A page with an item of another value is not used."""
     hive = UUID(int=9)
     page = {"items": [{"id": "n-1", "hiveId": str(hive).upper()}], "nextCursor": None, "total": 1}
     service.every = lambda _: page
@@ -182,18 +180,18 @@ async def test_an_exact_filter_may_be_a_uuid(notes: Notes, service: Service, cal
 
 
 @pytest.mark.parametrize("cursor", ["a b", "a&limit=9", "50%", "ä/?#"])
-async def test_a_cursor_of_any_characters_is_sent_whole(notes: Notes, service: Service, caller: Caller, cursor: str) -> None:
-    """It stands in the query as one value."""
+async def test_a_cursor_of_any_characters_is_encoded(notes: Notes, service: Service, caller: Caller, cursor: str) -> None:
+    """It is one value of the query."""
     service.every = lambda _: {"items": [], "nextCursor": None, "total": 0}
     await notes.page.load(caller, limit=5, cursor=cursor)
     assert service.last.url.params["cursor"] == cursor
     assert service.last.url.params["limit"] == "5"
 
 
-async def test_the_cache_knows_objects_by_their_uuids_and_strings(
+async def test_objects_are_cached_by_uuids_and_strings(
     played_wire: Any, service: Service, caller: Caller, clock: Clock, heard: Heard
 ) -> None:
-    """What came with a list is found by its id, in either case of a UUID; a string with a comma by itself."""
+    """An object of a list is found by its id, with a UUID in either case. A string with a comma has its own call."""
     options = TrafficOptions()
     hives = Hives(make_stack(played_wire, clock, heard, source="hives", options=options), forward_identity=False)
     notes = Notes(make_stack(played_wire, clock, heard, source="notes", options=options), forward_identity=False)

@@ -39,7 +39,7 @@ class Mirror:
         self.seen: Counter[str] = Counter()
 
     async def send(self, request: WireRequest, *, max_response_bytes: int) -> WireReply:
-        """The objects that are asked for, with the viewer's name on them."""
+        """Return the requested objects, with the viewer's name in them."""
         sent = dict(request.headers)
         viewer = sent.get("X-User-ID", NOBODY)
         assert ("Authorization" in sent) is (viewer != NOBODY)
@@ -54,7 +54,7 @@ class Mirror:
         headers = {"cache_control": self.chance.choice(SAID), "etag": f'"{viewer}"'}
         if sent.get("If-None-Match") == f'"{viewer}"' and fate < 0.6:
             return answer(304, b"", **headers)
-        # An entity tag that another viewer's answer bears would bring back that one's.
+        # The entity tag of another viewer's reply would revalidate that reply.
         assert sent.get("If-None-Match") in {None, f'"{viewer}"'}
         return answer(200, msgspec.json.encode(self._body(request, viewer)), **headers)
 
@@ -67,7 +67,7 @@ class Mirror:
         return {"items": [make(int(each), name=viewer) for each in ids], "nextCursor": None, "total": 3}
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """There is nothing to close."""
 
 
 def names(found: Any) -> set[str]:
