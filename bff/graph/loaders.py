@@ -210,6 +210,8 @@ class Loaders(dict[Read, Loader[Any, Any]]):
         With an `id`, of the objects only that one is forgotten; lists and pages are forgotten in any case.
         """
         for read in source.declared:
+            if isinstance(read, ById):
+                self._primed.pop(read, None)  # lists that came before the write, for a loader that is not made yet
             loader = self.get(read)
             if loader is not None:
                 if id is not None and isinstance(read, ById):
