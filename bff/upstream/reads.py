@@ -23,7 +23,7 @@ import msgspec
 from bff.runtime.error_copies import again, detached
 from bff.upstream.caller import Caller
 from bff.upstream.errors import Mismatched, Rejected, SourceError
-from bff.upstream.ids import fits_list, in_path, most_ids
+from bff.upstream.ids import fits_list, in_path, most_ids, read_string
 from bff.upstream.records import ItemsEnvelope, PageEnvelope, R, Record, Unreadable
 from bff.upstream.traffic.call import ID, Call, Mismatch, RequestedKeys, Stale
 
@@ -286,7 +286,7 @@ class ReadById(Generic[R]):
         return await load_in_chunks(self._source, caller, list(dict.fromkeys(ids)), self._call, self._most)
 
     def _call(self, caller: Caller, ids: Sequence[Any]) -> Call:
-        keyed = RequestedKeys(ID, tuple(ids), self._call, self._most)
+        keyed = RequestedKeys(ID, tuple(ids), self._call, most_with(ids, self._most))
         if len(ids) > 1:
             query = {self._many_parameter: joined(ids)}
             return self._source.read_call(caller, query, partial(self._many, keyed.keys), keyed=keyed)
@@ -358,11 +358,15 @@ class ReadListBy(Generic[R]):
         """The same, with filters as a key has them."""
         keys = list(dict.fromkeys(owners))
         call = partial(self._call, limit, filters)
-        return await load_in_chunks(self._source, caller, keys, call, self._read.keys_a_call)
+        found = await load_in_chunks(self._source, caller, keys, call, self._read.keys_a_call)
+        if len(found) < len(keys):  # an owner that is no id has nothing
+            found = {key: found.get(key, []) for key in keys}
+        return found
 
     def _call(self, limit: int, filters: Filters, caller: Caller, owners: Sequence[Any]) -> Call:
         narrow = partial(self._call, limit, filters)
-        keyed = RequestedKeys((self._read.attribute, limit, filters), tuple(owners), narrow, self._read.keys_a_call)
+        most = most_with(owners, self._read.keys_a_call)
+        keyed = RequestedKeys((self._read.attribute, limit, filters), tuple(owners), narrow, most)
         query = {self._read.many: joined(owners), self._read.limit: str(limit), **named(filters)}
         decode = partial(self._decode, keyed.keys, limit, self._exact(filters))
         return self._source.read_call(caller, query, decode, keyed=keyed)
@@ -464,6 +468,11 @@ def joined(keys: Iterable[Any]) -> str:
     return ",".join(map(str, keys))
 
 
+def most_with(keys: Sequence[Any], most: int) -> int:
+    """The most keys of a call for these, `most` as a rule. A key that can't stand in a list is asked for alone."""
+    return most if len(keys) > 1 or fits_list(keys[0]) else 1
+
+
 def named(filters: Filters) -> dict[str, str | None]:
     """Filters as parameters of a query, their names in camel case."""
     return {camel(name): value for name, value in filters}
@@ -484,7 +493,10 @@ async def load_in_chunks(
     call_for: Callable[[Caller, Sequence[Any]], Call],
     most: int,
 ) -> dict[Any, Any]:
-    """Load the keys, at most `most` a call, all calls at once. A call that fails costs its own keys and no others."""
+    """Load the keys, at most `most` a call, all calls at once. A call that fails costs its own keys and no others.
+
+    A key may be any text if it is from another service's record. No call is made for a text that is the id of nothing.
+    """
 
     async def guarded(chunk: Sequence[Any]) -> dict[Any, Any]:
         try:
@@ -495,11 +507,13 @@ async def load_in_chunks(
 
     if not keys:
         return {}
+    alone: list[Any] = []
     if type(keys[0]) is str:
-        alone = [key for key in keys if not fits_list(key)]
-        keys = [key for key in keys if fits_list(key)] if alone else keys
-    else:
-        alone = []
+        known = [key for key in keys if read_string(key) is not None]
+        alone = [key for key in known if not fits_list(key)]
+        keys = [key for key in known if fits_list(key)] if alone else known
+        if not known:
+            return {}
     if len(keys) <= most and not alone:
         return await guarded(keys)
     chunks = [keys[start : start + most] for start in range(0, len(keys), most)] + [[key] for key in alone]

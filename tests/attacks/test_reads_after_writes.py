@@ -7,15 +7,6 @@ from bff.graph.sources import Sources
 from bff.upstream.caller import Caller
 from datasources.orders import Orders, OrderStatus
 from tests.support.fakes import Service, an_order
-from tests.support.source_fixtures import (  # noqa: F401
-    caller,
-    clock,
-    heard,
-    make_source,
-    orders,
-    played_wire,
-    service,
-)
 
 
 @pytest.mark.parametrize("id", [None, 1])

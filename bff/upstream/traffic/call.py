@@ -46,7 +46,7 @@ class RequestedKeys(msgspec.Struct, frozen=True):
         family: the kind of the keys. The same key of the same family stands for the same object in all calls of the source.
         keys: the requested keys, each once.
         narrow: makes a call for other keys of the family, at most `most` of them, on behalf of the given caller.
-        most: the largest number of keys in one call.
+        most: the largest number of keys in one call. 1 if the call must not be joined with others.
     """
 
     family: Hashable

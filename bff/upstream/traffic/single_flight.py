@@ -138,7 +138,9 @@ class SingleFlight:
                 shared.keys += new_keys
                 joined.setdefault(shared, []).extend(new_keys)
             else:
-                own = shared = self._not_started[keyed.family] = SharedCall(list(new_keys))
+                own = shared = SharedCall(list(new_keys))
+                if keyed.most > 1:
+                    self._not_started[keyed.family] = shared
             self._by_key.update(dict.fromkeys([(keyed.family, key) for key in new_keys], shared))
         return own, new_keys, joined
 
