@@ -26,7 +26,7 @@ from bff.graph.context import Viewer
 from bff.graph.rules import RecordRule
 from bff.graph.schemas import check_reads, variant_schemas, whole_graph
 from bff.graph.variants import Variant
-from bff.upstream.records import Record
+from bff.upstream.records import Record, inner_types
 from bff.upstream.source import Source
 
 DEFAULT_APP = "schema.app:app"
@@ -67,7 +67,7 @@ class App:
         query, mutation, subscription: the Strawberry types at the root of the graph.
         variants: the views of the graph, each mounted at `/NAME/graphql`.
         sources: the classes of its sources. Each is bound to the service that the settings name.
-        rules: by record, who may see which of them, wherever they are shown.
+        rules: by record, who may see which of them, wherever they are shown. A rule holds for subclasses too.
         folder: has `examples/VARIANT/*.graphql` for GraphiQL and `sdl/VARIANT.graphql`; None if there are none.
         demo: `module:function` that makes ASGI applications by source for `bff dev` and `bff demo-services`.
         demo_viewers: for whom `bff dev` prints tokens, by the name that it prints.
@@ -97,8 +97,15 @@ class App:
             if not source.path:
                 raise AppError(f"{source.__name__}: expected a source with a path and a record")
         known = {source.record for source in self.sources}
-        if unknown := [record.__name__ for record in self.rules if record not in known]:
-            raise AppError(f"rules: {', '.join(unknown)}: not a record of any source")
+        for ruled in self.rules:
+            if not any(issubclass(record, ruled) for record in known):
+                raise AppError(f"rules: {ruled.__name__}: not a record of any source")
+            for record in known:
+                if any(issubclass(inner, ruled) for inner in inner_types(record)):
+                    raise AppError(
+                        f"rules: {ruled.__name__} is also inside of {record.__name__}, where no rule can hide it: "
+                        "expected a member with its id, and a relation"
+                    )
 
     @property
     def source_names(self) -> tuple[str, ...]:

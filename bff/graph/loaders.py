@@ -183,7 +183,7 @@ class Loaders(dict[Read, Loader[Any, Any]]):
 
     def __missing__(self, read: Read) -> Loader[Any, Any]:
         source = self._sources[read.source]
-        visible = self._visible.get(read.record)
+        visible = self._rule_for(read.record)
         make_batch = next(BATCHES[kind] for kind in type(read).__mro__ if kind in BATCHES)
         batch = make_batch(self, source, source.reads[read.attribute], visible)
         loader: Loader[Any, Any] = Loader(batch, self._work)
@@ -192,6 +192,18 @@ class Loaders(dict[Read, Loader[Any, Any]]):
             for records in self._primed.pop(read, ()):
                 prime_all(loader, records)
         return loader
+
+    def _rule_for(self, record: type[Record]) -> Visible | None:
+        """Whether the viewer may see a record of that type: a rule for a type holds for its subclasses. None if all may."""
+        rules = [visible for kind, visible in self._visible.items() if issubclass(record, kind)]
+        if len(rules) < 2:
+            return rules[0] if rules else None
+        return lambda each: all(visible(each) for visible in rules)
+
+    def may_see(self, record: Record) -> bool:
+        """Whether the viewer may see a record."""
+        visible = self._rule_for(type(record))
+        return visible is None or visible(record)
 
     @property
     def caller(self) -> Caller:

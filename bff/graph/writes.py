@@ -81,7 +81,8 @@ async def written(
 ) -> tuple[Any, list[UserError]]:
     """The record after the write, or the mistakes that a person can correct.
 
-    However the write ended, it may have taken effect: what this operation has loaded from the source is forgotten.
+    However the write ended, it may have taken effect: what this operation has loaded from the source is forgotten. The
+    record is None, without mistakes, if the viewer may not see it as it is after the write.
 
     Args:
         context: the operation's.
@@ -104,6 +105,8 @@ async def written(
         return None, mistakes
     finally:
         context.loaders.forget(source, id)
+    if not context.loaders.may_see(record):
+        return None, []
     if source.by_id_read is not None:
         context.loaders[source.by_id_read].prime(record.id, record)
     return record, []

@@ -1,5 +1,7 @@
 """Reads of one operation after a write in it: nothing that was loaded before the write may be shown."""
 
+from typing import Any
+
 import pytest
 
 from bff.graph.loaders import Loaders
@@ -19,7 +21,7 @@ async def test_a_list_from_before_a_write_primes_nothing_after_it(
     await loaders[Orders.of_user].load(Orders.of_user.key(1, 20))
     service.answers = {"/orders/1": an_order(1, status="cancelled")}
     loaders.forget(Orders, id)
-    found = await loaders[Orders.by_id].load(1)
+    found: Any = await loaders[Orders.by_id].load(1)
     assert found.status is OrderStatus.CANCELLED
 
 
@@ -36,4 +38,5 @@ async def test_what_a_write_answered_is_newer_than_a_list_from_before_it(
     written = await orders.cancel(caller, 1, key="k")
     loaders.forget(Orders)
     loaders[Orders.by_id].prime(written.id, written)
-    assert (await loaders[Orders.by_id].load(1)).status is OrderStatus.CANCELLED
+    found: Any = await loaders[Orders.by_id].load(1)
+    assert found.status is OrderStatus.CANCELLED

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -50,7 +51,8 @@ async def test_an_id_with_a_comma_joins_no_list(
     make_source: MakeSource, service: Service, caller: Caller, asked: Sequence[list[str]], turns: int
 ) -> None:
     """Neither of its own request nor of another, whichever of them is first in a turn of the event loop."""
-    parts, service.every = make_source(Parts), answer
+    parts: Any = make_source(Parts)
+    service.every = answer
 
     async def load(number: int, ids: list[str]) -> list[str]:
         for _ in range(number * turns):
@@ -67,7 +69,8 @@ async def test_an_id_from_a_record_names_no_other_path(
     make_source: MakeSource, service: Service, caller: Caller, id: str
 ) -> None:
     """Another service's record may have any text as a key. What no client could ask for is the id of nothing."""
-    parts, service.every = make_source(Parts), answer
+    parts: Any = make_source(Parts)
+    service.every = answer
     assert await parts.by_id.load(caller, [id]) == {}
     assert list(await parts.by_id.load(caller, [id, "c"])) == ["c"]
     assert service.asked == ["GET /parts/c"]
@@ -78,7 +81,7 @@ async def test_an_id_from_a_record_names_no_other_path(
 @pytest.mark.parametrize("id", ["", ".", "..", "x/../../users/1"])
 async def test_a_write_goes_to_no_other_path(make_source: MakeSource, service: Service, caller: Caller, id: str) -> None:
     """A program that passes on an id unread makes no call."""
-    parts = make_source(Parts)
+    parts: Any = make_source(Parts)
     with pytest.raises(ValueError, match="id"):
         await parts.scrap(caller, id)
     assert service.asked == []
