@@ -145,7 +145,7 @@ class App:
 
 def find_app(name: str, folder: Path) -> App:
     """The application `module:name`, looked up from a folder. Raises `AppError`; errors of the module itself are its own."""
-    if str(folder) not in sys.path:
+    if sys.path[:1] != [str(folder)]:  # first, since a distribution may have a package of the same name
         sys.path.insert(0, str(folder))
     found = found_at(name, "app")
     if not isinstance(found, App):
@@ -156,16 +156,15 @@ def find_app(name: str, folder: Path) -> App:
 def found_at(place: str, setting: str) -> Any:
     """What stands at `module:name`. Raises `AppError` if there is no such module or name."""
     module, _, name = place.partition(":")
-    if not module or not name:
+    if not all(part.isidentifier() for part in (*module.split("."), name)):
         raise AppError(f"{setting}: expected module:name, got {place!r}")
     try:
-        return getattr(importlib.import_module(module), name)
+        found = importlib.import_module(module)
     except ModuleNotFoundError as error:
         # A module that this one imports and that is missing is another matter: its own error says more.
         if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
             raise
         raise AppError(f"{setting}: {place}: there is no module {error.name} in {Path.cwd()}; see --app") from None
-    except AttributeError:
-        if hasattr(sys.modules.get(module), name):
-            raise
-        raise AppError(f"{setting}: {place}: the module {module} has no {name}") from None
+    if not hasattr(found, name):
+        raise AppError(f"{setting}: {place}: the module {module} has no {name}")
+    return getattr(found, name)

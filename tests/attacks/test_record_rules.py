@@ -131,7 +131,7 @@ def test_a_rule_may_be_for_a_base_of_records() -> None:
 class Reply(Record, frozen=True, kw_only=True):
     id: int
     replies: "tuple[Reply, ...]" = ()
-    by_name: dict[str, list[Note]] = {}
+    by_name: dict[str, list[Note]]
 
 
 def test_all_that_is_inside_of_a_record_is_found() -> None:
