@@ -15,6 +15,7 @@ import asyncio
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, overload
 
@@ -92,6 +93,7 @@ class Read:
     is_by_id = False
     filters: tuple[str, ...] = ()
     exact: tuple[str, ...] = ()
+    most: int | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name or '(not of a source yet)'}>"
@@ -110,6 +112,15 @@ class Read:
         for name in self.exact:
             if name not in self.source.record.__struct_fields__:
                 raise TypeError(f"{self.name}: exact filter {name!r}: {self.source.record.__name__} has no such member")
+        names = [*self.parameters(), *map(camel, (*self.filters, *self.exact))]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise TypeError(f"{self.name}: expected parameters of different names, got twice: {', '.join(twice)}")
+        if self.most is not None and self.most < 1:
+            raise TypeError(f"{self.name}: most: expected 1 or more, got {self.most}")
+
+    def parameters(self) -> tuple[str, ...]:
+        """The parameters of its query that are not filters."""
+        return ()
 
     @property
     def record(self) -> type[Record]:
@@ -211,12 +222,17 @@ class ListBy(Read):
             raise TypeError(f"{self.name}: {self.source.record.__name__} has no member {self.member!r}")
         self.keys_a_call = most_ids(self.type_of(self.member)) if self.most is None else self.most
 
+    def parameters(self) -> tuple[str, ...]:
+        """As the base has it."""
+        return self.many, self.limit
+
     @property
     def request(self) -> str:
         """As the base has it."""
         return f"GET {self.source.path}?{self.many}=&{self.limit}="
 
-    def key(self, owner: Any, first: int, **filters: str | None) -> ListKey:
+    # Positional: a filter may have any name.
+    def key(self, owner: Any, first: int, /, **filters: str | None) -> ListKey:
         """The key of an owner's first items. Raises `TypeError` for a filter that is not declared."""
         return ListKey(owner, first, self.filters_from(filters))
 
@@ -245,12 +261,16 @@ class CursorPages(Read):
         self.exact = exact
         self.filters = filters
 
+    def parameters(self) -> tuple[str, ...]:
+        """As the base has it."""
+        return "limit", "cursor"
+
     @property
     def request(self) -> str:
         """As the base has it."""
         return f"GET {self.source.path}?limit="
 
-    def key(self, first: int, after: str | None = None, **filters: str | None) -> PageKey:
+    def key(self, first: int, after: str | None = None, /, **filters: str | None) -> PageKey:
         """The key of a slice. Raises `TypeError` for a filter that is not declared."""
         return PageKey(first, after, self.filters_from(filters))
 
@@ -346,7 +366,7 @@ class ReadListBy(Generic[R]):
         self._decode_items = source.reader.reader_of(ItemsEnvelope)
 
     async def load(
-        self, caller: Caller, owners: Sequence[Any], *, limit: int, **filters: str | None
+        self, caller: Caller, owners: Sequence[Any], /, *, limit: int, **filters: str | None
     ) -> dict[Any, Sequence[R | SourceError] | Stale | SourceError]:
         """For each of the owners at most `limit` items, in the service's order.
 
@@ -405,7 +425,7 @@ class ReadPages(Generic[R]):
         self._read = read
         self._decode_page = source.reader.reader_of(PageEnvelope)
 
-    async def load(self, caller: Caller, *, limit: int, cursor: str | None, **filters: str | None) -> Page[R]:
+    async def load(self, caller: Caller, /, *, limit: int, cursor: str | None, **filters: str | None) -> Page[R]:
         """A page of at most `limit` (1 to 200) items after `cursor`. Raises `BadCursor`, `SourceError`."""
         known = self._read.filters_from(filters)
         query = {"limit": str(limit), "cursor": cursor, **named(known)}
@@ -460,7 +480,7 @@ def as_text(value: Any) -> str:
     """A value of a record as it stands in a query."""
     if value is True or value is False:
         return "true" if value else "false"
-    return str(value)
+    return str(value.value if isinstance(value, Enum) else value)
 
 
 def joined(keys: Iterable[Any]) -> str:
