@@ -26,8 +26,8 @@ from bff.upstream.traffic.call import Call, Mismatch, Reply
 from bff.upstream.traffic.freshness import for_clients, usable
 from bff.upstream.traffic.stack import SourceStatus
 
-NAME = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
-"""A source's name, as it stands in settings, metrics and logs."""
+NAME = re.compile(r"(?=.{1,63}\Z)[a-z][a-z0-9]*(_[a-z0-9]+)*\Z", re.ASCII)
+"""A source's name, as it stands in settings, metrics and logs. In the environment `__` separates the parts of a path."""
 
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -84,7 +84,9 @@ class Source(Generic[R]):
         if "name" not in vars(cls):
             cls.name = _CAPITAL.sub("_", cls.__name__).lower()
         if not NAME.match(cls.name):
-            raise TypeError(f"{cls.__name__}.name: expected lower-case letters, digits and _, got {cls.name!r}")
+            raise TypeError(
+                f"{cls.__name__}.name: expected lower-case letters, digits and single _ between them, got {cls.name!r}"
+            )
         if not cls.path.startswith("/"):
             raise TypeError(f"{cls.__name__}.path: expected a path such as /{cls.name}, got {cls.path!r}")
         id_type = next((each.type for each in msgspec.structs.fields(record) if each.name == "id"), None)
