@@ -257,7 +257,11 @@ def by_id_batch(loaders: Loaders, _: Source[Any], reads: Any, visible: Visible |
         return load
 
     async def load_visible(ids: Sequence[Any]) -> Mapping[Any, Any]:
-        return {key: found for key, found in (await load(ids)).items() if may_show(found, visible)}
+        shown = {key: found for key, found in (await load(ids)).items() if may_show(found, visible)}
+        if len(shown) < len(ids):
+            # Else `Cache-Control` would tell a hidden record, whose reply may be cached, from a missing one.
+            loaders.caller.freshness.forbid()
+        return shown
 
     return load_visible
 
