@@ -26,6 +26,7 @@ from bff.graph.context import Viewer
 from bff.graph.rules import RecordRule
 from bff.graph.schemas import check_reads, variant_schemas, whole_graph
 from bff.graph.variants import Variant
+from bff.upstream.records import inner_types
 from bff.upstream.source import Source
 
 DEFAULT_APP = "schema.app:app"
@@ -66,7 +67,7 @@ class App:
         query, mutation, subscription: the graph's Strawberry root types.
         variants: the views of the graph, each served at `/NAME/graphql`.
         sources: the classes of its sources. Each is bound to the service whose URL is in the settings.
-        rules: by record, which objects a viewer may see, in every field that shows them.
+        rules: by record, which objects a viewer may see, in every field that shows them. A rule holds for subclasses too.
         folder: contains `examples/VARIANT/*.graphql` for GraphiQL and `sdl/VARIANT.graphql`; None if there are none.
         demo: `module:function` that makes the demo services for `bff dev` and `bff demo-services`: see `Demo`.
         demo_viewers: the viewers for whom `bff dev` prints tokens, by the label that it prints.
@@ -96,8 +97,15 @@ class App:
             if not source.path:
                 raise AppError(f"{source.__name__}: expected a source with a path and a record")
         known = {source.record for source in self.sources}
-        if unknown := [record.__name__ for record in self.rules if record not in known]:
-            raise AppError(f"rules: {', '.join(unknown)}: not a record of any source")
+        for ruled in self.rules:
+            if not any(issubclass(record, ruled) for record in known):
+                raise AppError(f"rules: {ruled.__name__}: not a record of any source")
+            for record in known:
+                if any(issubclass(inner, ruled) for inner in inner_types(record)):
+                    raise AppError(
+                        f"rules: {ruled.__name__} is also inside of {record.__name__}, where no rule can hide it: "
+                        "expected a member with its id, and a relation"
+                    )
 
     @property
     def source_names(self) -> tuple[str, ...]:
@@ -161,16 +169,15 @@ def check_origin(name: str, folder: Path) -> None:
 def found_at(place: str, setting: str) -> Any:
     """The object at `module:name`. Raises `AppError` if there is no such module or name."""
     module, _, name = place.partition(":")
-    if not module or not name:
+    if not all(part.isidentifier() for part in (*module.split("."), name)):
         raise AppError(f"{setting}: expected module:name, got {place!r}")
     try:
-        return getattr(importlib.import_module(module), name)
+        found = importlib.import_module(module)
     except ModuleNotFoundError as error:
         # If the module exists and one of its imports is missing, the original error is more useful.
         if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
             raise
         raise AppError(f"{setting}: {place}: there is no module {error.name} in {Path.cwd()}; see --app") from None
-    except AttributeError:
-        if hasattr(sys.modules.get(module), name):
-            raise
-        raise AppError(f"{setting}: {place}: the module {module} has no {name}") from None
+    if not hasattr(found, name):
+        raise AppError(f"{setting}: {place}: the module {module} has no {name}")
+    return getattr(found, name)

@@ -362,7 +362,13 @@ def url_name(source: str) -> str:
 
 @lru_cache(maxsize=16)
 def settings_class(app: App) -> type[Settings]:
-    """The class of an application's settings, with `sources.NAME`, `NAME_service_url` and `variants.NAME`."""
+    """The settings of an application: `sources.NAME`, `NAME_service_url`, `variants.NAME` as it has them.
+
+    Raises `SettingsError` for a source or variant with a name that a Pydantic model has itself, as `json`.
+    """
+    for what, taken in (("source", app.source_names), ("variant", app.variant_names)):
+        if unusable := [name for name in taken if hasattr(BaseModel, name)]:
+            raise SettingsError(f"{what} {', '.join(unusable)}: settings can't have this name, choose another")
     literal: Any = Literal
     mapping: Any = dict
     variant_name: Any = literal[app.variant_names]

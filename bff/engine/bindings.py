@@ -106,6 +106,9 @@ def _is_unconverted(type_: Any) -> bool:
     return type_ in _UNCONVERTED or isinstance(type_, StrawberryEnumDefinition)
 
 
+_LOADED_RESOLVE: Any = Loaded.resolve
+
+
 def _is_plain(definition: StrawberryField) -> bool:
     """Whether the field is resolved as usual, with no extensions but an access rule and then a load by key."""
     kind = type(definition)
@@ -116,6 +119,6 @@ def _is_plain(definition: StrawberryField) -> bool:
         del extensions[0]
     if not extensions:
         return True
-    if len(extensions) > 1 or type(extensions[0]).resolve is not Loaded.resolve:
+    if len(extensions) > 1 or type(extensions[0]).resolve is not _LOADED_RESOLVE:
         return False
     return type(extensions[0]).map_arguments is FieldExtension.map_arguments

@@ -58,7 +58,10 @@ class Loaded(FieldExtension):
         self.fallback = fallback
         self.prefetch = prefetch
 
-    def resolve(self, next_: Callable[..., Any], source: Any, info: Info, **kwargs: Any) -> Any:
+    # Positional only: a field may have an argument with one of these names.
+    def resolve(  # type: ignore[override]
+        self, next_: Callable[..., Any], source: Any, info: Info, /, **kwargs: Any
+    ) -> Any:
         """A coroutine of the field's value; None if there is no key."""
         key = next_(source, info, **kwargs)
         if key is None:

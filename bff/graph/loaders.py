@@ -182,7 +182,7 @@ class Loaders(dict[Read, Loader[Any, Any]]):
 
     def __missing__(self, read: Read) -> Loader[Any, Any]:
         source = self._sources[read.source]
-        visible = self._visible.get(read.record)
+        visible = self._rule_for(read.record)
         make_batch = next(BATCHES[kind] for kind in type(read).__mro__ if kind in BATCHES)
         batch = make_batch(self, source, source.reads[read.attribute], visible)
         loader: Loader[Any, Any] = Loader(batch, self._work)
@@ -191,6 +191,18 @@ class Loaders(dict[Read, Loader[Any, Any]]):
             for records in self._primed.pop(read, ()):
                 prime_all(loader, records)
         return loader
+
+    def _rule_for(self, record: type[Record]) -> Visible | None:
+        """Whether the viewer may see a record of that type: a rule for a type holds for its subclasses. None if all may."""
+        rules = [visible for kind, visible in self._visible.items() if issubclass(record, kind)]
+        if len(rules) < 2:
+            return rules[0] if rules else None
+        return lambda each: all(visible(each) for visible in rules)
+
+    def may_see(self, record: Record) -> bool:
+        """Whether the viewer may see a record."""
+        visible = self._rule_for(type(record))
+        return visible is None or visible(record)
 
     @property
     def caller(self) -> Caller:
@@ -209,6 +221,8 @@ class Loaders(dict[Read, Loader[Any, Any]]):
         With an `id`, only that object is forgotten, and all lists and pages. Without, everything is.
         """
         for read in source.declared:
+            if isinstance(read, ById):
+                self._primed.pop(read, None)  # lists that came before the write, for a loader that is not made yet
             loader = self.get(read)
             if loader is not None:
                 if id is not None and isinstance(read, ById):
@@ -242,7 +256,11 @@ def by_id_batch(loaders: Loaders, _: Source[Any], reads: Any, visible: Visible |
         return load
 
     async def load_visible(ids: Sequence[Any]) -> Mapping[Any, Any]:
-        return {key: found for key, found in (await load(ids)).items() if may_show(found, visible)}
+        shown = {key: found for key, found in (await load(ids)).items() if may_show(found, visible)}
+        if len(shown) < len(ids):
+            # Else `Cache-Control` would tell a hidden record, whose reply may be cached, from a missing one.
+            loaders.caller.freshness.forbid()
+        return shown
 
     return load_visible
 

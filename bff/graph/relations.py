@@ -15,7 +15,6 @@ computed. All other options are Strawberry's, as `description`.
 """
 
 from collections.abc import Callable
-from enum import Enum
 from inspect import Parameter, Signature
 from typing import Annotated, Any, get_args, get_origin
 
@@ -32,6 +31,8 @@ from bff.upstream.reads import ById, CursorPages, ListBy, Read, as_text
 _SELF = Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)
 _FIRST = Parameter("first", Parameter.KEYWORD_ONLY, default=DEFAULT_FIRST, annotation=int | None)
 _AFTER = Parameter("after", Parameter.KEYWORD_ONLY, default=None, annotation=str | None)
+_NO_ARGUMENTS = frozenset({"self", "cls", "root", "info", _FIRST.name, _AFTER.name})
+"""Names that a filter can't have: Strawberry takes them for its own, or the field has an argument of that name."""
 _ID = Parameter("id", Parameter.KEYWORD_ONLY, annotation=strawberry.ID)
 
 
@@ -101,6 +102,8 @@ def _named(resolve: Callable[..., Any], name: str, *parameters: Parameter) -> Ca
 
 
 def _filters(read: Read) -> list[Parameter]:
+    if lost := sorted({*read.filters, *read.exact} & _NO_ARGUMENTS):
+        raise TypeError(f"{read.name}: filter {lost[0]!r}: expected a name that an argument can have")
     return [
         Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=_filter_type(read, name) | None)
         for name in (*read.filters, *read.exact)
@@ -118,7 +121,4 @@ def _filter_type(read: Read, name: str) -> Any:
 
 
 def _texts(filters: dict[str, Any]) -> dict[str, str | None]:
-    return {
-        name: None if value is None else filter_of(name, as_text(value.value if isinstance(value, Enum) else value))
-        for name, value in filters.items()
-    }
+    return {name: None if value is None else filter_of(name, as_text(value)) for name, value in filters.items()}

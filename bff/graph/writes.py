@@ -79,7 +79,8 @@ async def written(
 ) -> tuple[Any, list[UserError]]:
     """The record after the write, or the mistakes in the input.
 
-    Even a failed write may have taken effect, so the operation's loaders forget what they loaded from the source.
+    Even a failed write may have taken effect, so the operation's loaders forget what they loaded from the source. The
+    record is None, without mistakes, if the viewer may not see it as it is after the write.
 
     Args:
         context: the operation's.
@@ -102,6 +103,8 @@ async def written(
         return None, mistakes
     finally:
         context.loaders.forget(source, id)
+    if not context.loaders.may_see(record):
+        return None, []
     if source.by_id_read is not None:
         context.loaders[source.by_id_read].prime(record.id, record)
     return record, []

@@ -181,7 +181,7 @@ class Reloader:
                 changed = self._next_change(child)
                 if not changed:
                     continue
-                self._say(f"Reloaded: {_listed(changed)}")
+                self._say(f"Reloaded: {listed(changed)}")
                 spare.prepare(is_restart=True)
                 self._stop(child, _RESTART_GRACE_S)
                 child, spare = spare, child
@@ -259,6 +259,12 @@ class Reloader:
                 os.read(self._woken, 4096)
 
 
-def _listed(paths: Sequence[str]) -> str:
-    shown, more = paths[:_NAMES_SHOWN], len(paths) - _NAMES_SHOWN
+def listed(paths: Sequence[str]) -> str:
+    """The first paths, and how many more there are. What can't be shown in a terminal is escaped."""
+    shown, more = [_printable(path) for path in paths[:_NAMES_SHOWN]], len(paths) - _NAMES_SHOWN
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+
+
+def _printable(path: str) -> str:
+    # A file's name may be any bytes: invalid UTF-8 would make writing it fail, control characters would reach the terminal.
+    return path if path.isprintable() else ascii(path)[1:-1]

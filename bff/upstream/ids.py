@@ -23,6 +23,8 @@ MOST_STRING_IDS = 30
 
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.ASCII | re.IGNORECASE)
 
+_DOT_SEGMENT = re.compile(r"(\A|[/\\])\.{1,2}([/\\]|\Z)")
+
 ReadId = Callable[[str], Any]
 """Converts a client's text to the id; None for text that can't be an id."""
 
@@ -35,10 +37,17 @@ def read_integer(text: str) -> int | None:
 
 
 def read_string(text: str) -> str | None:
-    """Printable text of 1 to 256 characters, percent-encoded. `.` and `..` are refused: in a URL they name other paths."""
-    if not 1 <= len(text) <= LONGEST_ID or not text.isprintable() or text in {".", ".."}:
+    """Any printable text of 1 to 256 characters, percent-encoded.
+
+    Not `.` or `..`, also between slashes: they would name another path, since some proxies decode slashes before they remove
+    dot segments (RFC 3986, section 5.2.4).
+    """
+    if not 1 <= len(text) <= LONGEST_ID:
         return None
-    return text if (text.isascii() and text.isalnum()) or len(quote(text, safe="")) <= LONGEST_ID else None
+    if text.isascii() and text.isalnum():
+        return text
+    is_usable = text.isprintable() and not _DOT_SEGMENT.search(text) and len(quote(text, safe="")) <= LONGEST_ID
+    return text if is_usable else None
 
 
 def read_uuid(text: str) -> UUID | None:
@@ -68,13 +77,19 @@ def _kind_of(type_: Any) -> msgspec.inspect.Type:
 
 
 def most_ids(type_: Any) -> int:
-    """The largest number of ids of that type in one call."""
-    return MOST_STRING_IDS if isinstance(_kind_of(type_), msgspec.inspect.StrType) else MOST_IDS
+    """The largest number of ids of that type in one call. The type may be optional."""
+    kind = _kind_of(type_)
+    kinds = kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,)
+    return MOST_STRING_IDS if any(isinstance(each, msgspec.inspect.StrType) for each in kinds) else MOST_IDS
 
 
 def in_path(id: Any) -> str:
-    """An id as a segment of a path, percent-encoded (RFC 3986, section 3.3)."""
-    return str(id) if type(id) is not str else quote(id, safe="")
+    """An id as a segment of a path, percent-encoded (RFC 3986, section 3.3). Raises `ValueError` for text that is no id."""
+    if type(id) is not str:
+        return str(id)
+    if read_string(id) is None:
+        raise ValueError("expected a text that can be an id")
+    return quote(id, safe="")
 
 
 def fits_list(id: Any) -> bool:

@@ -15,6 +15,7 @@ import asyncio
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, overload
 
@@ -23,7 +24,7 @@ import msgspec
 from bff.runtime.error_copies import again, detached
 from bff.upstream.caller import Caller
 from bff.upstream.errors import Mismatched, Rejected, SourceError
-from bff.upstream.ids import fits_list, in_path, most_ids
+from bff.upstream.ids import fits_list, in_path, most_ids, read_string
 from bff.upstream.records import ItemsEnvelope, PageEnvelope, R, Record, Unreadable
 from bff.upstream.traffic.call import ID, Call, Mismatch, RequestedKeys, Stale
 
@@ -94,6 +95,7 @@ class Read:
     is_by_id = False
     filters: tuple[str, ...] = ()
     exact: tuple[str, ...] = ()
+    most: int | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name or '(not declared in a source)'}>"
@@ -112,6 +114,15 @@ class Read:
         for name in self.exact:
             if name not in self.source.record.__struct_fields__:
                 raise TypeError(f"{self.name}: exact filter {name!r}: {self.source.record.__name__} has no such member")
+        names = [*self.parameters(), *map(camel, (*self.filters, *self.exact))]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise TypeError(f"{self.name}: expected parameters of different names, got twice: {', '.join(twice)}")
+        if self.most is not None and self.most < 1:
+            raise TypeError(f"{self.name}: most: expected 1 or more, got {self.most}")
+
+    def parameters(self) -> tuple[str, ...]:
+        """The parameters of its query that are not filters."""
+        return ()
 
     @property
     def record(self) -> type[Record]:
@@ -213,12 +224,17 @@ class ListBy(Read):
             raise TypeError(f"{self.name}: {self.source.record.__name__} has no member {self.member!r}")
         self.keys_a_call = most_ids(self.type_of(self.member)) if self.most is None else self.most
 
+    def parameters(self) -> tuple[str, ...]:
+        """As the base has it."""
+        return self.many, self.limit
+
     @property
     def request(self) -> str:
         """See `Read`."""
         return f"GET {self.source.path}?{self.many}=&{self.limit}="
 
-    def key(self, owner: Any, first: int, **filters: str | None) -> ListKey:
+    # Positional only: a filter may have any name.
+    def key(self, owner: Any, first: int, /, **filters: str | None) -> ListKey:
         """The key of an owner's first `first` items. Raises `TypeError` for a filter that is not declared."""
         return ListKey(owner, first, self.filters_from(filters))
 
@@ -247,12 +263,16 @@ class CursorPages(Read):
         self.exact = exact
         self.filters = filters
 
+    def parameters(self) -> tuple[str, ...]:
+        """As the base has it."""
+        return "limit", "cursor"
+
     @property
     def request(self) -> str:
         """See `Read`."""
         return f"GET {self.source.path}?limit="
 
-    def key(self, first: int, after: str | None = None, **filters: str | None) -> PageKey:
+    def key(self, first: int, after: str | None = None, /, **filters: str | None) -> PageKey:
         """The key of a slice. Raises `TypeError` for a filter that is not declared."""
         return PageKey(first, after, self.filters_from(filters))
 
@@ -349,7 +369,7 @@ class ReadListBy(Generic[R]):
         self._decode_items = source.reader.reader_of(ItemsEnvelope)
 
     async def load(
-        self, caller: Caller, owners: Sequence[Any], *, limit: int, **filters: str | None
+        self, caller: Caller, owners: Sequence[Any], /, *, limit: int, **filters: str | None
     ) -> dict[Any, Sequence[R | SourceError] | Stale | SourceError]:
         """At most `limit` items for each owner, in the service's order.
 
@@ -361,7 +381,10 @@ class ReadListBy(Generic[R]):
         """The same, with the filters of a key."""
         keys = list(dict.fromkeys(owners))
         call = partial(self._call, limit, filters)
-        return await load_in_chunks(self._source, caller, keys, call, self._read.keys_a_call)
+        found = await load_in_chunks(self._source, caller, keys, call, self._read.keys_a_call)
+        if len(found) < len(keys):  # an owner that is no id has nothing
+            found = {key: found.get(key, []) for key in keys}
+        return found
 
     def _call(self, limit: int, filters: Filters, caller: Caller, owners: Sequence[Any]) -> Call:
         narrow = partial(self._call, limit, filters)
@@ -405,7 +428,7 @@ class ReadPages(Generic[R]):
         self._read = read
         self._decode_page = source.reader.reader_of(PageEnvelope)
 
-    async def load(self, caller: Caller, *, limit: int, cursor: str | None, **filters: str | None) -> Page[R]:
+    async def load(self, caller: Caller, /, *, limit: int, cursor: str | None, **filters: str | None) -> Page[R]:
         """A page of at most `limit` (1 to 200) items after `cursor`. Raises `BadCursor`, `SourceError`."""
         known = self._read.filters_from(filters)
         query = {"limit": str(limit), "cursor": cursor, **named(known)}
@@ -460,7 +483,7 @@ def as_text(value: Any) -> str:
     """A record's value as text for a query."""
     if value is True or value is False:
         return "true" if value else "false"
-    return str(value)
+    return str(value.value if isinstance(value, Enum) else value)
 
 
 def joined(keys: Iterable[Any]) -> str:
@@ -493,7 +516,10 @@ async def load_in_chunks(
     call_for: Callable[[Caller, Sequence[Any]], Call],
     most: int,
 ) -> dict[Any, Any]:
-    """Load the keys with at most `most` in a call, all calls concurrently. A failed call affects only its own keys."""
+    """Load the keys with at most `most` in a call, all calls concurrently. A failed call affects only its own keys.
+
+    A key from another service's record may be any text. No call is made for text that can't be an id.
+    """
 
     async def guarded(chunk: Sequence[Any]) -> dict[Any, Any]:
         try:
@@ -504,11 +530,13 @@ async def load_in_chunks(
 
     if not keys:
         return {}
+    alone: list[Any] = []
     if type(keys[0]) is str:
-        alone = [key for key in keys if not fits_list(key)]
-        keys = [key for key in keys if fits_list(key)] if alone else keys
-    else:
-        alone = []
+        known = [key for key in keys if read_string(key) is not None]
+        alone = [key for key in known if not fits_list(key)]
+        keys = [key for key in known if fits_list(key)] if alone else known
+        if not known:
+            return {}
     if len(keys) <= most and not alone:
         return await guarded(keys)
     chunks = [keys[start : start + most] for start in range(0, len(keys), most)] + [[key] for key in alone]

@@ -31,6 +31,24 @@ Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 """The range of GraphQL's `Int` (GraphQL specification, section 3.5.1). Checked here, so that a number out of range is
 reported as a bad reply of the service and not as an error of the gateway."""
 
+
+def inner_types(record: type[Record]) -> set[type]:
+    """The classes of the objects inside of a record: of its members, of theirs, and so on."""
+    found: set[type] = set()
+    left: list[Any] = [field.type for field in msgspec.inspect.type_info(record).fields]  # type: ignore[attr-defined]
+    while left:
+        kind = left.pop()
+        class_ = getattr(kind, "cls", None)
+        if class_ in found:
+            continue
+        if class_ is not None:
+            found.add(class_)
+        left += [getattr(kind, name) for name in ("item_type", "key_type", "value_type", "type") if hasattr(kind, name)]
+        left += [*getattr(kind, "types", ()), *getattr(kind, "item_types", ())]
+        left += [field.type for field in getattr(kind, "fields", ())]
+    return found
+
+
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
 
