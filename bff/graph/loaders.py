@@ -272,7 +272,7 @@ def list_batch(loaders: Loaders, source: Source[Any], reads: Any, visible: Visib
     async def load(first: int, filters: Any, keys: Sequence[ListKey], found: dict[ListKey, Any]) -> None:
         lists = await reads.load_filtered(loaders.caller, [key.owner for key in keys], first, filters)
         for key in keys:
-            value = lists[key.owner]
+            value = lists.get(key.owner, ())  # nothing is loaded for an owner that no service could have
             if isinstance(value, SourceError):
                 found[key] = value
                 continue

@@ -66,13 +66,13 @@ def test_a_string_is_not_changed(text: str) -> None:
     assert read_string(text) == text
 
 
-@pytest.mark.parametrize("text", ["", ".", "..", "a\nb", "\x00", "x" * (LONGEST_ID + 1), "ä" * 50, "%" * 100])
+@pytest.mark.parametrize("text", ["", ".", "..", "../x", "a/../b", "a\nb", "\x00", "x" * (LONGEST_ID + 1), "ä" * 50, "%" * 100])
 def test_a_string_that_does_not_fit_a_path_is_not_accepted(text: str) -> None:
     """Dots would name another path. The limit applies to the percent-encoded length."""
     assert read_string(text) is None
 
 
-@pytest.mark.parametrize("text", ["a,b", "a/b", "../x", "50%", "%2e%2e", "a?b#c", "ä ö", "a+b&c=d", ";"])
+@pytest.mark.parametrize("text", ["a,b", "a/b", "50%", "%2e%2e", "a?b#c", "ä ö", "a+b&c=d", ";"])
 def test_a_string_is_one_segment_of_a_path(text: str) -> None:
     """With any characters (RFC 3986, section 3.3)."""
     segment = in_path(text)
