@@ -24,7 +24,7 @@ import msgspec
 from bff.runtime.error_copies import again, detached
 from bff.upstream.caller import Caller
 from bff.upstream.errors import Mismatched, Rejected, SourceError
-from bff.upstream.ids import fits_list, in_path, most_ids, read_string
+from bff.upstream.ids import check_key, fits_list, in_path, most_ids, read_string
 from bff.upstream.records import ItemsEnvelope, PageEnvelope, R, Record, Unreadable
 from bff.upstream.traffic.call import ID, Call, Mismatch, RequestedKeys, Stale
 
@@ -220,6 +220,7 @@ class ListBy(Read):
         super().check()
         if self.member not in self.source.record.__struct_fields__:
             raise TypeError(f"{self.name}: {self.source.record.__name__} has no member {self.member!r}")
+        check_key(self.type_of(self.member), f"{self.source.record.__name__}.{self.member}")
         self.keys_a_call = most_ids(self.type_of(self.member)) if self.most is None else self.most
 
     def parameters(self) -> tuple[str, ...]:
