@@ -157,7 +157,10 @@ class Source(Generic[R]):
             Rejected: the service says what is wrong with the write (404, 409, 422).
             Mismatched: the service answered with another object.
             SourceError: any other failure.
+            ValueError: the route needs an id, and there is none or one that is the id of nothing.
         """
+        if id is None and "{id}" in route:
+            raise ValueError(f"{route}: expected an id")
         target = route if id is None else route.replace("{id}", in_path(id))
         call = Call(
             method,

@@ -78,8 +78,8 @@ async def test_an_id_from_a_record_names_no_other_path(
     assert service.asked == ["GET /parts/c"]
 
 
-@pytest.mark.parametrize("id", ["", ".", "..", "x/../../users/1"])
-async def test_a_write_goes_to_no_other_path(make_source: MakeSource, service: Service, caller: Caller, id: str) -> None:
+@pytest.mark.parametrize("id", ["", ".", "..", "x/../../users/1", None])
+async def test_a_write_goes_to_no_other_path(make_source: MakeSource, service: Service, caller: Caller, id: Any) -> None:
     """A program that passes on an id unread makes no call."""
     parts: Any = make_source(Parts)
     with pytest.raises(ValueError, match="id"):
