@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 MOST_ITEMS = 200
 """The most items of one page."""
 
+MOST_CALLS = 16
+"""The most calls that one load makes at the same time: a single request must not take up all that a service may get."""
+
 Filters = tuple[tuple[str, str | None], ...]
 """A read's filters with their values as text, in the order of their names; None where a filter is not used."""
 
@@ -514,7 +517,9 @@ async def load_in_chunks(
     call_for: Callable[[Caller, Sequence[Any]], Call],
     most: int,
 ) -> dict[Any, Any]:
-    """Load the keys, at most `most` a call, all calls at once. A call that fails costs its own keys and no others.
+    """Load the keys, at most `most` a call, and `MOST_CALLS` calls at the same time.
+
+    A call that fails costs its own keys and no others.
 
     A key may be any text if it is from another service's record. No call is made for a text that is the id of nothing.
     """
@@ -539,6 +544,11 @@ async def load_in_chunks(
         return await guarded(keys)
     chunks = [keys[start : start + most] for start in range(0, len(keys), most)] + [[key] for key in alone]
     merged: dict[Any, Any] = {}
-    for found in await asyncio.gather(*map(guarded, chunks)):
-        merged.update(found)
+    left = iter(chunks)
+
+    async def load_next() -> None:
+        for chunk in left:
+            merged.update(await guarded(chunk))
+
+    await asyncio.gather(*(load_next() for _ in range(min(len(chunks), MOST_CALLS))))
     return merged
