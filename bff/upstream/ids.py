@@ -25,6 +25,14 @@ _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.
 
 _DOT_SEGMENT = re.compile(r"(\A|[/\\])\.{1,2}([/\\]|\Z)")
 
+_KEYS = (
+    msgspec.inspect.IntType,
+    msgspec.inspect.StrType,
+    msgspec.inspect.UUIDType,
+    msgspec.inspect.EnumType,
+    msgspec.inspect.NoneType,
+)
+
 ReadId = Callable[[str], Any]
 """Converts a client's text to the id; None for text that can't be an id."""
 
@@ -81,6 +89,17 @@ def most_ids(type_: Any) -> int:
     kind = _kind_of(type_)
     kinds = kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,)
     return MOST_STRING_IDS if any(isinstance(each, msgspec.inspect.StrType) for each in kinds) else MOST_IDS
+
+
+def check_key(type_: Any, name: str) -> None:
+    """Check that values of a type can be keys in a list that is joined by commas. Raises `TypeError`.
+
+    `name` is the record's member, for the message.
+    """
+    kind = msgspec.inspect.type_info(type_)
+    kinds = kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,)
+    if not all(isinstance(each, _KEYS) for each in kinds):
+        raise TypeError(f"{name}: expected an int, str, UUID or enum, which may be optional, got {type_!r}")
 
 
 def in_path(id: Any) -> str:

@@ -24,7 +24,7 @@ import msgspec
 from bff.runtime.error_copies import again, detached
 from bff.upstream.caller import Caller
 from bff.upstream.errors import Mismatched, Rejected, SourceError
-from bff.upstream.ids import fits_list, in_path, most_ids, read_string
+from bff.upstream.ids import check_key, fits_list, in_path, most_ids, read_string
 from bff.upstream.records import ItemsEnvelope, PageEnvelope, R, Record, Unreadable
 from bff.upstream.traffic.call import ID, Call, Mismatch, RequestedKeys, Stale
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 MOST_ITEMS = 200
 """The largest number of items in one page."""
+
+MOST_CALLS = 16
+"""The most calls that one load makes at the same time: a single request must not take up all that a service may get."""
 
 Filters = tuple[tuple[str, str | None], ...]
 """A read's filters and their values as text, in the order of their declaration; None for a filter that is not used."""
@@ -222,6 +225,7 @@ class ListBy(Read):
         super().check()
         if self.member not in self.source.record.__struct_fields__:
             raise TypeError(f"{self.name}: {self.source.record.__name__} has no member {self.member!r}")
+        check_key(self.type_of(self.member), f"{self.source.record.__name__}.{self.member}")
         self.keys_a_call = most_ids(self.type_of(self.member)) if self.most is None else self.most
 
     def parameters(self) -> tuple[str, ...]:
@@ -516,7 +520,9 @@ async def load_in_chunks(
     call_for: Callable[[Caller, Sequence[Any]], Call],
     most: int,
 ) -> dict[Any, Any]:
-    """Load the keys with at most `most` in a call, all calls concurrently. A failed call affects only its own keys.
+    """Load the keys with at most `most` in a call, and at most `MOST_CALLS` calls at the same time.
+
+    A failed call affects only its own keys.
 
     A key from another service's record may be any text. No call is made for text that can't be an id.
     """
@@ -541,6 +547,11 @@ async def load_in_chunks(
         return await guarded(keys)
     chunks = [keys[start : start + most] for start in range(0, len(keys), most)] + [[key] for key in alone]
     merged: dict[Any, Any] = {}
-    for found in await asyncio.gather(*map(guarded, chunks)):
-        merged.update(found)
+    left = iter(chunks)
+
+    async def load_next() -> None:
+        for chunk in left:
+            merged.update(await guarded(chunk))
+
+    await asyncio.gather(*(load_next() for _ in range(min(len(chunks), MOST_CALLS))))
     return merged

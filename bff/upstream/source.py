@@ -29,6 +29,9 @@ from bff.upstream.traffic.stack import SourceStatus
 NAME = re.compile(r"(?=.{1,63}\Z)[a-z][a-z0-9]*(_[a-z0-9]+)*\Z", re.ASCII)
 """A source's name in settings, metrics and logs."""
 
+_PATH = re.compile(r"(/(?!\.{1,2}(/|\Z))[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+\Z")
+"""Segments of a path, none of them empty or dots (RFC 3986, section 3.3)."""
+
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -76,6 +79,10 @@ class Source(Generic[R]):
 
     def __init_subclass__(cls, **defaults: Any) -> None:
         super().__init_subclass__()
+        if taken := [name for name, each in vars(cls).items() if isinstance(each, Read) and name in _OWN_MEMBERS]:
+            raise TypeError(
+                f"{cls.__name__}.{taken[0]}: every source has a member of this name, choose another for the read"
+            )
         cls.defaults = MappingProxyType({**cls.defaults, **defaults})
         record = _record_of(cls)
         if record is None:  # a base class of several sources
@@ -87,7 +94,7 @@ class Source(Generic[R]):
             raise TypeError(
                 f"{cls.__name__}.name: expected lower-case letters, digits and single _ between them, got {cls.name!r}"
             )
-        if not cls.path.startswith("/"):
+        if not _PATH.match(cls.path):
             raise TypeError(f"{cls.__name__}.path: expected a path such as /{cls.name}, got {cls.path!r}")
         id_type = next((each.type for each in msgspec.structs.fields(record) if each.name == "id"), None)
         cls.read_id = staticmethod(reader_of(id_type, f"{record.__name__}.id"))
@@ -150,7 +157,10 @@ class Source(Generic[R]):
             Rejected: the service refuses the write and gives reasons (404, 409, 422).
             Mismatched: the reply is another object.
             SourceError: any other failure.
+            ValueError: the route needs an id, and there is none or one that is the id of nothing.
         """
+        if id is None and "{id}" in route:
+            raise ValueError(f"{route}: expected an id")
         target = route if id is None else route.replace("{id}", in_path(id))
         call = Call(
             method,
@@ -191,6 +201,10 @@ class Source(Generic[R]):
             left_s, is_shared, may_keep = for_clients(life) if life else usable(reply.headers, with_identity=with_identity)
             call.caller.freshness.note(left_s, is_shared=is_shared, may_keep=may_keep)
         return reply
+
+
+_OWN_MEMBERS = frozenset({*vars(Source), *Source.__annotations__, "reads", "reader", "forward_identity"})
+"""Names that a source's reads can't have."""
 
 
 def _record_of(source: type[Source[Any]]) -> type[Record] | None:

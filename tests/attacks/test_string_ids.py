@@ -10,10 +10,11 @@ import pytest
 
 from bff.upstream.caller import Caller
 from bff.upstream.ids import most_ids
-from bff.upstream.reads import ById, ListBy
+from bff.upstream.reads import MOST_CALLS, ById, ListBy
 from bff.upstream.records import Record
 from bff.upstream.source import Source
-from tests.support.fakes import Service
+from bff.upstream.traffic.bulkhead import BulkheadOptions
+from tests.support.fakes import Service, settle
 from tests.support.source_fixtures import MakeSource
 
 
@@ -78,8 +79,8 @@ async def test_an_id_from_a_record_names_no_other_path(
     assert service.asked == ["GET /parts/c"]
 
 
-@pytest.mark.parametrize("id", ["", ".", "..", "x/../../users/1"])
-async def test_a_write_goes_to_no_other_path(make_source: MakeSource, service: Service, caller: Caller, id: str) -> None:
+@pytest.mark.parametrize("id", ["", ".", "..", "x/../../users/1", None])
+async def test_a_write_goes_to_no_other_path(make_source: MakeSource, service: Service, caller: Caller, id: Any) -> None:
     """A program that passes on an id unread makes no call."""
     parts: Any = make_source(Parts)
     with pytest.raises(ValueError, match="id"):
@@ -92,3 +93,26 @@ def test_an_optional_text_is_a_text() -> None:
     assert most_ids(str | None) == most_ids(str)
     assert most_ids(int | None) == most_ids(int)
     assert Parts.of_maker.keys_a_call == Parts.by_id.keys_a_call
+
+
+@pytest.mark.parametrize("ids", [[f"a,{number}" for number in range(60)], [f"a{number}" for number in range(1200)]])
+async def test_one_load_does_not_take_up_a_services_calls(
+    make_source: MakeSource, service: Service, caller: Caller, ids: list[str]
+) -> None:
+    """Texts are asked for in short lists or one by one: there may be more such calls than a source may make at once."""
+    parts: Any = make_source(Parts)
+    under_way: list[httpx.Request] = []
+    most = 0
+
+    async def slow(request: httpx.Request) -> object:
+        nonlocal most
+        under_way.append(request)
+        most = max(most, len(under_way))
+        await settle()
+        under_way.remove(request)
+        return answer(request)
+
+    service.every = slow
+    assert await parts.by_id.load(caller, ids) == {}
+    assert 1 < most <= MOST_CALLS <= BulkheadOptions().max_concurrent / 4
+    assert len(service.asked) >= 40

@@ -66,7 +66,9 @@ def test_a_string_is_not_changed(text: str) -> None:
     assert read_string(text) == text
 
 
-@pytest.mark.parametrize("text", ["", ".", "..", "../x", "a/../b", "a\nb", "\x00", "x" * (LONGEST_ID + 1), "ä" * 50, "%" * 100])
+@pytest.mark.parametrize(
+    "text", ["", ".", "..", "../x", "a/../b", "a\nb", "\x00", "x" * (LONGEST_ID + 1), "ä" * 50, "%" * 100]
+)
 def test_a_string_that_does_not_fit_a_path_is_not_accepted(text: str) -> None:
     """Dots would name another path. The limit applies to the percent-encoded length."""
     assert read_string(text) is None
