@@ -1,11 +1,13 @@
 """The base of all sources. A source is one resource of one REST service, with its reads and writes.
 
 class Users(Source[User]):
-path = "/users"
-by_id = ById()
+    path = "/users"
+    by_id = ById()
 
-async def rename(self, caller: Caller, id: int, name: str, *, key: str) -> User:
-return await self.write(caller, "PATCH", "/users/{id}", {"name": name}, key=key, id=id)
+    async def rename(self, caller: Caller, id: int, name: str, *, key: str) -> User:
+        return await self.write(caller, "PATCH", "/users/{id}", {"name": name}, key=key, id=id)
+
+`bff/upstream/reads.py` has the kinds of reads.
 """
 
 import re
