@@ -43,11 +43,11 @@ _WRITE = 10
 """The cost of a write, on top of the object that it returns."""
 
 
-@strawberry.type(description="What can be changed.")
+@strawberry.type(description="The root type of mutations.")
 class Mutation:
     """The root type of mutations."""
 
-    @computed(WEB, MOBILE, extensions=[Access()], weight=_WRITE, description="Order for oneself.")
+    @computed(WEB, MOBILE, extensions=[Access()], weight=_WRITE, description="Place an order for the signed-in user.")
     async def place_order(self, info: Info, input: PlaceOrderInput) -> PlaceOrderPayload:
         """Raises `SignInNeeded`, `NotAllowed`, `SourceError`."""
         context = info.context
@@ -70,7 +70,12 @@ class Mutation:
         order, user_errors = await written(context, Orders, write, thing="order", is_keyed=client_key is not None)
         return PlaceOrderPayload(order=order, user_errors=user_errors)
 
-    @computed(*EVERYONE, extensions=[Access()], weight=_WRITE, description="Cancel an order of one's own; staff, any.")
+    @computed(
+        *EVERYONE,
+        extensions=[Access()],
+        weight=_WRITE,
+        description="Cancel an order. Staff may cancel any order, other viewers only their own.",
+    )
     async def cancel_order(self, info: Info, id: strawberry.ID) -> CancelOrderPayload:
         """Raises `SignInNeeded`, `SourceError`."""
         context = info.context
@@ -83,7 +88,13 @@ class Mutation:
         order, user_errors = await written(context, Orders, write, thing="order", id_field=["id"])
         return CancelOrderPayload(order=order, user_errors=user_errors)
 
-    @computed(WEB, MOBILE, extensions=[Access()], weight=_WRITE, description="Change one's own name or address.")
+    @computed(
+        WEB,
+        MOBILE,
+        extensions=[Access()],
+        weight=_WRITE,
+        description="Change the name or e-mail address of the signed-in user.",
+    )
     async def update_profile(self, info: Info, input: UpdateProfileInput) -> UpdateProfilePayload:
         """Raises `SignInNeeded`, `NotAllowed`, `SourceError`."""
         context = info.context
@@ -95,7 +106,7 @@ class Mutation:
         user, user_errors = await written(context, Users, write, thing="user", id=user_id)
         return UpdateProfilePayload(user=user, user_errors=user_errors)
 
-    @computed(ADMIN, extensions=[Access(role="admin")], weight=_WRITE, description="Move an order on.")
+    @computed(ADMIN, extensions=[Access(role="admin")], weight=_WRITE, description="Change the status of an order.")
     async def update_order_status(self, info: Info, id: strawberry.ID, status: OrderStatus) -> UpdateOrderStatusPayload:
         """Raises `SourceError`."""
         context = info.context
@@ -123,7 +134,7 @@ class Mutation:
     @computed(
         ADMIN,
         extensions=[Access(role="admin")],
-        description="Hold a source's breaker open or closed; with null it goes by its own rule again.",
+        description="Force a source's circuit breaker open or closed. Null returns it to automatic operation.",
     )
     def force_breaker(self, info: Info, source: str, state: BreakerState | None = None) -> ForceBreakerPayload:
         """Affects only the process that handles the request, until that process ends."""
@@ -142,7 +153,7 @@ class Mutation:
     @computed(
         ADMIN,
         extensions=[Access(role="admin")],
-        description="Forget what is kept of a source's answers; without a source, of all. Whole answers too.",
+        description="Clear the cache of a source, or of all sources if none is given. Cached responses are dropped as well.",
     )
     def drop_cache(self, info: Info, source: str | None = None) -> DropCachePayload:
         """Affects only the process that handles the request."""
@@ -162,7 +173,7 @@ class Mutation:
     @computed(
         ADMIN,
         extensions=[Access(role="admin")],
-        description="Read the settings again, as on SIGHUP, and take over where the services are.",
+        description="Reload the settings, as SIGHUP does, and apply the new service URLs.",
     )
     def reload_settings(self, info: Info) -> ReloadSettingsPayload:
         """Affects only the process that handles the request."""

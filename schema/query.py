@@ -15,7 +15,7 @@ from schema.types.user import User
 from schema.variants import ADMIN, EVERYONE, MOBILE
 
 
-@strawberry.type(description="What can be asked.")
+@strawberry.type(description="The root type of queries.")
 class Query:
     """The root type of queries."""
 
@@ -23,7 +23,7 @@ class Query:
         *EVERYONE,
         type=User | None,
         extensions=[Loaded(Users.by_id)],
-        description="Who is signed in; null when nobody is.",
+        description="The signed-in user; null for an anonymous request.",
     )
     def me(self, info: Info) -> int | None:
         """The viewer's id."""
@@ -33,25 +33,30 @@ class Query:
         *EVERYONE,
         read=Users.by_id,
         access=Access(owner="id"),
-        description="A user; without a role, only oneself.",
+        description="A user by id. Viewers who are not staff can only read themselves.",
     )
     users: Connection[User] | None = connection(ADMIN, read=Users.page, description="All users, by id.")
-    order: Order | None = lookup(*EVERYONE, read=Orders.by_id, access=Access(), description="One's own order.")
-    orders: Connection[Order] | None = connection(ADMIN, read=Orders.page, description="All, newest first.")
+    order: Order | None = lookup(
+        *EVERYONE,
+        read=Orders.by_id,
+        access=Access(),
+        description="An order by id. Viewers who are not staff can only read their own orders.",
+    )
+    orders: Connection[Order] | None = connection(ADMIN, read=Orders.page, description="All orders, newest first.")
     product: Product | None = lookup(*EVERYONE, read=Products.by_id)
     products: Connection[Product] | None = connection(
         *EVERYONE,
         read=Products.page,
-        description="The catalogue, by id. `search` is looked for in names, whatever the case.",
+        description="All products, by id. `search` matches any part of the name, ignoring case.",
     )
 
-    @computed(ADMIN, type=list[Source], description="The gateway's own view of its data sources.")
+    @computed(ADMIN, type=list[Source], description="The state of the gateway's data sources.")
     def sources(self, info: Info) -> list[SourceStatus]:
         """The state of each source. It must not be cached."""
         info.context.caller.freshness.forbid()
         return [source.status() for source in info.context.sources]
 
-    @computed(MOBILE, type=Home | None, description="One call for the app's first screen.")
+    @computed(MOBILE, type=Home | None, description="Everything on the app's first screen.")
     def home(self) -> Home:
         """An empty object: each of its fields loads its own data."""
         return Home()

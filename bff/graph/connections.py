@@ -11,7 +11,7 @@ from bff.graph.tags import EVERY, computed, field
 T = TypeVar("T")
 
 
-@strawberry.type(description="Where a connection's stretch lies in the whole.")
+@strawberry.type(description="Whether more items precede or follow the page, and the cursors of its first and last item.")
 class PageInfo:
     """Resolved from `bff.graph.pages.PageSlice`."""
 
@@ -44,11 +44,11 @@ class PageInfo:
 class Edge(Generic[T]):
     """Resolved from `bff.graph.pages.Entry`."""
 
-    cursor: str = field(EVERY, description="Works as `after`.")
+    cursor: str = field(EVERY, description="The cursor of this item: pass it as `after` to get the items that follow.")
     node: T | None = field(EVERY)
 
 
-@strawberry.type(description="A stretch of a longer list.")
+@strawberry.type(description="A page of a list.")
 class Connection(Generic[T]):
     """Resolved from `bff.graph.pages.PageSlice`."""
 
@@ -60,7 +60,7 @@ class Connection(Generic[T]):
         """The items with their cursors."""
         return self.entries
 
-    @computed(EVERY, type=list[T | None], description="The edges' nodes, for those who need no cursors.")
+    @computed(EVERY, type=list[T | None], description="The nodes of the edges, without cursors.")
     def nodes(self) -> Any:
         """The items without cursors."""
         return [entry.node for entry in self.entries]
@@ -70,7 +70,7 @@ class Connection(Generic[T]):
         """The slice's position in the whole list."""
         return self
 
-    @computed(EVERY, description="How many there are in all.")
+    @computed(EVERY, description="The total number of items, over all pages.")
     def total_count(self) -> int:
         """The length of the whole list."""
         return self.total

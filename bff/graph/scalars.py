@@ -24,7 +24,7 @@ def _parse(text: str) -> datetime:
 
 DATE_TIME = strawberry.scalar(
     name="DateTime",
-    description="A moment in UTC, as RFC 3339 writes it.",
+    description="A date and time in UTC (RFC 3339), for example 2026-01-31T12:00:00Z.",
     specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
     serialize=_serialize,
     parse_value=_parse,

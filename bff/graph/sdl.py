@@ -24,21 +24,23 @@ ACCESS = GraphQLDirective(
     {
         "role": GraphQLArgument(GraphQLString),
         "scopes": GraphQLArgument(GraphQLList(GraphQLNonNull(GraphQLString))),
-        "owner": GraphQLArgument(GraphQLString, description="An argument that must be the viewer's own id, but for staff."),
+        "owner": GraphQLArgument(
+            GraphQLString, description="The name of an argument that must equal the viewer's id, except for staff."
+        ),
     },
-    description="Somebody has to be signed in, with all that is named.",
+    description="The viewer must be signed in, and meet every condition that is given here.",
 )
 COST = GraphQLDirective(
     "cost",
     [DirectiveLocation.FIELD_DEFINITION],
     {"weight": GraphQLArgument(GraphQLNonNull(GraphQLInt))},
-    description="What the field costs by itself, on top of the objects that it brings.",
+    description="The cost of the field itself, in addition to that of the objects it returns.",
 )
 LIST_SIZE = GraphQLDirective(
     "listSize",
     [DirectiveLocation.FIELD_DEFINITION],
     {"assumedSize": GraphQLArgument(GraphQLNonNull(GraphQLInt))},
-    description="How long the list is taken to be when an operation's cost is counted.",
+    description="The assumed length of the list when the cost of an operation is estimated.",
 )
 DIRECTIVES = (ACCESS, COST, LIST_SIZE)
 

@@ -23,11 +23,13 @@ MOST_MISTAKES = 50
 LONGEST_MESSAGE = 500
 
 
-@strawberry.type(description="Something that the person who asked can mend.")
+@strawberry.type(description="An error in the input, or a state of the data that doesn't allow the change.")
 class UserError:
     """A mistake in the input."""
 
-    field: list[str] | None = tags.field(tags.EVERY, description="The path in the input, as [items, 0, productId].")
+    field: list[str] | None = tags.field(
+        tags.EVERY, description="The path to the input field, for example [items, 0, productId]."
+    )
     message: str = tags.field(tags.EVERY)
     code: str = tags.field(tags.EVERY, description="INVALID, CONFLICT, NOT_FOUND or IDEMPOTENCY_KEY_REUSED.")
 

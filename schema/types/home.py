@@ -18,11 +18,16 @@ RECENT_ORDERS = 3
 PRODUCTS = 10
 
 
-@strawberry.type(description="All that the app's first screen shows.")
+@strawberry.type(description="What the app's first screen shows.")
 class Home:
     """Has no data of its own. Each field is loaded separately and fails separately."""
 
-    @computed(MOBILE, type=User | None, extensions=[Loaded(Users.by_id)], description="Null when nobody is signed in.")
+    @computed(
+        MOBILE,
+        type=User | None,
+        extensions=[Loaded(Users.by_id)],
+        description="The signed-in user; null for an anonymous request.",
+    )
     def user(self, info: Info) -> int | None:
         """The viewer's id."""
         return viewer_id(info.context)
@@ -32,7 +37,7 @@ class Home:
         type=list[Order] | None,
         extensions=[LoadedList(Orders.of_user)],
         size=RECENT_ORDERS,
-        description="The viewer's three newest; null when nobody is signed in.",
+        description="The three newest orders of the signed-in user; null for an anonymous request.",
     )
     def recent_orders(self, info: Info) -> Any:
         """The key of the viewer's newest orders."""
@@ -44,7 +49,7 @@ class Home:
         type=list[Product] | None,
         extensions=[LoadedList(Products.page, show=nodes_of)],
         size=PRODUCTS,
-        description="The first ten.",
+        description="The first ten products of the catalogue.",
     )
     def products(self) -> Any:
         """The key of the catalogue's first page."""

@@ -16,12 +16,12 @@ from schema.variants import ADMIN, EVERYONE, MOBILE, WEB
 if TYPE_CHECKING:
     from schema.types.user import User
 
-enum(description="How far an order has come.")(OrderStatus)
+enum(description="The state of an order.")(OrderStatus)
 
 LazyUser = Annotated["User", strawberry.lazy("schema.types.user")]
 
 
-@strawberry.type(description="So many of one product, at the price it had.")
+@strawberry.type(description="A line of an order: a product, its quantity, and its price at the time of the order.")
 class OrderItem:
     """Resolved from `datasources.orders.OrderItem`."""
 
@@ -29,7 +29,7 @@ class OrderItem:
     quantity: int = field(*EVERYONE)
     unit_price: float = field(*EVERYONE)
 
-    @computed(*EVERYONE, description="quantity by unitPrice, rounded half up to two decimals.")
+    @computed(*EVERYONE, description="`quantity` times `unitPrice`, rounded half up to two decimals.")
     def line_total(self) -> float:
         """The price of the line."""
         return money.times(self.quantity, self.unit_price)
@@ -37,7 +37,7 @@ class OrderItem:
     product: Product | None = one(*EVERYONE, read=Products.by_id, key="product_id")
 
 
-@strawberry.type(description="What a user has ordered at one time.")
+@strawberry.type(description="An order of one or more products by a user.")
 class Order:
     """Resolved from `datasources.orders.Order`."""
 
@@ -49,7 +49,7 @@ class Order:
     created_at: datetime = field(*EVERYONE)
     items: list[OrderItem] = field(*EVERYONE)
 
-    @computed(MOBILE, description="The quantities of all items added up.")
+    @computed(MOBILE, description="The sum of the items' quantities.")
     def item_count(self: orders.Order) -> int:
         """The sum of the items' quantities."""
         return sum(item.quantity for item in self.items)

@@ -70,8 +70,8 @@ class DropCachePayload:
 class ReloadSettingsPayload:
     """The outcome of reloading the settings."""
 
-    moved: list[str] = field(ADMIN, description="The sources whose instances were taken over.")
-    needs_restart: list[str] = field(ADMIN, description="What has changed and waits for a restart.")
+    moved: list[str] = field(ADMIN, description="The sources whose instances have changed.")
+    needs_restart: list[str] = field(ADMIN, description="Changed settings that take effect only after a restart.")
     user_errors: list[UserError] = field(ADMIN)
 
 

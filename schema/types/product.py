@@ -13,7 +13,7 @@ IMAGE_WIDTHS: dict[Variant, int] = {MOBILE: 320}
 """The default width of images by variant, in pixels. In other variants images are not scaled by default."""
 
 
-@strawberry.type(description="Something that can be ordered.")
+@strawberry.type(description="A product of the catalogue.")
 class Product:
     """Resolved from `datasources.products.Product`."""
 
@@ -32,7 +32,7 @@ class Product:
         """Whether it can be ordered now."""
         return self.stock > 0
 
-    @computed(*EVERYONE, description="The picture, scaled to so many pixels where a width is given.")
+    @computed(*EVERYONE, description="URL of the picture, scaled to `width` pixels if it is given.")
     def image_url(self: products.Product, info: Info, width: int | None = None) -> str:
         """The URL of the picture, with the parameter `w` if a width is requested."""
         width = IMAGE_WIDTHS.get(info.context.variant) if width is None else width

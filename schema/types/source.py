@@ -5,19 +5,22 @@ import strawberry
 from bff import BreakerState, InstanceState, enum, field
 from schema.variants import ADMIN
 
-enum(description="IN: it gets calls. EJECTED: none for a while, after faults. UNHEALTHY: none until its check passes.")(
-    InstanceState
-)
-enum(description="CLOSED: calls pass. OPEN: none does. HALF_OPEN: a few are let through to see.")(BreakerState)
+enum(
+    description=(
+        "IN: it gets calls. EJECTED: it gets none for a while, after failures in a row. "
+        "UNHEALTHY: it gets none until a health check passes."
+    )
+)(InstanceState)
+enum(description="CLOSED: calls pass. OPEN: calls are refused. HALF_OPEN: a few trial calls pass.")(BreakerState)
 
 
-@strawberry.type(description="One instance of a service, by its place in the settings.")
+@strawberry.type(description="An instance of a service.")
 class SourceInstance:
     """Resolved from `bff.upstream.traffic.stack.InstanceStatus`."""
 
     number: int = field(ADMIN)
-    healthy: bool = field(ADMIN, description="Whether its last call came to an answer that speaks for it.")
-    weight: int = field(ADMIN, description="Its share of the calls.")
+    healthy: bool = field(ADMIN, description="Whether it gets calls and its last call didn't fail.")
+    weight: int = field(ADMIN, description="Its relative share of the calls.")
     state: InstanceState = field(ADMIN)
 
 
@@ -27,5 +30,5 @@ class Source:
 
     name: str = field(ADMIN)
     breaker: BreakerState = field(ADMIN)
-    forced: bool = field(ADMIN, description="Whether an administrator holds the breaker as it is.")
+    forced: bool = field(ADMIN, description="Whether an administrator has forced the breaker's state.")
     instances: list[SourceInstance] = field(ADMIN)

@@ -10,10 +10,10 @@ from datasources.users import Tier
 from schema.types.order import Order
 from schema.variants import ADMIN, EVERYONE, WEB
 
-enum(description="What a user has subscribed to.")(Tier)
+enum(description="The subscription level of a user.")(Tier)
 
 
-@strawberry.type(description="Somebody who may sign in and order.")
+@strawberry.type(description="A customer of the shop.")
 class User:
     """Resolved from `datasources.users.User`."""
 
@@ -23,4 +23,4 @@ class User:
     tier: Tier = field(*EVERYONE)
     created_at: datetime = field(WEB, ADMIN)
 
-    orders: list[Order] | None = many(*EVERYONE, read=Orders.of_user, description="The newest first.")
+    orders: list[Order] | None = many(*EVERYONE, read=Orders.of_user, description="The user's orders, newest first.")

@@ -76,7 +76,7 @@ def test_a_change_is_classified_by_its_effect_on_clients(commit: Commit, new: st
     [
         ("  sku: String!\n", ""),
         ("  stock: Int!\n", "  stock: Int\n"),
-        ('"""Somebody who may sign in and order."""', '"""Somebody."""'),
+        ('"""A customer of the shop."""', '"""Somebody."""'),
     ],
     ids=["a new field", "no longer null", "a description"],
 )
