@@ -65,8 +65,8 @@ class App:
     Attributes:
         query, mutation, subscription: the graph's Strawberry root types.
         variants: the views of the graph, each served at `/NAME/graphql`.
-        sources: the classes of its sources. Each is bound to the service whose URL is in the settings.
-        rules: by record, which objects a viewer may see, in every field that shows them.
+        sources: the classes of its sources. The settings have the URL of the service of each.
+        rules: for a record, the rule that decides which objects a viewer may see. It applies to every field that shows them.
         folder: contains `examples/VARIANT/*.graphql` for GraphiQL and `sdl/VARIANT.graphql`; None if there are none.
         demo: `module:function` that makes the demo services for `bff dev` and `bff demo-services`: see `Demo`.
         demo_viewers: the viewers for whom `bff dev` prints tokens, by the label that it prints.
@@ -136,8 +136,8 @@ class App:
 
 
 def find_app(name: str, folder: Path) -> App:
-    """Import the application `module:name`, `folder` first in the path. Raises `AppError` and the module's own errors."""
-    if sys.path[:1] != [str(folder)]:  # first: an installed package may have the name of one of the application's
+    """Import the application `module:name`, with `folder` first in the path. Raises `AppError` and the module's errors."""
+    if sys.path[:1] != [str(folder)]:  # first, since an installed package may have the same name
         sys.path.insert(0, str(folder))
     found = found_at(name, "app")
     check_origin(name, folder)
@@ -149,7 +149,7 @@ def find_app(name: str, folder: Path) -> App:
 def check_origin(name: str, folder: Path) -> None:
     """Check that a module which is in the folder was not imported from elsewhere. Raises `AppError`.
 
-    A folder without an `__init__.py` is no match for an installed package of the same name, wherever it is.
+    Python prefers an installed package to a folder of the same name without an `__init__.py`, whatever their order.
     """
     package = name.partition(":")[0].partition(".")[0]
     origin = getattr(sys.modules[package], "__file__", None)
