@@ -46,7 +46,7 @@ class Transport(Protocol):
         ...
 
     def force_breaker(self, state: BreakerState | None) -> None:
-        """Hold the breaker open or closed; None ends that."""
+        """Force the breaker open or closed; None returns it to automatic operation."""
         ...
 
     def drop_cache(self) -> None:
@@ -116,7 +116,7 @@ class Source(Generic[R]):
         return self._transport.status()
 
     def force_breaker(self, state: BreakerState | None) -> None:
-        """Hold the breaker open or closed; None ends that."""
+        """Force the breaker open or closed; None returns it to automatic operation."""
         self._transport.force_breaker(state)
 
     def drop_cache(self) -> None:
