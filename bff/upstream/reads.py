@@ -110,8 +110,14 @@ class Read:
     def check(self) -> None:
         """Check the declaration against the record. Raises `TypeError`."""
         for name in self.exact:
-            if name not in self.source.record.__struct_fields__:
-                raise TypeError(f"{self.name}: exact filter {name!r}: {self.source.record.__name__} has no such member")
+            self.check_member(name)
+
+    def check_member(self, name: str) -> None:
+        """Check that the record has a member of that name. Raises `TypeError`."""
+        record = self.source.record
+        if name not in record.__struct_fields__:
+            known = ", ".join(record.__struct_fields__)
+            raise TypeError(f"{self.name}: expected a member of {record.__name__} ({known}), got {name!r}")
 
     @property
     def record(self) -> type[Record]:
@@ -135,7 +141,8 @@ class Read:
         """The filters of a key. Raises `TypeError` for one that is not declared."""
         known = (*self.filters, *self.exact)
         if unknown := given.keys() - set(known):
-            raise TypeError(f"{self.name} has no filter {', '.join(sorted(unknown))}")
+            expected = ", ".join(known) or "no filters"
+            raise TypeError(f"{self.name}: expected {expected}, got {', '.join(sorted(unknown))}")
         return tuple((name, given.get(name)) for name in known)
 
 
@@ -209,8 +216,7 @@ class ListBy(Read):
     def check(self) -> None:
         """See `Read`."""
         super().check()
-        if self.member not in self.source.record.__struct_fields__:
-            raise TypeError(f"{self.name}: {self.source.record.__name__} has no member {self.member!r}")
+        self.check_member(self.member)
         self.keys_a_call = most_ids(self.type_of(self.member)) if self.most is None else self.most
 
     @property
