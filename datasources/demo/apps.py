@@ -1,4 +1,4 @@
-"""The three services as ASGI applications on one set of data."""
+"""The three services as ASGI applications that share their data."""
 
 from starlette.types import ASGIApp
 
@@ -10,7 +10,7 @@ from datasources.demo.users import users_app
 
 
 def services(options: DemoOptions, data: DemoData | None = None) -> dict[str, ASGIApp]:
-    """The applications by source: `users`, `orders`, `products`. They see each other's writes."""
+    """The applications by source name: `users`, `orders`, `products`. They see each other's writes."""
     shared = data or DemoData()
     return {
         "users": users_app(shared, options),

@@ -1,8 +1,7 @@
 """The demo data: a thousand users, five hundred products, ten thousand orders, each computed from its number.
 
-Two `DemoData` made alike are alike, record by record, so that a test or a reader can compute any answer. Writes change
-only the object they are made on; nothing is ever read from or written to a file. Money is `Decimal`, always of whole
-cents, so that sums are exact. Not for use from several threads at once.
+All `DemoData` start with the same records, so that a test can compute any response. A write changes only its own `DemoData`.
+No file is read or written. Amounts are `Decimal` with whole cents, so that sums are exact. Not thread-safe.
 """
 
 from bisect import bisect_left, insort
@@ -29,7 +28,7 @@ FIRST_OF_FEBRUARY: Final = datetime(2026, 2, 1, tzinfo=UTC)
 
 
 class Status(StrEnum):
-    """Where an order stands. The first four are in the order in which an order walks them."""
+    """The state of an order. The first four are in the order in which an order passes them."""
 
     PENDING = "pending"
     PAID = "paid"
@@ -42,7 +41,7 @@ STATUSES: Final = tuple(Status)
 
 
 class User(msgspec.Struct, frozen=True, rename="camel"):
-    """A user as the users service shows it."""
+    """A user, as the users service returns it."""
 
     id: int
     name: str
@@ -52,7 +51,7 @@ class User(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Product(msgspec.Struct, frozen=True, rename="camel"):
-    """A product as the products service shows it."""
+    """A product, as the products service returns it."""
 
     id: int
     sku: str
@@ -67,7 +66,7 @@ class Product(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class OrderItem(msgspec.Struct, frozen=True, rename="camel"):
-    """One line of an order, at the price of the day it was ordered."""
+    """One line of an order, with the price at the time of the order."""
 
     product_id: int
     quantity: int
@@ -75,7 +74,7 @@ class OrderItem(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Order(msgspec.Struct, frozen=True, rename="camel"):
-    """An order as the orders service shows it."""
+    """An order, as the orders service returns it."""
 
     id: int
     user_id: int
@@ -87,12 +86,12 @@ class Order(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def money(cents: int) -> Decimal:
-    """The amount of so many cents, written as JSON numbers mostly are: 8.7 rather than 8.70."""
+    """An amount from cents, without trailing zeros: 8.7 and not 8.70."""
     return Decimal(repr(cents / 100))
 
 
 def total_of(items: Iterable[OrderItem]) -> Decimal:
-    """The sum of quantity times price: exact, since prices are whole cents, so that no half is left to round up."""
+    """The sum of quantity times price. It is exact, since prices are whole cents."""
     return sum((item.quantity * item.unit_price for item in items), Decimal(0))
 
 
@@ -103,7 +102,7 @@ def demo_user(i: int) -> User:
 
 
 def demo_price(p: int) -> Decimal:
-    """The price of product `p` before anyone changes it."""
+    """The initial price of product `p`."""
     return money(500 + p * 37 % 1000 * 10)
 
 
@@ -141,11 +140,11 @@ def demo_order(o: int) -> Order:
 
 
 class Record(Protocol):
-    """Anything with a number."""
+    """An object with an id."""
 
     @property
     def id(self) -> int:
-        """The record's number, unique in its table."""
+        """The record's id, unique in its table."""
 
 
 R = TypeVar("R", bound=Record)
@@ -154,7 +153,7 @@ _encode: Final = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Table(Generic[R]):
-    """Records by id, with each one's JSON kept from its first reading until the record changes."""
+    """Records by id. The JSON of each record is cached when it is first read, until the record changes."""
 
     def __init__(self, noun: str, records: Iterable[R]) -> None:
         self.noun = noun
@@ -174,23 +173,23 @@ class Table(Generic[R]):
         return self._ids
 
     def get(self, id_: int) -> R | None:
-        """The record, or None where there is none."""
+        """The record; None if there is none."""
         return self._records.get(id_)
 
     def records(self) -> Iterable[R]:
-        """All records, in the order they were added: ascending, unless one was put out of turn."""
+        """All records, in the order in which they were added."""
         return self._records.values()
 
     def put(self, record: R) -> None:
-        """Adds a record, or takes the place of the one with its id."""
+        """Add a record, or replace the one with the same id."""
         if record.id not in self._records:
             insort(self._ids, record.id)
         self._records[record.id] = record
         self._json.pop(record.id, None)
 
     def json(self, ids: Iterable[int]) -> bytes:
-        """The records' JSON, comma-separated, in the order asked; what does not exist is left out."""
-        # Most calls find all their records encoded already: a lookup each, and one join, is all the work then.
+        """The JSON of the records, separated by commas, in the order of the ids. Missing records are left out."""
+        # Usually all records are encoded already, so this is one look-up for each and one join.
         known, parts = self._json, []
         for id_ in ids:
             part = known.get(id_)
@@ -204,15 +203,15 @@ class Table(Generic[R]):
 
 
 def utc_now() -> datetime:
-    """The time, to the second."""
+    """The current time, in whole seconds."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
 class DemoData:
-    """What the three services serve; apps that are given the same object see each other's writes.
+    """The data of the three services. Services that share one object see each other's writes.
 
-    Users and products are changed with their table's `put`; orders only through this class, which keeps them findable
-    by user and by status.
+    Users and products are changed by their table's `put`. Orders are changed by this class only, which indexes them by user
+    and by status.
     """
 
     def __init__(self, now: Callable[[], datetime] = utc_now) -> None:
@@ -233,11 +232,11 @@ class DemoData:
         return self._by_user.get(user_id, ())
 
     def orders_in(self, status: Status) -> Sequence[int]:
-        """The ids of the orders that stand so, ascending."""
+        """The ids of the orders in a status, ascending."""
         return self._by_status[status]
 
     def add_order(self, user_id: int, items: Iterable[OrderItem]) -> Order:
-        """A new order, pending, with the next number and the present time. Does not check what it is given."""
+        """Add a pending order with the next id and the current time. Does not check its arguments."""
         lines = tuple(items)
         next_id = self.orders.ids[-1] + 1
         order = Order(next_id, user_id, Status.PENDING, CURRENCY, total_of(lines), self.now(), lines)
@@ -246,13 +245,13 @@ class DemoData:
         return order
 
     def set_status(self, order: Order, status: Status) -> None:
-        """Moves an order to another status, whichever it is: the rules are the service's."""
+        """Change the status of an order. The service checks whether that is allowed."""
         left = self._by_status[order.status]
         del left[bisect_left(left, order.id)]
         insort(self._by_status[status], order.id)
         self.orders.put(msgspec.structs.replace(order, status=status))
 
     def _index(self, order: Order) -> None:
-        # A new order has the highest id of all, so that appending keeps both lists ascending.
+        # A new order has the highest id, so both lists stay ascending.
         self._by_user[order.user_id].append(order.id)
         self._by_status[order.status].append(order.id)

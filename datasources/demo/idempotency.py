@@ -1,8 +1,7 @@
-"""Idempotency keys: a write that is sent twice is done once.
+"""Idempotency keys: a write that is sent twice is executed once.
 
-A key holds for a path, for a day, in memory. The work is synchronous and is done under the key in one go, so that a
-second request can never find the first half done: while the first still waits to be answered, its answer is known.
-The store is bounded: past its bound the oldest key is forgotten, however young.
+A key is valid for one path and one day, and is stored in memory. A write is executed synchronously, so a second request with
+the same key never finds the first one half done. If the store is full, the oldest key is removed.
 """
 
 import hashlib
@@ -21,7 +20,7 @@ MAX_ENTRIES: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """A write that was done: what it was asked, what it answered, until when that is known."""
+    """An executed write: the digest of its body, its response, and when it expires."""
 
     body_digest: bytes
     answer: Response
@@ -29,7 +28,7 @@ class _Done:
 
 
 class IdempotencyKeys:
-    """The writes of the last day that came with a key."""
+    """The writes of the last day that had a key."""
 
     def __init__(
         self, *, clock: Callable[[], float] = time.monotonic, keep_s: float = KEEP_S, max_entries: int = MAX_ENTRIES
@@ -37,16 +36,16 @@ class IdempotencyKeys:
         self._clock = clock
         self._keep_s = keep_s
         self._max_entries = max_entries
-        # In the order in which they were done, hence also in the order in which they expire.
+        # In the order of execution, so also in the order of expiry.
         self._done: dict[bytes, _Done] = {}
 
     def __repr__(self) -> str:
         return f"<IdempotencyKeys {len(self._done)} of {self._max_entries}>"
 
     def once(self, path: str, key: str, body: bytes, work: Callable[[], Response]) -> Response:
-        """Does the work and keeps its answer, or gives the answer kept.
+        """Execute `work` and store its response; if the key is known, return the stored response.
 
-        Raises a 409 `Problem` where the key came with another body before. Work that raises leaves no trace.
+        Raises `Problem` (409) if the key was used with another body. If `work` raises, nothing is stored.
         """
         self._forget_expired()
         place = _digest(path.encode(), key.encode())
@@ -72,7 +71,7 @@ class IdempotencyKeys:
 
 
 def _digest(*parts: bytes) -> bytes:
-    """A short stand-in for the parts, so that long keys and bodies cost no memory. No part is the start of another."""
+    """A digest of the parts, so that long keys and bodies take no memory. Each part is hashed with its length."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "big"))

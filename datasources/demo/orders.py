@@ -1,7 +1,7 @@
 """The orders service.
 
-It knows users and products only to check new orders: in one process with the other services it sees what they changed,
-alone it has the deterministic copy that it was made with. It never calls them.
+It reads users and products only to check new orders. It doesn't call their services: in the same process it shares their
+data, in another process it has its own copy of the initial data.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from datasources.demo.rest import PRIVATE, Call, Methods, answer, service
 MAX_ITEMS: Final = 100
 MAX_QUANTITY: Final = 1000
 
-# Where an order may go from where it stands; to stay is always possible.
+# The statuses that may follow each status. Setting the same status again is always allowed.
 NEXT: Final = {
     Status.PENDING: {Status.PAID, Status.SHIPPED, Status.DELIVERED, Status.CANCELLED},
     Status.PAID: {Status.SHIPPED, Status.DELIVERED, Status.CANCELLED},
@@ -31,7 +31,7 @@ NEXT: Final = {
 
 
 def orders_app(data: DemoData, options: DemoOptions) -> Starlette:
-    """The app that serves the data's orders."""
+    """The ASGI application of the orders service."""
     orders = _Orders(data)
     return service(
         {
@@ -45,14 +45,14 @@ def orders_app(data: DemoData, options: DemoOptions) -> Starlette:
 
 
 class _Orders:
-    """What can be asked of orders."""
+    """The handlers of the orders service."""
 
     def __init__(self, data: DemoData) -> None:
         self._data = data
         self._orders = data.orders
 
     def list(self, call: Call) -> bytes:
-        """Those with the ids given, or the newest of some users, or a page of all."""
+        """Orders by id, the newest orders of some users, or a page of all orders."""
         query = call.query
         if "ids" in query:
             return several(self._orders, parse_ids("ids", query["ids"]))
@@ -69,7 +69,7 @@ class _Orders:
         return one(self._orders, call.id)
 
     def place(self, call: Call) -> Response:
-        """Makes a new order, at today's prices."""
+        """Place an order at the current prices. Raises `Problem` (422)."""
         faults = Faults()
         user_id = call.body.get("userId")
         user = self._data.users.get(user_id) if is_integer(user_id) else None
@@ -82,12 +82,12 @@ class _Orders:
         return answer(one(self._orders, order.id), 201, {"Location": f"/orders/{order.id}"})
 
     def change(self, call: Call) -> Response:
-        """Moves an order on."""
+        """Change the status of an order. Raises `Problem` (404, 409, 422)."""
         order = found(self._orders, call.id)
         return self._move(order, checked_changes(call.body, {"status": _checked_status})["status"])
 
     def cancel(self, call: Call) -> Response:
-        """Cancels an order; unlike a change to `cancelled`, never a second time."""
+        """Cancel an order. Raises `Problem` (404, 409): unlike `change`, also if it is cancelled already."""
         order = found(self._orders, call.id)
         if order.status is Status.CANCELLED:
             raise Problem(409, f"Order {order.id} is cancelled already.")
@@ -107,7 +107,7 @@ class _Orders:
         return (id_ for id_ in ids if found(self._orders, id_).status is status)
 
     def _checked_items(self, value: Any, faults: Faults) -> Iterator[OrderItem]:
-        """The lines of a new order that are as they should be; the others are noted as faults."""
+        """The valid lines of a new order. The others are added to `faults`."""
         if not isinstance(value, list) or not 1 <= len(value) <= MAX_ITEMS:
             faults.add("items", f"An order has 1 to {MAX_ITEMS} items.")
             return
@@ -126,7 +126,7 @@ class _Orders:
 
 
 def _parse_status(text: str) -> Status:
-    """The parameter `status`."""
+    """The value of the parameter `status`. Raises `Problem` (400)."""
     try:
         return _checked_status(text)
     except ValueError as error:

@@ -1,8 +1,7 @@
-"""Reading one, several, or a page of a table's records: the three ways in which every service is read.
+"""The three reads of every service: one record, several by id, and a page.
 
-Parameters are read strictly: what is no integer, no limit from 1 to 200 or no cursor of ours is refused with a 400.
-A cursor says where a page ended and nothing else, so that it goes with any limit and any filter, and stays good when
-records are added or changed.
+Parameters are parsed strictly: an id that is not an integer, a limit outside of 1 to 200 and an unknown cursor are a 400. A
+cursor holds only the last id of a page. So it works with any limit and filter, and stays valid when records change.
 """
 
 import re
@@ -18,20 +17,20 @@ MAX_IDS: Final = 200
 MAX_LIMIT: Final = 200
 DEFAULT_LIMIT: Final = 20
 
-# Integers as JSON writes them, of at most 18 digits, so that each fits 64 bits.
+# Integers in JSON's notation, of at most 18 digits, so that each fits into 64 bits.
 _ID: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 _IDS: Final = re.compile(rf"{_ID.pattern}(?:,{_ID.pattern})*")
 
 
 def parse_id(text: str) -> int:
-    """The id that a path ends with."""
+    """The id at the end of a path. Raises `Problem` (400)."""
     if not _ID.fullmatch(text):
         raise Problem(400, f"An id is an integer, not {_quoted(text)}.")
     return int(text)
 
 
 def parse_ids(name: str, text: str) -> list[int]:
-    """The ids of a parameter such as `ids=3,1,2`, each once, in the order given; none where it is empty."""
+    """The ids of a parameter such as `ids=3,1,2`, in order and without repetitions. Raises `Problem` (400)."""
     if not text:
         return []
     if not _IDS.fullmatch(text):
@@ -43,7 +42,7 @@ def parse_ids(name: str, text: str) -> list[int]:
 
 
 def parse_limit(query: Mapping[str, str]) -> int:
-    """The parameter `limit`, or its default."""
+    """The value of the parameter `limit`, or its default. Raises `Problem` (400)."""
     text = query.get("limit")
     if text is None:
         return DEFAULT_LIMIT
@@ -53,7 +52,7 @@ def parse_limit(query: Mapping[str, str]) -> int:
 
 
 def found(table: Table[R], id_: int) -> R:
-    """The record; a 404 where there is none."""
+    """The record. Raises `Problem` (404)."""
     record = table.get(id_)
     if record is None:
         raise Problem(404, f"There is no {table.noun} {id_}.")
@@ -61,18 +60,18 @@ def found(table: Table[R], id_: int) -> R:
 
 
 def one(table: Table[R], id_: int) -> bytes:
-    """The JSON of one record; a 404 where there is none."""
+    """The JSON of one record. Raises `Problem` (404)."""
     found(table, id_)
     return table.json((id_,))
 
 
 def several(table: Table[R], ids: Iterable[int]) -> bytes:
-    """The JSON of the records that exist among the ids."""
+    """The JSON of several records. Missing records are left out."""
     return b'{"items":[%b]}' % table.json(ids)
 
 
 def page(table: Table[R], ids: Sequence[int], query: Mapping[str, str], *, newest_first: bool = False) -> bytes:
-    """The JSON of one page of those of a table's records whose ids, ascending, are given."""
+    """The JSON of one page of the records with these ids, which must be ascending. Raises `Problem` (400)."""
     limit = parse_limit(query)
     cursor = query.get("cursor")
     after = None if cursor is None else _parse_cursor(table.noun, cursor)
@@ -98,12 +97,12 @@ def _parse_cursor(noun: str, text: str) -> int:
     except ValueError:
         marked = ""
     kind, _, last_id = marked.partition(":")
-    # Base64 has several spellings of one text, and decoders pass over what they don't know: only ours will do.
+    # Several base64 texts decode to the same cursor, so the text is compared too.
     if kind != noun or not _ID.fullmatch(last_id) or _cursor(noun, int(last_id)) != text.encode():
         raise Problem(400, f"cursor is the nextCursor of another page of {noun}s, not {_quoted(text)}.")
     return int(last_id)
 
 
 def _quoted(text: str) -> str:
-    """What came, for an error's message, cut where it is long."""
+    """A received value for an error message, shortened if it is long."""
     return repr(text if len(text) <= 40 else text[:40] + "…")

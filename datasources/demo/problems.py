@@ -1,7 +1,4 @@
-"""Refusals: what a service answers when it does not do what it was asked (RFC 9457, Problem Details).
-
-Every error answer of the services is made here, so that all have one shape. None may be cached.
-"""
+"""The error responses of the services (RFC 9457, Problem Details). None of them may be cached."""
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -14,7 +11,7 @@ PROBLEM_JSON: Final = "application/problem+json"
 
 
 class Problem(Exception):
-    """A refusal, with the status and the words it is answered with."""
+    """A refused request, with the status and the detail of the response."""
 
     def __init__(
         self,
@@ -31,7 +28,7 @@ class Problem(Exception):
         self.headers = headers or {}
 
     def response(self) -> Response:
-        """The refusal as an answer."""
+        """The error response."""
         body: dict[str, Any] = {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,
@@ -45,7 +42,7 @@ class Problem(Exception):
 
 
 class Faults:
-    """What is wrong with a body's fields, gathered so that one answer names it all."""
+    """The invalid fields of a body, collected so that one response names them all."""
 
     def __init__(self) -> None:
         self._errors: list[dict[str, str]] = []
@@ -54,26 +51,26 @@ class Faults:
         return f"<Faults {[error['field'] for error in self._errors]}>"
 
     def add(self, field: str, message: str) -> None:
-        """Notes that a field is wrong. `field` is a path such as `items[0].quantity`."""
+        """Add an invalid field. `field` is a path such as `items[0].quantity`."""
         self._errors.append({"field": field, "message": message})
 
     def __bool__(self) -> bool:
         return bool(self._errors)
 
     def problem(self) -> Problem:
-        """The 422 that names all the faults noted."""
+        """The 422 that names all invalid fields."""
         named = ", ".join(error["field"] for error in self._errors[:10])
         return Problem(422, f"Not valid: {named}.", errors=self._errors)
 
 
 Check = Callable[[Any], Any]
-"""Takes a member's JSON value, gives what to keep of it, or raises ValueError saying what was expected."""
+"""Takes the JSON value of a member, and returns the value to store. Raises `ValueError`, which says what was expected."""
 
 
 def checked_changes(body: Mapping[str, Any], checks: Mapping[str, Check]) -> dict[str, Any]:
-    """The changes that a PATCH body asks for: its known members, checked; the others are ignored.
+    """The checked changes in a PATCH body. Unknown members are ignored.
 
-    Raises a 422 that names every member that fails its check, or all that may be changed where none is there.
+    Raises `Problem` (422), which names each invalid member, or all members that can be changed if there is none.
     """
     faults = Faults()
     changes: dict[str, Any] = {}
@@ -92,12 +89,12 @@ def checked_changes(body: Mapping[str, Any], checks: Mapping[str, Check]) -> dic
 
 
 def checked_name(value: Any) -> str:
-    """A name: text of 1 to 200 characters, not all of it blank."""
+    """A name: a string of 1 to 200 characters that is not blank. Raises `ValueError`."""
     if not isinstance(value, str) or not value.strip() or len(value) > 200:
         raise ValueError("A name is text of 1 to 200 characters.")
     return value
 
 
 def is_integer(value: Any) -> TypeGuard[int]:
-    """Whether a JSON value is an integer: Python's True is an int, JSON's is none."""
+    """Whether a JSON value is an integer. True and False are not, although Python's `bool` is an `int`."""
     return isinstance(value, int) and not isinstance(value, bool)

@@ -16,13 +16,13 @@ from datasources.demo.rest import Call, Methods, answer, service
 
 PUBLIC: Final = "public, max-age=30, stale-if-error=300"
 
-# Far above any real price, and low enough that the largest order's total is still exact as a double.
+# Far above any real price, and low enough that the total of the largest order is exact as a double.
 MAX_PRICE: Final = 10**8
 MAX_STOCK: Final = 2**31 - 1
 
 
 def products_app(data: DemoData, options: DemoOptions) -> Starlette:
-    """The app that serves the data's products."""
+    """The ASGI application of the products service."""
     products = _Products(data)
     return service(
         {
@@ -35,14 +35,14 @@ def products_app(data: DemoData, options: DemoOptions) -> Starlette:
 
 
 class _Products:
-    """What can be asked of products."""
+    """The handlers of the products service."""
 
     def __init__(self, data: DemoData) -> None:
         self._data = data
         self._products = data.products
 
     def list(self, call: Call) -> bytes:
-        """Those with the ids given, or a page of those that match."""
+        """Products by id, or a page of the products that match the filters."""
         ids = call.query.get("ids")
         if ids is not None:
             return several(self._products, parse_ids("ids", ids))
@@ -53,7 +53,7 @@ class _Products:
         return one(self._products, call.id)
 
     def change(self, call: Call) -> Response:
-        """Changes a product's price, stock or name. Its `updatedAt` moves if, with that, anything is new."""
+        """Change a product's price, stock or name, and set `updatedAt` if a value differs. Raises `Problem` (404, 422)."""
         product = found(self._products, call.id)
         checks = {"price": _checked_price, "stock": _checked_stock, "name": checked_name}
         changed = msgspec.structs.replace(product, **checked_changes(call.body, checks))

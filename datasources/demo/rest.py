@@ -1,8 +1,8 @@
-"""What the three services have in common: from an HTTP request to a handler, and back.
+"""The HTTP layer that the three services share.
 
-A service is a mapping of paths to `Methods`, whose handlers are synchronous functions on a `Call`: a reader gives the
-JSON to answer with, a writer does its work and gives the answer. Around them this module adds the rest of the contract:
-entity tags and 304, caching, bodies and their limits, idempotency, problem answers, latency. Handlers never see HTTP.
+A service is a mapping of paths to `Methods`. Their handlers are synchronous functions of a `Call`: a reader returns the JSON
+of the response, a writer changes data and returns the response. This module adds entity tags and 304, caching headers,
+limits of bodies, idempotency, error responses and latency.
 """
 
 import asyncio
@@ -35,13 +35,13 @@ PRIVATE: Final = "private, no-cache"
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _JSON_TYPE: Final = re.compile(r"application/(?:[\w.-]+\+)?json", re.ASCII | re.IGNORECASE)
 _ENTITY_TAG: Final = re.compile(r'(?:W/)?("[^"]*")')
-# Numbers with a fraction come as Decimal, so that 0.1 is a tenth and not the float next to it.
+# Numbers with a fraction are decoded to Decimal, so that 0.1 is exact.
 _decode: Final = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a handler is asked: the path's id as it was written, the query's parameters, the body's members."""
+    """A request for a handler: the text of the id in the path, the query parameters, the members of the body."""
 
     path_id: str | None
     query: Mapping[str, str]
@@ -49,20 +49,20 @@ class Call:
 
     @property
     def id(self) -> int:
-        """The id in the path; a 400 where it is no integer."""
+        """The id in the path. Raises `Problem` (400)."""
         return parse_id(self.path_id or "")
 
 
 Reader = Callable[[Call], bytes]
-"""Gives the JSON of a 200, or raises `Problem`."""
+"""Returns the JSON of a 200. Raises `Problem`."""
 
 Writer = Callable[[Call], Response]
-"""Does the work and answers, or raises `Problem` before anything is changed."""
+"""Changes data and returns the response. Raises `Problem` before anything is changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Methods:
-    """What can be done at one path. A POST without a body is fine only where `body_optional` says so."""
+    """The handlers of one path. `body_optional` allows a POST without a body."""
 
     get: Reader | None = None
     post: Writer | None = None
@@ -71,7 +71,7 @@ class Methods:
 
 
 class Endpoint:
-    """The ASGI app of one path."""
+    """The ASGI application of one path."""
 
     def __init__(self, methods: Methods, cache_control: str, keys: IdempotencyKeys) -> None:
         self._reader = methods.get
@@ -85,7 +85,7 @@ class Endpoint:
         return f"<Endpoint {self._allow}>"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
+        """ASGI's entry point."""
         method = scope["method"]
         try:
             if self._reader is not None and method in {"GET", "HEAD"}:
@@ -114,7 +114,7 @@ class Endpoint:
             try:
                 return writer(call)
             except Problem as problem:
-                # A refusal is an answer too, and kept as one.
+                # An error response is stored for the idempotency key as well.
                 return problem.response()
 
         key = _header(scope, b"idempotency-key")
@@ -125,7 +125,7 @@ class Endpoint:
         return self._keys.once(scope["path"], key, body, work)
 
     def _members(self, scope: Scope, body: bytes) -> Mapping[str, Any]:
-        """The members of a body that is a JSON object, as every body here is to be."""
+        """The members of a body, which must be a JSON object. Raises `Problem` (400, 415)."""
         if not body and self._body_optional:
             return _NOTHING
         media_type = (_header(scope, b"content-type") or "").partition(";")[0].strip()
@@ -133,7 +133,7 @@ class Endpoint:
             raise Problem(415, f"A body is {JSON}, not {media_type or 'of no type at all'}.")
         try:
             members = _decode(body)
-        # ValueError: no JSON, or no UTF-8. The others: nested too deeply, an exponent beyond all measure.
+        # ValueError: not JSON, or not UTF-8. The others: nested too deeply, or too large an exponent.
         except (ValueError, RecursionError, ArithmeticError) as error:
             raise Problem(400, "The body is no JSON that can be read.") from error
         if not isinstance(members, dict):
@@ -142,7 +142,7 @@ class Endpoint:
 
 
 def service(paths: Mapping[str, Methods], cache_control: str, options: DemoOptions) -> Starlette:
-    """The app of one service: its paths and `/health`, with idempotency keys of its own."""
+    """The application of one service: its paths and `/health`, with its own idempotency keys."""
     keys = IdempotencyKeys()
     said = "no-store" if options.no_store else cache_control
     health = Endpoint(Methods(get=lambda _: b'{"status":"ok"}'), "no-store", keys)
@@ -160,7 +160,7 @@ def service(paths: Mapping[str, Methods], cache_control: str, options: DemoOptio
 
 
 def answer(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """What a writer answers when it did its work."""
+    """The response of a successful write."""
     return Response(body, status, {"Cache-Control": "no-store", **(headers or {})}, JSON)
 
 
@@ -173,7 +173,7 @@ async def _fault(_: Request, __: Exception) -> Response:
 
 
 class _Latency:
-    """Holds every answer back for a while, the work being done already: what a slow network looks like."""
+    """Delays each response after its handler has run, like a slow network."""
 
     def __init__(self, app: ASGIApp, latency_s: float) -> None:
         self._app = app
@@ -201,14 +201,14 @@ def _header(scope: Scope, name: bytes) -> str | None:
 
 
 def _none_match(condition: str | None, tag: str) -> bool:
-    """Whether If-None-Match lets the answer through: compared weakly, as RFC 9110, section 13.1.2 has it."""
+    """Whether the full response is due: no tag of If-None-Match matches weakly (RFC 9110, section 13.1.2)."""
     if condition is None:
         return True
     return condition.strip() != "*" and tag not in _ENTITY_TAG.findall(condition)
 
 
 async def _body(scope: Scope, receive: Receive) -> bytes:
-    """The whole body; a 413 as soon as it is known to be too large."""
+    """The whole body. Raises `Problem` (413) as soon as it is too large, and 400 if the client disconnects."""
     too_large = Problem(413, f"A body has at most {MAX_BODY_BYTES} bytes.")
     if int(_header(scope, b"content-length") or 0) > MAX_BODY_BYTES:
         raise too_large

@@ -13,12 +13,12 @@ from datasources.demo.pages import found, one, page, parse_ids, several
 from datasources.demo.problems import checked_changes, checked_name
 from datasources.demo.rest import PRIVATE, Call, Methods, answer, service
 
-# What looks like an address. Whether it is one, only a mail to it can tell.
+# A rough check of the form: only a mail can show whether an address exists.
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+")
 
 
 def users_app(data: DemoData, options: DemoOptions) -> Starlette:
-    """The app that serves the data's users."""
+    """The ASGI application of the users service."""
     users = _Users(data)
     return service(
         {
@@ -31,13 +31,13 @@ def users_app(data: DemoData, options: DemoOptions) -> Starlette:
 
 
 class _Users:
-    """What can be asked of users."""
+    """The handlers of the users service."""
 
     def __init__(self, data: DemoData) -> None:
         self._users = data.users
 
     def list(self, call: Call) -> bytes:
-        """Those with the ids given, or a page of all."""
+        """Users by id, or a page of all users."""
         ids = call.query.get("ids")
         if ids is not None:
             return several(self._users, parse_ids("ids", ids))
@@ -48,7 +48,7 @@ class _Users:
         return one(self._users, call.id)
 
     def change(self, call: Call) -> Response:
-        """Changes a user's name or address."""
+        """Change a user's name or e-mail address. Raises `Problem` (404, 422)."""
         user = found(self._users, call.id)
         changes = checked_changes(call.body, {"name": checked_name, "email": _checked_email})
         self._users.put(msgspec.structs.replace(user, **changes))
