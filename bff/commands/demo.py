@@ -21,7 +21,7 @@ FIRST_PORT: Final = 8101
 
 # Longer than clients keep idle connections: if the server closes one first, the client's next request may fail.
 KEEP_ALIVE_S: Final = 75
-# Seconds that running requests have to end after the services are told to stop.
+# Seconds that running requests have to finish when the services stop.
 DRAIN_S: Final = 2
 
 
