@@ -1,7 +1,7 @@
 """A GraphQL gateway for REST services: one graph, and a variant of it for each kind of client.
 
-This module is the gateway's public face: what an application is written with. Every other name may change with any release.
-`bff.testing` has what an application's own tests are written with.
+This module is the gateway's public interface, from which an application imports everything it needs. Every other name may
+change with any release. `bff.testing` has the tools for an application's own tests.
 
     from bff import App, ById, Record, Source, Variant, field, lookup
 """

@@ -130,7 +130,10 @@ class App:
     @cached_property
     def schemas(self) -> Mapping[str, GraphQLSchema]:
         """Each variant's schema by its name."""
-        return variant_schemas(self.graph, self.variants)
+        try:
+            return variant_schemas(self.graph, self.variants)
+        except TypeError as error:  # an untagged field, or a variant whose types do not fit together
+            raise AppError(str(error)) from None
 
     def demo_services(self, options: DemoOptions) -> Mapping[str, ASGIApp]:
         """The demo services by source name. Raises `AppError` if there are none, or if one is for no source."""
@@ -144,8 +147,8 @@ class App:
 
 
 def find_app(name: str, folder: Path) -> App:
-    """Import the application `module:name`, `folder` first in the path. Raises `AppError` and the module's own errors."""
-    if sys.path[:1] != [str(folder)]:  # first: an installed package may have the name of one of the application's
+    """Import the application `module:name`, with `folder` first in the path. Raises `AppError` and the module's errors."""
+    if sys.path[:1] != [str(folder)]:  # first, since an installed package may have the same name
         sys.path.insert(0, str(folder))
     found = found_at(name, "app")
     check_origin(name, folder)
@@ -157,7 +160,7 @@ def find_app(name: str, folder: Path) -> App:
 def check_origin(name: str, folder: Path) -> None:
     """Check that a module which is in the folder was not imported from elsewhere. Raises `AppError`.
 
-    A folder without an `__init__.py` is no match for an installed package of the same name, wherever it is.
+    Python prefers an installed package to a folder of the same name without an `__init__.py`, whatever their order.
     """
     package = name.partition(":")[0].partition(".")[0]
     origin = getattr(sys.modules[package], "__file__", None)

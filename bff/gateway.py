@@ -60,12 +60,12 @@ if TYPE_CHECKING:
 _log = Log("bff.app")
 
 WireFactory = Callable[[WireOptions, Resolver], Wire]
-"""Makes the HTTP client of one source or one key set: `wire_for`. Raises `OSError` where a certificate can't be read."""
+"""Makes the HTTP client of one source or one key set: `wire_for`. Raises `OSError` if a certificate can't be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Sourced:
-    """The sources, with their stacks by name and the wires below them, which are to be closed at the end."""
+    """The sources, with their stacks by name and their HTTP clients. The clients are closed at the end."""
 
     sources: Sources
     stacks: Mapping[str, Stack]
@@ -73,7 +73,7 @@ class _Sourced:
 
     @asynccontextmanager
     async def running(self, background: Background) -> AsyncIterator[None]:
-        """While the context is open, the stacks do what they do beside the calls."""
+        """Run the health checks of the stacks while the context is open."""
         stacks = self.stacks.values()
         try:
             async with background.beside(
@@ -100,13 +100,13 @@ def create(
         app: the application.
         settings: its settings.
         mode: `dev` turns on introspection, GraphiQL and the OpenAPI page where the settings don't say otherwise.
-        load_again: reads the settings anew when the gateway is told to reload; None if there is nothing to read.
+        load_again: reads the settings again when they are reloaded; None if there is nothing to read.
         wires: makes the HTTP clients.
-        clock: the time of deadlines, breakers, caches and rates. Not that of tokens and quotas, which follow the calendar.
+        clock: the time of deadlines, breakers, caches and rates. Tokens and quotas follow the calendar instead.
 
     Raises:
-        SettingsError: something that the gateway needs is missing.
-        AppError: the application contradicts itself.
+        SettingsError: a required setting is missing.
+        AppError: the application is inconsistent.
     """
     if missing := _missing(app, settings):
         raise SettingsError("\n".join(missing))
@@ -172,7 +172,7 @@ def create(
 
 
 def with_cors(gateway: Gateway, settings: Settings) -> ASGIApp:
-    """The gateway as browsers on other origins may ask it, each variant by its own list; itself where none may."""
+    """The gateway with CORS for each variant that allows other origins; the gateway itself if no variant does."""
     by_variant: dict[str, ASGIApp] = {}
     for name in gateway.endpoints:
         own = settings.variant(name).cors
@@ -197,7 +197,7 @@ def with_cors(gateway: Gateway, settings: Settings) -> ASGIApp:
 
 
 def _missing(app: App, settings: Settings) -> list[str]:
-    """What has to be set and is not, a line each: all of it at once."""
+    """One line for each required setting that is missing, and for each setting that contradicts another."""
     unplaced = [name for name in app.source_names if not settings.instances(name)]
     lines = [f"{name}_service_url ({name.upper()}_SERVICE_URL): missing" for name in unplaced]
     if settings.jwt_secret is None and settings.jwks_url is None and not settings.auth.issuers:
@@ -221,7 +221,7 @@ def _missing(app: App, settings: Settings) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _TokenChecks:
-    """The authenticator, with the key sets that it looks into and the wires below them."""
+    """The authenticator, its key sets, and their HTTP clients."""
 
     authenticator: Authenticator
     sets: Sequence[tuple[str, KeySet]]
@@ -234,7 +234,7 @@ class _TokenChecks:
 
     @asynccontextmanager
     async def running(self, background: Background) -> AsyncIterator[None]:
-        """While the context is open, key sets are kept up to date."""
+        """Keep the key sets up to date while the context is open."""
         try:
             async with background.beside((f"keys {name}", keys.run) for name, keys in self.sets):
                 yield
@@ -287,11 +287,11 @@ def _consumers(settings: Settings) -> Consumers:
 def _shared(settings: Settings, metrics: Metrics) -> "Shared | None":
     if settings.redis_url is None:
         return None
-    from bff.gate.shared import Shared  # noqa: PLC0415 - the client takes 10 MiB, and is loaded only where there is Redis
+    from bff.gate.shared import Shared  # noqa: PLC0415 - the client takes 10 MiB, so it is loaded only if it is used
 
     try:
         return Shared(settings.redis_url.get_secret_value(), metrics.shared_state, wait_s=settings.redis.wait_s)
-    except ValueError:  # whose message may repeat a password
+    except ValueError:  # its message may contain a password
         raise SettingsError("redis_url (REDIS_URL): expected redis://, rediss:// or unix://") from None
 
 
@@ -342,9 +342,9 @@ def _sources(app: App, settings: Settings, emit: Listener, wire: Callable[[WireO
 def _endpoints(
     app: App, settings: Settings, mode: Mode, shared: "Shared | None", clock: Clock
 ) -> tuple[dict[str, Endpoint], dict[str, TrustedOperations]]:
-    """The variants as they are served, and their trusted operations, by the variant's name."""
+    """The endpoints and the trusted operations of the variants, by the variant's name."""
     schemas = app.schemas
-    # What is asked for nobody in particular is the same for everybody.
+    # Calls without an identity get the same reply for every viewer.
     public = [each.record for each in app.sources if not settings.source(each.name).forward_identity]
     endpoints, operations = {}, {}
     pace = Pace()  # a single one, since all variants share the event loop
@@ -400,7 +400,7 @@ def _trusted(variant: str, options: VariantSettings) -> TrustedDocuments:
 
 
 def _add_operations(gateway: Gateway, sources: Sources, metrics: Metrics) -> None:
-    """What operators and their machines ask: `/health`, `/ready`, `/metrics`."""
+    """Add the endpoints for operators and monitoring: `/health`, `/ready`, `/metrics`."""
 
     async def health(_: Any) -> HTTPResponse:
         return JSONResponse({"status": "ok"})
@@ -419,17 +419,17 @@ def _add_operations(gateway: Gateway, sources: Sources, metrics: Metrics) -> Non
 
 
 def _add_openapi(gateway: Gateway, settings: Settings, mode: Mode, operations: Mapping[str, TrustedOperations]) -> None:
-    """The page and the document of the trusted operations, of the variants that show them."""
+    """Add the OpenAPI page and document of the trusted operations, for the variants with `openapi` on."""
     shown = [name for name in operations if (mode == "dev" if (is_on := settings.variant(name).openapi) is None else is_on)]
     if not shown:
         return
-    from bff.operations import openapi  # noqa: PLC0415 - what describes is loaded only where it is shown
+    from bff.operations import openapi  # noqa: PLC0415 - loaded only if a variant shows it
     from bff.operations import page as rest_page  # noqa: PLC0415
 
     answer = rest_page.page()
     made: list[dict[str, Any]] = []
 
-    def document(_: Any) -> HTTPResponse:  # in a thread: it reads every document there is
+    def document(_: Any) -> HTTPResponse:  # not a coroutine, so it runs in a thread: it reads every trusted document
         if not made:
             endpoints = [gateway.endpoints[name] for name in shown]
             made.append(openapi.document((each.variant, each.schema, operations[each.variant.name]) for each in endpoints))

@@ -1,4 +1,4 @@
-"""What an application's own tests are written with: the gateway in memory, services of canned answers, a clock.
+"""Tools for the tests of an application: the gateway in memory, scripted services, and a clock.
 
     async def test_an_order_shows_its_user() -> None:
         users = Scripted({"/users/1": {"id": 1, "name": "Ann"}})
@@ -8,8 +8,8 @@
         assert answer.data == {"order": {"user": {"name": "Ann"}}}
         assert answer.calls == [("orders", "GET", "/orders/7"), ("users", "GET", "/users/1")]
 
-A request takes the whole way: HTTP, signed tokens, limits, the engine and all policies of a call. Only the sockets are
-missing. `serving` has those as well. `bff.testing_plugin` has fixtures for pytest.
+A request passes everything that it passes in production except the sockets: HTTP, signed tokens, limits, the engine and
+all policies of a call. `serving` has the sockets too. `bff.testing_plugin` has fixtures for pytest.
 """
 
 import asyncio
@@ -49,9 +49,8 @@ _HOST = ".in-memory.test"
 class Clock:
     """Time that stands still until it is moved.
 
-    Handed to `running`, it is the time of deadlines, breakers, caches and rates. It is not that of a timeout, which passes
-    while a service hangs: set `sources.NAME.timeout_s` low there. Nor is it that of tokens and quotas, which follow the
-    calendar.
+    Handed to `running`, it is the time of deadlines, breakers, caches and rates. Timeouts of attempts pass in real time:
+    set `sources.NAME.timeout_s` low to test a service that hangs. Tokens and quotas follow the calendar.
     """
 
     def __init__(self, now: float = 1000.0) -> None:
@@ -65,7 +64,7 @@ class Clock:
         return f"<Clock {self.now}>"
 
     def advance(self, seconds: float) -> None:
-        """Let that many seconds pass. Raises `ValueError` for a negative number."""
+        """Move the time forward. Raises `ValueError` for a negative number."""
         if seconds < 0:
             raise ValueError(f"seconds: expected 0 or more, got {seconds}")
         self.now += seconds
@@ -87,7 +86,7 @@ class Reply:
 
     @classmethod
     def of(cls, value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> "Reply":
-        """A response with `value` as JSON. Without `headers` it is not cacheable: it names no lifetime."""
+        """A response with `value` as JSON. Without caching `headers` it is not cached."""
         given = {name.lower(): text for name, text in (headers or {}).items()}
         return cls(status, json.dumps(value).encode(), {"content-type": "application/json"} | given)
 
@@ -108,7 +107,7 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
-        """The query's parameters; of a repeated one the last."""
+        """The query's parameters by name. If one is repeated, its last value."""
         return dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
 
     @property
@@ -118,33 +117,33 @@ class Request:
 
 
 Script = Any
-"""A `Reply`, a value to answer as JSON with 200, or a function from a `Request` to either."""
+"""A `Reply`; a value, which is sent as JSON with status 200; or a function that takes a `Request` and returns either."""
 
 
 class NotScripted(AssertionError):
-    """A service was asked for something that its script has no answer to. The message lists what, and what it has."""
+    """A service received a request that it has no script for. The message lists the request and the scripts."""
 
 
 class Scripted:
-    """A service of canned answers: an ASGI application, for `running` and for `serving`.
+    """A service with scripted responses: an ASGI application, for `running` and for `serving`.
 
         orders = Scripted({"/orders/1": {"id": 1}, "POST /orders": Reply.of({"id": 2}, 201)})
         orders.on("GET", "/orders?ids=1,2", {"items": [{"id": 1}, {"id": 2}]})
 
-    A script whose target has a query is for that query, in any order of its parameters. One without is for the path with
-    any query or none, where no script has that query. A request without a script is answered with 501 and makes `running`
-    raise `NotScripted` at its end.
+    A script whose target has a query matches that query, with its parameters in any order. A script without a query matches
+    all other requests for its path. A request without a script gets a 501, and makes `running` raise `NotScripted` at its
+    end.
 
     Attributes:
-        requests: what it was asked, in order.
-        not_scripted: those of them that it has no answer to.
+        requests: the requests that it has received, in order.
+        not_scripted: the requests that it has no script for.
     """
 
     def __init__(self, scripts: Mapping[str, Script] | None = None) -> None:
         """Make the service.
 
         Args:
-            scripts: answers by `METHOD target`, or by the target alone for GET.
+            scripts: the scripts by `METHOD target`, or by the target alone for GET.
         """
         self._scripts: dict[tuple[str, str, tuple[tuple[str, str], ...] | None], Script] = {}
         self._fault: Callable[[], Any] | None = None
@@ -159,40 +158,40 @@ class Scripted:
         return f"<Scripted {', '.join(self._names()) or 'nothing'}>"
 
     def on(self, method: str, target: str, script: Script) -> "Scripted":
-        """Answer a method and target so from now on. Returns the service. Raises `ValueError` for a target without `/`."""
+        """Set the script for a method and target. Returns the service. Raises `ValueError` for a target without `/`."""
         if not target.startswith("/"):
             raise ValueError(f"target: expected a path such as /orders/1, got {target!r}")
         self._scripts[(method.upper(), *_split(target))] = script
         return self
 
     def fail(self, status: int = 503, *, times: int | None = None, headers: Mapping[str, str] | None = None) -> None:
-        """Answer with that status: the next `times` requests, or all until `recover`."""
-        self._break(lambda: Reply.of({"title": "told to fail", "status": status}, status, headers), times)
+        """Answer the next `times` requests with that status, or all requests until `recover`."""
+        self._break(lambda: Reply.of({"title": "scripted failure", "status": status}, status, headers), times)
 
     def refuse(self, *, times: int | None = None) -> None:
-        """Refuse connections: for the next `times` requests, or until `recover`. Over real sockets it answers 500."""
+        """Refuse the connections of the next `times` requests, or all until `recover`. Over real sockets it answers 500."""
 
         def refused() -> None:
-            raise NotConnected("told to refuse")
+            raise NotConnected("scripted refusal")
 
         self._break(refused, times)
 
     def hang(self, *, times: int | None = None) -> None:
-        """Answer nothing until the client gives up: to the next `times` requests, or until `recover`."""
+        """Don't answer the next `times` requests, or any until `recover`: they wait until the client gives up."""
         self._break(lambda: asyncio.Event().wait(), times)
 
     def recover(self) -> None:
-        """Answer by the script again."""
+        """Answer by the scripts again."""
         self._fault = None
 
     def forget(self) -> None:
-        """Forget what it was asked. The script stays."""
+        """Forget the received requests. The scripts stay."""
         self.requests.clear()
         self.not_scripted.clear()
 
     @property
     def asked(self) -> list[str]:
-        """What it was asked, as `GET /orders/1`."""
+        """The received requests, as `GET /orders/1`."""
         return [f"{request.method} {request.target}" for request in self.requests]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -269,8 +268,8 @@ class Answer:
         status: the HTTP status.
         headers: by their names in lower case.
         body: the whole response, as read from JSON.
-        calls: the requests that were sent to services for it, in order. An answer from the cache sends none; a call that
-            two operations share is that of the one that began it.
+        calls: the requests that were sent to services for it, in order; none for what was cached. A call that several
+            operations share is listed for the one that began it.
     """
 
     status: int
@@ -290,7 +289,7 @@ class Answer:
 
     @property
     def codes(self) -> dict[str, str]:
-        """The errors' codes by their path, as `user.orders.0`; the path of an error that concerns no field is empty."""
+        """The errors' codes by path, as `user.orders.0`. The path of an error that belongs to no field is empty."""
         return {".".join(map(str, each.get("path") or ())): each["extensions"]["code"] for each in self.errors}
 
 
@@ -348,8 +347,8 @@ class InMemoryGateway:
             variant: the variant's name.
             query: the document.
             variables: the operation's variables.
-            viewer: for whom the request carries a token; None for nobody; by default the viewer of `running`.
-            operation: which operation, if the document has several.
+            viewer: the signed-in user; None for an anonymous request. By default the viewer of `running`.
+            operation: the operation's name, if the document has several.
             headers: further headers of the request.
 
         Raises:
@@ -376,11 +375,11 @@ class InMemoryGateway:
         return await _call(self._asgi, Request(method, target, headers or {}, body))
 
     def token(self, viewer: Viewer) -> str:
-        """A signed token for a viewer, with its roles and scopes. It is good for an hour."""
+        """A signed token for a viewer, with its roles and scopes. It is valid for an hour."""
         return signed_token(self.settings, viewer)
 
     def bearer(self, viewer: Viewer) -> dict[str, str]:
-        """The header that carries it."""
+        """The `Authorization` header for a viewer."""
         return {"authorization": f"Bearer {self.token(viewer)}"}
 
     @asynccontextmanager
@@ -413,16 +412,16 @@ async def running(
             demo services.
         settings: as the settings file has them: `{"sources": {"orders": {"timeout_s": 0.1}}}`. Neither the environment nor
             `bff.toml` is read.
-        viewer: for whom `ask` asks, unless it is told otherwise; None for nobody.
-        clock: the gateway's time: a `Clock` to move it by hand.
-        mode: as which command it runs, `serve` or `dev`.
+        viewer: the signed-in user of requests sent by `ask`, unless `ask` names another; None for anonymous requests.
+        clock: the gateway's time; give a `Clock` to move it by hand.
+        mode: the command that it runs as, `serve` or `dev`.
         file: a settings file to read as well, which `settings` override.
 
     Raises:
         ValueError: a service is for no source of the application.
         SettingsError: a setting is unknown or out of range.
-        NotScripted: at the end, if a `Scripted` service was asked for something that it has no answer to. An error that the
-            context's body raises is raised as it is, with a note about that.
+        NotScripted: at the end, if a `Scripted` service received a request that it has no script for. If the context's body
+            raises an error, that error gets a note about it instead.
     """
     found = _services(app, services)
     places = {name: (InstanceOptions(f"http://{name}{_HOST}"),) for name in found}
@@ -446,7 +445,7 @@ class ServingGateway:
 
     Attributes:
         url: its base URL, as `http://127.0.0.1:41234`; a variant is at `{url}/{variant}/graphql`.
-        service_urls: where its services are, by the name of their source.
+        service_urls: the base URLs of its services, by the name of their source.
         settings: its settings.
     """
 
@@ -455,11 +454,11 @@ class ServingGateway:
     settings: Settings
 
     def token(self, viewer: Viewer) -> str:
-        """A signed token for a viewer, with its roles and scopes. It is good for an hour."""
+        """A signed token for a viewer, with its roles and scopes. It is valid for an hour."""
         return signed_token(self.settings, viewer)
 
     def bearer(self, viewer: Viewer) -> dict[str, str]:
-        """The header that carries it."""
+        """The `Authorization` header for a viewer."""
         return {"authorization": f"Bearer {self.token(viewer)}"}
 
 
@@ -501,7 +500,7 @@ async def serving(
 class BlockingGateway:
     """`InMemoryGateway` for tests that are plain functions: what the fixture `gateway` is.
 
-    Its event loop runs while it is asked. `in_memory` is the gateway itself.
+    Its event loop runs only during a request. `in_memory` is the gateway itself.
     """
 
     def __init__(self, in_memory: InMemoryGateway, runner: asyncio.Runner) -> None:
@@ -528,7 +527,7 @@ class BlockingGateway:
 
 
 class Held(Generic[T]):
-    """A context that one task enters and leaves, though a fixture begins it and ends it in two steps."""
+    """Enters and leaves a context in the same task, although a fixture does so in two steps."""
 
     def __init__(self, context: AbstractAsyncContextManager[T]) -> None:
         self._context = context
@@ -601,7 +600,7 @@ class _InMemoryWire:
         name = parts.netloc.removesuffix(_HOST)
         service = self._services.get(name)
         if service is None:
-            raise NotConnected(f"{request.url}: only services in memory can be asked")
+            raise NotConnected(f"{request.url}: only services in memory can be called")
         target = request.url.partition(parts.netloc)[2]
         headers = {"host": parts.netloc} | {key.lower(): value for key, value in request.headers}
         self._sent.append((headers.get("x-request-id", ""), (name, request.method, target)))
@@ -670,5 +669,5 @@ class _QuietServer(Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle none."""
+        """Leave the signal handlers unchanged."""
         yield

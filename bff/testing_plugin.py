@@ -7,9 +7,9 @@
     def test_an_unknown_order(gateway: BlockingGateway) -> None:
         assert gateway.ask("web", '{ order(id: "0") { total } }').data == {"order": None}
 
-A test overrides the fixtures `app` (it has to), `services`, `settings`, `viewer` and `clock`; they are the arguments of
-`bff.testing.running`. The fixtures need no plugin for asyncio: each has an event loop of its own. A test that is a coroutine
-uses `bff.testing.running` itself.
+A test must override the fixture `app`. It may override `services`, `settings`, `viewer` and `clock`. They are the arguments
+of `bff.testing.running`. The fixtures need no plugin for asyncio: each has an event loop of its own. A test that is a
+coroutine uses `bff.testing.running` itself.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from bff.testing import serving as serving_on_loopback
 
 @pytest.fixture
 def app() -> App:
-    """The application to test. Each project has its own."""
+    """The application to test. Each project must override this fixture."""
     pytest.fail("expected a fixture `app` that returns your bff.App, in conftest.py", pytrace=False)
 
 
@@ -46,7 +46,7 @@ def settings() -> Mapping[str, Any]:
 
 @pytest.fixture
 def viewer() -> Viewer | None:
-    """Who asks, unless a test says otherwise; None for nobody."""
+    """The signed-in user, unless a test names another; None for anonymous requests."""
     return None
 
 

@@ -1,4 +1,4 @@
-"""`bff new`: a new application, and what is added to one. It prints what was written and what to do next."""
+"""`bff new`: creates an application, or adds a source or a variant to one. Prints what was written and what to do next."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,13 +22,13 @@ class _New(click.Group):
 
 @click.group(cls=_New, subcommand_metavar="NAME | COMMAND [ARGS]...")
 def new() -> None:
-    """A new application in the folder NAME, or what is added to the one in this folder."""
+    """Create an application in the folder NAME, or add a source or a variant to the one in this folder."""
 
 
 @new.command(hidden=True)
 @click.argument("name")
 def application(name: str) -> None:
-    """A new application in the folder NAME, which runs with `bff dev` at once."""
+    """Create an application in the folder NAME. `bff dev` runs it as it is."""
     _report(_written(lambda: new_app(Path.cwd(), name)), f"{name}/")
     _next(
         (f"cd {name}", "it has a README.md"),
@@ -48,8 +48,8 @@ def source(name: str, id_type: str, path: str | None, record: str | None) -> Non
     """Add the source NAME, a plural such as invoices: its records, its type, fields, a demo service and a test."""
     _report(_written(lambda: new_source(Path.cwd(), name, id_type=id_type, path=path, record=record)))
     _next(
-        (f"datasources/{name}.py", "name the members of the record, and how the service is read"),
-        ("schema/query.py", "say who may see it; as written, everyone who is signed in"),
+        (f"datasources/{name}.py", "declare the members of the record, and the reads of the service"),
+        ("schema/query.py", "choose who may see it; as written, every signed-in viewer"),
         (f"{name.upper()}_SERVICE_URL=https://… bff dev", "the gateway in front of your own service"),
     )
 
@@ -61,7 +61,7 @@ def variant(name: str, role: str | None) -> None:
     """Add the variant NAME, with an endpoint of its own. It has the fields that are tagged with *EVERYONE."""
     _report(_written(lambda: new_variant(Path.cwd(), name, role=role)))
     _next(
-        ("schema/types/", f"tag the other fields that it shall have with {name.upper()}"),
+        ("schema/types/", f"tag the other fields that it contains with {name.upper()}"),
         (f"schema/examples/{name}/", "write examples for its GraphiQL page"),
         ("bff dev", f"/{name}/graphql" + ("" if role is None else f"; for a token: bff token --sub 1 --role {role}")),
     )

@@ -1,4 +1,4 @@
-"""What a run awaits: the batches of its loaders, and the awaitables of resolvers. Both write what they get to its places."""
+"""The jobs of a run: batches of its loaders, and awaitables of resolvers. Each writes its results to their places."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from bff.engine.run import Run
 
 Job = tuple[Callable[[], Coroutine[Any, Any, None]], Place | None]
-"""A coroutine function, and the place that it is for; None if it is for several."""
+"""A coroutine function, and the place that its result is for; None if it is for several places."""
 
 
 async def load(run: "Run", pending: PendingLoads, keys: list[Hashable]) -> None:
@@ -38,7 +38,7 @@ async def load(run: "Run", pending: PendingLoads, keys: list[Hashable]) -> None:
 
 
 async def resume(run: "Run", awaitable: Awaitable[Any], then: WriteLater, place: Place) -> None:
-    """Await it, complete its result, and write that to the place."""
+    """Await the awaitable, complete its result, and write it to the place."""
     response = run.response
     try:
         value = await awaitable
@@ -59,7 +59,7 @@ async def resume(run: "Run", awaitable: Awaitable[Any], then: WriteLater, place:
 
 
 class _AwaitedCancelled(Exception):
-    """What was awaited was cancelled, and the run was not. The field's error."""
+    """The field's error if its awaitable was cancelled, but the run was not."""
 
 
 def _is_own_task_cancelled() -> bool:

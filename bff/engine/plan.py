@@ -31,7 +31,7 @@ LoaderKey = Read
 """Names one of the context's loaders."""
 
 Convert = Callable[[Mapping[str, Any], Any], dict[str, Any]]
-"""From a field's arguments by their GraphQL names, and Strawberry's `Info` or None, to those of its Python method."""
+"""Takes a field's arguments by their GraphQL names, and Strawberry's `Info` or None. Returns those of its Python method."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Method:
         convert: converts the arguments.
         is_renamed_only: whether `convert` renames arguments and changes no value: then it is called once a run.
         is_pure: whether the function takes the source object and nothing else, and is no coroutine function.
-        access: the rule to check before the call; None if everybody may have the field.
+        access: the rule to check before the call; None if the field has none.
     """
 
     call: Callable[..., Any] = field(repr=False)
@@ -75,7 +75,7 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class LoadByKey:
-    """A loader's value for the key that a method returns. `loaded` names the loader, and makes the field's value."""
+    """A loader's value for the key that a method returns. `loaded` has the loader's read, and makes the field's value."""
 
     key: Method
     loaded: Loaded

@@ -30,7 +30,7 @@ class Run:
         response: complete as soon as `start`, or the awaitable that it returns, is done.
         inputs: what resolvers receive.
         pending: the loads of each loader that was used so far.
-        has_asked: whether any of them has keys for the next batch.
+        has_asked: whether any loader has keys for the next batch.
     """
 
     __slots__ = (
@@ -65,13 +65,13 @@ class Run:
         self._error: BaseException | None = None
 
     def start(self) -> Awaitable[None] | None:
-        """Begin. Returns None if the response is complete, else what to await until it is."""
+        """Begin. Returns None if the response is complete, otherwise an awaitable that ends when it is."""
         if self._is_serial:
             return self._write_serially(iter(self._root.writers))
         self._write(self._root.writers)
         return self._drive() if self._is_waiting() else None
 
-    # What the plan's functions ask for
+    # Called by the plan's functions
 
     def pending_for(self, loader: LoaderKey) -> PendingLoads:
         """Begin the pending loads of a loader that `pending` doesn't have."""
@@ -79,14 +79,14 @@ class Run:
         return pending
 
     def prefetch(self, loader: LoaderKey, key: Hashable) -> None:
-        """Ask for a key for which no place waits yet."""
+        """Add a key to the next batch, though no place waits for it yet."""
         pending = self.pending.get(loader) or self.pending_for(loader)
         if key not in pending.in_flight and key not in pending.loaded and key not in pending.asked:
             pending.asked[key] = []
             self.has_asked = True
 
     def wait_for(self, awaitable: Awaitable[Any], then: WriteLater, place: Place) -> None:
-        """Await it in the next round; write what `then` makes of its result to `place`."""
+        """Await it in the next round. `then` completes its result, which is written to `place`."""
         self._deferred.append((awaitable, then, place))
 
     def abandon(self, awaitables: Iterable[Awaitable[Any]]) -> None:
@@ -170,10 +170,10 @@ class Run:
             self._deferred.clear()
 
     async def _run_rounds(self) -> None:
-        """Run what was asked for, and what that asks for in turn: one job in this task, the others in tasks of their own."""
+        """Run jobs until none is left, including those that they add: one in this task, the others in tasks of their own."""
         while self._is_waiting():
             if self._tasks:
-                # Other tasks are running: what they ask for in this iteration of the loop joins the same batch.
+                # Other tasks are running: keys that they add in this iteration of the loop join the same batch.
                 await asyncio.sleep(0)
             jobs = self._take_jobs()
             if not jobs:

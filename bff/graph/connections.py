@@ -44,7 +44,7 @@ class PageInfo:
 class Edge(Generic[T]):
     """Resolved from `bff.graph.pages.Entry`."""
 
-    cursor: str = field(EVERY, description="Works as `after`.")
+    cursor: str = field(EVERY, description="The cursor of this item: pass it as `after` to get the items that follow.")
     node: T | None = field(EVERY)
 
 

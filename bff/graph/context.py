@@ -71,9 +71,9 @@ class Context:
     degraded: list[Degraded] = field(default_factory=list)
 
     async def load(self, read: Read, key: Any) -> Any:
-        """What is loaded by a key, as `await context.load(Orders.by_id, 7)`; None if there is no such object.
+        """The value of a key of a read, as `await context.load(Orders.by_id, 7)`; None if there is no such object.
 
-        It may be out of date, if the service fails. Raises `SourceError`.
+        If the service fails it may be a stale cache entry. Raises `SourceError`.
         """
         value = await self.loaders[read].load(key)
         return value.value if type(value) is Stale else value

@@ -37,7 +37,7 @@ _T = TypeVar("_T")
 
 
 class UntaggedError(TypeError):
-    """A field has no tag, so no variant would contain it."""
+    """A field has no tag, so no variant would contain it. The message names the field and says what to write."""
 
 
 def derive(
@@ -109,9 +109,8 @@ class _Derivation:
             options["fields"] = lambda: self._input_fields(type_)
         elif isinstance(type_, GraphQLEnumType):
             options["values"] = {name: value for name, value in type_.values.items() if self._has(value.extensions)}
-            if isinstance(
-                type_, CustomGraphQLEnumType
-            ):  # Strawberry's subclass, whose constructor also takes the Python enum
+            # The constructor of Strawberry's subclass also takes the Python enum.
+            if isinstance(type_, CustomGraphQLEnumType):
                 options["enum"] = definition_of(type_.extensions)
         else:
             raise TypeError(f"{type_.name}: this kind of type is not supported in variants")
@@ -122,7 +121,10 @@ class _Derivation:
         for name, field in type_.fields.items():
             names = variants_of(field.extensions)
             if names is None:
-                raise UntaggedError(f"{type_.name}.{name} is tagged for no variant")
+                raise UntaggedError(
+                    f"{type_.name}.{name}: expected a field with variants, such as `= field(WEB)`; "
+                    "use `strawberry.Private` for a member that clients don't see"
+                )
             if self._variant.name in names:
                 options = field.to_kwargs()
                 options["type_"] = self._type(field.type)

@@ -76,7 +76,7 @@ class Loaded(FieldExtension):
         return self.finish(value, info.path.as_list, info.context)
 
     def finish(self, value: Any, path: Callable[[], list[str | int]], context: Context) -> Any:
-        """The field's value from what was loaded, or from the error. Raises the error if the field has no fallback for it.
+        """The field's value, made from the loaded value or the error. Raises the error if the field has no fallback for it.
 
         Notes stale values and fallbacks in `context.degraded`.
         """

@@ -41,7 +41,7 @@ class Work:
     is_over: bool = False
 
     def end(self) -> None:
-        """Cancel all of them."""
+        """Cancel the running loads."""
         self.is_over = True
         for task in tuple(self.tasks):
             task.cancel()
@@ -83,7 +83,7 @@ class Loader(Generic[K, V]):
             found = {key: answer.get(key) for key in keys}
         except Exception as error:  # noqa: BLE001 - it is the result of each key
             found = dict.fromkeys(keys, detached(error) if isinstance(error, SourceError) else error)
-        if self._cleared == cleared:  # else a write came in between: the result is outdated, so it is not stored
+        if self._cleared == cleared:  # otherwise a write happened meanwhile: the result is outdated, so it is not stored
             self.loaded.update(found)
         return found
 
@@ -136,7 +136,7 @@ class Loader(Generic[K, V]):
         return self
 
     def clear_all(self) -> "Loader[K, V]":
-        """Forget everything."""
+        """Forget all keys."""
         self._cleared += 1
         self.loaded.clear()
         self._loading.clear()
@@ -232,7 +232,7 @@ class Loaders(dict[Read, Loader[Any, Any]]):
 
     def prime_from_list(self, source: Source[Any], records: Sequence[Record | SourceError]) -> None:
         """Prime the loader by id with the objects of a list, so that they are not loaded again."""
-        read = type(source).by_id_read  # at the class, where it is the declaration
+        read = type(source).by_id_read  # of the class: on an instance, it would be the object that sends requests
         if read is None:
             return
         loader = self.get(read)
@@ -302,7 +302,7 @@ def list_batch(loaders: Loaders, source: Source[Any], reads: Any, visible: Visib
 
 
 def page_batch(loaders: Loaders, source: Source[Any], reads: Any, visible: Visible | None) -> Batch[PageKey, Any]:
-    """The batch function of slices of a connection: each is loaded by a call of its own."""
+    """The batch function of slices of a connection: each is loaded by its own calls."""
 
     async def load(key: PageKey) -> PageSlice[Any] | Stale | Exception:
         try:
@@ -337,4 +337,4 @@ BATCHES: Mapping[type[Read], Callable[[Loaders, Source[Any], Any, Visible | None
     ListBy: list_batch,
     CursorPages: page_batch,
 }
-"""What makes the batch function of each kind of read."""
+"""For each kind of read, the function that makes its batch function."""

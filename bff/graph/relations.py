@@ -1,4 +1,4 @@
-"""Declares loaded fields in one line: a related object, the list of an owner, a connection of all, an object by id.
+"""Declares loaded fields in one line: a related object, an owner's list, a connection of all objects, an object by id.
 
     class Order:
         user: User | None = one(WEB, ADMIN, read=Users.by_id, key="user_id")
@@ -11,7 +11,7 @@
         orders: Connection[Order] | None = connection(ADMIN, read=Orders.page)
 
 The arguments follow from the read: `first`, `after` and its filters. `access` is a rule that is checked before the key is
-computed. All other options are Strawberry's, as `description`.
+computed. `size` and `weight` are as for `computed`. All other options are Strawberry's, as `description`.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ _ID = Parameter("id", Parameter.KEYWORD_ONLY, annotation=strawberry.ID)
 
 
 def one(*variants: Variant, read: ById, key: str, access: Access | None = None, **options: Any) -> Any:
-    """The object whose id is the record's member `key`; null if the member is null or there is no such object."""
+    """Makes a field: the object whose id is the record's member `key`; null if that is null or there is no such object."""
 
     def resolve(self: Any) -> Any:
         return getattr(self, key)
@@ -48,7 +48,7 @@ def one(*variants: Variant, read: ById, key: str, access: Access | None = None, 
 
 
 def many(*variants: Variant, read: ListBy, key: str = "id", access: Access | None = None, **options: Any) -> Any:
-    """The first items of the list whose owner is the record's member `key`.
+    """Makes a field: the first items of the list whose owner's id is the record's member `key`.
 
     An item that could not be read is left out, with an error of its own.
     """
@@ -63,7 +63,7 @@ def many(*variants: Variant, read: ListBy, key: str = "id", access: Access | Non
 
 
 def connection(*variants: Variant, read: CursorPages, access: Access | None = None, **options: Any) -> Any:
-    """A slice of all objects (Relay cursor connections specification)."""
+    """Makes a field: a page of all objects (Relay cursor connections specification)."""
 
     def resolve(*, first: int | None = DEFAULT_FIRST, after: str | None = None, **filters: Any) -> Any:
         return read.key(first_of(first), after, **_texts(filters))
@@ -73,7 +73,7 @@ def connection(*variants: Variant, read: CursorPages, access: Access | None = No
 
 
 def lookup(*variants: Variant, read: ById, access: Access | None = None, **options: Any) -> Any:
-    """The object whose id is the argument `id`; null if there is none."""
+    """Makes a field: the object whose id is the argument `id`; null if there is none."""
 
     def resolve(*, id: str) -> Any:
         return read.source.read_id(id)

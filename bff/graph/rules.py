@@ -1,8 +1,8 @@
 """Authorization. An `Access` rule applies to one field, a `RecordRule` to a kind of record in every field that shows it.
 
 An access rule is checked before anything is loaded: it needs only the viewer, the scopes and the field's arguments. The SDL
-shows it. A record rule checks each loaded record, as whether an order is the viewer's own. A record that the viewer may not
-see is treated as missing.
+shows it. A record rule checks each loaded record, for example whether an order is the viewer's own. A record that the viewer
+may not see is treated as missing.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,10 @@ from bff.graph.variants import Variant
 from bff.upstream.records import Record
 
 RecordRule = Callable[[Variant, Viewer | None], Visible | None]
-"""For a variant and a viewer: whether a record may be seen; None if every record may. Called once for each operation."""
+"""Takes a variant and a viewer; returns a function that decides whether a record may be seen, or None if all may.
+
+Called once for each operation.
+"""
 
 
 def visible_records(
@@ -29,7 +32,7 @@ def visible_records(
 
 
 class Access(FieldExtension):
-    """Requires a signed-in viewer who has everything that is named here.
+    """Requires a signed-in viewer who meets every condition that is given here.
 
     Attributes:
         role: a role that the token must contain.

@@ -11,7 +11,7 @@ _LONGEST_NAME = 63
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One endpoint's view of the graph. It is also the tag of the fields in it.
+    """One endpoint's view of the graph. Fields are tagged with the variants that contain them.
 
     Attributes:
         name: as `web`: the first part of the endpoint's path, and its name in settings, metrics and logs.

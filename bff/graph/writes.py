@@ -27,7 +27,9 @@ LONGEST_MESSAGE = 500
 class UserError:
     """A mistake in the input."""
 
-    field: list[str] | None = tags.field(tags.EVERY, description="The path in the input, as [items, 0, productId].")
+    field: list[str] | None = tags.field(
+        tags.EVERY, description="The path to the input field, for example [items, 0, productId]."
+    )
     message: str = tags.field(tags.EVERY)
     code: str = tags.field(tags.EVERY, description="INVALID, CONFLICT, NOT_FOUND or IDEMPOTENCY_KEY_REUSED.")
 

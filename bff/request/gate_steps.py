@@ -85,7 +85,7 @@ async def charge(exchange: Exchange, services: Services) -> None:
 
 
 def subjects_of(exchange: Exchange) -> list[Subject]:
-    """Whose limits a request is charged to: a consumer with limits of its own, and the user.
+    """The subjects whose limits a request is charged to: a consumer with limits of its own, and the user.
 
     Without a user it is the consumer, by the variant's limits; without either it is the address.
     """

@@ -1,4 +1,4 @@
-"""How an operation is found and checked, and the steps that it then passes. `pipeline.py` has their order."""
+"""How an operation is found and checked, and the steps that it passes after that. `pipeline.py` has their order."""
 
 import asyncio
 from functools import partial
@@ -89,7 +89,7 @@ def _cache_slot(exchange: Exchange, request: GraphQLRequest, operation: Operatio
 
 
 async def explain(requested: RequestedOperation, _: Services) -> Response | None:
-    """If the request asks for it, tell what upstream calls the operation would make. Only where GraphiQL is on."""
+    """If the request asks for it, return the upstream calls that the operation would make. Only if GraphiQL is on."""
     request, exchange, operation = requested.request, requested.exchange, requested.operation
     if not request.extensions or request.extensions.get("explain") is not True or exchange.endpoint.page is None:
         return None

@@ -27,7 +27,7 @@ GATE: Sequence[GateStep] = (
     authenticate,  # before the body is read: a client that may not use the variant can't send one
     charge,  # as soon as it is known whose limits count
 )
-"""The steps of an HTTP request: may it come in?"""
+"""The steps of an HTTP request. They decide whether it is admitted."""
 
 OPERATION: Sequence[OperationStep] = (
     explain,  # before the cost is charged: nothing is run
@@ -35,7 +35,8 @@ OPERATION: Sequence[OperationStep] = (
     charge_cost,
     execute,
 )
-"""The steps of each operation in it. They follow authentication, so that strangers learn nothing of a variant's schema."""
+"""The steps of each operation in it. They follow authentication, so that a client that may not use the variant
+learns nothing of its schema."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""What `bff new` writes: an application's folder, and what is added to one."""
+"""Writes what `bff new` creates: an application's folder, and a source or a variant in one."""

@@ -28,7 +28,7 @@ _FIRST_IDS = {
 """The ids of a demo service's records, by the type of the record's id."""
 
 _MISSING_ID = {"int": "99", "str": "z-9", "UUID": "7f2c1a52-5d3e-4f6b-9a1c-0d4e8b7a6c99"}
-"""An id that none of them has."""
+"""An id that no record of the demo service has."""
 
 
 def new_source(

@@ -69,7 +69,7 @@ class Server(uvicorn.Server):
 
         Args:
             app: what serves requests: the gateway, or a middleware around it.
-            gateway: the gateway itself, which is told to drain and to reload its settings.
+            gateway: the gateway, whose `drain` and `reload` are called.
             connections: limits on clients' connections.
             drain: how long a stop may take.
             is_last: whether no other process accepts connections on the same socket once this server has stopped.

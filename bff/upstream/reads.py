@@ -115,13 +115,19 @@ class Read:
     def check(self) -> None:
         """Check the declaration against the record. Raises `TypeError`."""
         for name in self.exact:
-            if name not in self.source.record.__struct_fields__:
-                raise TypeError(f"{self.name}: exact filter {name!r}: {self.source.record.__name__} has no such member")
+            self.check_member(name)
         names = [*self.parameters(), *map(camel, (*self.filters, *self.exact))]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise TypeError(f"{self.name}: expected parameters of different names, got twice: {', '.join(twice)}")
         if self.most is not None and self.most < 1:
             raise TypeError(f"{self.name}: most: expected 1 or more, got {self.most}")
+
+    def check_member(self, name: str) -> None:
+        """Check that the record has a member of that name. Raises `TypeError`."""
+        record = self.source.record
+        if name not in record.__struct_fields__:
+            known = ", ".join(record.__struct_fields__)
+            raise TypeError(f"{self.name}: expected a member of {record.__name__} ({known}), got {name!r}")
 
     def parameters(self) -> tuple[str, ...]:
         """The parameters of its query that are not filters."""
@@ -149,7 +155,8 @@ class Read:
         """The filters of a key. Raises `TypeError` for one that is not declared."""
         known = (*self.filters, *self.exact)
         if unknown := given.keys() - set(known):
-            raise TypeError(f"{self.name} has no filter {', '.join(sorted(unknown))}")
+            expected = ", ".join(known) or "no filters"
+            raise TypeError(f"{self.name}: expected {expected}, got {', '.join(sorted(unknown))}")
         return tuple((name, given.get(name)) for name in known)
 
 
@@ -223,8 +230,7 @@ class ListBy(Read):
     def check(self) -> None:
         """See `Read`."""
         super().check()
-        if self.member not in self.source.record.__struct_fields__:
-            raise TypeError(f"{self.name}: {self.source.record.__name__} has no member {self.member!r}")
+        self.check_member(self.member)
         check_key(self.type_of(self.member), f"{self.source.record.__name__}.{self.member}")
         self.keys_a_call = most_ids(self.type_of(self.member)) if self.most is None else self.most
 

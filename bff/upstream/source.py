@@ -1,11 +1,13 @@
 """The base of all sources. A source is one resource of one REST service, with its reads and writes.
 
 class Users(Source[User]):
-path = "/users"
-by_id = ById()
+    path = "/users"
+    by_id = ById()
 
-async def rename(self, caller: Caller, id: int, name: str, *, key: str) -> User:
-return await self.write(caller, "PATCH", "/users/{id}", {"name": name}, key=key, id=id)
+    async def rename(self, caller: Caller, id: int, name: str, *, key: str) -> User:
+        return await self.write(caller, "PATCH", "/users/{id}", {"name": name}, key=key, id=id)
+
+`bff/upstream/reads.py` has the kinds of reads.
 """
 
 import re
@@ -47,7 +49,7 @@ class Transport(Protocol):
         ...
 
     def force_breaker(self, state: BreakerState | None) -> None:
-        """Hold the breaker open or closed; None ends that."""
+        """Force the breaker open or closed; None returns it to automatic operation."""
         ...
 
     def drop_cache(self) -> None:
@@ -121,7 +123,7 @@ class Source(Generic[R]):
         return self._transport.status()
 
     def force_breaker(self, state: BreakerState | None) -> None:
-        """Hold the breaker open or closed; None ends that."""
+        """Force the breaker open or closed; None returns it to automatic operation."""
         self._transport.force_breaker(state)
 
     def drop_cache(self) -> None:

@@ -30,7 +30,7 @@ NEXT: Final = {
 
 
 def orders_app(data: DemoData, options: DemoOptions) -> Starlette:
-    """The app that serves the data's orders."""
+    """The ASGI application of the orders service."""
     orders = _Orders(data)
     return service(
         {
@@ -125,7 +125,7 @@ class _Orders:
 
 
 def _parse_status(text: str) -> Status:
-    """The parameter `status`."""
+    """The value of the parameter `status`. Raises `Problem` (400)."""
     try:
         return _checked_status(text)
     except ValueError as error:

@@ -17,7 +17,7 @@ MAX_IDS: Final = 200
 MAX_LIMIT: Final = 200
 DEFAULT_LIMIT: Final = 20
 
-# Integers as JSON writes them, of at most 18 digits, so that each fits 64 bits.
+# Integers in JSON's notation, of at most 18 digits, so that each fits into 64 bits.
 _ID: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 _IDS: Final = re.compile(rf"{_ID.pattern}(?:,{_ID.pattern})*")
 
@@ -42,7 +42,7 @@ def parse_ids(name: str, text: str) -> list[int]:
 
 
 def parse_limit(query: Mapping[str, str]) -> int:
-    """The parameter `limit`, or its default."""
+    """The value of the parameter `limit`, or its default. Raises `Problem` (400)."""
     text = query.get("limit")
     if text is None:
         return DEFAULT_LIMIT

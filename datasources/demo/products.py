@@ -16,13 +16,13 @@ from datasources.demo.rest import Call, Methods, answer, service
 
 PUBLIC: Final = "public, max-age=30, stale-if-error=300"
 
-# Far above any real price, and low enough that the largest order's total is still exact as a double.
+# Far above any real price, and low enough that the total of the largest order is exact as a double.
 MAX_PRICE: Final = 10**8
 MAX_STOCK: Final = 2**31 - 1
 
 
 def products_app(data: DemoData, options: DemoOptions) -> Starlette:
-    """The app that serves the data's products."""
+    """The ASGI application of the products service."""
     products = _Products(data)
     return service(
         {

@@ -71,7 +71,7 @@ class Methods:
 
 
 class Endpoint:
-    """The ASGI app of one path."""
+    """The ASGI application of one path."""
 
     def __init__(self, methods: Methods, cache_control: str, keys: IdempotencyKeys) -> None:
         self._reader = methods.get

@@ -18,7 +18,7 @@ _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+")
 
 
 def users_app(data: DemoData, options: DemoOptions) -> Starlette:
-    """The app that serves the data's users."""
+    """The ASGI application of the users service."""
     users = _Users(data)
     return service(
         {

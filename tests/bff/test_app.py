@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import strawberry
 
 from bff.app import App, AppError, find_app
 from bff.graph.variants import Variant
@@ -79,7 +80,7 @@ def test_a_source_s_declaration_is_checked() -> None:
     """A path that is no path, a read of a member that the record lacks."""
     with pytest.raises(TypeError, match="expected a path such as /bad, got 'bad'"):
         type("Bad", (Source,), {"path": "bad", "record": Order})
-    with pytest.raises(TypeError, match=r"bad\.page: exact filter 'colour': Order has no such member"):
+    with pytest.raises(TypeError, match=r"bad\.page: expected a member of Order \(id, .*\), got 'colour'"):
         type("Bad", (Source,), {"path": "/bad", "record": Order, "page": type(Orders.page)(exact=("colour",))})
 
 
@@ -136,3 +137,14 @@ def test_an_app_is_compared_by_identity() -> None:
     assert replace(app) != app
     assert isinstance(hash(app), int)
     assert App.__dataclass_params__.frozen  # type: ignore[attr-defined] # a dataclass has it
+
+
+def test_a_field_without_a_tag_is_named() -> None:
+    """By one line, not by a traceback."""
+
+    @strawberry.type
+    class Untagged:
+        sku: str = "1"
+
+    with pytest.raises(AppError, match=r"Untagged\.sku"):
+        _ = replace(app, query=Untagged, mutation=None).schemas

@@ -76,7 +76,7 @@ enum({"STRAW": (INSIDE,)}, description="What a hive is built of.")(Kind)
 
 
 class KeeperRecord(Record, frozen=True, kw_only=True):
-    """Somebody who keeps bees."""
+    """A beekeeper."""
 
     id: str
     name: str
@@ -126,7 +126,7 @@ class Hives(Source[HiveRecord]):
         return 0
 
 
-@strawberry.type(description="Somebody who keeps bees.")
+@strawberry.type(description="A beekeeper.")
 class Keeper:
     """Resolved from `KeeperRecord`."""
 
@@ -158,7 +158,7 @@ class Hive:
         return self.keeper_id
 
 
-@strawberry.type(description="What can be asked.")
+@strawberry.type(description="The root type of queries.")
 class Query:
     """The root of reads."""
 

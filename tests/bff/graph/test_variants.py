@@ -559,7 +559,7 @@ def test_a_field_without_a_tag_is_an_error() -> None:
         tagged: int = field(*EVERYONE)
         forgotten: int
 
-    with pytest.raises(UntaggedError, match=r"Query\.forgotten"):
+    with pytest.raises(UntaggedError, match=r"Query\.forgotten: expected a field with variants"):
         derive(strawberry.Schema(query=Query)._schema, WEB)
 
 

@@ -60,7 +60,7 @@ async def test_the_query_of_a_page(
 
 async def test_a_filter_that_is_not_declared_is_a_type_error(products: Products, caller: Caller) -> None:
     """It is named, and no call is made."""
-    with pytest.raises(TypeError, match=r"products\.page has no filter status"):
+    with pytest.raises(TypeError, match=r"products\.page: expected search, category, got status"):
         await products.page.load(caller, limit=20, cursor=None, status="paid")
 
 

@@ -6,7 +6,7 @@ from bff import ById, Record, Source
 
 
 class Author(Record, frozen=True, kw_only=True):
-    """Somebody who wrote books."""
+    """An author of books."""
 
     id: UUID
     name: str

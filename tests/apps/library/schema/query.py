@@ -1,4 +1,4 @@
-"""What can be read."""
+"""The query type of the library."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from schema.variants import BOTH, DESK, READER
 MOST_OWN = 50
 
 
-@strawberry.type(description="What can be asked of the library.")
+@strawberry.type(description="The root type of queries.")
 class Query:
     """The fields at the root."""
 

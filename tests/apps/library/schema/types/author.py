@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from schema.types.book import Book
 
 
-@strawberry.type(description="Somebody who wrote books.")
+@strawberry.type(description="An author of books.")
 class Author:
     """Resolved from `datasources.authors.Author`."""
 
