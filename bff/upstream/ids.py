@@ -84,11 +84,15 @@ def _kind_of(type_: Any) -> msgspec.inspect.Type:
     return kind.type if isinstance(kind, msgspec.inspect.Metadata) else kind
 
 
+def _kinds_of(type_: Any) -> tuple[msgspec.inspect.Type, ...]:
+    """The same of a type that may be optional: each of its alternatives."""
+    kind = _kind_of(type_)
+    return kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,)
+
+
 def most_ids(type_: Any) -> int:
     """The largest number of ids of that type in one call. The type may be optional."""
-    kind = _kind_of(type_)
-    kinds = kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,)
-    return MOST_STRING_IDS if any(isinstance(each, msgspec.inspect.StrType) for each in kinds) else MOST_IDS
+    return MOST_STRING_IDS if any(isinstance(each, msgspec.inspect.StrType) for each in _kinds_of(type_)) else MOST_IDS
 
 
 def check_key(type_: Any, name: str) -> None:
@@ -96,9 +100,7 @@ def check_key(type_: Any, name: str) -> None:
 
     `name` is the record's member, for the message.
     """
-    kind = msgspec.inspect.type_info(type_)
-    kinds = kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,)
-    if not all(isinstance(each, _KEYS) for each in kinds):
+    if not all(isinstance(each, _KEYS) for each in _kinds_of(type_)):
         raise TypeError(f"{name}: expected an int, str, UUID or enum, which may be optional, got {type_!r}")
 
 

@@ -11,6 +11,7 @@ from bff.upstream.ids import (
     LONGEST_ID,
     MOST_IDS,
     MOST_STRING_IDS,
+    check_key,
     fits_list,
     in_path,
     most_ids,
@@ -121,3 +122,10 @@ def test_a_source_needs_an_id_of_a_known_type() -> None:
         class Odds(Source[Odd]):
             path = "/odds"
             by_id = ById()
+
+
+def test_an_owner_s_type_may_have_a_title_as_an_id_s_may() -> None:
+    """The same types are accepted for both."""
+    check_key(Annotated[UUID, msgspec.Meta(title="An author")], "Book.author_id")
+    with pytest.raises(TypeError, match=r"^Book\.author_id: expected an int, str, UUID or enum"):
+        check_key(float, "Book.author_id")
