@@ -22,8 +22,6 @@ from bff.settings import Settings
 from bff.upstream.traffic.balance import InstanceOptions
 
 _DAYS_30_S = 30 * 86_400
-_STOP_GRACE_S = 3.0
-"""Seconds that the child of `--reload` has after the drain time to close its connections."""
 
 
 async def run(app: App, settings: Settings, load_again: Callable[[], Settings]) -> None:
@@ -60,9 +58,8 @@ async def run(app: App, settings: Settings, load_again: Callable[[], Settings]) 
 def run_reloading(settings: Settings, arguments: Sequence[str]) -> None:
     """Run `bff ARGUMENTS`, which is a `bff dev`, until a signal. Restart it when a file below the working folder changes."""
     os.environ[APP_VARIABLE] = settings.app
-    stop_s = settings.drain.delay_s + settings.drain.timeout_s + _STOP_GRACE_S
     with listen(settings.host or "127.0.0.1", settings.port) as listener:
-        Reloader(arguments, Path.cwd(), listener, stop_s=stop_s, say=click.echo).run()
+        Reloader(arguments, Path.cwd(), listener, stop_s=settings.drain.stop_s, say=click.echo).run()
 
 
 async def run_services(app: App, host: str, first_port: int, options: DemoOptions) -> None:

@@ -41,9 +41,6 @@ _PORTS = 65_536
 _GC_THRESHOLDS = (100_000, 50, 100)
 """A request makes thousands of objects and very few cycles (figures: tests/bench/README.md)."""
 
-_STOP_GRACE_S = 3.0
-"""Seconds that workers have after the drain time to close their connections."""
-
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -148,9 +145,8 @@ def _supervise(gateway: Gateway, settings: Settings, listener: socket) -> None:
         server = worker.WorkerServer(app, gateway, settings.connections, drain, is_last=link.is_stopping)
         uvloop.run(worker.serve(server, listener, link, options.unresponsive_s))
 
-    stop_s = drain.delay_s + drain.timeout_s + _STOP_GRACE_S
     # The port closes when all processes have closed it, so the supervisor closes its copy too.
-    Supervisor(settings.workers, work, options, stop_s=stop_s, on_stop=listener.close).run()
+    Supervisor(settings.workers, work, options, stop_s=drain.stop_s, on_stop=listener.close).run()
 
 
 @main.command(name="dev")

@@ -38,6 +38,10 @@ _IDLE_S = 1.0
 """A connection that was idle for this many seconds is assumed to have no request on its way."""
 
 
+_STOP_GRACE_S = 3.0
+"""Seconds that a process has after the drain time to close its connections."""
+
+
 @options
 class DrainOptions:
     """How the gateway stops.
@@ -49,6 +53,11 @@ class DrainOptions:
 
     delay_s: Annotated[float, Ge(0), Le(300)] = 0.0
     timeout_s: Annotated[float, Gt(0), Le(300)] = 15.0
+
+    @property
+    def stop_s(self) -> float:
+        """Seconds after the signal in which a process ends by itself. After them its parent kills it."""
+        return self.delay_s + self.timeout_s + _STOP_GRACE_S
 
 
 class Server(uvicorn.Server):
