@@ -8,7 +8,7 @@ gets a result, an error or a cancellation. A value may be `Stale`; values that a
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Generic, TypeVar
 
 from aiodataloader import DataLoader
@@ -168,15 +168,18 @@ def _pass_on(own: "asyncio.Future[Any]", shared: "asyncio.Future[Any]") -> None:
 class Loaders(dict[Read, Loader[Any, Any]]):
     """All loaders of one operation: `loaders[Orders.by_id]`. They share nothing with those of another operation.
 
-    `visible` has, by record, the check whether the viewer may see an object. An object that the viewer may not see is
-    treated as missing: None by its id, left out of lists, null in a connection.
+    `visible` makes, by record, the checks whether the viewer may see an object: when the first loader is used, since many
+    operations load nothing. An object that the viewer may not see is treated as missing: None by its id, left out of lists,
+    null in a connection.
     """
 
-    def __init__(self, sources: Sources, caller: Caller, visible: Mapping[type[Record], Visible] | None = None) -> None:
+    def __init__(
+        self, sources: Sources, caller: Caller, visible: Callable[[], Mapping[type[Record], Visible]] = dict
+    ) -> None:
         super().__init__()
         self._sources = sources
         self._caller = caller
-        self._visible = visible or {}
+        self._make_visible = visible
         self._work = Work()
         self._primed: dict[ById, list[Sequence[Record | SourceError]]] = {}
 
@@ -191,6 +194,10 @@ class Loaders(dict[Read, Loader[Any, Any]]):
             for records in self._primed.pop(read, ()):
                 prime_all(loader, records)
         return loader
+
+    @cached_property
+    def _visible(self) -> Mapping[type[Record], Visible]:
+        return self._make_visible()
 
     def _rule_for(self, record: type[Record]) -> Visible | None:
         """Whether the viewer may see a record of that type: a rule for a type holds for its subclasses. None if all may."""
@@ -267,7 +274,6 @@ def by_id_batch(loaders: Loaders, _: Source[Any], reads: Any, visible: Visible |
 
 def list_batch(loaders: Loaders, source: Source[Any], reads: Any, visible: Visible | None) -> Batch[ListKey, Any]:
     """The batch function of lists by owner: keys with the same length and filters are loaded together."""
-    record = source.record
 
     async def load(first: int, filters: Any, keys: Sequence[ListKey], found: dict[ListKey, Any]) -> None:
         lists = await reads.load_filtered(loaders.caller, [key.owner for key in keys], first, filters)
@@ -279,7 +285,7 @@ def list_batch(loaders: Loaders, source: Source[Any], reads: Any, visible: Visib
             is_stale = type(value) is Stale
             items = value.value if is_stale else value
             if visible is not None:
-                items = [item for item in items if type(item) is not record or visible(item)]
+                items = [item for item in items if isinstance(item, Exception) or visible(item)]
             if is_stale:
                 found[key] = value if visible is None else Stale(items, value.age_s, value.source)
             else:

@@ -140,7 +140,7 @@ async def execute(requested: RequestedOperation, services: Services) -> Response
         viewer,
         caller,
         services.sources,
-        Loaders(services.sources, caller, visible_records(services.rules, variant, viewer)),
+        Loaders(services.sources, caller, partial(visible_records, services.rules, variant, viewer)),
         granted(signed_in.viewer.scopes if signed_in else None, client.consumer),
         services.controls,
     )

@@ -1,5 +1,6 @@
 """Rules for records: no way leads to a record that the viewer may not see."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -76,7 +77,7 @@ RULES: dict[type[Record], Any] = {Note: own_notes}
 def context_of(viewer: Viewer, caller: Caller, *bound: Source[Any]) -> Context:
     """An operation's."""
     sources = Sources(bound)
-    return Context(WEB, viewer, caller, sources, Loaders(sources, caller, visible_records(RULES, WEB, viewer)))
+    return Context(WEB, viewer, caller, sources, Loaders(sources, caller, partial(visible_records, RULES, WEB, viewer)))
 
 
 async def test_a_rule_holds_for_records_of_a_subclass(make_source: MakeSource, service: Service, caller: Caller) -> None:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -332,7 +332,7 @@ class Shop:
         identity = None if sub is None else Identity(sub, "Bearer x")
         caller = Caller("request-1", "00-x", Deadline(math.inf, lambda: 0.0), identity)
         sources: Any = FakeSources(self)
-        visible = visible_records(RULES, VARIANT[variant], viewer)
+        visible = partial(visible_records, RULES, VARIANT[variant], viewer)
         return Context(VARIANT[variant], viewer, caller, sources, Loaders(sources, caller, visible))
 
     async def ask(
