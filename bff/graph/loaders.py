@@ -8,7 +8,7 @@ gets a result, an error or a cancellation. A value may be `Stale`; values that a
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from aiodataloader import DataLoader
@@ -180,6 +180,7 @@ class Loaders(dict[Read, Loader[Any, Any]]):
         self._sources = sources
         self._caller = caller
         self._make_visible = visible
+        self._visible: Mapping[type[Record], Visible] | None = None
         self._work = Work()
         self._primed: dict[ById, list[Sequence[Record | SourceError]]] = {}
 
@@ -195,12 +196,12 @@ class Loaders(dict[Read, Loader[Any, Any]]):
                 prime_all(loader, records)
         return loader
 
-    @cached_property
-    def _visible(self) -> Mapping[type[Record], Visible]:
-        return self._make_visible()
-
     def _rule_for(self, record: type[Record]) -> Visible | None:
         """Whether the viewer may see a record of that type: a rule for a type holds for its subclasses. None if all may."""
+        if self._visible is None:
+            self._visible = self._make_visible()
+        if not self._visible:
+            return None
         rules = [visible for kind, visible in self._visible.items() if issubclass(record, kind)]
         if len(rules) < 2:
             return rules[0] if rules else None
