@@ -3,7 +3,7 @@
 FROM python:3.13-slim AS build
 COPY requirements.lock .
 RUN python -m venv /opt/venv \
-    && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock \
+    && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes -r requirements.lock \
     && /opt/venv/bin/pip uninstall --yes pip
 WORKDIR /app
 COPY bff bff

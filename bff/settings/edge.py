@@ -1,0 +1,25 @@
+"""The settings of HTTP itself: other origins, proxies in front, time limits."""
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, IPvAnyNetwork
+
+from bff.settings.values import Options, Origin, read_list
+
+
+class CorsSettings(Options):
+    """The origins of web pages that may send requests (CORS)."""
+
+    origins: Annotated[tuple[Origin, ...], BeforeValidator(read_list)] = ()
+
+
+class RequestSettings(Options):
+    """Requests to variants."""
+
+    deadline_s: float = Field(default=10.0, gt=0, le=300)
+
+
+class ProxySettings(Options):
+    """The proxies whose `X-Forwarded-For` is trusted: addresses and networks."""
+
+    trusted: Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(read_list)] = ()

@@ -1,0 +1,30 @@
+"""The settings of a variant: who may use it, and how much of it."""
+
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+from bff.gate.documents import Mode as DocumentsMode
+from bff.gate.limits import LimitOptions
+from bff.gate.rate import RateOptions
+from bff.gate.response_cache import ResponseCacheOptions
+from bff.settings.edge import CorsSettings
+from bff.settings.values import Options, read_list
+
+
+class VariantSettings(Options):
+    """One variant. If `introspection`, `graphiql` or `openapi` is not set, it is on in `bff dev` and off in `bff serve`.
+
+    If `suggestions` is not set, it is as `introspection`. If `cors` is not set, the gateway's `cors` applies.
+    """
+
+    introspection: bool | None = None
+    suggestions: bool | None = None
+    graphiql: bool | None = None
+    openapi: bool | None = None
+    limits: LimitOptions = LimitOptions()
+    rate: RateOptions = RateOptions()
+    documents: DocumentsMode = "any"
+    manifests: Annotated[tuple[str, ...], BeforeValidator(read_list)] = ()
+    answers: ResponseCacheOptions = ResponseCacheOptions()
+    cors: CorsSettings | None = None
