@@ -167,20 +167,21 @@ class Mutation:
     @computed(
         ADMIN,
         extensions=[Access(role="admin")],
-        description="Reload the settings, as on SIGHUP, and apply the services' URLs.",
+        description="Reload the settings, as on SIGHUP, and apply those that can change while the gateway runs.",
     )
-    def reload_settings(self, info: Info) -> ReloadSettingsPayload:
+    async def reload_settings(self, info: Info) -> ReloadSettingsPayload:
         """Affects only the process that handles the request."""
         context = info.context
         if context.controls is None:
             return ReloadSettingsPayload(
-                moved=[], needs_restart=[], user_errors=[invalid(None, "There is nothing to reload.")]
+                moved=[], changed=[], needs_restart=[], user_errors=[invalid(None, "There is nothing to reload.")]
             )
-        reloaded = context.controls.reload()
-        moved, needs_restart = list(reloaded.moved), list(reloaded.needs_restart)
-        context.audit("reload_settings", moved=moved, needs_restart=needs_restart, failed=bool(reloaded.faults))
+        reloaded = await context.controls.reload()
+        moved, changed, needs_restart = list(reloaded.moved), list(reloaded.changed), list(reloaded.needs_restart)
+        context.audit("reload_settings", changed=changed, needs_restart=needs_restart, failed=bool(reloaded.faults))
         return ReloadSettingsPayload(
             moved=moved,
+            changed=changed,
             needs_restart=needs_restart,
             # Faults may contain host names, so they are only logged.
             user_errors=[invalid(None, "The settings can't be used: the log says why.")] if reloaded.faults else [],

@@ -79,6 +79,10 @@ class TrustedDocuments:
     def __repr__(self) -> str:
         return f"<TrustedDocuments: {len(self)}>"
 
+    def is_same_as(self, other: "TrustedDocuments") -> bool:
+        """Whether both have the same documents under the same ids."""
+        return self._all == tuple(other)
+
     def get(self, id: str) -> str | None:
         """The text of the document with that id, or with that SHA-256; None if there is none."""
         found = self._by_id.get(id) or self._by_id.get(SHA256 + id)

@@ -5,7 +5,7 @@ all entries, because it is not known which ones it affects; unless the service r
 """
 
 import time
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from hashlib import blake2b
 from typing import Annotated, Any
 
@@ -89,8 +89,9 @@ class DropOnWrite:
     evicts as any other.
     """
 
-    def __init__(self, caches: Iterable[ResponseCache]) -> None:
-        self._caches = tuple(caches)
+    def __init__(self, caches: Callable[[], Iterable[ResponseCache]]) -> None:
+        """`caches` returns those in use: a reload of the settings may replace them."""
+        self._caches = caches
 
     def __call__(self, event: Event) -> None:
         """Evict if the event is the end of such a write."""
@@ -98,5 +99,5 @@ class DropOnWrite:
             return
         if event.status is not None and 400 <= event.status < 500:
             return
-        for each in self._caches:
+        for each in self._caches():
             each.clear(_UNSETTLED_S if event.status is None else 0.0)

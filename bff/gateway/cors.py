@@ -10,7 +10,7 @@ from bff.settings import Settings
 def with_cors(gateway: Gateway, settings: Settings) -> ASGIApp:
     """The gateway with CORS for each variant that allows other origins; the gateway itself if no variant does."""
     by_variant: dict[str, ASGIApp] = {}
-    for name in gateway.endpoints:
+    for name in gateway.served.endpoints:
         own = settings.variant(name).cors
         origins = (settings.cors if own is None else own).origins
         if origins:

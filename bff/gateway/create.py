@@ -1,35 +1,31 @@
 """The composition root: makes an ASGI application of an `App` and its settings."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from fastapi import FastAPI
 from starlette.responses import RedirectResponse
 
 from bff.app import App
-from bff.gate.proxies import Proxies
 from bff.gate.response_cache import DropOnWrite
 from bff.gateway.checks import faults_of
-from bff.gateway.counts import counts_of, shared_of
-from bff.gateway.endpoints import endpoints_of
+from bff.gateway.counts import shared_of
+from bff.gateway.key_sets import KeySets
 from bff.gateway.mode import Mode
 from bff.gateway.operations import add_openapi, add_operations
+from bff.gateway.reload import Reload
+from bff.gateway.serving import Serving
 from bff.gateway.sources import bound_sources
-from bff.gateway.tokens import consumers_of, token_checks
+from bff.gateway.watch import FileWatch
 from bff.graph.controls import Reloaded
 from bff.graphiql.page import ASSETS
 from bff.observe.listeners import log_event, to_all
 from bff.observe.loop_watch import LoopWatch
 from bff.observe.metrics import Metrics
-from bff.operations.gate import TrustedCalls
-from bff.reload import Reload
-from bff.request.endpoint import Endpoint
-from bff.request.services import Services
 from bff.runtime.background import Background
 from bff.runtime.clock import Clock
-from bff.server.host import Gateway
+from bff.server.host import Gateway, Served
 from bff.server.static import Assets
 from bff.settings import Settings, SettingsError
 from bff.upstream.events import Listener
@@ -64,8 +60,6 @@ def create(
         SettingsError: a required setting is missing.
         AppError: the application is inconsistent.
     """
-    if faults := faults_of(app, settings):
-        raise SettingsError("\n".join(faults))
     metrics = Metrics(app.source_names)
     background = Background(metrics.background_death)
     resolver = Resolver()
@@ -73,16 +67,39 @@ def create(
     def wire(options: WireOptions) -> Wire:
         return wires(options, resolver)
 
-    keyed = token_checks(settings, wire, clock)
+    if faults := faults_of(app, settings):
+        raise SettingsError("\n".join(faults))
+    key_sets = KeySets(wire, background, clock)
     shared = shared_of(settings, metrics)
-    endpoints, operations = endpoints_of(app, settings, mode, shared, clock)
-    caches = [endpoint.response_cache for endpoint in endpoints.values() if endpoint.response_cache is not None]
-    listeners: list[Listener] = [metrics.on_event, log_event, *([DropOnWrite(caches)] if caches else [])]
+    listeners: list[Listener] = [metrics.on_event, log_event, DropOnWrite(lambda: serving.caches())]  # noqa: PLW0108 - made below
     sourced = bound_sources(app, settings, to_all(listeners), wire, clock)
+
+    async def reload() -> Reloaded:
+        key_sets.refresh()
+        return await read_again()
+
+    serving = Serving(
+        app,
+        settings,
+        mode,
+        sourced=sourced,
+        key_sets=key_sets,
+        shared=shared,
+        metrics=metrics,
+        clock=clock,
+        reload=reload,
+        is_draining=lambda: gateway.draining,
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with background.watching(), sourced.running(background), keyed.running(background):
+        watches = [("settings", watch.run)] if settings.reload.on_change and load_again is not None else []
+        async with (
+            background.watching(),
+            sourced.running(background),
+            key_sets.running(),
+            background.beside(watches),
+        ):
             if shared is not None:
                 await shared.begin()
             gateway.started = True
@@ -92,52 +109,16 @@ def create(
         if shared is not None:
             await shared.aclose()
 
-    read_again = Reload(settings, load_again, sourced.stacks)
+    gateway = Gateway(serving.made.served, reload, clock=clock, lifespan=lifespan)
 
-    def reload() -> Reloaded:
-        keyed.refresh()
-        return read_again()
+    def use(served: Served) -> None:
+        gateway.served = served
 
-    services = Services(
-        keyed.authenticator,
-        consumers_of(settings),
-        counts_of(settings, shared, clock),
-        sourced.sources,
-        app.rules,
-        metrics,
-        _Controls(endpoints, reload),
-        lambda: gateway.draining,
-    )
-    proxies = Proxies(settings.proxies.trusted)
-    gateway = Gateway(
-        endpoints,
-        services,
-        proxies,
-        settings.request.deadline_s,
-        reload,
-        TrustedCalls(operations),
-        clock=clock,
-        lifespan=lifespan,
-    )
+    read_again = Reload(load_again, serving, use)
+    watch = FileWatch(lambda: serving.made.settings, reload)
     add_operations(gateway, sourced.sources, metrics)
     gateway.mount(ASSETS.prefix, Assets(ASSETS), name="graphiql")
-    add_openapi(gateway, settings, mode, operations)
+    add_openapi(gateway, mode, lambda: serving.made.variants)
     if mode == "dev":
         gateway.add_route("/", lambda _: RedirectResponse(app.variants[0].path), include_in_schema=False)
     return gateway
-
-
-@dataclass(frozen=True, slots=True)
-class _Controls:
-    """See `bff.graph.controls.Controls`."""
-
-    endpoints: Mapping[str, Endpoint]
-    reload_: Callable[[], Reloaded]
-
-    def drop_answers(self) -> None:
-        for endpoint in self.endpoints.values():
-            if endpoint.response_cache is not None:
-                endpoint.response_cache.clear()
-
-    def reload(self) -> Reloaded:
-        return self.reload_()

@@ -1,5 +1,7 @@
-"""Wires the variants: a schema, limits and caches for each."""
+"""Wires the variants: a schema, limits and caches for each. What stays the same in a reload survives it, with its caches."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bff.app import App
@@ -23,54 +25,106 @@ if TYPE_CHECKING:
     from bff.gate.shared import Shared
 
 
-def endpoints_of(
-    app: App, settings: Settings, mode: Mode, shared: "Shared | None", clock: Clock
-) -> tuple[dict[str, Endpoint], dict[str, TrustedOperations]]:
-    """The endpoints and the trusted operations of the variants, by the variant's name."""
-    schemas = app.schemas
-    # Calls without an identity get the same reply for every viewer.
-    public = [each.record for each in app.sources if not settings.source(each.name).forward_identity]
-    endpoints, operations = {}, {}
-    pace = Pace()  # a single one, since all variants share the event loop
-    for variant in app.variants:
-        options = settings.variant(variant.name)
+@dataclass(frozen=True, slots=True)
+class ServedVariant:
+    """A variant as it is served, and what it was made of.
+
+    Attributes:
+        options: its settings.
+        trusted: the documents of its manifests.
+        operations: those documents, as operations with a URL.
+    """
+
+    endpoint: Endpoint
+    options: VariantSettings
+    trusted: TrustedDocuments
+    operations: TrustedOperations
+
+
+class Variants:
+    """Makes the variants of an application from its settings."""
+
+    def __init__(self, app: App, mode: Mode, shared: "Shared | None", clock: Clock, public: Sequence[type]) -> None:
+        """`public` are the records of sources that get no identity: their replies are the same for every viewer."""
+        self._app = app
+        self._is_dev = mode == "dev"
+        self._shared = shared
+        self._clock = clock
+        self._public = public
+        self._pace = Pace()  # a single one, since all variants share the event loop
+
+    def __repr__(self) -> str:
+        return f"<Variants {', '.join(self._app.variant_names)}>"
+
+    def make(self, settings: Settings, before: dict[str, ServedVariant]) -> dict[str, ServedVariant]:
+        """The variants by name. `before` are those in use, whose unchanged parts are used again. Raises `SettingsError`."""
+        return {
+            each.name: self._made(each, settings.variant(each.name), before.get(each.name)) for each in self._app.variants
+        }
+
+    def _made(self, variant: Variant, options: VariantSettings, before: ServedVariant | None) -> ServedVariant:
         trusted = _trusted(variant.name, options)
-        in_dev = mode == "dev"
-        introspection = in_dev if options.introspection is None else options.introspection
-        graphiql = in_dev if options.graphiql is None else options.graphiql
-        operations[variant.name] = TrustedOperations(schemas[variant.name], trusted)
-        endpoints[variant.name] = Endpoint(
+        if before is not None and before.trusted.is_same_as(trusted):
+            if before.options == options:
+                return before
+            trusted, operations = before.trusted, before.operations
+        else:
+            operations = TrustedOperations(self._app.schemas[variant.name], trusted)
+        endpoint = self._endpoint(variant, options, trusted, before)
+        return ServedVariant(endpoint, options, trusted, operations)
+
+    def _endpoint(
+        self, variant: Variant, options: VariantSettings, trusted: TrustedDocuments, before: ServedVariant | None
+    ) -> Endpoint:
+        schema = self._app.schemas[variant.name]
+        introspection = self._is_dev if options.introspection is None else options.introspection
+        suggestions = introspection if options.suggestions is None else options.suggestions
+        graphiql = self._is_dev if options.graphiql is None else options.graphiql
+        plans, documents, response_cache, shown = None, None, None, None
+        if before is not None:
+            old = before.options
+            if (old.limits, old.introspection, old.suggestions) == (
+                options.limits,
+                options.introspection,
+                options.suggestions,
+            ):
+                plans = before.endpoint.plans
+            if old.documents == options.documents and before.trusted is trusted:
+                documents = before.endpoint.documents
+            if old.answers == options.answers:
+                response_cache = before.endpoint.response_cache
+            shown = before.endpoint.page
+        return Endpoint(
             variant,
-            schemas[variant.name],
-            Plans(
-                schemas[variant.name],
+            schema,
+            plans
+            or Plans(
+                schema,
                 options.limits,
                 introspection=introspection,
-                suggestions=introspection if options.suggestions is None else options.suggestions,
-                public=public,
-                pace=pace,
+                suggestions=suggestions,
+                public=self._public,
+                pace=self._pace,
             ),
             options.limits,
             options.rate,
-            Documents(variant.name, options.documents, trusted, shared, clock),
-            ResponseCache(options.answers, clock) if options.answers.enabled else None,
-            _graphiql(app, variant) if graphiql else None,
+            documents or Documents(variant.name, options.documents, trusted, self._shared, self._clock),
+            (response_cache or ResponseCache(options.answers, self._clock)) if options.answers.enabled else None,
+            (shown or self._graphiql(variant)) if graphiql else None,
         )
-    return endpoints, operations
 
+    def _graphiql(self, variant: Variant) -> EncodedResponse:
+        examples = self._examples(variant)
+        shown = page(variant.name, self._app.variant_names, examples, admin_only=variant.role is not None)
+        return EncodedResponse(200, tuple(shown.headers), shown.body, outcome="page")
 
-def _graphiql(app: App, variant: Variant) -> EncodedResponse:
-    shown = page(variant.name, app.variant_names, _examples(app, variant), admin_only=variant.role is not None)
-    return EncodedResponse(200, tuple(shown.headers), shown.body, outcome="page")
-
-
-def _examples(app: App, variant: Variant) -> tuple[Example, ...]:
-    if app.folder is None:
-        return ()
-    try:
-        return read_examples(app.folder / "examples", variant.name)
-    except ExampleError as error:
-        raise SettingsError(str(error)) from None
+    def _examples(self, variant: Variant) -> tuple[Example, ...]:
+        if self._app.folder is None:
+            return ()
+        try:
+            return read_examples(self._app.folder / "examples", variant.name)
+        except ExampleError as error:
+            raise SettingsError(str(error)) from None
 
 
 def _trusted(variant: str, options: VariantSettings) -> TrustedDocuments:

@@ -6,13 +6,13 @@ from typing import Any
 from starlette.responses import JSONResponse
 from starlette.responses import Response as HTTPResponse
 
+from bff.gateway.endpoints import ServedVariant
 from bff.gateway.mode import Mode
 from bff.graph.sources import Sources
 from bff.observe.metrics import CONTENT_TYPE, Metrics
-from bff.operations.calls import TrustedOperations
+from bff.operations.page import ASSETS, DOCUMENT_PATH, PATH, page
 from bff.server.host import Gateway
 from bff.server.static import Assets
-from bff.settings import Settings
 
 
 def add_operations(gateway: Gateway, sources: Sources, metrics: Metrics) -> None:
@@ -34,23 +34,39 @@ def add_operations(gateway: Gateway, sources: Sources, metrics: Metrics) -> None
         gateway.add_route(path, answer, methods=["GET"], include_in_schema=False)
 
 
-def add_openapi(gateway: Gateway, settings: Settings, mode: Mode, operations: Mapping[str, TrustedOperations]) -> None:
-    """Add the OpenAPI page and document of the trusted operations, for the variants with `openapi` on."""
-    shown = [name for name in operations if (mode == "dev" if (is_on := settings.variant(name).openapi) is None else is_on)]
-    if not shown:
-        return
-    from bff.operations import openapi  # noqa: PLC0415 - loaded only if a variant shows it
-    from bff.operations import page as rest_page  # noqa: PLC0415
+def add_openapi(gateway: Gateway, mode: Mode, variants: Callable[[], Mapping[str, ServedVariant]]) -> None:
+    """Add the OpenAPI page and document of the trusted operations, for the variants with `openapi` on.
 
-    answer = rest_page.page()
-    made: list[dict[str, Any]] = []
+    `variants` returns those that are served. Where none has `openapi` on, there is neither.
+    """
+
+    def shown() -> tuple[ServedVariant, ...]:
+        return tuple(
+            each for each in variants().values() if (mode == "dev" if (is_on := each.options.openapi) is None else is_on)
+        )
+
+    made: dict[tuple[ServedVariant, ...], dict[str, Any]] = {}
 
     def document(_: Any) -> HTTPResponse:  # not a coroutine, so it runs in a thread: it reads every trusted document
-        if not made:
-            endpoints = [gateway.endpoints[name] for name in shown]
-            made.append(openapi.document((each.variant, each.schema, operations[each.variant.name]) for each in endpoints))
-        return JSONResponse(made[0], headers={"cache-control": "no-cache", "x-content-type-options": "nosniff"})
+        now = shown()
+        if not now:
+            return _nothing_here()
+        if now not in made:
+            from bff.operations import openapi  # noqa: PLC0415 - loaded only if a variant shows it
 
-    gateway.add_route(rest_page.DOCUMENT_PATH, document, methods=["GET"], include_in_schema=False)
-    gateway.add_route(rest_page.PATH, lambda _: answer, methods=["GET"], include_in_schema=False)
-    gateway.mount(rest_page.ASSETS.prefix, Assets(rest_page.ASSETS), name="openapi")
+            made.clear()
+            made[now] = openapi.document((each.endpoint.variant, each.endpoint.schema, each.operations) for each in now)
+        return JSONResponse(made[now], headers={"cache-control": "no-cache", "x-content-type-options": "nosniff"})
+
+    shown_page = page()
+
+    def rest_page(_: Any) -> HTTPResponse:
+        return shown_page if shown() else _nothing_here()
+
+    gateway.add_route(DOCUMENT_PATH, document, methods=["GET"], include_in_schema=False)
+    gateway.add_route(PATH, rest_page, methods=["GET"], include_in_schema=False)
+    gateway.mount(ASSETS.prefix, Assets(ASSETS), name="openapi")
+
+
+def _nothing_here() -> HTTPResponse:
+    return JSONResponse({"detail": "Not Found"}, status_code=404)

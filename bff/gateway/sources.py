@@ -25,6 +25,13 @@ class Sourced:
     stacks: Mapping[str, Stack]
     wires: Sequence[Wire]
 
+    def take_over(self, before: Settings, after: Settings) -> None:
+        """Change what has changed: the instances of services."""
+        for name, stack in self.stacks.items():
+            instances = after.instances(name)
+            if instances and instances != before.instances(name):
+                stack.set_instances(instances)
+
     @asynccontextmanager
     async def running(self, background: Background) -> AsyncIterator[None]:
         """Run the health checks of the stacks while the context is open."""

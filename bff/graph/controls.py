@@ -10,11 +10,13 @@ class Reloaded:
 
     Attributes:
         moved: the sources whose instances were changed.
-        needs_restart: the changed settings that take effect only after a restart.
+        changed: the names of the settings that were changed, as `consumers.partner`.
+        needs_restart: the names of the changed settings that take effect only after a restart.
         faults: why the settings are invalid; then nothing was changed.
     """
 
     moved: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
     needs_restart: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
 
@@ -26,6 +28,6 @@ class Controls(Protocol):
         """Clear the response caches."""
         ...
 
-    def reload(self) -> Reloaded:
+    async def reload(self) -> Reloaded:
         """Reload the settings, and apply those that can change while the gateway runs."""
         ...

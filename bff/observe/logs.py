@@ -152,13 +152,18 @@ def configure(level: LogLevel, format: LogFormat) -> None:
     handler = LineHandler(JsonFormatter() if format == "json" else ConsoleFormatter())
     _root.handlers[:] = [handler]
     _root.setLevel(logging.WARNING)
-    logging.getLogger("bff").setLevel(level.upper())
+    set_level(level)
     # uvicorn's lines of lower levels repeat ours.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     # By default warnings are written to standard error, which may block too.
     logging.captureWarnings(capture=True)
     sys.unraisablehook = _log_unraisable
     atexit.register(handler.writer.flush)
+
+
+def set_level(level: LogLevel) -> None:
+    """Log the gateway's lines from this level on."""
+    logging.getLogger("bff").setLevel(level.upper())
 
 
 def flush() -> None:

@@ -71,10 +71,14 @@ class Background:
             await self._sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
+    def start(self, name: str, work: Work) -> asyncio.Task[None]:
+        """Run `work`, supervised, until the returned task is cancelled."""
+        return asyncio.create_task(self.supervised(name, work), name=name)
+
     @asynccontextmanager
     async def beside(self, works: Iterable[tuple[str, Work]]) -> AsyncIterator[None]:
         """While the context is open, run all of these, each supervised under its name."""
-        tasks = [asyncio.create_task(self.supervised(name, work), name=name) for name, work in works]
+        tasks = [self.start(name, work) for name, work in works]
         try:
             yield
         finally:

@@ -1,7 +1,8 @@
 """The ASGI application. Requests to variants go straight to the pipeline, all others through FastAPI."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI
@@ -26,6 +27,31 @@ API = "/api/"
 """In a path, between the name of a variant and the name of one of its trusted operations."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Served:
+    """What is served: all that the settings decide and that can change while the gateway runs. Replaced as a whole.
+
+    Attributes:
+        endpoints: the variants by name.
+        services: what the pipeline works with.
+        proxies: which proxies in front are trusted to report a client's address.
+        deadline_s: seconds in which a request must be answered.
+        run_trusted: what runs a request to `/{variant}/api/{name}`, by variant and name, existing or not.
+        by_path: the variants by path.
+    """
+
+    endpoints: Mapping[str, Endpoint]
+    services: Services
+    proxies: Proxies
+    deadline_s: float
+    run_trusted: Callable[[str, str], Run]
+    by_path: Mapping[str, Endpoint] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Index the variants by path."""
+        object.__setattr__(self, "by_path", {each.variant.path: each for each in self.endpoints.values()})
+
+
 class Gateway(FastAPI):
     """The application.
 
@@ -35,24 +61,16 @@ class Gateway(FastAPI):
 
     def __init__(
         self,
-        endpoints: Mapping[str, Endpoint],
-        services: Services,
-        proxies: Proxies,
-        deadline_s: float,
-        reload: Callable[[], Reloaded],
-        run_trusted: Callable[[str, str], Run],
+        served: Served,
+        reload: Callable[[], Coroutine[Any, Any, Reloaded]],
         clock: Clock = time.monotonic,
         **options: Any,
     ) -> None:
         """Make the application.
 
         Args:
-            endpoints: the variants by name.
-            services: what the pipeline works with.
-            proxies: which proxies in front are trusted to report a client's address.
-            deadline_s: seconds in which a request must be answered.
-            reload: reads the settings again and applies what can change in a running process.
-            run_trusted: what runs a request to `/{variant}/api/{name}`, by variant and name, existing or not.
+            served: what is served. A request keeps what was served when it arrived.
+            reload: reads the settings again, and replaces `served`.
             clock: the time of deadlines and durations.
             options: FastAPI's.
         """
@@ -65,13 +83,8 @@ class Gateway(FastAPI):
             redirect_slashes=False,  # a redirect would repeat the host name that the client sent
             **options,
         )
-        self._endpoints = {endpoint.variant.path: endpoint for endpoint in endpoints.values()}
-        self.endpoints = endpoints
-        self.services = services
-        self._proxies = proxies
-        self._deadline_s = deadline_s
+        self.served = served
         self.reload = reload
-        self._run_trusted = run_trusted
         self._clock = clock
         self.in_flight = 0
         self.leaving = False
@@ -95,31 +108,35 @@ class Gateway(FastAPI):
         if b"%" in scope.get("raw_path", b""):
             # The path is not decoded: an encoded one could bypass a proxy's rule for it.
             path = scope["path"] = scope["raw_path"].decode("ascii")
-        endpoint = self._endpoints.get(path)
+        served = self.served
+        endpoint = served.by_path.get(path)
         self.in_flight += 1
         try:
             if endpoint is not None:
-                await self._answer(endpoint, driver.run, scope, receive, send)
+                await self._answer(served, endpoint, driver.run, scope, receive, send)
                 return
             variant, _, name = path[1:].partition(API)
-            if name and variant in self.endpoints:
-                run = self._run_trusted(variant, name)
-                await self._answer(self.endpoints[variant], run, scope, receive, send)
+            if name and variant in served.endpoints:
+                run = served.run_trusted(variant, name)
+                await self._answer(served, served.endpoints[variant], run, scope, receive, send)
             else:
                 await self._answer_other(scope, receive, send)
         finally:
             self.in_flight -= 1
 
-    async def _answer(self, endpoint: Endpoint, run: Run, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(
+        self, served: Served, endpoint: Endpoint, run: Run, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         """Answer a request to a variant."""
         began = self._clock()
         headers = headers_of(scope)
-        deadline = Deadline(began + self._deadline_s, self._clock)
-        address = self._proxies.client((scope["client"] or (None,))[0], headers.get(b"x-forwarded-for", ()))
+        deadline = Deadline(began + served.deadline_s, self._clock)
+        address = served.proxies.client((scope["client"] or (None,))[0], headers.get(b"x-forwarded-for", ()))
         exchange = open_exchange(endpoint, scope, receive, headers, deadline, address)
-        metrics, variant = self.services.metrics, endpoint.variant.name
+        services = served.services
+        metrics, variant = services.metrics, endpoint.variant.name
         try:
-            response = encode(exchange, await run(exchange, self.services))
+            response = encode(exchange, await run(exchange, services))
         except ClientDisconnected as disconnected:
             metrics.gone(variant, disconnected.outcome)
             access_log.log_disconnect(exchange, disconnected, self._clock() - began)

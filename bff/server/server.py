@@ -23,6 +23,7 @@ import uvicorn
 from annotated_types import Ge, Gt, Le
 from starlette.types import ASGIApp
 
+from bff.graph.controls import Reloaded
 from bff.runtime.log import Log
 from bff.runtime.options import options
 from bff.server.connection import ClientConnection, ConnectionOptions, ServerConfig
@@ -105,6 +106,7 @@ class Server(uvicorn.Server):
         self._is_last = is_last
         self._listeners: list[socket.socket] = []
         self._draining: asyncio.Task[None] | None = None
+        self._reloading: asyncio.Future[Reloaded] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept connections."""
@@ -124,12 +126,16 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.handle_exit, number, None)
-        loop.add_signal_handler(signal.SIGHUP, self._gateway.reload)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
         try:
             yield
         finally:
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(number)
+
+    def _reload(self) -> None:
+        """Read the settings again. The task is referenced until it ends, since the event loop does not keep it."""
+        self._reloading = asyncio.ensure_future(self._gateway.reload())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         """The first signal drains, the second stops at once."""

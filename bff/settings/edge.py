@@ -23,3 +23,13 @@ class ProxySettings(Options):
     """The proxies whose `X-Forwarded-For` is trusted: addresses and networks."""
 
     trusted: Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(read_list)] = ()
+
+
+class ReloadSettings(Options):
+    """When the settings are read again, besides SIGHUP and an administrator's request.
+
+    If `on_change` is on, the settings file and the manifests are looked at every `interval_s` seconds.
+    """
+
+    on_change: bool = False
+    interval_s: float = Field(default=0.5, ge=0.1, le=3600)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, SecretStr, create_model
@@ -14,7 +15,7 @@ from bff.server.connection import ConnectionOptions
 from bff.server.server import DrainOptions
 from bff.server.supervisor import SupervisorOptions
 from bff.settings.clients import AuthSettings, ConsumerSettings, IssuerSettings, RateSwitch, RedisSettings
-from bff.settings.edge import CorsSettings, ProxySettings, RequestSettings
+from bff.settings.edge import CorsSettings, ProxySettings, ReloadSettings, RequestSettings
 from bff.settings.sources import SourceSettings
 from bff.settings.values import HttpUrl, Name, Options, ServiceUrl, SettingsError, lower, read_list
 from bff.settings.variants import VariantSettings
@@ -51,6 +52,17 @@ class Settings(BaseSettings):
     proxies: ProxySettings = ProxySettings()
     drain: DrainOptions = DrainOptions()
     supervisor: SupervisorOptions = SupervisorOptions()
+    reload: ReloadSettings = ReloadSettings()
+    _file: Path | None = None
+
+    @property
+    def file(self) -> Path | None:
+        """The settings file that was read; None if there is none."""
+        return self._file
+
+    def remember_file(self, path: Path | None) -> None:
+        """Set the file that the settings were read from. Only `load` calls it."""
+        self._file = path
 
     def instances(self, source: str) -> tuple[InstanceOptions, ...] | None:
         """The instances of a source's service; None if its URL is not set."""

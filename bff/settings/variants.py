@@ -8,6 +8,7 @@ from bff.gate.documents import Mode as DocumentsMode
 from bff.gate.limits import LimitOptions
 from bff.gate.rate import RateOptions
 from bff.gate.response_cache import ResponseCacheOptions
+from bff.runtime.options import FilePath
 from bff.settings.edge import CorsSettings
 from bff.settings.values import Options, read_list
 
@@ -25,6 +26,6 @@ class VariantSettings(Options):
     limits: LimitOptions = LimitOptions()
     rate: RateOptions = RateOptions()
     documents: DocumentsMode = "any"
-    manifests: Annotated[tuple[str, ...], BeforeValidator(read_list)] = ()
+    manifests: Annotated[tuple[FilePath, ...], BeforeValidator(read_list)] = ()
     answers: ResponseCacheOptions = ResponseCacheOptions()
     cors: CorsSettings | None = None

@@ -71,6 +71,7 @@ class ReloadSettingsPayload:
     """The outcome of reloading the settings."""
 
     moved: list[str] = field(ADMIN, description="The sources whose instances were changed.")
+    changed: list[str] = field(ADMIN, description="The settings that were changed, by their names.")
     needs_restart: list[str] = field(ADMIN, description="The changed settings that take effect only after a restart.")
     user_errors: list[UserError] = field(ADMIN)
 

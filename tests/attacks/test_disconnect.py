@@ -76,7 +76,7 @@ async def test_writes_run_to_their_end(
             let_go.set()
             await until(lambda: not gateway.app.in_flight)
             assert service.heads == ["POST /orders HTTP/1.1"] * 2
-            metrics = gateway.app.services.metrics.text().decode()
+            metrics = gateway.app.served.services.metrics.text().decode()
     (line,) = lines(caplog)
     assert (line["status"], line["errors"], line["completed"]) == (499, codes, completed)
     assert line["upstream_calls"] == {"orders": 2}
@@ -95,7 +95,7 @@ async def test_reads_are_cancelled(caplog: pytest.LogCaptureFixture) -> None:
             client.close()
             await service.gone()
             await until(lambda: not gateway.app.in_flight)
-            metrics = gateway.app.services.metrics.text().decode()
+            metrics = gateway.app.served.services.metrics.text().decode()
     (line,) = lines(caplog)
     assert (line["status"], line["errors"]) == (499, ["CLIENT_GONE"])
     assert "completed" not in line
@@ -195,7 +195,7 @@ async def test_a_write_without_a_client_is_logged_if_another_request_is_pipeline
             await disconnect(gateway, client)
             let_go.set()
             await until(lambda: not gateway.app.in_flight)
-            metrics = gateway.app.services.metrics.text().decode()
+            metrics = gateway.app.served.services.metrics.text().decode()
     (line,) = lines(caplog)
     assert (line["status"], line["completed"], line["upstream_calls"]) == (499, "ok", {"orders": 2})
     assert 'bff_detached_mutations_total{outcome="ok",variant="web"} 1.0' in metrics
@@ -206,7 +206,7 @@ async def test_a_client_that_disconnects_leaves_the_queue_of_documents() -> None
     """Otherwise clients that connect and disconnect could fill the queue of documents to prepare."""
     document = "{ " + " ".join(f'a{each}: product(id: "1") {{ name price }}' for each in range(9)) + " }"
     async with running(ports=ANY_PORTS) as urls, running_gateway(urls, SLOW) as gateway:
-        plans = gateway.app.endpoints["web"].plans
+        plans = gateway.app.served.endpoints["web"].plans
         async with plans._preparing:  # another document is being prepared
             client = await post(gateway, {"query": document})
             await until(lambda: gateway.app.in_flight)

@@ -34,7 +34,7 @@ def unfolding(number: int, width: int = 5) -> str:
 
 def plans_of(gateway: RunningGateway, variant: str = "web") -> Plans:
     """The variant's documents."""
-    return gateway.app.endpoints[variant].plans
+    return gateway.app.served.endpoints[variant].plans
 
 
 def code_of(answer: dict[str, Any]) -> str:

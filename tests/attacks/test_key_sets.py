@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from bff.gate import jwks
 from tests.conftest import StartGateway
+from tests.support.background import Background
 from tests.support.gateways import RunningGateway
 from tests.support.issuers import jwk, running_issuer
 
@@ -35,20 +36,20 @@ def wait_for(what: Callable[[], bool]) -> None:
 
 
 def test_a_withdrawn_key_is_refused_after_any_number_of_failures(
-    start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
+    start_gateway: StartGateway, own_background: Background, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The issuer fails thousands of times, and then has another key."""
     with running_issuer(jwk("ES256", STOLEN, "stolen")) as issuer:
         gateway = start_gateway(JWKS_URL=issuer.url)
         wait_for(lambda: status(gateway, token(STOLEN, "stolen")) == 200)
-        keys = gateway.app.services.authenticator._default.keys  # type: ignore[union-attr]
+        keys = gateway.app.served.services.authenticator._default.keys  # type: ignore[union-attr]
         assert keys is not None
         monkeypatch.setattr(jwks, "_LONGEST_RETRY_S", 0.001)
         keys._failures = 5000
         issuer.is_up = False
         before = issuer.asked
         keys._refresh_s = 0.0
-        gateway.app.reload()
+        own_background.run(gateway.app.reload())
         wait_for(lambda: issuer.asked > before + 3)
         issuer.keys = [jwk("ES256", NEXT, "next")]
         issuer.is_up = True

@@ -59,7 +59,7 @@ def reachable(roots: Iterable[Any]) -> Iterator[Any]:
 
 def left_over(gateway: RunningGateway, secrets: Iterable[str]) -> Counter[str]:
     """Objects of ended requests that are still reachable from the project's modules or the gateway, counted by type."""
-    gateway.app.services.authenticator.forget()  # valid tokens are cached until they expire, on purpose
+    gateway.app.served.services.authenticator.forget()  # valid tokens are cached until they expire, on purpose
     gc.collect()
     modules = [module for name, module in list(sys.modules.items()) if is_own(name)]
     found: Counter[str] = Counter()

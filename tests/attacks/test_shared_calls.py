@@ -51,7 +51,9 @@ class Odd:
 
 def ask_at_once(gateway: RunningGateway, ids: Sequence[int]) -> list[Any]:
     """The products' names, or the errors' codes, of operations that run in one turn of the event loop."""
-    gateway.app.endpoints["web"].plans.pace._clock = lambda: 0.0  # otherwise a slow machine spreads them over several turns
+    gateway.app.served.endpoints["web"].plans.pace._clock = lambda: (
+        0.0
+    )  # otherwise a slow machine spreads them over several turns
     answers = gateway.post("web", [{"query": f'{{ product(id: "{each}") {{ name }} }}'} for each in ids]).json()
     return [
         each["errors"][0]["extensions"]["code"] if "errors" in each else each["data"]["product"]["name"] for each in answers

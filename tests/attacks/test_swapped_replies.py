@@ -150,7 +150,7 @@ async def test_no_viewer_sees_another_viewer_s_reply() -> None:
         async with running_gateway(services) as gateway:
             viewers = [Viewer(gateway, number) for number in range(1, VIEWERS + 1)]
             await asyncio.gather(*(viewer.ask(OPERATIONS) for viewer in viewers))
-            metrics = gateway.app.services.metrics.text().decode()
+            metrics = gateway.app.served.services.metrics.text().decode()
     assert [viewer.others for viewer in viewers] == [[]] * VIEWERS
     assert users.swapped > 0
     assert orders.swapped > 0
@@ -232,7 +232,7 @@ def test_a_viewer_s_reply_with_other_rows_is_not_shown(
     codes = {(error["extensions"]["code"], error["extensions"]["source"]) for error in answer["errors"]}
     assert codes == {("UPSTREAM_ERROR", source)}
     assert re.findall(r"'id': '\d+'", str(answer["data"])) == []
-    metrics = gateway.app.services.metrics.text().decode()
+    metrics = gateway.app.served.services.metrics.text().decode()
     assert f'bff_upstream_calls_total{{outcome="mismatch",source="{source}"}} 1.0' in metrics
 
 

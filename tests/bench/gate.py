@@ -42,7 +42,7 @@ async def end_operation(_: RequestedOperation, __: Services) -> Response:
 
 def measured(gateway: Gateway, token: str, steps: Pipeline, rounds: int) -> float:
     """CPU microseconds of a request through that pipeline."""
-    endpoint, services, proxies = gateway.endpoints["web"], gateway.services, Proxies()
+    endpoint, services, proxies = gateway.served.endpoints["web"], gateway.served.services, Proxies()
     scope = {
         "type": "http",
         "method": "POST",

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bff.gate.consumers import digest_of
 from tests.support.gateways import SECRET, free_port
 from tests.support.processes import bff
 from tests.support.services import Tapped
@@ -183,6 +184,37 @@ def test_instances_change_without_a_restart(tmp_path: Path, services: Tapped, wo
         first, *rest = [answer.json() for answer in answers if isinstance(answer, httpx.Response)]
         assert first["data"] == {"product": None}
         assert [answer["data"] for answer in rest] == [{"product": {"name": "Product 1"}}] * 4
+        assert serve.stop() == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_leaked_key_is_gone_when_the_file_changes(tmp_path: Path, services: Tapped, workers: str) -> None:
+    """With `reload.on_change`, no signal is needed: all workers read the file again."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    file = tmp_path / "bff.toml"
+
+    def write(key: str) -> None:
+        own = f'[consumers.partner]\nkey_sha256 = ["{digest_of(key)}"]\nvariants = ["web"]\n'
+        file.write_text(f"[reload]\non_change = true\ninterval_s = 0.1\n{own}")
+
+    def status(key: str) -> int:
+        headers = {"x-api-key": key, "connection": "close"}
+        body = {"query": "{ __typename }"}
+        return httpx.post(f"{url}/web/graphql", json=body, headers=headers, trust_env=False).status_code
+
+    write("leaked")
+    arguments = ("serve", "--host", "127.0.0.1", "--port", str(port), "--workers", workers)
+    with bff(tmp_path, *arguments, environment=environment_of(services)) as serve:
+        serve.wait_until_ready(url)
+        assert status("leaked") == 200
+        write("new")
+        until = time.monotonic() + 30
+        while serve.output().count("settings reloaded") < int(workers):
+            assert time.monotonic() < until, serve.output()
+            time.sleep(0.02)
+        assert {status("leaked") for _ in range(8)} == {401}
+        assert {status("new") for _ in range(8)} == {200}
         assert serve.stop() == 0
 
 

@@ -249,7 +249,7 @@ def test_the_breaker_opens_after_the_minimum_of_calls(start_gateway: StartGatewa
     """With orders down five calls are made, then none until the half-open probe. Other sources are not affected."""
     gateway = start_gateway(BFF_SOURCES__ORDERS__BREAKER__OPEN_S="30")
     now = time.monotonic()
-    stack: Any = gateway.app.services.sources[Orders]._transport
+    stack: Any = gateway.app.served.services.sources[Orders]._transport
     breaker = stack._breaker
     breaker._clock = lambda: now
     services.fail("orders", Fault.STATUS_500)

@@ -367,11 +367,16 @@ def test_an_administrator_reloads_the_settings(
             raise SettingsError(broken[0])
         environment = {**SETTINGS, **{f"{name.upper()}_SERVICE_URL": url for name, url in {**services.urls, **now}.items()}}
         return load(
-            shop_app, {**environment, "LOG_LEVEL": "debug" if now["products"] == services.urls["products"] else "info"}
+            shop_app,
+            {
+                **environment,
+                "LOG_LEVEL": "debug" if now["products"] == services.urls["products"] else "info",
+                "WORKERS": "2",
+            },
         )
 
     gateway = own_background.enter(running_gateway({**services.urls, **now}, load_again=load_again))
-    reload = "mutation { reloadSettings { moved needsRestart userErrors { message code } } }"
+    reload = "mutation { reloadSettings { moved changed needsRestart userErrors { message code } } }"
     assert gateway.ask("web", PRODUCT)["data"] == {"product": None}
     broken.append("sources.products.timeout_s: expected a number")
     result = gateway.ask("admin", reload)["data"]["reloadSettings"]
@@ -380,7 +385,12 @@ def test_an_administrator_reloads_the_settings(
     broken.clear()
     now["products"] = services.urls["products"]
     result = gateway.ask("admin", reload)["data"]["reloadSettings"]
-    assert result == {"moved": ["products"], "needsRestart": ["log_level"], "userErrors": []}
+    assert result == {
+        "moved": ["products"],
+        "changed": ["log_level", "products_service_url"],
+        "needsRestart": ["workers"],
+        "userErrors": [],
+    }
     assert gateway.ask("web", PRODUCT)["data"] == {"product": {"name": "Product 1"}}
     lines = [record.fields for record in caplog.records if record.name == "bff.audit"]  # type: ignore[attr-defined]
     assert [line["action"] for line in lines] == ["reload_settings"] * len(lines)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from bff.runtime.options import options
+from bff.runtime.options import FilePath, options
 
 
 class WireRequest(msgspec.Struct, frozen=True, gc=False):
@@ -45,9 +45,9 @@ class TlsOptions:
         key_file: the client certificate's key; None if `cert_file` contains it.
     """
 
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
+    ca_file: FilePath | None = None
+    cert_file: FilePath | None = None
+    key_file: FilePath | None = None
 
 
 @dataclass(frozen=True, slots=True)

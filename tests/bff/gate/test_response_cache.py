@@ -104,7 +104,7 @@ def test_a_write_evicts_all_responses(event: CallEnded | CallShared, drops: bool
     kept = [Kept(), Kept()]
     for each in kept:
         each.put("a", b"1", 10.0, each.generation)
-    DropOnWrite(kept)(event)
+    DropOnWrite(lambda: kept)(event)
     assert [each.get("a") is None for each in kept] == [drops, drops]
     assert [each.generation for each in kept] == [int(drops)] * 2
 
@@ -112,7 +112,7 @@ def test_a_write_evicts_all_responses(event: CallEnded | CallShared, drops: bool
 def test_after_a_write_without_a_reply_nothing_is_cached_for_a_while() -> None:
     """The reply to another write doesn't end that time."""
     kept = Kept()
-    drop = DropOnWrite([kept])
+    drop = DropOnWrite(lambda: [kept])
     drop(ended(status=None))
     kept.now += 10
     drop(ended())
