@@ -95,7 +95,7 @@ class DropOnWrite:
 
     def __call__(self, event: Event) -> None:
         """Evict if the event is the end of such a write."""
-        if type(event) is not CallEnded or event.method == "GET":
+        if type(event) is not CallEnded or event.is_read:
             return
         if event.status is not None and 400 <= event.status < 500:
             return

@@ -11,7 +11,7 @@ from functools import lru_cache
 import msgspec
 
 from bff.graph.errors import BadUserInput
-from bff.upstream.reads import MOST_ITEMS
+from bff.upstream.conventions.paging import MOST_ITEMS
 
 _LONGEST = 8192
 _LONGEST_KEPT = 128

@@ -19,7 +19,7 @@ from bff.graph.sources import Sources
 from bff.runtime.error_copies import again, detached
 from bff.upstream.caller import Caller
 from bff.upstream.errors import SourceError
-from bff.upstream.reads import ById, CursorPages, ListBy, ListKey, PageKey, Read
+from bff.upstream.reads import ById, ListBy, ListKey, PageKey, Pages, Read
 from bff.upstream.records import Record
 from bff.upstream.source import Source
 from bff.upstream.traffic.call import Stale
@@ -342,6 +342,6 @@ def may_show(value: Any, visible: Visible) -> bool:
 BATCHES: Mapping[type[Read], Callable[[Loaders, Source[Any], Any, Visible | None], Batch[Any, Any]]] = {
     ById: by_id_batch,
     ListBy: list_batch,
-    CursorPages: page_batch,
+    Pages: page_batch,
 }
 """For each kind of read, the function that makes its batch function."""

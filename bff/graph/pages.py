@@ -9,8 +9,10 @@ import msgspec
 from bff.graph.cursors import Position, cursor_of
 from bff.graph.errors import BadUserInput
 from bff.upstream.caller import Caller
+from bff.upstream.conventions.paging import MOST_ITEMS
 from bff.upstream.errors import SourceError
-from bff.upstream.reads import MOST_ITEMS, BadCursor, Page, PageKey, ReadPages
+from bff.upstream.loads import BadCursor, Page, ReadPages
+from bff.upstream.reads import PageKey
 from bff.upstream.records import R
 
 
@@ -34,7 +36,7 @@ class PageSlice(Generic[R]):
     entries: Sequence[Entry[R]]
     has_next: bool
     has_previous: bool
-    total: int
+    total: int | None
     stale_s: float | None = None
 
 

@@ -26,7 +26,8 @@ from bff.graph.loaded import Loaded, LoadedList, Prefetch
 from bff.graph.rules import Access
 from bff.graph.tags import SIZE, WEIGHT, tagged
 from bff.graph.variants import Variant
-from bff.upstream.reads import ById, CursorPages, ListBy, Read, as_text
+from bff.upstream.loads import as_text
+from bff.upstream.reads import ById, ListBy, Pages, Read
 
 _SELF = Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)
 _FIRST = Parameter("first", Parameter.KEYWORD_ONLY, default=DEFAULT_FIRST, annotation=int | None)
@@ -62,7 +63,7 @@ def many(*variants: Variant, read: ListBy, key: str = "id", access: Access | Non
     return _field(variants, resolver, LoadedList(read, prefetch=prefetch), access, options)
 
 
-def connection(*variants: Variant, read: CursorPages, access: Access | None = None, **options: Any) -> Any:
+def connection(*variants: Variant, read: Pages, access: Access | None = None, **options: Any) -> Any:
     """Makes a field: a page of all objects (Relay cursor connections specification)."""
 
     def resolve(*, first: int | None = DEFAULT_FIRST, after: str | None = None, **filters: Any) -> Any:

@@ -15,8 +15,8 @@ import strawberry
 
 from bff.graph import tags
 from bff.graph.context import Context
+from bff.upstream.conventions.keys import camel
 from bff.upstream.errors import Rejected
-from bff.upstream.reads import camel
 from bff.upstream.source import Source
 
 MOST_MISTAKES = 50

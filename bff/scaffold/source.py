@@ -8,7 +8,7 @@ from bff.scaffold import edits
 from bff.scaffold.files import APP, ByHand, Insertion, Written, add, binds, check_is_app, class_has
 from bff.scaffold.names import ScaffoldError, SourceNames, source_names
 from bff.scaffold.render import rendered
-from bff.upstream.reads import camel
+from bff.upstream.conventions.keys import camel
 
 _QUERY = "schema/query.py"
 _DEMO = "datasources/demo/__init__.py"

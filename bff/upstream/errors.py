@@ -20,25 +20,9 @@ SourceError                 code                  counts against the service    
 Messages may be shown to clients: they name the service, and never its address, its own text or the request.
 """
 
-from collections.abc import Sequence
 from typing import ClassVar
 
-import msgspec
-
-
-class FieldProblem(msgspec.Struct, frozen=True):
-    """One entry of the `errors` member in the problem document of a 422 response."""
-
-    field: str = ""
-    message: str = ""
-
-
-class Problem(msgspec.Struct, frozen=True):
-    """The members of an RFC 9457 problem document that are used."""
-
-    title: str = ""
-    detail: str = ""
-    errors: Sequence[FieldProblem] = ()
+from bff.upstream.conventions.errors import Problem
 
 
 class SourceError(Exception):

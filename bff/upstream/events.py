@@ -47,6 +47,7 @@ class CallEnded(msgspec.Struct, frozen=True, gc=False):
         duration_s: of this attempt.
         status: the response's status; None if there was no response.
         problem: the title of a problem document, for the log.
+        is_read: whether it was a read.
     """
 
     source: str
@@ -58,6 +59,7 @@ class CallEnded(msgspec.Struct, frozen=True, gc=False):
     request_id: str
     status: int | None = None
     problem: str = ""
+    is_read: bool = False
 
 
 class CallRefused(msgspec.Struct, frozen=True, gc=False):

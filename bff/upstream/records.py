@@ -3,13 +3,15 @@
 An item of a list that does not fit its record does not affect the others: it becomes an `Unreadable`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
+from bff.upstream.conventions.envelopes import Envelope, Part, envelope_of
+from bff.upstream.conventions.paging import Cursor, Paging
 from bff.upstream.errors import BadAnswer, SourceError
 
 
@@ -50,7 +52,9 @@ def inner_types(record: type[Record]) -> set[type]:
 
 
 R = TypeVar("R", bound=Record)
-T = TypeVar("T")
+
+PageParts = tuple[Sequence[Any], Any, int | None]
+"""The items of a page, each a record or `Unreadable`; what the reply says about the next page; the total, if it is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,49 +65,71 @@ class Unreadable:
     members: dict[str, Any]
 
 
-class ItemsEnvelope(msgspec.Struct, Generic[T], rename="camel"):
-    """A reply with a list of items: `{"items": […]}`."""
-
-    items: list[T]
-
-
-class PageEnvelope(msgspec.Struct, Generic[T], rename="camel"):
-    """A reply with a page of a list: `{"items": […], "nextCursor": "…", "total": 1}`."""
-
-    items: list[T]
-    next_cursor: str | None
-    total: Int32
-
-
 class RecordReader(Generic[R]):
-    """Reads one kind of record. `keys` are the members that are read even if the object does not fit."""
+    """Reads one kind of record. `keys` are the members that are read even if the object does not fit.
 
-    def __init__(self, source: str, record: type[R], keys: tuple[str, ...]) -> None:
+    `one` reads the reply for one object, which is at the place `place`. It raises `msgspec.DecodeError`.
+    """
+
+    def __init__(self, source: str, record: type[R], keys: tuple[str, ...], place: str = "") -> None:
         fields = {each.name: each for each in msgspec.structs.fields(record)}
         self._source = source
         self._keys = [(name, fields[name].encode_name, fields[name].type) for name in keys]
         self._record = record
-        self.read: Callable[[bytes], R] = msgspec.json.Decoder(record).decode
-        """Reads one object. Raises `msgspec.DecodeError`."""
+        self._read: Callable[[bytes], R] = msgspec.json.Decoder(record).decode
+        self.one: Callable[[bytes], R] = self._one_at(place) if place else self._read
 
-    def reader_of(self, envelope: Any) -> Callable[[bytes], Any]:
-        """A reader of `envelope[record]`: all at once if all items fit, else item by item. Raises `msgspec.DecodeError`."""
-        strict = msgspec.json.Decoder(envelope[self._record])
-        loose = msgspec.json.Decoder(envelope[msgspec.Raw])
+    def _one_at(self, place: str) -> Callable[[bytes], R]:
+        envelope = envelope_of({"one": Part(place, self._record)})
+        decode, take = msgspec.json.Decoder(envelope.type).decode, envelope.parts["one"]
 
-        def read(body: bytes) -> Any:
+        def read(body: bytes) -> R:
+            found: R = take(decode(body))
+            return found
+
+        return read
+
+    def items(self, place: str) -> Callable[[bytes], Sequence["R | Unreadable"]]:
+        """A reader of the items at a place in a reply. Raises `msgspec.DecodeError`."""
+        strict, loose = _items_envelope(place, self._record), _items_envelope(place, msgspec.Raw)
+        decode, take = msgspec.json.Decoder(strict.type).decode, strict.parts["items"]
+        decode_loosely, take_raw = msgspec.json.Decoder(loose.type).decode, loose.parts["items"]
+
+        def read(body: bytes) -> Sequence[R | Unreadable]:
+            """All at once if all items fit, else item by item."""
             try:
-                return strict.decode(body)
+                found: list[R] = take(decode(body))
             except msgspec.ValidationError:
-                found = loose.decode(body)
-                found.items = [self._read_item(raw) for raw in found.items]
-                return found
+                return [self._read_item(raw) for raw in take_raw(decode_loosely(body))]
+            return found
+
+        return read
+
+    def pages(self, place: str, by: Paging, total: str | None) -> Callable[[bytes], PageParts]:
+        """A reader of a page. Raises `msgspec.DecodeError`.
+
+        Args:
+            place: where the items are.
+            by: the convention, which says where the reply tells what follows.
+            total: where the length of the whole list is; None if the body does not have it.
+        """
+        strict, loose = (_page_envelope(place, by, total, kind) for kind in (self._record, msgspec.Raw))
+        decode, decode_loosely = msgspec.json.Decoder(strict.type).decode, msgspec.json.Decoder(loose.type).decode
+
+        def read(body: bytes) -> PageParts:
+            """All at once if all items fit, else item by item."""
+            raws: Any
+            try:
+                return _page_parts(strict, decode(body))
+            except msgspec.ValidationError:
+                raws, following, count = _page_parts(loose, decode_loosely(body))
+            return [self._read_item(raw) for raw in raws], following, count
 
         return read
 
     def _read_item(self, raw: msgspec.Raw) -> "R | Unreadable":
         try:
-            return self.read(bytes(raw))
+            return self._read(bytes(raw))
         except msgspec.ValidationError:
             return Unreadable(BadAnswer(self._source, counts=False), self._read_keys(raw))
 
@@ -122,3 +148,26 @@ class RecordReader(Generic[R]):
             except (KeyError, msgspec.ValidationError):
                 continue
         return found
+
+
+def _items_envelope(place: str, kind: Any) -> Envelope:
+    return envelope_of({"items": Part(place, list[kind])})
+
+
+def _page_envelope(place: str, by: Paging, total: str | None, kind: Any) -> Envelope:
+    parts = {"items": Part(place, list[kind])}
+    if by.next_path is not None:
+        # The demo services promise the member, so a reply without it is a fault. Other services often leave it out.
+        parts["next"] = Part(by.next_path, by.next_type | None, is_required=by == Cursor())
+    if total is not None:
+        parts["total"] = Part(total, Int32)
+    return envelope_of(parts)
+
+
+def _page_parts(envelope: Envelope, found: Any) -> PageParts:
+    items, following, total = (envelope.parts.get(name) for name in ("items", "next", "total"))
+    return (
+        () if items is None else items(found),
+        None if following is None else following(found),
+        None if total is None else total(found),
+    )

@@ -11,20 +11,23 @@ class Users(Source[User]):
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Protocol, get_args, get_origin
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, unquote, urlsplit
 
 import msgspec
 
 from bff.upstream.caller import Caller
+from bff.upstream.conventions import STANDARD, Conventions
+from bff.upstream.conventions.keys import KeysRequest, Query
+from bff.upstream.errors import Mismatched, SourceError
 from bff.upstream.events import BreakerState
 from bff.upstream.ids import ReadId, in_path, reader_of
 from bff.upstream.reads import ById, ListBy, Read
 from bff.upstream.records import R, Record, RecordReader
-from bff.upstream.traffic.call import Call, Mismatch, Reply
+from bff.upstream.traffic.call import Call, Mismatch, Reply, Stale
 from bff.upstream.traffic.freshness import for_clients, usable
 from bff.upstream.traffic.stack import SourceStatus
 
@@ -33,6 +36,8 @@ NAME = re.compile(r"(?=.{1,63}\Z)[a-z][a-z0-9]*(_[a-z0-9]+)*\Z", re.ASCII)
 
 _PATH = re.compile(r"(/(?!\.{1,2}(/|\Z))[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+\Z")
 """Segments of a path, none of them empty or dots (RFC 3986, section 3.3)."""
+
+_LONGEST_LOCATION = 4096
 
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -68,6 +73,7 @@ class Source(Generic[R]):
             `class Products(Source[Product], forward_identity=False)`.
         declared: the reads, in the order of their declaration.
         by_id_read: the read of objects by id; None if there is none.
+        conventions: how the service answers; a base class of several sources may declare them.
         read_id: converts a client's `ID` to the record's id; None for text that can't be an id.
     """
 
@@ -77,6 +83,7 @@ class Source(Generic[R]):
     defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     declared: ClassVar[tuple[Read, ...]] = ()
     by_id_read: ClassVar[ById | None] = None
+    conventions: ClassVar[Conventions] = STANDARD
     read_id: ClassVar[ReadId]
 
     def __init_subclass__(cls, **defaults: Any) -> None:
@@ -98,6 +105,10 @@ class Source(Generic[R]):
             )
         if not _PATH.match(cls.path):
             raise TypeError(f"{cls.__name__}.path: expected a path such as /{cls.name}, got {cls.path!r}")
+        try:
+            cls.conventions.check()
+        except TypeError as error:
+            raise TypeError(f"{cls.__name__}.conventions: {error}") from None
         id_type = next((each.type for each in msgspec.structs.fields(record) if each.name == "id"), None)
         cls.read_id = staticmethod(reader_of(id_type, f"{record.__name__}.id"))
         reads = {}
@@ -112,7 +123,8 @@ class Source(Generic[R]):
         self._transport = transport
         self.forward_identity = forward_identity
         members = (read.member for read in self.declared if isinstance(read, ListBy))
-        self.reader = RecordReader(self.name, self.record, tuple(dict.fromkeys(("id", *members))))
+        keys = tuple(dict.fromkeys(("id", *members)))
+        self.reader = RecordReader(self.name, self.record, keys, self.conventions.one)
         self.reads: dict[str, Any] = {read.attribute: read.bind(self) for read in self.declared}
 
     def __repr__(self) -> str:
@@ -140,6 +152,7 @@ class Source(Generic[R]):
         key: str,
         id: Any = None,
         is_it: Callable[[R], bool] | None = None,
+        reads_back: bool = False,
     ) -> R:
         """Send a write. The reply must be the object `id`, if one is given, and `is_it` must hold for it.
 
@@ -151,13 +164,15 @@ class Source(Generic[R]):
             key: the `Idempotency-Key`: the service executes one write for each key.
             id: the id of the object that is changed; None if it is new.
             is_it: checks that the object in the reply is the one that was written.
+            reads_back: whether the reply has no object, as 202 or 204. Then the object is read by its id after the write:
+                `id`, or for a new object the last segment of the reply's `Location` (RFC 9110, section 10.2.2).
 
         Returns:
             The object as it is after the write.
 
         Raises:
             Rejected: the service refuses the write and gives reasons (404, 409, 422).
-            Mismatched: the reply is another object.
+            Mismatched: the reply is another object, or with `reads_back` no object is there after the write.
             SourceError: any other failure.
             ValueError: the route needs an id, and there is none or one that is the id of nothing.
         """
@@ -169,30 +184,71 @@ class Source(Generic[R]):
             route,
             target,
             caller,
-            partial(self._written, id, is_it),
+            _nothing if reads_back else partial(self._written, id, is_it),
             identity=True,
             body=None if body is None else msgspec.json.encode(body),
-            idempotency_key=key,
+            idempotency_key=None if self.conventions.idempotency_header is None else key,
             touches=id,
+            conventions=self.conventions,
+            has_no_body=reads_back,
         )
         caller.freshness.forbid()
-        written: R = (await self._transport(call)).value
+        reply = await self._transport(call)
+        if reads_back:
+            return await self._read_back(caller, id, reply.headers, is_it)
+        written: R = reply.value
+        return written
+
+    async def _read_back(self, caller: Caller, id: Any, headers: Mapping[str, str], is_it: Callable[[R], bool] | None) -> R:
+        """The object after a write whose reply does not have it. Raises `Mismatched`, `SourceError`."""
+        read = type(self).by_id_read
+        key = _id_in(headers.get("location", ""), type(self).read_id) if id is None else id
+        if read is None or key is None:
+            raise Mismatched(self.name)
+        found = (await self.reads[read.attribute].load(caller, [key])).get(key)
+        if isinstance(found, SourceError):
+            raise found
+        if found is None or isinstance(found, Stale) or (is_it is not None and not is_it(found)):
+            raise Mismatched(self.name)
+        written: R = found
         return written
 
     def _written(self, id: Any, is_it: Callable[[R], bool] | None, body: bytes) -> R:
-        found = self.reader.read(body)
+        found = self.reader.one(body)
         if (id is not None and found.id != id) or (is_it is not None and not is_it(found)):
             raise Mismatch
         return found
 
     def read_call(
-        self, caller: Caller, query: Mapping[str, str | None], decode: Callable[[bytes], Any], **options: Any
+        self,
+        caller: Caller,
+        query: Query,
+        decode: Callable[..., Any],
+        request: KeysRequest | None = None,
+        **options: Any,
     ) -> Call:
-        """A GET of the source's path. Parameters that are None are left out. `options` are attributes of `Call`."""
-        pairs = [(name, value) for name, value in query.items() if value is not None]
-        parameters = [f"{name}={value if _is_plain(value) else quote_plus(value)}" for name, value in pairs]
-        target = f"{self.path}?{'&'.join(parameters)}"
-        return Call("GET", self.path, target, caller, decode, identity=self.forward_identity, **options)
+        """A read at the source's path, or at that of `request`. `options` are attributes of `Call`."""
+        path = route = self.path
+        body = None
+        if request is not None and request.path is not None:
+            path, route, body = request.path, request.route or request.path, request.body
+        parameters = [
+            f"{name if _is_plain(name) else quote_plus(name)}={value if _is_plain(value) else quote_plus(value)}"
+            for name, value in _pairs(query)
+        ]
+        target = f"{path}?{'&'.join(parameters)}" if parameters else path
+        return Call(
+            "GET" if body is None else "POST",
+            route,
+            target,
+            caller,
+            decode,
+            identity=self.forward_identity,
+            body=body,
+            is_posted_read=body is not None,
+            conventions=self.conventions,
+            **options,
+        )
 
     async def reply_to(self, call: Call) -> Reply:
         """The reply to a read. Notes in `caller.freshness` how long it may be cached. Raises `SourceError`."""
@@ -222,6 +278,30 @@ def _record_of(source: type[Source[Any]]) -> type[Record] | None:
                 return argument
     inherited: type[Record] | None = getattr(source, "record", None)
     return inherited
+
+
+def _pairs(query: Query) -> Iterator[tuple[str, str]]:
+    """The names and values of a query: a sequence repeats its name, None leaves it out."""
+    for name, value in query.items():
+        if isinstance(value, str):
+            yield name, value
+        elif value is not None:
+            for each in value:
+                yield name, each
+
+
+def _id_in(location: str, read_id: ReadId) -> Any:
+    """The id at the end of a URL's path; None if there is none."""
+    if len(location) > _LONGEST_LOCATION:
+        return None
+    try:
+        return read_id(unquote(urlsplit(location).path.rpartition("/")[2]))
+    except ValueError:
+        return None
+
+
+def _nothing(_: bytes) -> None:
+    """Decodes a reply without a body."""
 
 
 _is_plain = re.compile(r"[0-9A-Za-z,_.-]*\Z").match

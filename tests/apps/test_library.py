@@ -313,7 +313,7 @@ def test_settings_follow_from_the_library_s_sources(installed: Installed) -> Non
     unknown = installed.bff("serve", BFF_SOURCES__ORDERS__TIMEOUT_S="1", **URLS)
     assert (unknown.returncode, unknown.stderr) == (
         2,
-        "bff: sources.orders (BFF_SOURCES__ORDERS): unknown setting\n",
+        "bff: sources.orders (BFF_SOURCES__ORDERS): unknown setting in the environment\n",
     )
 
 

@@ -11,7 +11,8 @@ from bff.graph.relations import connection, many
 from bff.graph.sources import Sources
 from bff.graph.variants import Variant
 from bff.upstream.caller import Caller
-from bff.upstream.reads import CursorPages, ListBy, Read, as_text
+from bff.upstream.loads import as_text
+from bff.upstream.reads import CursorPages, ListBy, Read
 from bff.upstream.records import Record
 from bff.upstream.source import Source
 from tests.support.fakes import Service

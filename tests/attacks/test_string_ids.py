@@ -10,7 +10,8 @@ import pytest
 
 from bff.upstream.caller import Caller
 from bff.upstream.ids import most_ids
-from bff.upstream.reads import MOST_CALLS, ById, ListBy
+from bff.upstream.loads import MOST_CALLS
+from bff.upstream.reads import ById, ListBy
 from bff.upstream.records import Record
 from bff.upstream.source import Source
 from bff.upstream.traffic.bulkhead import BulkheadOptions

@@ -27,13 +27,13 @@ from bff.errors import (
     VariantNotAllowed,
 )
 from bff.graph.errors import BadUserInput, NotAllowed, SignInNeeded
+from bff.upstream.conventions import Problem
 from bff.upstream.errors import (
     BadAnswer,
     BreakerOpen,
     Busy,
     Forbidden,
     NotReached,
-    Problem,
     QueueFull,
     Rejected,
     SourceError,

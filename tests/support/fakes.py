@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from bff.upstream.caller import Caller, Deadline, Identity
 from bff.upstream.errors import SourceError
 from bff.upstream.events import BreakerChanged, CallEnded, CallRefused, Event
-from bff.upstream.reads import ReadById
+from bff.upstream.loads import ReadById
 from bff.upstream.records import R
 from bff.upstream.traffic.attempt import Attempt
 from bff.upstream.traffic.balance import Instance, InstanceOptions

@@ -20,9 +20,11 @@ from bff.graph.context import Context, Viewer
 from bff.graph.loaders import Loaders
 from bff.graph.rules import visible_records
 from bff.upstream.caller import Caller, Deadline, Identity
-from bff.upstream.errors import FieldProblem, Problem, Rejected, SourceError
+from bff.upstream.conventions import FieldProblem, Problem
+from bff.upstream.errors import Rejected, SourceError
 from bff.upstream.events import BreakerState, InstanceState
-from bff.upstream.reads import BadCursor, ById, Filters, Page
+from bff.upstream.loads import BadCursor, Page
+from bff.upstream.reads import ById, Filters
 from bff.upstream.traffic.call import Stale
 from bff.upstream.traffic.stack import InstanceStatus, SourceStatus
 from datasources.orders import Order, OrderItem, Orders, OrderStatus

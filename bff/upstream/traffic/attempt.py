@@ -15,6 +15,8 @@ import msgspec
 from bff.runtime.clock import Clock
 from bff.runtime.loop import TimeLimit
 from bff.runtime.memo import memoized
+from bff.upstream.conventions import Conventions
+from bff.upstream.conventions.errors import problem_details
 from bff.upstream.errors import (
     BadAnswer,
     Busy,
@@ -23,7 +25,6 @@ from bff.upstream.errors import (
     Misshapen,
     NotReached,
     NotSendable,
-    Problem,
     Rejected,
     SourceError,
     TimedOut,
@@ -49,11 +50,12 @@ from bff.upstream.wire import (
 _READ_STATUSES = frozenset({200})
 _WRITE_STATUSES = frozenset({200, 201})
 """Statuses whose body is the complete object. Any other status is an error, whatever its body."""
+_EMPTY_STATUSES = frozenset({202, 204})
+"""Statuses of a write whose reply needs no object."""
 _MAX_RETRY_AFTER_S = 86_400.0
 _LONGEST_TITLE = 200
 _LONGEST_TYPE = 256
 _NOT_TO_BE_KEPT = {"cache-control": "no-store"}
-_problem = msgspec.json.Decoder(Problem)
 
 
 class Attempt:
@@ -106,7 +108,8 @@ class Attempt:
                     self._clock() - began,
                     call.caller.request_id,
                     None if answer is None else answer.status,
-                    "" if answer is None or outcome == "ok" else _title(answer),
+                    "" if answer is None or outcome == "ok" else _title(call, answer),
+                    call.is_read,
                 )
             )
         return reply
@@ -137,17 +140,22 @@ class Attempt:
             limit.lift()
 
     def _read(self, call: Call, reply: WireReply, delay_s: float) -> Reply:
-        status, headers = reply.status, reply.headers
+        status, headers, conventions = reply.status, reply.headers, call.conventions
+        if conventions.has_own_statuses and status != 304:
+            status = conventions.meaning_of(status, reply.body)
         if status not in (_READ_STATUSES if call.is_read else _WRITE_STATUSES):
             if status == 304 and call.validator is not None:
                 return Reply(304, None, headers)
             if status == 404 and call.missing_ok:
                 return Reply(404, {}, headers, lifetimes=self._lifetimes(call, reply, delay_s))
-            raise error_of(self._source, reply)
-        if not _is_json(headers.get("content-type", "")) or "content-encoding" in headers:
+            if not (call.has_no_body and status in _EMPTY_STATUSES):
+                raise error_of(self._source, status, reply, conventions)
+        if call.has_no_body:
+            return Reply(status, call.decode(b""), headers)
+        if not conventions.is_json(_media_type(headers.get("content-type", ""))) or "content-encoding" in headers:
             raise BadAnswer(self._source, counts=True)
         try:
-            value = call.decode(reply.body)
+            value = call.decode(reply.body, headers) if call.reads_headers else call.decode(reply.body)
         except Mismatch:
             raise
         except msgspec.ValidationError as error:
@@ -179,21 +187,22 @@ def _close(answer: WireReply) -> None:
         answer.close()
 
 
-def error_of(source: str, reply: WireReply) -> SourceError:
-    """The error for a reply whose status is no success for the call."""
-    match reply.status:
+def error_of(source: str, status: int, reply: WireReply, conventions: Conventions) -> SourceError:
+    """The error for a reply whose status is no success for the call. `status` is what the reply's own status stands for."""
+    match status:
         case 401:
             return Unauthenticated(source)
         case 403:
             return Forbidden(source)
-        case 429 | 503 as status:
+        case 429 | 503:
             return Busy(source, status, retry_after(reply.headers))
-        case 400 | 404 | 409 | 422 as status:
-            return Rejected(source, status, _read_problem(reply))
-        case status:
+        case 400 | 404 | 409 | 422:
+            return Rejected(source, status, conventions.problem_in(reply.status, reply.body))
+        case _:
             # A redirect is not followed: the settings say where a service is. Part of the object (206), an acceptance (202)
             # or a reply without a body (204, 205) is not the object.
-            return BadAnswer(source, counts=not 400 <= status < 500, retriable=status in {502, 504}, status=status)
+            counts = not 400 <= status < 500
+            return BadAnswer(source, counts=counts, retriable=status in {502, 504}, status=status)
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
@@ -210,19 +219,18 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
     return min(max((moment - (now or datetime.now(UTC))).total_seconds(), 0.0), _MAX_RETRY_AFTER_S)
 
 
-def _read_problem(reply: WireReply) -> Problem:
-    try:
-        return _problem.decode(reply.body)
-    except (ValueError, RecursionError):
-        return Problem()
+def _title(call: Call, reply: WireReply) -> str:
+    """The kind of error. By the standard convention only a problem document has one.
+
+    Its title is the same for each problem type (RFC 9457, section 3.1.3), so not personal.
+    """
+    conventions = call.conventions
+    if conventions.errors is problem_details and "problem" not in reply.headers.get("content-type", ""):
+        return ""
+    return conventions.problem_in(reply.status, reply.body).title[:_LONGEST_TITLE]
 
 
-def _title(reply: WireReply) -> str:
-    """A problem document's title. It is the same for each problem type (RFC 9457, section 3.1.3), so not personal."""
-    return _read_problem(reply).title[:_LONGEST_TITLE] if "problem" in reply.headers.get("content-type", "") else ""
-
-
-@memoized(max_entries=64, max_length=_LONGEST_TYPE, too_long=lambda _: False)
-def _is_json(content_type: str) -> bool:
-    media_type = content_type.partition(";")[0].strip().lower()
-    return media_type == "application/json" or media_type.endswith("+json")
+@memoized(max_entries=64, max_length=_LONGEST_TYPE, too_long=lambda _: "")
+def _media_type(content_type: str) -> str:
+    """A content type without its parameters, in lower case."""
+    return content_type.partition(";")[0].strip().lower()

@@ -48,7 +48,7 @@ class CacheFill:
 
         A write drops the entries of what it changes. Raises what `next` raises.
         """
-        if call.method != "GET":
+        if not call.is_read:
             return await self._write(call, next)
         viewer = call.viewer
         key = key_of_reply(call, viewer)
@@ -141,7 +141,7 @@ class CacheFill:
 
     def _drop_requested(self, call: Call, viewer: str | None, but: Collection[Any] = ()) -> None:
         """Drop this viewer's entries of what the call requests, except those under the keys `but`."""
-        self._store.drop((viewer, WHOLE, call.target))
+        self._store.drop((viewer, WHOLE, call.subject))
         if call.keyed is not None:
             for key in call.keyed.keys:
                 if key not in but:

@@ -88,10 +88,10 @@ class CacheLookup:
 
         Raises `SourceError` if the call fails and no older entry may stand in.
         """
-        if call.method != "GET":
+        if not call.is_read:
             return await next(call)
         keyed = call.keyed
-        keys, family = ((call.target,), WHOLE) if keyed is None else (keyed.keys, keyed.family)
+        keys, family = ((call.subject,), WHOLE) if keyed is None else (keyed.keys, keyed.family)
         viewer = call.viewer
         if len(keys) == 1 and (viewer, family, keys[0]) not in self._store:
             return await next(call)
@@ -100,7 +100,7 @@ class CacheLookup:
             self._refresh(call, viewer, family, found.refreshable, next)
         if not found.missing:
             self._emit(CallCached(self._source, call.route, CacheResult.STALE if found.refreshable else CacheResult.HIT))
-            return Reply(200, found.values if keyed is not None else found.values[call.target], is_kept=True)
+            return Reply(200, found.values if keyed is not None else found.values[call.subject], is_kept=True)
         has_fallback = found.fallbacks == len(found.missing)
         if has_fallback and viewer is None and self._clock() < self._state.slow_until:
             self._refresh(call, viewer, family, found.missing, next)
@@ -184,7 +184,7 @@ class CacheLookup:
             self._emit(CallRefused(self._source, call.route, error.outcome, call.caller.request_id))
         self._emit(CallCached(self._source, call.route, CacheResult.STALE))
         if call.keyed is None:
-            return Reply(200, old[call.target], is_kept=True)
+            return Reply(200, old[call.subject], is_kept=True)
         absent = {key for key, value in old.items() if value.value is ABSENT}
         failure = detached(error)
         values = {key: old.get(key, failure) for key in found.missing if key not in absent}

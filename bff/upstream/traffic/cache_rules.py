@@ -113,7 +113,7 @@ def key_of_reply(call: Call, viewer: str | None) -> Key:
     keyed: RequestedKeys | None = call.keyed
     if keyed is not None and len(keyed.keys) == 1:
         return (viewer, keyed.family, keyed.keys[0])
-    return (viewer, WHOLE, call.target)
+    return (viewer, WHOLE, call.subject)
 
 
 def matches(entry: Entry, call: Call) -> bool:

@@ -31,8 +31,10 @@ from urllib.parse import quote
 import msgspec
 
 from bff.upstream.caller import Caller
+from bff.upstream.conventions import STANDARD, Conventions
 from bff.upstream.traffic.freshness import Lifetimes
 
+_IDEMPOTENCY_HEADER = "Idempotency-Key"
 _NOT_ENCODED = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 
 
@@ -74,6 +76,10 @@ class Call(msgspec.Struct, frozen=True):
         touches: for a write, the key of the family `ID` of the object that it changes; None if it creates one.
         has_fallback: whether the cache has an older entry for all that is requested. Then the call is not retried.
         validator: the entity tag (RFC 9110, section 8.8.3) of the cached entry. With it, a 304 is a reply and not an error.
+        conventions: what the service's statuses, errors and media types mean.
+        is_posted_read: whether it is a POST that reads: it is treated as a `GET`.
+        reads_headers: whether `decode` gets the reply's headers as well.
+        has_no_body: whether a reply to a write needs no body. Then `decode` gets an empty one.
         tried: the numbers of the instances to which the call was sent, in order. The balancer adds to it, so that a retry
             goes to another instance.
     """
@@ -82,7 +88,7 @@ class Call(msgspec.Struct, frozen=True):
     route: str
     target: str
     caller: Caller
-    decode: Callable[[bytes], Any]
+    decode: Callable[..., Any]
     identity: bool = False
     body: bytes | None = None
     idempotency_key: str | None = None
@@ -92,6 +98,10 @@ class Call(msgspec.Struct, frozen=True):
     touches: Hashable | None = None
     has_fallback: bool = False
     validator: str | None = None
+    conventions: Conventions = STANDARD
+    is_posted_read: bool = False
+    reads_headers: bool = False
+    has_no_body: bool = False
     tried: list[int] = []
 
     def __repr__(self) -> str:
@@ -100,7 +110,12 @@ class Call(msgspec.Struct, frozen=True):
     @property
     def is_read(self) -> bool:
         """Whether it changes nothing, so that it may be shared, cached and retried."""
-        return self.method == "GET"
+        return self.method == "GET" or self.is_posted_read
+
+    @property
+    def subject(self) -> Hashable:
+        """What is requested, as a key: the target, and the body of a read that has one."""
+        return self.target if self.body is None else (self.target, self.body)
 
     @property
     def viewer(self) -> str | None:
@@ -186,7 +201,7 @@ def request_headers(call: Call, timeout_s: float | None = None) -> tuple[tuple[s
     if call.body is not None:
         headers.append(("Content-Type", "application/json"))
     if call.idempotency_key is not None:
-        headers.append(("Idempotency-Key", call.idempotency_key))
+        headers.append((call.conventions.idempotency_header or _IDEMPOTENCY_HEADER, call.idempotency_key))
     if call.validator is not None:
         headers.append(("If-None-Match", call.validator))
     return tuple(headers)

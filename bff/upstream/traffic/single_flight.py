@@ -61,7 +61,7 @@ class SingleFlight:
 
     async def _share_target(self, call: Call, next: Handler) -> Reply:
         """Share the call with reads of the same target by the same viewer."""
-        key = (call.viewer, call.target)
+        key = (call.viewer, call.subject)
         while (shared := self._by_target.get(key)) is not None and not shared.is_full:
             self._emit(CallShared(self._source, call.route))
             result = await self._wait(shared, call)

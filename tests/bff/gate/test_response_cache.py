@@ -80,7 +80,7 @@ def test_variables_without_a_canonical_form_have_no_key(value: object) -> None:
 
 def ended(method: str = "PATCH", status: int | None = 200) -> CallEnded:
     """The event of a call that was sent and has ended."""
-    return CallEnded("products", "/products/{id}", method, 1, "ok", 0.1, "r", status)
+    return CallEnded("products", "/products/{id}", method, 1, "ok", 0.1, "r", status, is_read=method == "GET")
 
 
 @pytest.mark.parametrize(

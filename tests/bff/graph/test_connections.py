@@ -11,8 +11,10 @@ from bff.graph.cursors import Position
 from bff.graph.errors import BadUserInput
 from bff.graph.pages import PageSlice, load_slice
 from bff.upstream.caller import Caller
+from bff.upstream.conventions.paging import MOST_ITEMS
 from bff.upstream.errors import SourceError, TimedOut
-from bff.upstream.reads import MOST_ITEMS, BadCursor, Page, PageKey
+from bff.upstream.loads import BadCursor, Page
+from bff.upstream.reads import PageKey
 from datasources.orders import Orders, OrderStatus
 from datasources.users import User
 from tests.support.shop import Shop, order, user

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bff.graph.cursors import Position
 from bff.graph.errors import BadUserInput
-from bff.upstream.reads import MOST_ITEMS
+from bff.upstream.conventions.paging import MOST_ITEMS
 
 _PAGES = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 

@@ -154,6 +154,7 @@ DropCachePayload
   a    userErrors: [UserError!]!
 ReloadSettingsPayload
   a    moved: [String!]!
+  a    changed: [String!]!
   a    needsRestart: [String!]!
   a    userErrors: [UserError!]!
 ForceBreakerPayload

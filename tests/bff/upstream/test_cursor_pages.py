@@ -6,7 +6,7 @@ import pytest
 
 from bff.upstream.caller import Caller
 from bff.upstream.errors import BadAnswer, Busy, Rejected, SourceError, Unauthenticated
-from bff.upstream.reads import BadCursor, Page
+from bff.upstream.loads import BadCursor, Page
 from datasources.orders import Orders
 from datasources.products import Products
 from datasources.users import Users

@@ -2,16 +2,15 @@
 
 import pytest
 
+from bff.upstream.conventions import FieldProblem, Problem
 from bff.upstream.errors import (
     BadAnswer,
     BreakerOpen,
     Busy,
-    FieldProblem,
     Forbidden,
     Mismatched,
     Misshapen,
     NotReached,
-    Problem,
     QueueFull,
     Rejected,
     SourceError,

@@ -12,14 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bff.upstream.caller import Caller, Identity
+from bff.upstream.conventions import FieldProblem, Problem
 from bff.upstream.errors import (
     BadAnswer,
     Busy,
-    FieldProblem,
     Forbidden,
     NotReached,
     NotSendable,
-    Problem,
     Rejected,
     SourceError,
     TimedOut,
@@ -475,7 +474,7 @@ async def test_each_attempt_makes_one_event(clock: Clock, heard: Heard, caller: 
         return answer()
 
     await make_attempt(ScriptedWire(slow), clock, heard)(make_call(caller), make_instance())
-    assert heard == [CallEnded("users", "/users/{id}", "GET", 1, "ok", 0.25, "request-1", 200)]
+    assert heard == [CallEnded("users", "/users/{id}", "GET", 1, "ok", 0.25, "request-1", 200, is_read=True)]
 
 
 @pytest.mark.parametrize("instruction", [answer(), answer(500), NotConnected(), BrokenAnswer(), Unsendable()], ids=repr)

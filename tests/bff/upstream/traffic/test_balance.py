@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from pydantic import TypeAdapter, ValidationError
 
-from bff.upstream.errors import BadAnswer, Busy, NotReached, Problem, Rejected, SourceError, TimedOut, Unauthenticated
+from bff.upstream.conventions import Problem
+from bff.upstream.errors import BadAnswer, Busy, NotReached, Rejected, SourceError, TimedOut, Unauthenticated
 from bff.upstream.events import InstanceChanged, InstanceState
 from bff.upstream.traffic.balance import Balance, BalanceOptions, Instance, InstanceOptions, Pool
 from bff.upstream.traffic.call import Call, Reply

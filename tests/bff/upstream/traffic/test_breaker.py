@@ -9,13 +9,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from bff.upstream.conventions import Problem
 from bff.upstream.errors import (
     BadAnswer,
     BreakerOpen,
     Busy,
     Forbidden,
     NotReached,
-    Problem,
     Rejected,
     SourceError,
     TimedOut,

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bff.upstream.caller import Caller, Identity
+from bff.upstream.conventions import Problem
 from bff.upstream.errors import (
     BadAnswer,
     BreakerOpen,
@@ -19,7 +20,6 @@ from bff.upstream.errors import (
     Forbidden,
     NotReached,
     NotSendable,
-    Problem,
     QueueFull,
     Rejected,
     SourceError,

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bff.upstream.conventions import Problem
 from bff.upstream.errors import (
     BadAnswer,
     BreakerOpen,
@@ -10,7 +11,6 @@ from bff.upstream.errors import (
     Mismatched,
     Misshapen,
     NotReached,
-    Problem,
     QueueFull,
     Rejected,
     SourceError,

@@ -7,13 +7,13 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from bff.upstream.caller import Caller
+from bff.upstream.conventions import Problem
 from bff.upstream.errors import (
     BadAnswer,
     BreakerOpen,
     Busy,
     Forbidden,
     NotReached,
-    Problem,
     QueueFull,
     Rejected,
     SourceError,
