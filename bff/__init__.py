@@ -1,13 +1,14 @@
 """A GraphQL gateway for REST services: one graph, and a variant of it for each kind of client.
 
 This module is the gateway's public interface, from which an application imports everything it needs. Every other name may
-change with any release. `bff.testing` has the tools for an application's own tests.
+change with any release. `bff.conventions` has what services do differently, `bff.testing` the tools for an
+application's own tests.
 
     from bff import App, ById, Record, Source, Variant, field, lookup
 """
 
 from bff.app import App, DemoOptions
-from bff.graph.connections import Connection, nodes_of
+from bff.graph.connections import Connection, UncountedConnection, nodes_of
 from bff.graph.context import Context, Info, Viewer
 from bff.graph.errors import BadUserInput, NotAllowed, SignInNeeded
 from bff.graph.loaded import Loaded, LoadedList, Prefetch
@@ -20,7 +21,7 @@ from bff.runtime.version import VERSION
 from bff.upstream.caller import Caller
 from bff.upstream.errors import Rejected, SourceError
 from bff.upstream.events import BreakerState, InstanceState
-from bff.upstream.reads import ById, CursorPages, ListBy
+from bff.upstream.reads import ById, CursorPages, ListBy, Pages
 from bff.upstream.records import Int32, Record, Timestamp
 from bff.upstream.source import Source
 from bff.upstream.traffic.stack import SourceStatus
@@ -45,6 +46,7 @@ __all__ = [
     "Loaded",
     "LoadedList",
     "NotAllowed",
+    "Pages",
     "Prefetch",
     "Record",
     "RecordRule",
@@ -54,6 +56,7 @@ __all__ = [
     "SourceError",
     "SourceStatus",
     "Timestamp",
+    "UncountedConnection",
     "UserError",
     "Variant",
     "Viewer",

@@ -10,6 +10,9 @@ from bff.graph.tags import EVERY, computed, field
 
 T = TypeVar("T")
 
+TOTAL_COUNT = "totalCount"
+"""The field with the length of the whole list."""
+
 
 @strawberry.type(description="The position of a slice in the whole list.")
 class PageInfo:
@@ -48,12 +51,11 @@ class Edge(Generic[T]):
     node: T | None = field(EVERY)
 
 
-@strawberry.type(description="A slice of a longer list.")
-class Connection(Generic[T]):
-    """Resolved from `bff.graph.pages.PageSlice`."""
+@strawberry.type(name="Connection", description="A slice of a longer list.")
+class UncountedConnection(Generic[T]):
+    """A connection whose service does not tell the length of the list. Resolved from `bff.graph.pages.PageSlice`."""
 
     entries: strawberry.Private[Sequence[Entry[Any]]]
-    total: strawberry.Private[int]
 
     @computed(EVERY, type=list[Edge[T]])
     def edges(self) -> Any:
@@ -69,6 +71,13 @@ class Connection(Generic[T]):
     def page_info(self) -> Any:
         """The slice's position in the whole list."""
         return self
+
+
+@strawberry.type(description="A slice of a longer list.")
+class Connection(UncountedConnection[T]):
+    """A connection with the length of the list. Resolved from `bff.graph.pages.PageSlice`."""
+
+    total: strawberry.Private[int]
 
     @computed(EVERY, description="The number of items in the whole list.")
     def total_count(self) -> int:

@@ -207,11 +207,7 @@ class ReadPages(Generic[R]):
         total = read.total
         self._total_header = total.name.lower() if isinstance(total, InHeader) else None
         self._needs_headers = self._total_header is not None or read.by.reads_headers
-        self._decode_page = source.reader.pages(
-            source.conventions.items if read.items is None else read.items,
-            read.by,
-            total if isinstance(total, str) else None,
-        )
+        self._decode_page = source.reader.pages(read.place, read.by, read.total_in_body)
 
     async def load(self, caller: Caller, /, *, limit: int, cursor: str | None, **filters: str | None) -> Page[R]:
         """At most `limit` (1 to 200) items after `cursor`: one page, or several if the service's pages are smaller.

@@ -22,7 +22,7 @@ from bff.upstream.conventions.keys import many_of
 from bff.upstream.conventions.paging import MOST_ITEMS, InHeader
 from bff.upstream.ids import check_key, most_ids
 from bff.upstream.loads import ReadById, ReadListBy, ReadPages
-from bff.upstream.records import R, Record
+from bff.upstream.records import R, Record, page_envelope
 
 if TYPE_CHECKING:
     from bff.upstream.source import Source
@@ -307,6 +307,20 @@ class Pages(Read):
         super().check()
         if not _FEWEST_ITEMS <= self.largest <= MOST_ITEMS:
             raise TypeError(f"{self.name}: largest: expected {_FEWEST_ITEMS} to {MOST_ITEMS}, got {self.largest}")
+        try:
+            page_envelope(self.place, self.by, self.total_in_body, Any)
+        except TypeError as error:
+            raise TypeError(f"{self.name}: {error}") from None
+
+    @property
+    def place(self) -> str:
+        """Where a reply has the items."""
+        return self.source.conventions.items if self.items is None else self.items
+
+    @property
+    def total_in_body(self) -> str | None:
+        """Where the body has the length of the whole list; None if it doesn't have it."""
+        return self.total if isinstance(self.total, str) else None
 
     def parameters(self) -> tuple[str, ...]:
         """As the base has it."""

@@ -113,7 +113,7 @@ class RecordReader(Generic[R]):
             by: the convention, which says where the reply tells what follows.
             total: where the length of the whole list is; None if the body does not have it.
         """
-        strict, loose = (_page_envelope(place, by, total, kind) for kind in (self._record, msgspec.Raw))
+        strict, loose = (page_envelope(place, by, total, kind) for kind in (self._record, msgspec.Raw))
         decode, decode_loosely = msgspec.json.Decoder(strict.type).decode, msgspec.json.Decoder(loose.type).decode
 
         def read(body: bytes) -> PageParts:
@@ -154,7 +154,8 @@ def _items_envelope(place: str, kind: Any) -> Envelope:
     return envelope_of({"items": Part(place, list[kind])})
 
 
-def _page_envelope(place: str, by: Paging, total: str | None, kind: Any) -> Envelope:
+def page_envelope(place: str, by: Paging, total: str | None, kind: Any) -> Envelope:
+    """What is read of a page with items of that kind. Raises `TypeError` for places that exclude each other."""
     parts = {"items": Part(place, list[kind])}
     if by.next_path is not None:
         # The demo services promise the member, so a reply without it is a fault. Other services often leave it out.

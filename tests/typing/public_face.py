@@ -31,6 +31,7 @@ from bff import (
     Loaded,
     LoadedList,
     NotAllowed,
+    Pages,
     Prefetch,
     Record,
     RecordRule,
@@ -40,6 +41,7 @@ from bff import (
     SourceError,
     SourceStatus,
     Timestamp,
+    UncountedConnection,
     UserError,
     Variant,
     Viewer,
@@ -59,6 +61,7 @@ from bff import (
     own_key,
     written,
 )
+from bff.conventions import Conventions, PageNumber, Repeated
 
 OUTSIDE = Variant("outside")
 INSIDE = Variant("inside", role="keeper", staff=True, defaults={"limits": {"cost": 20_000}})
@@ -97,7 +100,9 @@ class Keepers(Source[KeeperRecord], forward_identity=False):
     """`/keepers`."""
 
     path = "/keepers"
-    by_id = ById()
+    by_id = ById(Repeated("id"))
+    page = Pages(PageNumber(), total=None)
+    conventions = Conventions(items="data", statuses={410: 404})
 
 
 class Hives(Source[HiveRecord]):
@@ -164,6 +169,7 @@ class Query:
 
     hive: Hive | None = lookup(*BOTH, read=Hives.by_id)
     secret: Hive | None = lookup(INSIDE, read=Hives.by_id, access=Access(role="keeper", scopes=("hives",)))
+    keepers: UncountedConnection[Keeper] | None = connection(*BOTH, read=Keepers.page)
     hives: Connection[Hive] | None = connection(*BOTH, read=Hives.page, size=20)
 
     @computed(*BOTH, type=list[Hive] | None, extensions=[LoadedList(Hives.of_keeper, prefetch=Prefetch())], size=10)

@@ -22,6 +22,7 @@ from bff.upstream.conventions.keys import Posted as Posted
 from bff.upstream.conventions.keys import Repeated as Repeated
 from bff.upstream.conventions.keys import snake as snake
 from bff.upstream.conventions.paging import Cursor as Cursor
+from bff.upstream.conventions.paging import InHeader as InHeader
 from bff.upstream.conventions.paging import LastId as LastId
 from bff.upstream.conventions.paging import LinkHeader as LinkHeader
 from bff.upstream.conventions.paging import Offset as Offset
