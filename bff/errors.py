@@ -93,6 +93,25 @@ class TokenNeeded(GatewayError):
         super().__init__("Sign in to use this graph.", status=401, headers=_challenge("Bearer"))
 
 
+class KeyNeeded(GatewayError):
+    """An API key is needed, and there is none."""
+
+    code = "UNAUTHENTICATED"
+
+    def __init__(self) -> None:
+        super().__init__("Send an API key in X-API-Key.", status=401, headers=_challenge("ApiKey"))
+
+
+class KeyOrTokenNeeded(GatewayError):
+    """A token or an API key is needed, and there is neither."""
+
+    code = "UNAUTHENTICATED"
+
+    def __init__(self) -> None:
+        message = "Sign in, or send an API key in X-API-Key."
+        super().__init__(message, status=401, headers=_challenge("Bearer, ApiKey"))
+
+
 class RoleNeeded(GatewayError):
     """The token is valid, but has no role or permission for this variant."""
 

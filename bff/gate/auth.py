@@ -8,7 +8,7 @@ with the one algorithm of its kind.
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from sys import getsizeof
@@ -18,10 +18,10 @@ import jwt
 from jwt.warnings import InsecureKeyLengthWarning
 
 from bff.errors import InvalidToken
+from bff.gate.claims import ClaimOptions, Required, check_required, roles_of, scopes_of, user_id_of
 from bff.gate.jwks import ALGORITHMS, KeySet
 from bff.graph.context import Viewer
 from bff.runtime.bounded_cache import ENTRY_BYTES, BoundedCache
-from bff.runtime.options import options
 from bff.upstream.caller import Identity
 
 LEEWAY_S = 10
@@ -33,7 +33,6 @@ _LONGEST_TOKEN = 8192
 _MOST_CACHED_BYTES = 32 * 1024 * 1024
 _VIEWER_BYTES = 700
 """Bytes of a cached token besides its text, roles and scopes. An estimate."""
-_MOST_SCOPES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,38 +59,27 @@ class Issuer:
     """An issuer whose tokens are accepted, and how they are checked.
 
     Attributes:
-        secret: for HS256; None if its tokens are not signed with a secret.
+        secrets: for HS256, each of which is tried; empty if its tokens are not signed with a secret.
         keys: for the other algorithms; None if it has no key set.
         issuer: the value of `iss`; None: `iss` is not checked.
-        audience: the value of `aud`; None: `aud` is not checked.
+        audience: the values of `aud` of which one is needed; empty: `aud` is not checked.
+        claims: the claims that hold the user's id, roles and scopes.
+        required: the claims that must have certain values.
         confinement: limits on what its tokens may claim; None: they may claim anything.
     """
 
-    secret: str | None = field(default=None, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
     keys: KeySet | None = None
     issuer: str | None = None
-    audience: str | None = None
+    audience: tuple[str, ...] = ()
+    claims: ClaimOptions = field(default_factory=ClaimOptions)
+    required: Required = field(default_factory=dict)
     confinement: Confinement | None = None
 
     @property
-    def required(self) -> list[str]:
-        """The claims that a token must have."""
-        return ["exp", "sub"] + (["iss"] if self.issuer else []) + (["aud"] if self.audience else [])
-
-
-@options
-class ClaimOptions:
-    """The claims that hold roles and scopes. A name that is no claim is read as a path of names separated by dots.
-
-    Attributes:
-        roles: an array of roles.
-        role: one role.
-        scopes: an array of scopes, or one string of scopes separated by spaces (RFC 8693, section 4.2).
-    """
-
-    roles: str = "roles"
-    role: str = "role"
-    scopes: str = "scope"
+    def expected_claims(self) -> list[str]:
+        """The claims without which no token can be checked."""
+        return ["exp"] + (["iss"] if self.issuer else []) + (["aud"] if self.audience else [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +102,18 @@ class Authenticator:
     """Checks tokens. Made once, at start-up. A good token is cached by its hash until it expires."""
 
     def __init__(
-        self, issuers: Sequence[Issuer], claims: ClaimOptions | None = None, clock: Callable[[], float] = time.time
+        self, issuers: Sequence[Issuer], *, leeway_s: int = LEEWAY_S, clock: Callable[[], float] = time.time
     ) -> None:
+        """`leeway_s` is how far the clocks of issuers may differ from ours."""
         self._clock = clock
-        self._claims = claims or ClaimOptions()
+        self._leeway_s = leeway_s
         self._cache: BoundedCache[bytes, tuple[float, SignedIn]] = BoundedCache(max_weight=_MOST_CACHED_BYTES)
         self._named = {each.issuer: each for each in issuers if each.issuer is not None}
         self._default = next((each for each in issuers if each.issuer is None), None)
         self._jwt = jwt.PyJWT()
-        short = [each.secret for each in issuers if each.secret and len(each.secret.encode()) < SHORTEST_SAFE_SECRET]
-        self._quiet = _without_key_warning if short else nullcontext
+        secrets = [secret for each in issuers for secret in each.secrets]
+        is_any_short = any(len(secret.encode()) < SHORTEST_SAFE_SECRET for secret in secrets)
+        self._quiet = _without_key_warning if is_any_short else nullcontext
 
     def __repr__(self) -> str:
         issuers = len(self._named) + (self._default is not None)
@@ -158,14 +148,13 @@ class Authenticator:
         if scheme.lower() != "bearer" or not token or " " in token:
             raise InvalidToken("expected 'Bearer' and a token")
         claims, issuer = await self._verify(token)
-        sub = claims["sub"]
-        if not isinstance(sub, str) or not sub:
-            raise InvalidToken("sub is missing or no string")
-        viewer = Viewer(sub, roles_of(claims, self._claims), scopes_of(claims, self._claims))
+        check_required(claims, issuer.required)
+        names = issuer.claims
+        viewer = Viewer(user_id_of(claims, names), roles_of(claims, names), scopes_of(claims, names))
         variants = None
         if issuer.confinement is not None:
             viewer, variants = confined(viewer, issuer.confinement), issuer.confinement.variants
-        return int(claims["exp"]) + LEEWAY_S, SignedIn(viewer, Identity(viewer.sub, f"Bearer {token}"), variants)
+        return int(claims["exp"]) + self._leeway_s, SignedIn(viewer, Identity(viewer.sub, f"Bearer {token}"), variants)
 
     async def _verify(self, token: str) -> tuple[dict[str, Any], Issuer]:
         """The claims and the issuer of a token. Raises `InvalidToken`."""
@@ -174,8 +163,8 @@ class Authenticator:
         try:
             unverified = jwt.decode_complete(token, options={"verify_signature": False})
             issuer = self._issuer_of(unverified["payload"])
-            key, algorithm = await self._key_of(issuer, unverified["header"])
-            return self._decode(token, issuer, key, algorithm), issuer
+            keys, algorithm = await self._keys_of(issuer, unverified["header"])
+            return self._decode(token, issuer, keys, algorithm), issuer
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise InvalidToken("its signature or form is wrong") from error
 
@@ -190,19 +179,27 @@ class Authenticator:
         return found
 
     @staticmethod
-    async def _key_of(issuer: Issuer, header: Mapping[str, Any]) -> tuple[Any, str]:
-        """The key to check the signature with, and its algorithm. The token's `alg` must be the same."""
+    async def _keys_of(issuer: Issuer, header: Mapping[str, Any]) -> tuple[Sequence[Any], str]:
+        """The keys to check the signature with, and their algorithm. The token's `alg` must be the same."""
         algorithm, kid = header.get("alg"), header.get("kid")
-        if algorithm == _BY_SECRET and issuer.secret is not None:
-            return issuer.secret, _BY_SECRET
+        if algorithm == _BY_SECRET and issuer.secrets:
+            return issuer.secrets, _BY_SECRET
         if algorithm in ALGORITHMS and issuer.keys is not None and isinstance(kid, str | None):
             key = await issuer.keys.find(kid, algorithm)
             if key is None:
                 raise InvalidToken("its key is not known")
-            return key.key, key.algorithm
+            return (key.key,), key.algorithm
         raise InvalidToken("its signature or form is wrong")
 
-    def _decode(self, token: str, issuer: Issuer, key: Any, algorithm: str) -> dict[str, Any]:
+    def _decode(self, token: str, issuer: Issuer, keys: Sequence[Any], algorithm: str) -> dict[str, Any]:
+        """The claims of a token that one of the keys verifies. Raises `InvalidToken`, `jwt.PyJWTError`."""
+        *others, last = keys
+        for key in others:  # while a secret is replaced, there are two
+            with suppress(jwt.InvalidSignatureError):
+                return self._decode_with(token, issuer, key, algorithm)
+        return self._decode_with(token, issuer, last, algorithm)
+
+    def _decode_with(self, token: str, issuer: Issuer, key: Any, algorithm: str) -> dict[str, Any]:
         try:
             with self._quiet():
                 claims: dict[str, Any] = self._jwt.decode(
@@ -210,12 +207,13 @@ class Authenticator:
                     key,
                     algorithms=[algorithm],
                     issuer=issuer.issuer,
-                    audience=issuer.audience,
-                    leeway=LEEWAY_S,
+                    audience=issuer.audience or None,
+                    leeway=self._leeway_s,
                     options={
-                        "require": issuer.required,
-                        "verify_aud": issuer.audience is not None,
+                        "require": issuer.expected_claims,
+                        "verify_aud": bool(issuer.audience),
                         "verify_iat": False,  # clocks differ, so a token may seem to be issued in the future
+                        "verify_sub": False,  # the claim with the user's id is checked instead
                     },
                 )
         except jwt.ExpiredSignatureError as error:
@@ -253,35 +251,3 @@ def _weight(signed_in: SignedIn) -> int:
     names = viewer.roles | (viewer.scopes or frozenset())
     texts = (viewer.sub, signed_in.identity.authorization, *names)
     return ENTRY_BYTES + _VIEWER_BYTES + 2 * getsizeof(names) + sum(map(getsizeof, texts))
-
-
-def roles_of(claims: Mapping[str, Any], options: ClaimOptions) -> frozenset[str]:
-    """The roles in the array and in the string. Values of other types are ignored."""
-    roles, role = _claim(claims, options.roles), _claim(claims, options.role)
-    found = {each for each in roles if isinstance(each, str)} if isinstance(roles, list) else set()
-    if isinstance(role, str):
-        found.add(role)
-    return frozenset(found)
-
-
-def scopes_of(claims: Mapping[str, Any], options: ClaimOptions) -> frozenset[str] | None:
-    """The scopes; None if the token has no claim of scopes."""
-    scopes = _claim(claims, options.scopes)
-    if scopes is None:
-        return None
-    if isinstance(scopes, str):
-        scopes = scopes.split()
-    if not isinstance(scopes, list):
-        return frozenset()
-    return frozenset(each for each in scopes[:_MOST_SCOPES] if isinstance(each, str))
-
-
-def _claim(claims: Mapping[str, Any], name: str) -> Any:
-    if name in claims:
-        return claims[name]
-    value: Any = claims
-    for part in name.split("."):
-        if not isinstance(value, Mapping):
-            return None
-        value = value.get(part)
-    return value

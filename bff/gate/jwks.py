@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import jwt
 import msgspec
@@ -32,10 +33,20 @@ MOST_REFRESH_S = 300.0
 UNKNOWN_KEY_S = 10.0
 """Minimum interval in seconds between fetches that are caused by an unknown `kid`."""
 
-ALGORITHMS = {"RS256": "RSA", "ES256": "EC", "EdDSA": "OKP"}
-"""The algorithms of key sets, each with the `kty` of its keys (RFC 7518, section 6; RFC 8037)."""
+_KINDS: Mapping[tuple[str, str | None], tuple[str, ...]] = {
+    ("RSA", None): ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    ("EC", "P-256"): ("ES256",),
+    ("EC", "P-384"): ("ES384",),
+    ("EC", "P-521"): ("ES512",),
+    ("OKP", "Ed25519"): ("EdDSA",),
+    ("OKP", "Ed448"): ("EdDSA",),
+}
+"""The algorithms of a kind of key, by its `kty` and `crv` (RFC 7518, section 6; RFC 8037). The first is for keys without
+`alg`."""
 
-_CURVES = {"ES256": frozenset({"P-256"}), "EdDSA": frozenset({"Ed25519", "Ed448"})}
+ALGORITHMS = frozenset(name for names in _KINDS.values() for name in names)
+"""The algorithms of key sets."""
+
 _SHORTEST_RSA_BITS = 2048
 _FETCH_TIMEOUT_S = 5.0
 _FIRST_RETRY_S = 1.0
@@ -57,7 +68,28 @@ class _Document(msgspec.Struct):
     keys: list[dict[str, Any]]
 
 
+class _Metadata(msgspec.Struct):
+    issuer: str
+    jwks_uri: str
+
+
 _document = msgspec.json.Decoder(_Document)
+_metadata = msgspec.json.Decoder(_Metadata)
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def is_safe_url(url: str) -> bool:
+    """Whether keys may be fetched from there: by https, or from this machine."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        return False
+    return (
+        bool(host)
+        and "@" not in parts.netloc
+        and (parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +101,16 @@ class PublicKey:
     key: Any
 
 
+@dataclass(frozen=True, slots=True)
+class KeySetPlace:
+    """Where a key set is: at `url`, or where the metadata of `issuer` says (OpenID Connect Discovery 1.0, section 4)."""
+
+    url: str | None = None
+    issuer: str | None = None
+
+
 class KeySet:
-    """The key set at a URL. The composition root runs `run` as a background task.
+    """The key set at a place. The composition root runs `run` as a background task.
 
     Until the first set is fetched, no token can be checked.
     """
@@ -78,7 +118,7 @@ class KeySet:
     def __init__(
         self,
         name: str,
-        url: str,
+        place: KeySetPlace,
         wire: Wire,
         on_withdrawn: Callable[[], None] = lambda: None,
         *,
@@ -88,13 +128,13 @@ class KeySet:
 
         Args:
             name: the issuer's name in the log.
-            url: where the set is.
+            place: where the set is.
             wire: the HTTP client.
             on_withdrawn: called when a key is no longer in the set, or has changed.
             clock: in seconds.
         """
         self._name = name
-        self._url = url
+        self._place = place
         self._wire = wire
         self._on_withdrawn = on_withdrawn
         self._clock = clock
@@ -161,7 +201,7 @@ class KeySet:
         self._fetched_at = self._clock()
         try:
             async with asyncio.timeout(_FETCH_TIMEOUT_S):
-                reply = await self._wire.send(WireRequest("GET", self._url, _HEADERS), max_response_bytes=_MOST_BYTES)
+                reply = await self._get(self._place.url or await self._discovered(self._place.issuer or ""))
             self._take(parse_keys(reply))
             self._refresh_s = refresh_s(reply.headers)
         except Exception as error:  # noqa: BLE001 - after any failure the last good set is used, and `run` tries again
@@ -170,6 +210,25 @@ class KeySet:
             _log.warning("key set not fetched", issuer=self._name, reason=reason, keys=len(self._keys or ()))
         finally:
             self._fetching = None
+
+    async def _get(self, url: str) -> WireReply:
+        return await self._wire.send(WireRequest("GET", url, _HEADERS), max_response_bytes=_MOST_BYTES)
+
+    async def _discovered(self, issuer: str) -> str:
+        """The URL of the key set in the issuer's metadata. Raises `_KeySetError`."""
+        reply = await self._get(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+        if reply.status != 200:
+            raise _KeySetError(f"status {reply.status} of the issuer's metadata")
+        try:
+            metadata = _metadata.decode(reply.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _KeySetError("the issuer's metadata can't be read") from error
+        if metadata.issuer != issuer:
+            # Else whoever serves the metadata could name the keys of another issuer (section 4.3).
+            raise _KeySetError("the issuer's metadata is of another issuer")
+        if not is_safe_url(metadata.jwks_uri):
+            raise _KeySetError("the issuer's metadata has no jwks_uri with https")
+        return metadata.jwks_uri
 
     def _take(self, keys: tuple[PublicKey, ...]) -> None:
         before = {(key.id, key.algorithm): _numbers(key) for key in self._keys or ()}
@@ -237,15 +296,18 @@ def _public_key(member: Mapping[str, Any]) -> PublicKey | None:
         key = jwt.PyJWK({**public, "alg": algorithm}).key
     except (jwt.PyJWTError, ValueError, TypeError, AttributeError, OverflowError):
         return None
-    if algorithm == "RS256" and key.key_size < _SHORTEST_RSA_BITS:
+    if member["kty"] == "RSA" and key.key_size < _SHORTEST_RSA_BITS:
         return None  # RFC 7518, section 3.3
     return PublicKey(kid, algorithm, key)
 
 
 def _algorithm(member: Mapping[str, Any]) -> str | None:
-    """The algorithm of a key, by its kind and curve; None if there is none. If the key has an `alg`, it must agree."""
-    for algorithm, kind in ALGORITHMS.items():
-        curves = _CURVES.get(algorithm)
-        if member.get("kty") == kind and (curves is None or member.get("crv") in curves):
-            return algorithm if member.get("alg", algorithm) in {algorithm, "Ed25519", "Ed448"} else None
-    return None
+    """The one algorithm that a key is used with: its own `alg`, else that of its kind; None if there is none."""
+    kind = (member.get("kty"), None if member.get("kty") == "RSA" else member.get("crv"))
+    names = _KINDS.get(kind) if all(isinstance(each, str | None) for each in kind) else None  # type: ignore[arg-type]
+    if names is None:
+        return None
+    own = member.get("alg")
+    if own in {"Ed25519", "Ed448"}:  # RFC 9864 names the curves
+        own = "EdDSA"
+    return names[0] if own is None else own if own in names else None

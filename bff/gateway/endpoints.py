@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bff.app import App
 from bff.engine.pace import Pace
 from bff.engine.plans import Plans
+from bff.gate.access import entry_of
 from bff.gate.documents import Documents
 from bff.gate.manifests import ManifestError, TrustedDocuments, read_all
 from bff.gate.response_cache import ResponseCache
@@ -108,6 +109,7 @@ class Variants:
             ),
             options.limits,
             options.rate,
+            entry_of(options.access, options.role, options.scopes, variant.role),
             documents or Documents(variant.name, options.documents, trusted, self._shared, self._clock),
             (response_cache or ResponseCache(options.answers, self._clock)) if options.answers.enabled else None,
             (shown or self._graphiql(variant)) if graphiql else None,

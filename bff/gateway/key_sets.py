@@ -4,17 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from bff.gate.jwks import KeySet
+from bff.gate.jwks import KeySet, KeySetPlace
 from bff.runtime.background import Background
 from bff.runtime.clock import Clock
 from bff.upstream.wire import Wire, WireOptions
 
-Place = tuple[str, str]
-"""An issuer's name, and the URL of its key set."""
+Place = tuple[str, KeySetPlace]
+"""An issuer's name, and where its key set is."""
 
 
 class KeySets:
-    """Makes key sets, and runs those that are in use. A key set whose issuer and URL stay the same survives a reload.
+    """Makes key sets, and runs those that are in use. A key set whose issuer and place stay the same survives a reload.
 
     `on_withdrawn` is called when an issuer has withdrawn a key.
     """
@@ -31,13 +31,13 @@ class KeySets:
     def __repr__(self) -> str:
         return f"<KeySets {len(self._sets)}>"
 
-    def find(self, places: Mapping[str, str]) -> Mapping[Place, tuple[KeySet, Wire]]:
-        """The key sets for these URLs by issuer: those in use, and new ones that are not fetched yet."""
+    def find(self, places: Mapping[str, KeySetPlace]) -> Mapping[Place, tuple[KeySet, Wire]]:
+        """The key sets at these places by issuer: those in use, and new ones that are not fetched yet."""
         return {place: self._sets.get(place) or self._new(*place) for place in places.items()}
 
-    def _new(self, name: str, url: str) -> tuple[KeySet, Wire]:
+    def _new(self, name: str, place: KeySetPlace) -> tuple[KeySet, Wire]:
         wire = self._wire(WireOptions(max_connections=2, connect_timeout_s=3.0))
-        return KeySet(name, url, wire, lambda: self.on_withdrawn(), clock=self._clock), wire  # noqa: PLW0108 - it may change
+        return KeySet(name, place, wire, lambda: self.on_withdrawn(), clock=self._clock), wire  # noqa: PLW0108 - it may change
 
     def use(self, sets: Mapping[Place, tuple[KeySet, Wire]]) -> None:
         """Fetch these key sets from now on, and no others."""

@@ -16,7 +16,7 @@ from bff.gateway.endpoints import ServedVariant, Variants
 from bff.gateway.key_sets import KeySets, Place
 from bff.gateway.mode import Mode
 from bff.gateway.sources import Sourced
-from bff.gateway.tokens import authenticator_of, consumers_of, key_set_urls
+from bff.gateway.tokens import authenticator_of, consumers_of, key_set_places
 from bff.graph.controls import Reloaded
 from bff.observe.metrics import Metrics
 from bff.operations.gate import TrustedCalls
@@ -95,7 +95,7 @@ class Serving:
             raise SettingsError("\n".join(faults))
         before = self._made
         variants = self._variants.make(settings, {} if before is None else before.variants)
-        key_sets = self._key_sets.find(key_set_urls(settings))
+        key_sets = self._key_sets.find(key_set_places(settings))
         authenticator = self._authenticator(settings, key_sets)
         services = Services(
             authenticator,

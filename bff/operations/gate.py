@@ -67,11 +67,10 @@ def _run_of(operation: TrustedOperation | None) -> Run:
 async def accept(operation: TrustedOperation | None, exchange: Exchange, _: Services) -> EncodedResponse | None:
     """Answer OPTIONS; the response's media type is always JSON. Raises `BadRequest` (405, 406).
 
-    `Allow` says whether an operation is a mutation, and so that it exists. If the variant needs a role, it does not say
-    so, since no token has been checked yet.
+    `Allow` says whether an operation is a mutation, and so that it exists. If not everybody may use the variant, it
+    does not say so, since no token has been checked yet.
     """
-    variant = exchange.endpoint.variant
-    is_known_mutation = operation is not None and operation.is_mutation and variant.role is None
+    is_known_mutation = operation is not None and operation.is_mutation and exchange.endpoint.entry.is_open
     response = check_method(exchange, _MUTATION_METHODS if is_known_mutation else METHODS)
     exchange.media = MediaType.JSON
     return response

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from graphql import GraphQLSchema
 
 from bff.engine.plans import Plans
+from bff.gate.access import Entry
 from bff.gate.documents import Documents
 from bff.gate.limits import LimitOptions
 from bff.gate.rate import RateOptions
@@ -18,6 +19,7 @@ class Endpoint:
     """A variant with its schema, its limits and its caches.
 
     Attributes:
+        entry: what a request must prove.
         response_cache: None if it is off.
         page: GraphiQL, for a browser that opens the endpoint's URL; None if it is off.
     """
@@ -27,6 +29,7 @@ class Endpoint:
     plans: Plans
     limits: LimitOptions
     rate: RateOptions
+    entry: Entry
     documents: Documents
     response_cache: ResponseCache | None
     page: EncodedResponse | None = field(repr=False)

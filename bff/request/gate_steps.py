@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from bff.errors import BadRequest, Draining, GatewayError, RoleNeeded, TokenNeeded, VariantNotAllowed
+from bff.errors import BadRequest, Draining, GatewayError, RoleNeeded, VariantNotAllowed
 from bff.gate.consumers import HEADER as API_KEY
 from bff.gate.rate import Ledger, Subject, counted_name
 from bff.request import http
@@ -48,7 +48,8 @@ def check_method(exchange: Exchange, methods: bytes) -> EncodedResponse | None:
 async def authenticate(exchange: Exchange, services: Services) -> None:
     """Identify the client and check that it may use this variant. A refusal is charged to its rate limit too.
 
-    Raises `InvalidToken`, `InvalidApiKey`, `KeysUnavailable`, `VariantNotAllowed`, `TokenNeeded`, `RoleNeeded`.
+    Raises `InvalidToken`, `InvalidApiKey`, `KeysUnavailable`, `VariantNotAllowed`, `TokenNeeded`, `KeyNeeded`,
+    `KeyOrTokenNeeded`, `RoleNeeded`.
     """
     try:
         await _identify(exchange, services)
@@ -69,11 +70,9 @@ async def _identify(exchange: Exchange, services: Services) -> None:
         raise VariantNotAllowed
     if signed_in is not None and not signed_in.may_use(variant.name):
         raise RoleNeeded
-    if variant.role is not None:
-        if signed_in is None:
-            raise TokenNeeded
-        if variant.role not in signed_in.viewer.roles:
-            raise RoleNeeded
+    entry = exchange.endpoint.entry
+    if not entry.is_open:
+        entry.check(signed_in, consumer)
 
 
 async def charge(exchange: Exchange, services: Services) -> None:

@@ -1,12 +1,26 @@
 """The settings of clients: issuers of tokens, consumers with API keys, rates for all of them."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, StrictBool, StrictInt, StrictStr
 
-from bff.gate.auth import ClaimOptions, Confinement
+from bff.gate.auth import LEEWAY_S, Confinement
+from bff.gate.claims import ClaimOptions
 from bff.gate.rate import RateOptions
 from bff.settings.values import Digest, HttpUrl, Name, Names, Options, read_list
+
+
+def _comma_joined(value: Any) -> Any:
+    return ",".join(value) if isinstance(value, list) and all(isinstance(each, str) for each in value) else value
+
+
+Audience = Annotated[str, BeforeValidator(_comma_joined)]
+"""One audience, or several separated by commas; in the file it may also be a list."""
+
+Secrets = Annotated[tuple[Annotated[SecretStr, Field(min_length=1)], ...], BeforeValidator(read_list), Field(max_length=5)]
+
+_Value = StrictStr | StrictInt | StrictBool
+RequiredClaims = Annotated[dict[str, _Value | tuple[_Value, ...]], Field(max_length=20)]
 
 
 class RateSwitch(Options):
@@ -18,14 +32,20 @@ class RateSwitch(Options):
 class IssuerSettings(Options):
     """An additional issuer of tokens, identified by their claim `iss`.
 
+    Without `secret` and `jwks_url` the issuer itself says where its keys are (OpenID Connect Discovery 1.0). `claims` are in
+    place of the gateway's. `previous_secrets` are accepted too, while a secret is replaced.
+
     If any of `variants`, `roles`, `scopes`, `subject_prefix` and `subject_namespace` is set, the issuer is confined: roles
     and scopes that are not listed are removed from its tokens.
     """
 
-    issuer: str = Field(min_length=1)
-    audience: str | None = None
+    issuer: str | None = Field(default=None, min_length=1)
+    audience: Audience | None = None
     secret: SecretStr | None = Field(default=None, min_length=1)
+    previous_secrets: Secrets = ()
     jwks_url: HttpUrl | None = None
+    claims: ClaimOptions | None = None
+    required: RequiredClaims = Field(default={})
     variants: Names | None = None
     roles: Annotated[tuple[str, ...], BeforeValidator(read_list)] | None = None
     scopes: Annotated[tuple[str, ...], BeforeValidator(read_list)] | None = None
@@ -49,10 +69,16 @@ _CONFINES = frozenset({"variants", "roles", "scopes", "subject_prefix", "subject
 
 
 class AuthSettings(Options):
-    """The issuers of tokens, and the names of their claims."""
+    """The issuers of tokens, and the names of their claims.
+
+    `required` and `previous_secrets` are those of the issuer that `JWT_SECRET`, `JWKS_URL` and `JWT_ISSUER` describe.
+    """
 
     issuers: dict[Name, IssuerSettings] = Field(default={}, max_length=50)
     claims: ClaimOptions = ClaimOptions()
+    required: RequiredClaims = Field(default={})
+    previous_secrets: Secrets = ()
+    leeway_s: int = Field(default=LEEWAY_S, ge=0, le=300)
 
 
 class ConsumerSettings(Options):

@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
+from bff.gate.access import AccessMode
 from bff.gate.documents import Mode as DocumentsMode
 from bff.gate.limits import LimitOptions
 from bff.gate.rate import RateOptions
@@ -15,6 +16,9 @@ from bff.settings.values import Options, read_list
 
 class VariantSettings(Options):
     """One variant. If `introspection`, `graphiql` or `openapi` is not set, it is on in `bff dev` and off in `bff serve`.
+
+    `access` says who may come in; not set, it is `anyone`, or `signed_in` where a role is needed. `role` and `scopes` are
+    needed besides the role that the application declares for the variant.
 
     If `suggestions` is not set, it is as `introspection`. If `cors` is not set, the gateway's `cors` applies.
     """
@@ -29,3 +33,6 @@ class VariantSettings(Options):
     manifests: Annotated[tuple[FilePath, ...], BeforeValidator(read_list)] = ()
     answers: ResponseCacheOptions = ResponseCacheOptions()
     cors: CorsSettings | None = None
+    access: AccessMode | None = None
+    role: str | None = Field(default=None, min_length=1)
+    scopes: Annotated[tuple[str, ...], BeforeValidator(read_list)] = ()

@@ -40,8 +40,8 @@ def settings_in(model: Any, path: str = "") -> Iterator[str]:
         mapping = next((each for each in parts(type_) if get_origin(each) is dict), None)
         inner = next((each for each in parts(type_) if is_options(each)), None)
         if mapping is not None:
-            value = next(each for each in parts(get_args(mapping)[1]) if is_options(each))
-            yield from settings_in(value, f"{here}.NAME.")
+            value = next((each for each in parts(get_args(mapping)[1]) if is_options(each)), None)
+            yield from [here] if value is None else settings_in(value, f"{here}.NAME.")
         elif inner is not None:
             yield from settings_in(inner, f"{here}.")
         else:
@@ -66,7 +66,7 @@ def generic(name: str) -> str:
     for group, names in (("sources", app.source_names), ("variants", app.variant_names)):
         name = re.sub(rf"^{group}\.({'|'.join(names)})\.", f"{group}.NAME.", name)
     name = re.sub(rf"^({'|'.join(app.source_names)})_service_url$", "name_service_url", name)
-    return re.sub(r"^(consumers\.NAME\.rate|tiers\.NAME)\..*", r"\1", name)
+    return re.sub(r"^(consumers\.NAME\.rate|tiers\.NAME|auth\.issuers\.NAME\.claims)\..*", r"\1", name)
 
 
 def test_the_table_has_every_setting_and_no_other() -> None:

@@ -441,3 +441,38 @@ def test_each_variant_has_its_own_cors_origins(start_gateway: StartGateway) -> N
         assert gateway.http.options(f"{gateway.url}/{variant}/graphql", headers=preflight).is_success is allowed
     plain = gateway.http.options(f"{gateway.url}/web/graphql")
     assert (plain.status_code, plain.headers["allow"]) == (204, "GET, HEAD, POST, OPTIONS")
+
+
+@pytest.mark.parametrize(
+    ("access", "statuses"),
+    [
+        ("anyone", [200, 200, 200]),
+        ("signed_in", [401, 200, 401]),
+        ("key", [401, 401, 200]),
+        ("signed_in_or_key", [401, 200, 200]),
+    ],
+)
+def test_a_variant_says_who_may_come_in(start_gateway: StartGateway, access: str, statuses: list[int]) -> None:
+    """Nothing, a token, an API key: by GraphQL, and in the same way by /api. Health is for everybody."""
+    gateway = start_gateway(
+        BFF_VARIANTS__WEB__ACCESS=access,
+        BFF_CONSUMERS__PARTNER__KEY_SHA256=digest_of("key"),
+        BFF_CONSUMERS__PARTNER__VARIANTS="web",
+    )
+    requests: list[dict[str, str]] = [{}, gateway.bearer("1"), {"x-api-key": "key"}]
+    ask = {"query": "{ __typename }"}
+    assert [gateway.post("web", ask, headers=each).status_code for each in requests] == statuses
+    expected = [404 if status == 200 else status for status in statuses]
+    assert [gateway.http.get(f"{gateway.url}/web/api/none", headers=each).status_code for each in requests] == expected
+    assert gateway.http.get(f"{gateway.url}/health").status_code == 200
+    assert gateway.post("mobile", ask).status_code == 200
+    assert gateway.post("admin", ask, headers={"x-api-key": "key"}).status_code in {401, 403}
+
+
+def test_a_variant_s_scopes_are_needed_besides_its_role(start_gateway: StartGateway) -> None:
+    """The settings add to what the application declares."""
+    gateway = start_gateway(BFF_VARIANTS__ADMIN__ACCESS="anyone", BFF_VARIANTS__ADMIN__SCOPES="staff:read")
+    ask = {"query": "{ __typename }"}
+    assert gateway.post("admin", ask).status_code == 401
+    assert gateway.post("admin", ask, headers=gateway.bearer("1")).status_code == 403
+    assert gateway.post("admin", ask, headers=gateway.bearer("1", "admin")).status_code == 403

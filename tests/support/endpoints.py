@@ -3,6 +3,7 @@
 from functools import cache
 
 from bff.engine.plans import Plans
+from bff.gate.access import ANYONE
 from bff.gate.documents import Documents
 from bff.gate.limits import LimitOptions
 from bff.gate.manifests import TrustedDocuments
@@ -18,4 +19,4 @@ def endpoint() -> Endpoint:
     schema, limits = schemas()["web"], LimitOptions()
     plans = Plans(schema, limits, introspection=True)
     documents = Documents("web", "any", TrustedDocuments([]))
-    return Endpoint(VARIANTS[0], schema, plans, limits, RateOptions(), documents, None, None)
+    return Endpoint(VARIANTS[0], schema, plans, limits, RateOptions(), ANYONE, documents, None, None)

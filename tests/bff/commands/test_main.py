@@ -104,9 +104,8 @@ def accepted(
     printed: str, secret: str = SECRET, issuer: str | None = None, audience: str | None = None
 ) -> tuple[str, set[str]]:
     """The subject and roles that a gateway reads from the printed token."""
-    signed_in = now(
-        Authenticator([Issuer(secret, None, issuer, audience)]).authenticate([f"Bearer {printed.strip()}".encode()])
-    )
+    known = Issuer((secret,), None, issuer, () if audience is None else (audience,))
+    signed_in = now(Authenticator([known]).authenticate([f"Bearer {printed.strip()}".encode()]))
     assert signed_in is not None
     return signed_in.viewer.sub, set(signed_in.viewer.roles)
 

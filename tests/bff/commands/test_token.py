@@ -26,7 +26,8 @@ def _no_file(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
 def viewer_of(token: str, settings: Settings) -> Viewer:
     """The viewer that a gateway with those settings reads from the token."""
     assert settings.jwt_secret is not None
-    options = Issuer(settings.jwt_secret.get_secret_value(), None, settings.jwt_issuer, settings.jwt_audience)
+    audience = () if settings.jwt_audience is None else (settings.jwt_audience,)
+    options = Issuer((settings.jwt_secret.get_secret_value(),), None, settings.jwt_issuer, audience)
     signed_in = now(Authenticator([options]).authenticate([f"Bearer {token}".encode()]))
     assert signed_in is not None
     return signed_in.viewer

@@ -14,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.errors import InvalidToken
-from bff.gate.auth import LEEWAY_S, Authenticator, ClaimOptions, Confinement, Issuer, roles_of
+from bff.gate.auth import LEEWAY_S, Authenticator, Confinement, Issuer
+from bff.gate.claims import ClaimOptions, roles_of
 from bff.graph.context import Viewer
 from tests.support.now import now
 
 SECRET = "a secret of the tests, forty-two bytes long"
-PLAIN = Issuer(SECRET)
+PLAIN = Issuer((SECRET,))
 
 
 def claims(**changes: Any) -> dict[str, Any]:
@@ -255,8 +256,8 @@ def test_a_short_secret_works_without_warnings() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         short = token(secret="short")
-    assert viewer(bearer(short), Issuer("short")).sub == "1"
-    refused(bearer(token()), Issuer("short"))
+    assert viewer(bearer(short), Issuer(("short",))).sub == "1"
+    refused(bearer(token()), Issuer(("short",)))
 
 
 # Claims
@@ -289,7 +290,7 @@ def test_issuer_and_audience_are_checked_only_if_configured(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("iss", Issuer(SECRET, issuer="ours")), ("aud", Issuer(SECRET, audience="ours"))],
+    [("iss", Issuer((SECRET,), issuer="ours")), ("aud", Issuer((SECRET,), audience=("ours",)))],
 )
 def test_issuer_and_audience_are_required_if_configured(name: str, options: Issuer) -> None:
     """The right one is accepted. Another one, none, and other types are refused."""
@@ -301,7 +302,7 @@ def test_issuer_and_audience_are_required_if_configured(name: str, options: Issu
 
 def test_an_audience_may_be_one_of_several() -> None:
     """RFC 7519, section 4.1.3."""
-    options = Issuer(SECRET, audience="ours")
+    options = Issuer((SECRET,), audience=("ours",))
     assert viewer(bearer(token(aud=["theirs", "ours"])), options).sub == "1"
     refused(bearer(token(aud=["theirs"])), options)
     refused(bearer(token(aud=[])), options)
@@ -309,7 +310,7 @@ def test_an_audience_may_be_one_of_several() -> None:
 
 def test_issuer_and_audience_are_both_required_if_both_are_configured() -> None:
     """One of the two is not enough."""
-    options = Issuer(SECRET, issuer="us", audience="ours")
+    options = Issuer((SECRET,), issuer="us", audience=("ours",))
     assert viewer(bearer(token(iss="us", aud="ours")), options).sub == "1"
     refused(bearer(token(iss="us")), options)
     refused(bearer(token(aud="ours")), options)
@@ -439,7 +440,7 @@ CONFINED = Confinement(
 
 def test_the_claims_of_a_confined_issuer_are_limited() -> None:
     """Other roles and scopes are removed. Its subjects are in a namespace, for the services too."""
-    issuer = Issuer(SECRET, confinement=CONFINED)
+    issuer = Issuer((SECRET,), confinement=CONFINED)
     made = token(sub="p-1", roles=["admin", "clerk"], role="admin", scope="read write")
     signed_in = now(Authenticator([issuer]).authenticate(bearer(made)))
     assert signed_in is not None
@@ -453,13 +454,13 @@ def test_the_claims_of_a_confined_issuer_are_limited() -> None:
 @pytest.mark.parametrize("sub", ["1", "q-1", "P-1", " p-1", "partner:p-1"])
 def test_a_confined_issuer_may_claim_only_its_own_subjects(sub: str) -> None:
     """A token for another subject is refused."""
-    assert "speak" in refused(bearer(token(sub=sub)), Issuer(SECRET, confinement=CONFINED)).message
+    assert "speak" in refused(bearer(token(sub=sub)), Issuer((SECRET,), confinement=CONFINED)).message
 
 
 def test_a_confinement_applies_to_its_own_issuer_only() -> None:
     """The signature proves the `iss`. The default issuer may claim anything."""
     other = "another secret of the tests, of 42 bytes.."
-    issuers = [PLAIN, Issuer(other, issuer="partner", confinement=CONFINED)]
+    issuers = [PLAIN, Issuer((other,), issuer="partner", confinement=CONFINED)]
     for authenticator in (Authenticator(issuers), Authenticator(list(reversed(issuers)))):
         mine = now(authenticator.authenticate(bearer(token(roles=["admin"]))))
         assert mine is not None
