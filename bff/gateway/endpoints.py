@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bff.app import App
 from bff.engine.pace import Pace
 from bff.engine.plans import Plans
+from bff.errors import Headers
 from bff.gate.access import entry_of
 from bff.gate.documents import Documents
 from bff.gate.manifests import ManifestError, TrustedDocuments, read_all
@@ -59,23 +60,33 @@ class Variants:
 
     def make(self, settings: Settings, before: dict[str, ServedVariant]) -> dict[str, ServedVariant]:
         """The variants by name. `before` are those in use, whose unchanged parts are used again. Raises `SettingsError`."""
+        names = ", ".join(forwarded_names(self._app, settings))
+        vary: Headers = ((b"vary", names.encode()),) if names else ()
         return {
-            each.name: self._made(each, settings.variant(each.name), before.get(each.name)) for each in self._app.variants
+            each.name: self._made(each, settings.variant(each.name), before.get(each.name), vary)
+            for each in self._app.variants
         }
 
-    def _made(self, variant: Variant, options: VariantSettings, before: ServedVariant | None) -> ServedVariant:
+    def _made(
+        self, variant: Variant, options: VariantSettings, before: ServedVariant | None, vary: Headers
+    ) -> ServedVariant:
         trusted = _trusted(variant.name, options)
         if before is not None and before.trusted.is_same_as(trusted):
-            if before.options == options:
+            if before.options == options and before.endpoint.vary == vary:
                 return before
             trusted, operations = before.trusted, before.operations
         else:
             operations = TrustedOperations(self._app.schemas[variant.name], trusted)
-        endpoint = self._endpoint(variant, options, trusted, before)
+        endpoint = self._endpoint(variant, options, trusted, before, vary)
         return ServedVariant(endpoint, options, trusted, operations)
 
     def _endpoint(
-        self, variant: Variant, options: VariantSettings, trusted: TrustedDocuments, before: ServedVariant | None
+        self,
+        variant: Variant,
+        options: VariantSettings,
+        trusted: TrustedDocuments,
+        before: ServedVariant | None,
+        vary: Headers,
     ) -> Endpoint:
         schema = self._app.schemas[variant.name]
         introspection = self._is_dev if options.introspection is None else options.introspection
@@ -113,6 +124,7 @@ class Variants:
             documents or Documents(variant.name, options.documents, trusted, self._shared, self._clock),
             (response_cache or ResponseCache(options.answers, self._clock)) if options.answers.enabled else None,
             (shown or self._graphiql(variant)) if graphiql else None,
+            vary,
         )
 
     def _graphiql(self, variant: Variant) -> EncodedResponse:
@@ -127,6 +139,11 @@ class Variants:
             return read_examples(self._app.folder / "examples", variant.name)
         except ExampleError as error:
             raise SettingsError(str(error)) from None
+
+
+def forwarded_names(app: App, settings: Settings) -> tuple[str, ...]:
+    """The names of the client's headers that some source gets, each once."""
+    return tuple(sorted({each for name in app.source_names for each in settings.source(name).forward_headers}))
 
 
 def _trusted(variant: str, options: VariantSettings) -> TrustedDocuments:

@@ -40,7 +40,9 @@ def encode(exchange: Exchange, response: Response | EncodedResponse) -> EncodedR
             headers = tuple(each for each in headers if each[0] not in _OF_THE_BODY)
             status, body = 304, b""
         headers = (*headers, (b"etag", etag))
-    headers = (*headers, *response.headers, *exchange.ledger.headers())
+    headers = (*headers, *response.headers, *exchange.ledger.headers(), *exchange.endpoint.vary)
+    if exchange.returned:
+        headers += exchange.returned.headers()
     return EncodedResponse(status, headers, body, response.codes, response.outcome, response.operation)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from graphql import GraphQLSchema
 
 from bff.engine.plans import Plans
+from bff.errors import Headers
 from bff.gate.access import Entry
 from bff.gate.documents import Documents
 from bff.gate.limits import LimitOptions
@@ -21,6 +22,7 @@ class Endpoint:
     Attributes:
         entry: what a request must prove.
         response_cache: None if it is off.
+        vary: a further header `Vary` of its responses, which depend on the client's headers that sources get.
         page: GraphiQL, for a browser that opens the endpoint's URL; None if it is off.
     """
 
@@ -33,3 +35,4 @@ class Endpoint:
     documents: Documents
     response_cache: ResponseCache | None
     page: EncodedResponse | None = field(repr=False)
+    vary: Headers = ()

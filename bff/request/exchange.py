@@ -15,6 +15,7 @@ from bff.gate.shared_state import SharedStateBudget
 from bff.request.correlation import request_id_of, traceparent_of
 from bff.request.http import MediaType, negotiate
 from bff.upstream.caller import Deadline
+from bff.upstream.headers import ReturnedHeaders
 
 if TYPE_CHECKING:
     from bff.gate.auth import SignedIn
@@ -107,6 +108,7 @@ class Exchange:
         wait_budget: how long the request may wait for Redis. The operations of a batch share it.
         client: anonymous until a token or a key has been accepted.
         ledger: charges nothing until the request itself is charged.
+        returned: headers of services' replies that the response gets; None if there can't be any.
         calls: upstream calls so far, by source, of all operations together: for the access log.
     """
 
@@ -124,6 +126,7 @@ class Exchange:
     client: Client = ANONYMOUS
     ledger: Ledger = UNCHARGED
     calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    returned: ReturnedHeaders | None = None
 
     def header(self, name: bytes) -> bytes | None:
         """A header's value; several values are joined by commas (RFC 9110, section 5.3)."""

@@ -1,6 +1,7 @@
 """How an operation is found and checked, and the steps that it passes after that. `pipeline.py` has their order."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from graphql import OperationType
@@ -29,6 +30,7 @@ from bff.request.response import Response, refusal
 from bff.request.services import Services
 from bff.runtime.loop import TimeLimit
 from bff.upstream.caller import Caller, Freshness
+from bff.upstream.headers import LONGEST_FORWARDED, ReturnedHeaders, is_value
 
 
 async def prepare(exchange: Exchange, request: GraphQLRequest, services: Services, *, is_in_batch: bool) -> Operation:
@@ -133,6 +135,8 @@ async def execute(requested: RequestedOperation, services: Services) -> Response
         exchange.deadline,
         signed_in.identity if signed_in else None,
         exchange.calls,
+        forwarded=_forwarded(exchange, services.forwarded) if services.forwarded else None,
+        returned=_returned(exchange) if services.returns_headers else None,
     )
     variant, viewer = exchange.endpoint.variant, signed_in.viewer if signed_in else None
     context = Context(
@@ -169,6 +173,28 @@ async def execute(requested: RequestedOperation, services: Services) -> Response
     if watch is not None and watch.is_gone:
         raise http.ClientDisconnected(response.outcome, response.codes)
     return response
+
+
+def _forwarded(exchange: Exchange, names: Sequence[bytes]) -> Mapping[str, str]:
+    """The client's headers of these names. Raises `BadRequest` for one that can't be sent on."""
+    found = {}
+    for name in names:
+        value = exchange.header(name)
+        if value is None:
+            continue
+        text = value.decode("latin-1").strip()
+        if text and (len(text) > LONGEST_FORWARDED or not is_value(text)):
+            raise BadRequest(f"{name.decode()}: expected visible ASCII, at most {LONGEST_FORWARDED} characters.")
+        if text:
+            found[name.decode()] = text
+    return found
+
+
+def _returned(exchange: Exchange) -> ReturnedHeaders:
+    """What collects the headers of services' replies: one for all operations of a batch."""
+    if exchange.returned is None:
+        exchange.returned = ReturnedHeaders()
+    return exchange.returned
 
 
 def _cost_difference(requested: RequestedOperation, result: GraphQLResult) -> int:

@@ -1,8 +1,20 @@
 """The settings of a source: how its service is called."""
 
-from pydantic import Field
+from typing import Annotated, Literal
 
-from bff.settings.values import Options
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+from bff.settings.values import HttpUrl, Options, read_list
+from bff.upstream.client_credentials import ClientCredentialsOptions
+from bff.upstream.headers import (
+    MOST_FORWARDED,
+    Credentials,
+    HeaderRules,
+    forwarded_name,
+    is_value,
+    returned_name,
+    static_name,
+)
 from bff.upstream.traffic.balance import BalanceOptions
 from bff.upstream.traffic.breaker import BreakerOptions
 from bff.upstream.traffic.bulkhead import BulkheadOptions
@@ -14,6 +26,34 @@ from bff.upstream.traffic.stack import TrafficOptions
 from bff.upstream.wire import TlsOptions, WireOptions
 
 _SPARE_CONNECTIONS = 4
+
+
+def _header_value(value: SecretStr) -> SecretStr:
+    if not is_value(value.get_secret_value()):
+        raise ValueError("expected visible ASCII characters")
+    return value
+
+
+StaticName = Annotated[str, AfterValidator(static_name)]
+ForwardedName = Annotated[str, AfterValidator(forwarded_name)]
+ReturnedName = Annotated[str, AfterValidator(returned_name)]
+StaticHeaders = dict[StaticName, Annotated[SecretStr, AfterValidator(_header_value), Field(max_length=8192)]]
+
+
+class OAuth2Settings(Options):
+    """A source's own identity by OAuth 2.0 client credentials (RFC 6749, section 4.4)."""
+
+    token_url: HttpUrl
+    client_id: str = Field(min_length=1)
+    client_secret: SecretStr = Field(min_length=1)
+    scope: str | None = None
+    audience: str | None = None
+    auth: Literal["basic", "post"] = "basic"
+
+    def options(self) -> ClientCredentialsOptions:
+        """How the token is fetched."""
+        secret = self.client_secret.get_secret_value()
+        return ClientCredentialsOptions(self.token_url, self.client_id, secret, self.scope, self.audience, self.auth)
 
 
 class SourceSettings(Options):
@@ -31,7 +71,16 @@ class SourceSettings(Options):
     health: HealthOptions = HealthOptions()
     cache: CacheOptions = CacheOptions()
     forward_identity: bool = True
+    headers: StaticHeaders = Field(default={}, max_length=20)
+    forward_headers: Annotated[tuple[ForwardedName, ...], BeforeValidator(read_list), Field(max_length=MOST_FORWARDED)] = ()
+    return_headers: Annotated[tuple[ReturnedName, ...], BeforeValidator(read_list), Field(max_length=20)] = ()
+    oauth2: OAuth2Settings | None = None
     max_response_bytes: int = Field(default=10 * 1024 * 1024, ge=1024, le=1024 * 1024 * 1024)
+
+    def header_rules(self, credentials: Credentials | None) -> HeaderRules:
+        """The rules for headers. `credentials` are those that `oauth2` describes."""
+        static = tuple((name, value.get_secret_value()) for name, value in self.headers.items())
+        return HeaderRules(static, self.forward_headers, self.return_headers, credentials)
 
     def traffic(self) -> TrafficOptions:
         """The options of the source's traffic stack."""

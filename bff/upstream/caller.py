@@ -1,11 +1,13 @@
 """On whose behalf a call is made: one `Caller` for each request, passed to every call that the request causes."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from math import inf
 
 from bff.runtime.clock import Clock
+from bff.upstream.headers import ReturnedHeaders
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,14 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """One request's ids, deadline and identity. `calls` counts, by source, the attempts that were sent for it."""
+    """One request's ids, deadline and identity.
+
+    Attributes:
+        calls: by source, the attempts that were sent for it.
+        freshness: how long the response may be cached.
+        forwarded: the headers of the client's request that some source may get, by lower-case names; None: none.
+        returned: collects the headers of replies that the client gets; None if no source returns any.
+    """
 
     request_id: str
     traceparent: str
@@ -81,3 +90,5 @@ class Caller:
     identity: Identity | None = None
     calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     freshness: Freshness = field(default_factory=Freshness)
+    forwarded: Mapping[str, str] | None = None
+    returned: ReturnedHeaders | None = None

@@ -4,6 +4,8 @@ SourceError                 code                  counts against the service    
 ├── NotSendable             UPSTREAM_ERROR        no: nothing was sent                     no
 ├── Unavailable             UPSTREAM_UNAVAILABLE
 │   ├── BreakerOpen                               no: nothing was sent                     no
+│   ├── NoCredentials                             no: nothing was sent                     no
+│   ├── CredentialsRefused                        no: the gateway's own fault              if they can be renewed
 │   ├── QueueFull                                 no: refused here                         no
 │   ├── NotReached                                yes: no connection, or one that broke    yes
 │   └── Busy                                      503 yes, 429 no                          yes
@@ -75,6 +77,27 @@ class BreakerOpen(Unavailable):
 
     def __init__(self, source: str, retry_after: float) -> None:
         super().__init__(source, f"The {source} service is not being asked at present.", retry_after=retry_after)
+
+
+class NoCredentials(Unavailable):
+    """The gateway has no valid token of its own for the service."""
+
+    outcome = "no_credentials"
+    asked = False
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source, f"The {source} service could not be reached.")
+
+
+class CredentialsRefused(Unavailable):
+    """The service answered 401 to the gateway's own credentials. That says nothing about the user's."""
+
+    outcome = "credentials_refused"
+    answered = True
+
+    def __init__(self, source: str, *, retriable: bool) -> None:
+        super().__init__(source, f"The {source} service could not be reached.")
+        self.retriable = retriable
 
 
 class QueueFull(Unavailable):

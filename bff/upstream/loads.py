@@ -87,6 +87,7 @@ class ReadById(Generic[R]):
             missing_ok=True,
             keyed=keyed,
             conventions=self._source.conventions,
+            forwarded=self._source.forwarded(caller),
         )
 
     def _one(self, id: Any, body: bytes) -> dict[Any, R | SourceError]:

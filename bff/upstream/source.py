@@ -24,6 +24,7 @@ from bff.upstream.conventions import STANDARD, Conventions
 from bff.upstream.conventions.keys import KeysRequest, Query
 from bff.upstream.errors import Mismatched, SourceError
 from bff.upstream.events import BreakerState
+from bff.upstream.headers import NO_RULES, HeaderRules
 from bff.upstream.ids import ReadId, in_path, reader_of
 from bff.upstream.reads import ById, ListBy, Read
 from bff.upstream.records import R, Record, RecordReader
@@ -59,6 +60,10 @@ class Transport(Protocol):
 
     def drop_cache(self) -> None:
         """Clear the cache."""
+        ...
+
+    def set_headers(self, rules: HeaderRules) -> None:
+        """Change the headers of further calls."""
         ...
 
 
@@ -121,6 +126,7 @@ class Source(Generic[R]):
 
     def __init__(self, transport: Transport, *, forward_identity: bool) -> None:
         self._transport = transport
+        self.headers = NO_RULES
         self.forward_identity = forward_identity
         members = (read.member for read in self.declared if isinstance(read, ListBy))
         keys = tuple(dict.fromkeys(("id", *members)))
@@ -129,6 +135,11 @@ class Source(Generic[R]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._transport!r}>"
+
+    def set_headers(self, rules: HeaderRules) -> None:
+        """Change the headers of further calls."""
+        self.headers = rules
+        self._transport.set_headers(rules)
 
     def status(self) -> SourceStatus:
         """The source's breaker and instances."""
@@ -191,9 +202,11 @@ class Source(Generic[R]):
             touches=id,
             conventions=self.conventions,
             has_no_body=reads_back,
+            forwarded=self.forwarded(caller),
         )
         caller.freshness.forbid()
         reply = await self._transport(call)
+        self._return_headers(caller, reply, is_read=False)
         if reads_back:
             return await self._read_back(caller, id, reply.headers, is_it)
         written: R = reply.value
@@ -247,8 +260,20 @@ class Source(Generic[R]):
             body=body,
             is_posted_read=body is not None,
             conventions=self.conventions,
+            forwarded=self.forwarded(caller),
             **options,
         )
+
+    def forwarded(self, caller: Caller) -> tuple[tuple[str, str], ...]:
+        """The client's headers that this source gets."""
+        if not self.headers.forwarded or not caller.forwarded:
+            return ()
+        return tuple((name, value) for name in self.headers.forwarded if (value := caller.forwarded.get(name)) is not None)
+
+    def _return_headers(self, caller: Caller, reply: Reply, *, is_read: bool) -> None:
+        names, returned = self.headers.returned, caller.returned
+        if names and returned is not None and returned.note(names, reply.headers, is_read=is_read):
+            caller.freshness.forbid()
 
     async def reply_to(self, call: Call) -> Reply:
         """The reply to a read. Notes in `caller.freshness` how long it may be cached. Raises `SourceError`."""
@@ -258,10 +283,11 @@ class Source(Generic[R]):
             with_identity = call.viewer is not None
             left_s, is_shared, may_keep = for_clients(life) if life else usable(reply.headers, with_identity=with_identity)
             call.caller.freshness.note(left_s, is_shared=is_shared, may_keep=may_keep)
+        self._return_headers(call.caller, reply, is_read=True)
         return reply
 
 
-_OWN_MEMBERS = frozenset({*vars(Source), *Source.__annotations__, "reads", "reader", "forward_identity"})
+_OWN_MEMBERS = frozenset({*vars(Source), *Source.__annotations__, "reads", "reader", "forward_identity", "headers"})
 """Names that a source's reads can't have."""
 
 

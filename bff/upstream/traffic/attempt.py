@@ -20,6 +20,7 @@ from bff.upstream.conventions.errors import problem_details
 from bff.upstream.errors import (
     BadAnswer,
     Busy,
+    CredentialsRefused,
     Forbidden,
     Mismatched,
     Misshapen,
@@ -31,6 +32,7 @@ from bff.upstream.errors import (
     Unauthenticated,
 )
 from bff.upstream.events import CallEnded, Listener
+from bff.upstream.headers import NO_RULES, HeaderRules
 from bff.upstream.traffic.balance import Instance
 from bff.upstream.traffic.call import Call, Mismatch, Reply, request_headers
 from bff.upstream.traffic.freshness import Lifetimes, judge
@@ -79,14 +81,19 @@ class Attempt:
         self._max_response_bytes = max_response_bytes
         self._clock = clock
         self._wall = wall
+        self.headers = NO_RULES
 
     async def __call__(self, call: Call, instance: Instance) -> Reply:
         """Send the call to the instance. Raises `SourceError` for anything but a reply that the call can use."""
+        rules = self.headers
+        authorization = None if rules.credentials is None else rules.credentials.authorization()
         began = self._clock()
         outcome, answer = "cancelled", None
         call.caller.calls[self._source] += 1
         try:
-            answer = await self._exchange(call, instance)
+            answer = await self._exchange(call, instance, rules, authorization)
+            if answer.status == 401 and rules.has_own_identity:
+                await self._refused(call, rules, authorization)
             reply = self._read(call, answer, self._clock() - began)
             outcome = "ok"
         except Mismatch as mismatch:
@@ -114,10 +121,24 @@ class Attempt:
             )
         return reply
 
-    async def _exchange(self, call: Call, instance: Instance) -> WireReply:
+    async def _refused(self, call: Call, rules: HeaderRules, authorization: str | None) -> None:
+        """The service has refused the gateway's own credentials. Raises `CredentialsRefused`."""
+        if rules.credentials is not None and authorization is not None:
+            limit = TimeLimit(call.caller.deadline.left())
+            try:
+                await rules.credentials.renew(authorization)
+            except asyncio.CancelledError:
+                if not limit.has_cut_off():
+                    raise
+            finally:
+                limit.lift()
+        raise CredentialsRefused(self._source, retriable=rules.credentials is not None and call.is_read)
+
+    async def _exchange(self, call: Call, instance: Instance, rules: HeaderRules, authorization: str | None) -> WireReply:
         left = call.caller.deadline.left()
         timeout_s = min(self._timeout_s, left)
-        request = WireRequest(call.method, instance.url + call.target, request_headers(call, timeout_s), call.body)
+        headers = request_headers(call, timeout_s, rules, authorization)
+        request = WireRequest(call.method, instance.url + call.target, headers, call.body)
         limit = TimeLimit(timeout_s)
         try:
             return await self._wire.send(request, max_response_bytes=self._max_response_bytes)

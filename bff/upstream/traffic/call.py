@@ -25,6 +25,7 @@ list there (`stack.py`). A policy that limits each call to at most a second:
 """
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -32,6 +33,7 @@ import msgspec
 
 from bff.upstream.caller import Caller
 from bff.upstream.conventions import STANDARD, Conventions
+from bff.upstream.headers import NO_RULES, HeaderRules
 from bff.upstream.traffic.freshness import Lifetimes
 
 _IDEMPOTENCY_HEADER = "Idempotency-Key"
@@ -80,6 +82,8 @@ class Call(msgspec.Struct, frozen=True):
         is_posted_read: whether it is a POST that reads: it is treated as a `GET`.
         reads_headers: whether `decode` gets the reply's headers as well.
         has_no_body: whether a reply to a write needs no body. Then `decode` gets an empty one.
+        forwarded: headers of the client's request that are sent on, with their values. The reply is for requests with the
+            same values alone.
         tried: the numbers of the instances to which the call was sent, in order. The balancer adds to it, so that a retry
             goes to another instance.
     """
@@ -102,6 +106,7 @@ class Call(msgspec.Struct, frozen=True):
     is_posted_read: bool = False
     reads_headers: bool = False
     has_no_body: bool = False
+    forwarded: tuple[tuple[str, str], ...] = ()
     tried: list[int] = []
 
     def __repr__(self) -> str:
@@ -119,9 +124,19 @@ class Call(msgspec.Struct, frozen=True):
 
     @property
     def viewer(self) -> str | None:
-        """The key of the identity that is sent: the reply is for this viewer alone. None if no identity is sent."""
+        """The key of the identity and of the client's headers that are sent: the reply is for this viewer alone.
+
+        None if neither is sent.
+        """
         identity = self.caller.identity
-        return identity.key if self.identity and identity is not None else None
+        key = identity.key if self.identity and identity is not None else None
+        return key if not self.forwarded else viewer_with(key, self.forwarded)
+
+
+def viewer_with(key: str | None, forwarded: tuple[tuple[str, str], ...]) -> str:
+    """The key of a viewer whose calls carry these headers."""
+    text = "\0".join(f"{len(value)}:{name}:{value}" for name, value in forwarded)
+    return f"{key or ''}+{blake2b(text.encode(), digest_size=16).hexdigest()}"
 
 
 ID = "id"
@@ -180,8 +195,12 @@ class Policy(Protocol):
         ...
 
 
-def request_headers(call: Call, timeout_s: float | None = None) -> tuple[tuple[str, str], ...]:
+def request_headers(
+    call: Call, timeout_s: float | None = None, rules: HeaderRules = NO_RULES, authorization: str | None = None
+) -> tuple[tuple[str, str], ...]:
     """The request headers of a call. `X-User-ID` and `Authorization` only if the call carries an identity.
+
+    `authorization` is the source's own, in place of the user's, as is a static one in `rules`.
 
     `timeout_s`, the attempt's time limit, is sent as `X-Request-Timeout-Ms`: a service may give up work that would be late.
     """
@@ -197,7 +216,12 @@ def request_headers(call: Call, timeout_s: float | None = None) -> tuple[tuple[s
         headers.append(("X-Request-Timeout-Ms", str(max(int(timeout_s * 1000), 1))))
     if call.identity and caller.identity is not None:
         headers.append(("X-User-ID", _in_header(caller.identity.user_id)))
-        headers.append(("Authorization", caller.identity.authorization))
+        if authorization is None and not rules.has_own_identity:
+            headers.append(("Authorization", caller.identity.authorization))
+    if authorization is not None:
+        headers.append(("Authorization", authorization))
+    headers += call.forwarded
+    headers += rules.static
     if call.body is not None:
         headers.append(("Content-Type", "application/json"))
     if call.idempotency_key is not None:

@@ -93,6 +93,7 @@ class HealthChecks(Generic[I]):
         self._options = options
         self._sleep = sleep
         self._streaks: dict[I, int] = {}
+        self.headers: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
         return f"<HealthChecks {self._source}: streaks {list(self._streaks.values())}>"
@@ -121,7 +122,7 @@ class HealthChecks(Generic[I]):
                 self._balance.set_health(instance, healthy=False)
 
     async def _passes(self, instance: I) -> bool:
-        request = WireRequest("GET", instance.url + self._options.path, _HEADERS)
+        request = WireRequest("GET", instance.url + self._options.path, _HEADERS + self.headers)
         try:
             async with asyncio.timeout(self._options.timeout_s):
                 reply = await self._wire.send(request, max_response_bytes=_MAX_RESPONSE_BYTES)

@@ -11,6 +11,7 @@ from functools import partial
 from bff.runtime.clock import Clock
 from bff.upstream.errors import SourceError
 from bff.upstream.events import BreakerState, CallRefused, InstanceState, Listener
+from bff.upstream.headers import HeaderRules
 from bff.upstream.traffic.attempt import Attempt
 from bff.upstream.traffic.balance import Balance, BalanceOptions, InstanceOptions
 from bff.upstream.traffic.breaker import BreakerOptions, BreakerPolicy
@@ -88,6 +89,7 @@ class Stack:
             max_response_bytes=options.max_response_bytes,
             clock=clock,
         )
+        self._attempt = attempt
         self._balance = Balance(source, instances, attempt, emit, options.balance, clock)
         self._health = HealthChecks(source, self._balance, wire, options.health)
         self._breaker = BreakerPolicy(source, options.breaker, emit, clock)
@@ -152,6 +154,11 @@ class Stack:
         """Change the instances; one whose URL stays keeps its state. Raises `ValueError` if none has a weight."""
         self._balance.set_instances(instances)
         self._breaker.reconsider()  # the failures may be those of removed instances
+
+    def set_headers(self, rules: HeaderRules) -> None:
+        """Change the headers of further calls and health checks."""
+        self._attempt.headers = rules
+        self._health.headers = rules.static
 
     @property
     def checks(self) -> bool:

@@ -13,6 +13,7 @@ import asyncio
 import httptools
 
 from bff.runtime.loop import running_loop
+from bff.upstream.headers import separator_of
 from bff.upstream.wire.protocol import (
     AnswerTooLarge,
     BrokenAnswer,
@@ -170,7 +171,7 @@ class ServiceConnection(asyncio.Protocol):
         # The parser doesn't strip whitespace after a value, which is not part of it (RFC 9110, section 5.5).
         key, text = name.decode("latin-1").lower(), value.decode("latin-1").rstrip(" \t")
         known = self._headers.get(key)
-        self._headers[key] = text if known is None else f"{known}, {text}"
+        self._headers[key] = text if known is None else f"{known}{separator_of(key)}{text}"
 
     def on_headers_complete(self) -> None:
         """The head is complete. A body that is declared too long is not read."""

@@ -7,7 +7,7 @@ settings from the environment, and takes more CPU time.
 import asyncio
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import httpcore
 import httpx
 
+from bff.upstream.headers import COOKIE_SEPARATOR
 from bff.upstream.wire.connection import FREE_PIECES, LEAST_PIECE_BYTES, MAX_HEADERS
 from bff.upstream.wire.protocol import (
     AnswerTooLarge,
@@ -87,7 +88,10 @@ class HttpxWire:
                 raise BrokenAnswer
             body = await self._read(response, max_response_bytes)
             close = partial(_close, response.extensions.get("network_stream"))
-            return WireReply(response.status_code, response.headers, body, close)
+            headers: Mapping[str, str] = response.headers
+            if "set-cookie" in headers:
+                headers = {**headers, "set-cookie": COOKIE_SEPARATOR.join(response.headers.get_list("set-cookie"))}
+            return WireReply(response.status_code, headers, body, close)
         except httpx.TransportError as error:
             raise BrokenAnswer from error
         finally:
