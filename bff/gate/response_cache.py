@@ -5,7 +5,7 @@ all entries, because it is not known which ones it affects; unless the service r
 """
 
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Annotated, Any
 
@@ -31,16 +31,20 @@ class ResponseCacheOptions:
     max_bytes: Annotated[int, Ge(1024), Le(2**34)] = 16 * 1024 * 1024
 
 
-def response_key(operation: bytes, variables: Mapping[str, Any] | None) -> Hashable:
+def response_key(operation: bytes, variables: Mapping[str, Any] | None, forwarded: Sequence[bytes] = ()) -> Hashable:
     """The cache key of a response; None if it can't be cached because its variables have no canonical form.
 
-    `operation` is the operation's digest. All keys have the same size, so a client can't make them large.
+    `operation` is the operation's digest, `forwarded` are the values of the headers that services get. All keys have the
+    same size, so a client can't make them large.
     """
     try:
         canonical = orjson.dumps(variables or {}, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # orjson refuses integers beyond 64 bits and unpaired surrogates
         return None
-    return (operation, blake2b(canonical, digest_size=32).digest())
+    digest = blake2b(canonical, digest_size=32)
+    for value in forwarded:
+        digest.update(b"%d:%s" % (len(value), value))
+    return (operation, digest.digest())
 
 
 class ResponseCache:

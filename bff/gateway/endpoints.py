@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from bff.app import App
 from bff.engine.pace import Pace
 from bff.engine.plans import Plans
-from bff.errors import Headers
 from bff.gate.access import entry_of
 from bff.gate.documents import Documents
 from bff.gate.manifests import ManifestError, TrustedDocuments, read_all
@@ -60,24 +59,23 @@ class Variants:
 
     def make(self, settings: Settings, before: dict[str, ServedVariant]) -> dict[str, ServedVariant]:
         """The variants by name. `before` are those in use, whose unchanged parts are used again. Raises `SettingsError`."""
-        names = ", ".join(forwarded_names(self._app, settings))
-        vary: Headers = ((b"vary", names.encode()),) if names else ()
+        forwarded = tuple(name.encode() for name in forwarded_names(self._app, settings))
         return {
-            each.name: self._made(each, settings.variant(each.name), before.get(each.name), vary)
+            each.name: self._made(each, settings.variant(each.name), before.get(each.name), forwarded)
             for each in self._app.variants
         }
 
     def _made(
-        self, variant: Variant, options: VariantSettings, before: ServedVariant | None, vary: Headers
+        self, variant: Variant, options: VariantSettings, before: ServedVariant | None, forwarded: tuple[bytes, ...]
     ) -> ServedVariant:
         trusted = _trusted(variant.name, options)
         if before is not None and before.trusted.is_same_as(trusted):
-            if before.options == options and before.endpoint.vary == vary:
+            if before.options == options and before.endpoint.forwarded == forwarded:
                 return before
             trusted, operations = before.trusted, before.operations
         else:
             operations = TrustedOperations(self._app.schemas[variant.name], trusted)
-        endpoint = self._endpoint(variant, options, trusted, before, vary)
+        endpoint = self._endpoint(variant, options, trusted, before, forwarded)
         return ServedVariant(endpoint, options, trusted, operations)
 
     def _endpoint(
@@ -86,7 +84,7 @@ class Variants:
         options: VariantSettings,
         trusted: TrustedDocuments,
         before: ServedVariant | None,
-        vary: Headers,
+        forwarded: tuple[bytes, ...],
     ) -> Endpoint:
         schema = self._app.schemas[variant.name]
         introspection = self._is_dev if options.introspection is None else options.introspection
@@ -124,7 +122,7 @@ class Variants:
             documents or Documents(variant.name, options.documents, trusted, self._shared, self._clock),
             (response_cache or ResponseCache(options.answers, self._clock)) if options.answers.enabled else None,
             (shown or self._graphiql(variant)) if graphiql else None,
-            vary,
+            forwarded,
         )
 
     def _graphiql(self, variant: Variant) -> EncodedResponse:

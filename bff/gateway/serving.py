@@ -12,7 +12,7 @@ from bff.gate.proxies import Proxies
 from bff.gate.response_cache import ResponseCache
 from bff.gateway.checks import faults_of
 from bff.gateway.counts import counts_of
-from bff.gateway.endpoints import ServedVariant, Variants, forwarded_names
+from bff.gateway.endpoints import ServedVariant, Variants
 from bff.gateway.key_sets import KeySets, Place
 from bff.gateway.mode import Mode
 from bff.gateway.sources import Sourced
@@ -106,7 +106,6 @@ class Serving:
             self._metrics,
             _Controls(self.caches, self._reload),
             self._is_draining,
-            tuple(name.encode() for name in forwarded_names(self._app, settings)),
             any(settings.source(name).return_headers for name in self._app.source_names),
         )
         endpoints = {name: each.endpoint for name, each in variants.items()}

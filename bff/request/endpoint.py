@@ -1,6 +1,7 @@
 """A variant as it is served: everything that is bound to its URL at start-up."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from graphql import GraphQLSchema
 
@@ -15,14 +16,14 @@ from bff.graph.variants import Variant
 from bff.request.response import EncodedResponse
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Endpoint:
     """A variant with its schema, its limits and its caches.
 
     Attributes:
         entry: what a request must prove.
         response_cache: None if it is off.
-        vary: a further header `Vary` of its responses, which depend on the client's headers that sources get.
+        forwarded: the names of the client's headers that some source gets.
         page: GraphiQL, for a browser that opens the endpoint's URL; None if it is off.
     """
 
@@ -35,4 +36,9 @@ class Endpoint:
     documents: Documents
     response_cache: ResponseCache | None
     page: EncodedResponse | None = field(repr=False)
-    vary: Headers = ()
+    forwarded: tuple[bytes, ...] = ()
+
+    @cached_property
+    def vary(self) -> Headers:
+        """A further header `Vary`: the responses depend on what services get of the client's headers."""
+        return ((b"vary", b", ".join(self.forwarded)),) if self.forwarded else ()

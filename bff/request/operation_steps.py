@@ -1,7 +1,7 @@
 """How an operation is found and checked, and the steps that it passes after that. `pipeline.py` has their order."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 
 from graphql import OperationType
@@ -86,7 +86,9 @@ def _cache_slot(exchange: Exchange, request: GraphQLRequest, operation: Operatio
     cache = exchange.endpoint.response_cache
     if cache is None or operation.kind is not OperationType.QUERY or not exchange.client.is_anonymous:
         return None
-    key = response_key(operation.digest, request.variables)
+    # Services may reply in another way to other headers.
+    forwarded = [exchange.header(name) or b"" for name in exchange.endpoint.forwarded]
+    key = response_key(operation.digest, request.variables, forwarded)
     return None if key is None else CacheSlot(cache, key, cache.generation)
 
 
@@ -135,7 +137,7 @@ async def execute(requested: RequestedOperation, services: Services) -> Response
         exchange.deadline,
         signed_in.identity if signed_in else None,
         exchange.calls,
-        forwarded=_forwarded(exchange, services.forwarded) if services.forwarded else None,
+        forwarded=_forwarded(exchange) if exchange.endpoint.forwarded else None,
         returned=_returned(exchange) if services.returns_headers else None,
     )
     variant, viewer = exchange.endpoint.variant, signed_in.viewer if signed_in else None
@@ -175,10 +177,10 @@ async def execute(requested: RequestedOperation, services: Services) -> Response
     return response
 
 
-def _forwarded(exchange: Exchange, names: Sequence[bytes]) -> Mapping[str, str]:
-    """The client's headers of these names. Raises `BadRequest` for one that can't be sent on."""
+def _forwarded(exchange: Exchange) -> Mapping[str, str]:
+    """The client's headers that some source gets. Raises `BadRequest` for one that can't be sent on."""
     found = {}
-    for name in names:
+    for name in exchange.endpoint.forwarded:
         value = exchange.header(name)
         if value is None:
             continue

@@ -21,7 +21,6 @@ class Services:
         counts: of rate limits and quotas; None if these are off.
         rules: by record, who may see which of them.
         controls: what an administrator can do to the running gateway.
-        forwarded: the names of the client's headers that some source gets.
         returns_headers: whether some source's headers are sent to the client.
         is_draining: whether new requests are refused because the process is stopping.
     """
@@ -34,5 +33,4 @@ class Services:
     metrics: Metrics
     controls: Controls
     is_draining: Callable[[], bool]
-    forwarded: tuple[bytes, ...] = ()
     returns_headers: bool = False
