@@ -37,6 +37,7 @@ class SourceError(Exception):
         answered: whether there was any response.
         retriable: whether a retry may succeed.
         retry_after: seconds after which a retry makes sense; None if unknown.
+        is_of_every_key: whether parts of the batch failed in the same way, so that no single key is the reason.
         code: the GraphQL error's code.
         outcome: the error's name in metrics and logs.
     """
@@ -46,6 +47,7 @@ class SourceError(Exception):
     answered: ClassVar[bool] = False
     asked: bool = True
     retriable: bool = False
+    is_of_every_key: bool = False
 
     def __init__(self, source: str, message: str, *, counts: bool = False, retry_after: float | None = None) -> None:
         super().__init__(message)

@@ -74,7 +74,8 @@ class CallRefused(msgspec.Struct, frozen=True, gc=False):
 class CallRetried(msgspec.Struct, frozen=True, gc=False):
     """A call is repeated after `delay_s` seconds.
 
-    `outcome` is that of the attempt before; `hedge` for a hedge, `alone` for keys that are requested apart from others'.
+    `outcome` is that of the attempt before; `hedge` for a hedge, `halved` for a part of a batch that was refused, `alone`
+    for keys that are requested apart from others'.
     """
 
     source: str

@@ -229,7 +229,7 @@ class BreakerPolicy:
             reply = await next(call)
             verdict = Verdict.SUCCESS
         except SourceError as error:
-            verdict = _verdict_on(error)
+            verdict = Verdict.NONE if call.is_part and error.counts else _verdict_on(error)
             raise
         finally:
             now = self._clock()

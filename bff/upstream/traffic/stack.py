@@ -20,6 +20,7 @@ from bff.upstream.traffic.bulkhead import Bulkhead, BulkheadOptions
 from bff.upstream.traffic.cache import Cache, CacheOptions
 from bff.upstream.traffic.call import Call, Handler, Policy, Reply
 from bff.upstream.traffic.deadline import DeadlinePolicy
+from bff.upstream.traffic.halving import HalvingPolicy
 from bff.upstream.traffic.health import HealthChecks, HealthOptions
 from bff.upstream.traffic.hedge import HedgeOptions, HedgePolicy
 from bff.upstream.traffic.retry import RetryOptions, RetryPolicy
@@ -104,6 +105,8 @@ class Stack:
             self._cache.lookup if caching else None,
             # Below the lookup, so that only missing keys are shared. Above retry, so that followers share the retries.
             SingleFlight(source, emit, clock),
+            # Above the store, so that each part is stored with its own lifetime. Above retry: a part may be retried too.
+            HalvingPolicy(source, budget, emit, clock),
             # Below single flight: a shared reply is stored once, with the keys of all requests that share it.
             self._cache.fill if caching else None,
             # Outside the bulkhead, so that a delay between attempts takes no place. The breaker decides on each attempt.
