@@ -80,8 +80,7 @@ class HalvingPolicy:
             else:
                 headers.append(reply.headers)
                 values |= reply.value
-                if keys is apart:
-                    self._forget(call, keyed, keys)
+                self._forget(call, keyed, [key for key in keys if not isinstance(reply.value.get(key), SourceError)])
         return merge(values, headers)
 
     async def _halve(self, call: Call, keyed: RequestedKeys, failure: SourceError, next: Handler) -> Reply:
