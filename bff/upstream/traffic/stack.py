@@ -10,7 +10,7 @@ from functools import partial
 
 from bff.runtime.clock import Clock
 from bff.upstream.errors import SourceError
-from bff.upstream.events import BreakerState, CallRefused, InstanceState, Listener
+from bff.upstream.events import BreakerState, CallRefused, InstanceState, Listener, ObjectUnreadable
 from bff.upstream.headers import HeaderRules
 from bff.upstream.traffic.attempt import Attempt
 from bff.upstream.traffic.balance import Balance, BalanceOptions, InstanceOptions
@@ -157,6 +157,10 @@ class Stack:
         """Change the instances; one whose URL stays keeps its state. Raises `ValueError` if none has a weight."""
         self._balance.set_instances(instances)
         self._breaker.reconsider()  # the failures may be those of removed instances
+
+    def note_unreadable(self, detail: str) -> None:
+        """An object of a reply does not fit its record."""
+        self._emit(ObjectUnreadable(self._source, detail))
 
     def set_headers(self, rules: HeaderRules) -> None:
         """Change the headers of further calls and health checks."""
