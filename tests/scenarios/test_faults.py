@@ -70,7 +70,6 @@ MATRIX = {
     Fault.GZIP: Row(ERROR, counts=True, again=False),
 }
 NOT_EXECUTED = {
-    Fault.REFUSED,
     Fault.STATUS_503,
     Fault.STATUS_503_SOON,
     Fault.STATUS_429,
