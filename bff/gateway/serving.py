@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
+from secrets import token_bytes
 from typing import TYPE_CHECKING, Any
 
 from bff.app import App
@@ -21,6 +22,7 @@ from bff.gateway.tokens import authenticator_of, consumers_of, key_set_places
 from bff.graph.controls import Reloaded
 from bff.observe.metrics import Metrics
 from bff.operations.gate import TrustedCalls
+from bff.request.access_log import FurtherFields
 from bff.request.services import Services
 from bff.runtime.clock import Clock
 from bff.server.host import Served
@@ -69,6 +71,7 @@ class Serving:
         public = [each.record for each in app.sources if not settings.source(each.name).forward_identity]
         self._app = app
         self._is_dev = mode == "dev"
+        self._user_id_key = token_bytes(32)
         self._variants = Variants(app, mode, shared, clock, public)
         self._sourced = sourced
         self._key_sets = key_sets
@@ -119,6 +122,7 @@ class Serving:
             settings.request.deadline_s,
             trusted,
             cors_rules(settings, self._app.variant_names, is_dev=self._is_dev),
+            self._log_fields(settings),
         )
         return Made(settings, served, variants, authenticator, key_sets)
 
@@ -128,6 +132,10 @@ class Serving:
         if made is not None and made.key_sets == key_sets and _tokens(made.settings) == _tokens(settings):
             return made.authenticator
         return authenticator_of(settings, {name: keys for (name, _), (keys, _) in key_sets.items()})
+
+    def _log_fields(self, settings: Settings) -> FurtherFields:
+        own = settings.log.user_id_key
+        return FurtherFields(settings.log.fields, self._user_id_key if own is None else own.get_secret_value().encode()[:64])
 
     def _counts_if_on(self, settings: Settings) -> Counts | None:
         """The counts, which outlive a reload; None if rates are off."""
