@@ -149,6 +149,7 @@ def test_nothing_is_done_above_the_log_level(caplog: pytest.LogCaptureFixture) -
 def test_further_fields_are_logged_where_settings_name_them(caplog: pytest.LogCaptureFixture) -> None:
     """The address, the body's length, the trace, and a digest of the user's id: never the id itself."""
     made = exchange()
+    made.address = "203.0.113.7"
     made.client = Client(signed_in=SignedIn(Viewer("ann@example.com"), Identity("ann@example.com", "Bearer x")))
     fields = access_log.FurtherFields(("ip", "response_length", "trace_id", "user_id"), b"k" * 16)
     access_log.log_request(made, EncodedResponse(200, (), b"12345"), 0.001, fields)
