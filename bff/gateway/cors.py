@@ -18,7 +18,15 @@ def with_cors(gateway: Gateway, settings: Settings) -> ASGIApp:
                 gateway,
                 allow_origins=list(origins),
                 allow_methods=["GET", "POST"],
-                allow_headers=["authorization", "content-type", "if-none-match", "traceparent", "x-api-key", "x-request-id"],
+                allow_headers=[
+                    "authorization",
+                    "content-type",
+                    "if-none-match",
+                    "traceparent",
+                    "x-api-key",
+                    "x-request-id",
+                    "x-request-timeout-ms",
+                ],
                 expose_headers=["etag", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"],
                 max_age=600,
             )

@@ -17,10 +17,12 @@ from bff.graphiql.examples import Example, ExampleError
 from bff.graphiql.examples import read as read_examples
 from bff.graphiql.page import page
 from bff.operations.calls import TrustedOperations
+from bff.request.deadlines import Deadlines
 from bff.request.endpoint import Endpoint
 from bff.request.response import EncodedResponse
 from bff.runtime.clock import Clock
 from bff.settings import Settings, SettingsError, VariantSettings
+from bff.settings.edge import RequestSettings
 
 if TYPE_CHECKING:
     from bff.gate.shared import Shared
@@ -61,21 +63,33 @@ class Variants:
         """The variants by name. `before` are those in use, whose unchanged parts are used again. Raises `SettingsError`."""
         forwarded = tuple(name.encode() for name in forwarded_names(self._app, settings))
         return {
-            each.name: self._made(each, settings.variant(each.name), before.get(each.name), forwarded)
+            each.name: self._made(
+                each,
+                settings.variant(each.name),
+                before.get(each.name),
+                forwarded,
+                deadlines_of(settings.request, settings.variant(each.name)),
+            )
             for each in self._app.variants
         }
 
     def _made(
-        self, variant: Variant, options: VariantSettings, before: ServedVariant | None, forwarded: tuple[bytes, ...]
+        self,
+        variant: Variant,
+        options: VariantSettings,
+        before: ServedVariant | None,
+        forwarded: tuple[bytes, ...],
+        deadlines: Deadlines,
     ) -> ServedVariant:
         trusted = _trusted(variant.name, options)
         if before is not None and before.trusted.is_same_as(trusted):
-            if before.options == options and before.endpoint.forwarded == forwarded:
+            now = (before.options, before.endpoint.forwarded, before.endpoint.deadlines)
+            if now == (options, forwarded, deadlines):
                 return before
             trusted, operations = before.trusted, before.operations
         else:
             operations = TrustedOperations(self._app.schemas[variant.name], trusted)
-        endpoint = self._endpoint(variant, options, trusted, before, forwarded)
+        endpoint = self._endpoint(variant, options, trusted, before, forwarded, deadlines)
         return ServedVariant(endpoint, options, trusted, operations)
 
     def _endpoint(
@@ -85,6 +99,7 @@ class Variants:
         trusted: TrustedDocuments,
         before: ServedVariant | None,
         forwarded: tuple[bytes, ...],
+        deadlines: Deadlines,
     ) -> Endpoint:
         schema = self._app.schemas[variant.name]
         introspection = self._is_dev if options.introspection is None else options.introspection
@@ -123,6 +138,7 @@ class Variants:
             (response_cache or ResponseCache(options.answers, self._clock)) if options.answers.enabled else None,
             (shown or self._graphiql(variant)) if graphiql else None,
             forwarded,
+            deadlines,
         )
 
     def _graphiql(self, variant: Variant) -> EncodedResponse:
@@ -137,6 +153,12 @@ class Variants:
             return read_examples(self._app.folder / "examples", variant.name)
         except ExampleError as error:
             raise SettingsError(str(error)) from None
+
+
+def deadlines_of(request: RequestSettings, options: VariantSettings) -> Deadlines:
+    """The deadlines of a variant: its own, or those of all requests."""
+    request_s = request.deadline_s if options.deadline_s is None else options.deadline_s
+    return Deadlines(request_s, request.min_deadline_s, options.deadlines)
 
 
 def forwarded_names(app: App, settings: Settings) -> tuple[str, ...]:

@@ -110,7 +110,7 @@ class Serving:
         )
         endpoints = {name: each.endpoint for name, each in variants.items()}
         trusted = TrustedCalls({name: each.operations for name, each in variants.items()})
-        served = Served(endpoints, services, Proxies(settings.proxies.trusted), settings.request.deadline_s, trusted)
+        served = Served(endpoints, services, Proxies(settings.proxies.trusted), trusted)
         return Made(settings, served, variants, authenticator, key_sets)
 
     def _authenticator(self, settings: Settings, key_sets: Mapping[Place, tuple[KeySet, Wire]]) -> Authenticator:

@@ -13,6 +13,7 @@ from bff.gate.limits import LimitOptions
 from bff.gate.rate import RateOptions
 from bff.gate.response_cache import ResponseCache
 from bff.graph.variants import Variant
+from bff.request.deadlines import DEFAULT_DEADLINES, Deadlines
 from bff.request.response import EncodedResponse
 
 
@@ -25,6 +26,7 @@ class Endpoint:
         response_cache: None if it is off.
         forwarded: the names of the client's headers that some source gets.
         page: GraphiQL, for a browser that opens the endpoint's URL; None if it is off.
+        deadlines: how long its requests may take.
     """
 
     variant: Variant
@@ -37,6 +39,7 @@ class Endpoint:
     response_cache: ResponseCache | None
     page: EncodedResponse | None = field(repr=False)
     forwarded: tuple[bytes, ...] = ()
+    deadlines: Deadlines = DEFAULT_DEADLINES
 
     @cached_property
     def vary(self) -> Headers:

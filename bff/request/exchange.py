@@ -102,6 +102,7 @@ class Exchange:
         request_id: in the response, in logs, and sent to services.
         traceparent: sent to services.
         deadline: when the whole request must be answered.
+        began: when it arrived, by the deadline's clock.
         address: the client's IP address, as far as the proxies in front are trusted to report it.
         accepted: the media type that the client prefers of those that the gateway offers; None if it accepts none.
         media: the response's media type.
@@ -119,6 +120,7 @@ class Exchange:
     request_id: str
     traceparent: str
     deadline: Deadline
+    began: float
     address: str
     accepted: MediaType | None
     media: MediaType
@@ -127,6 +129,11 @@ class Exchange:
     ledger: Ledger = UNCHARGED
     calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     returned: ReturnedHeaders | None = None
+
+    def shorten(self, deadline: Deadline) -> None:
+        """Set an earlier deadline."""
+        self.deadline = deadline
+        self.wait_budget = SharedStateBudget(deadline)
 
     def header(self, name: bytes) -> bytes | None:
         """A header's value; several values are joined by commas (RFC 9110, section 5.3)."""
@@ -141,8 +148,9 @@ def open_exchange(
     headers: Mapping[bytes, list[bytes]],
     deadline: Deadline,
     address: str,
+    began: float | None = None,
 ) -> Exchange:
-    """The exchange of a request of which only the head has been read."""
+    """The exchange of a request of which only the head has been read. It began now, if `began` doesn't say when."""
     accept = headers.get(b"accept")
     accepted = negotiate(b", ".join(accept) if accept else None)
     return Exchange(
@@ -153,6 +161,7 @@ def open_exchange(
         request_id_of(headers),
         traceparent_of(headers),
         deadline,
+        deadline.clock() if began is None else began,
         address,
         accepted,
         accepted or MediaType.JSON,

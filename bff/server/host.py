@@ -35,7 +35,6 @@ class Served:
         endpoints: the variants by name.
         services: what the pipeline works with.
         proxies: which proxies in front are trusted to report a client's address.
-        deadline_s: seconds in which a request must be answered.
         run_trusted: what runs a request to `/{variant}/api/{name}`, by variant and name, existing or not.
         by_path: the variants by path.
     """
@@ -43,7 +42,6 @@ class Served:
     endpoints: Mapping[str, Endpoint]
     services: Services
     proxies: Proxies
-    deadline_s: float
     run_trusted: Callable[[str, str], Run]
     by_path: Mapping[str, Endpoint] = field(init=False)
 
@@ -130,9 +128,9 @@ class Gateway(FastAPI):
         """Answer a request to a variant."""
         began = self._clock()
         headers = headers_of(scope)
-        deadline = Deadline(began + served.deadline_s, self._clock)
+        deadline = Deadline(began + endpoint.deadlines.request_s, self._clock)
         address = served.proxies.client((scope["client"] or (None,))[0], headers.get(b"x-forwarded-for", ()))
-        exchange = open_exchange(endpoint, scope, receive, headers, deadline, address)
+        exchange = open_exchange(endpoint, scope, receive, headers, deadline, address, began)
         services = served.services
         metrics, variant = services.metrics, endpoint.variant.name
         try:
