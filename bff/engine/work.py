@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from strawberry.types.field import StrawberryField
 
-from bff.engine.plan import FieldPlan, LoadByKey, Method, Plan, Resolver, Source, checked_rule, objects_in
+from bff.engine.plan import FieldPlan, LoadByKey, Method, ObjectPlan, Plan, Resolver, Source, checked_rule, objects_in
 from bff.gate.cost import ListLengths
 from bff.graph.loaded import Loaded
 from bff.graph.pages import most_calls
@@ -91,11 +91,13 @@ class WorkWalk:
         self._lengths = lengths
         self._groups: list[dict[Hashable, _Group]] = []
         self._arrivals: dict[_Batch, _Arrivals] = {}
+        self._waves_of_pages: dict[Read, int] = {}
         self.access: list[tuple[str, str]] = []
 
     def waves(self) -> Waves:
         """The calls of each wave."""
         wave = 0
+        self._find_pages(self._plan.root, set())
         for number, each in enumerate(self._plan.root.fields):
             start = (number if self._plan.is_serial else 0, 0)
             self._arrivals.setdefault(start, _Arrivals(1))
@@ -163,20 +165,39 @@ class WorkWalk:
     ) -> tuple[int, _Batch]:
         """Note a load. Returns the wave after which its value is available, and the batch with which it arrives.
 
-        The calls for one page follow each other, so each of them takes a wave.
+        The calls for one page follow each other, so each of them takes a wave. Pages of one read are loaded together, and so
+        are there when the last one is.
         """
-        one_after_another = 1
-        if isinstance(read, Pages):
-            one_after_another = most_calls(read.largest, first, self._lengths.text(each.nodes[0], each.definition, "after"))
-        key = (read, each.arguments.text() if read.by_arguments else "")
-        for _ in range(one_after_another):
-            wave += 1
-            self._note(wave, key, read, read.request, times, path)
-            arrivals = self._arrivals.setdefault((read, wave), _Arrivals())
-            arrivals.keys += times
-            arrivals.origins.add(origin)
-            origin = (read, wave)
-        return wave, origin
+        own = self._calls_for(each, read, first)
+        # Two fields may make different keys of the same arguments.
+        key = (read, *((str(each.parent), each.name, each.arguments.text()) if read.by_arguments else ()))
+        for number in range(1, own + 1):
+            self._note(wave + number, key, read, read.request, times, path)
+        wave += max(own, self._waves_of_pages.get(read, 1))
+        arrivals = self._arrivals.setdefault((read, wave), _Arrivals())
+        arrivals.keys += times
+        arrivals.origins.add(origin)
+        return wave, (read, wave)
+
+    def _calls_for(self, each: FieldPlan, read: Read, first: int) -> int:
+        """The calls for one key of a read, each after the one before."""
+        if not isinstance(read, Pages):
+            return 1
+        return most_calls(read.largest, first, self._lengths.text(each.nodes[0], each.definition, "after"))
+
+    def _find_pages(self, plan: ObjectPlan, seen: set[int]) -> None:
+        """Note how many waves the pages of each read take."""
+        if id(plan) in seen:
+            return
+        seen.add(id(plan))
+        for each in plan.fields:
+            loaded = _loaded_by(each)
+            if loaded is not None and isinstance(read := loaded.read, Pages):
+                length, first = self._lengths.of(each.nodes[0], each.definition, None)
+                waves = self._calls_for(each, read, length if first is None else first)
+                self._waves_of_pages[read] = max(waves, self._waves_of_pages.get(read, 1))
+            for below in objects_in(each.shape):
+                self._find_pages(below, seen)
 
     def _note(
         self, wave: int, key: Hashable, read: Read | None, request: str, keys: int | None, path: tuple[str, ...]
@@ -196,7 +217,9 @@ def _may_wait(source: Source) -> bool:
 
 
 def _loaded_by(each: FieldPlan) -> Loaded | None:
-    """What a resolver with further extensions loads; None if it declares nothing."""
+    """What a field is declared to load: by its plan, or by a resolver that has further extensions. None for nothing."""
+    if isinstance(each.source, LoadByKey):
+        return each.source.loaded
     definition = each.definition.extensions.get("strawberry-definition")
     extensions = definition.extensions if isinstance(definition, StrawberryField) else ()
     return next((extension for extension in extensions if isinstance(extension, Loaded)), None)

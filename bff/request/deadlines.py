@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from bff.errors import BadRequest
+from bff.runtime.clock import Clock
 from bff.upstream.caller import Deadline
 
 HEADER = b"x-request-timeout-ms"
@@ -33,19 +34,16 @@ class Deadlines:
     minimum_s: float = 0.05
     by_operation: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
-    def wished(self, deadline: Deadline, began: float, headers: list[bytes]) -> Deadline:
-        """The deadline of a request that carries the header. Raises `BadRequest`."""
+    def wish(self, began: float, clock: Clock, headers: list[bytes]) -> Deadline:
+        """The deadline that the client asks for with these values of the header. Raises `BadRequest`."""
         if len(headers) != 1 or not _MILLISECONDS.match(headers[0]):
             raise BadRequest("X-Request-Timeout-Ms: expected a single number of milliseconds, 1 to 999999999.")
-        at = began + max(int(headers[0]) / 1000, self.minimum_s)
-        return Deadline(at, deadline.clock, by_client=True) if at < deadline.at else deadline
+        return Deadline(began + max(int(headers[0]) / 1000, self.minimum_s), clock, by_client=True)
 
-    def of_operation(self, deadline: Deadline, began: float, own_s: float, *, is_trusted: bool) -> Deadline:
-        """The deadline of an operation that has one of its own, `own_s`. `deadline` is the request's."""
-        at = began + own_s
-        if at >= deadline.at and (deadline.by_client or not is_trusted):
-            return deadline
-        return Deadline(at, deadline.clock)
+    def of_operation(self, own_s: float, began: float, clock: Clock, wish: Deadline | None, *, is_trusted: bool) -> Deadline:
+        """The deadline of an operation that has one of its own, `own_s`. `wish` is the client's, if it has one."""
+        at = began + (own_s if is_trusted else min(own_s, self.request_s))
+        return wish if wish is not None and wish.at < at else Deadline(at, clock)
 
 
 DEFAULT_DEADLINES = Deadlines()

@@ -110,6 +110,7 @@ class Exchange:
         client: anonymous until a token or a key has been accepted.
         ledger: charges nothing until the request itself is charged.
         returned: headers of services' replies that the response gets; None if there can't be any.
+        wish: the deadline that the client asks for, shorter or not; None if it doesn't.
         calls: upstream calls so far, by source, of all operations together: for the access log.
     """
 
@@ -129,11 +130,14 @@ class Exchange:
     ledger: Ledger = UNCHARGED
     calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     returned: ReturnedHeaders | None = None
+    wish: Deadline | None = None
 
-    def shorten(self, deadline: Deadline) -> None:
-        """Set an earlier deadline."""
-        self.deadline = deadline
-        self.wait_budget = SharedStateBudget(deadline)
+    def heed(self, wish: Deadline) -> None:
+        """Take the client's own deadline into account, which can only shorten the time of the request."""
+        self.wish = wish
+        if wish.at < self.deadline.at:
+            self.deadline = wish
+            self.wait_budget = SharedStateBudget(wish)
 
     def header(self, name: bytes) -> bytes | None:
         """A header's value; several values are joined by commas (RFC 9110, section 5.3)."""

@@ -26,8 +26,8 @@ async def admit(exchange: Exchange, services: Services) -> None:
     if services.is_draining():
         raise Draining
     if deadlines.HEADER in exchange.headers:
-        wishes = exchange.headers[deadlines.HEADER]
-        exchange.shorten(exchange.endpoint.deadlines.wished(exchange.deadline, exchange.began, wishes))
+        known, clock = exchange.endpoint.deadlines, exchange.deadline.clock
+        exchange.heed(known.wish(exchange.began, clock, exchange.headers[deadlines.HEADER]))
 
 
 async def negotiate(exchange: Exchange, _: Services) -> EncodedResponse | None:

@@ -196,7 +196,8 @@ def _deadline_of(requested: RequestedOperation) -> Deadline:
     if own_s is None:
         return exchange.deadline
     is_trusted = endpoint.documents.is_trusted(request.query, request.document_id, request.extensions)
-    return endpoint.deadlines.of_operation(exchange.deadline, exchange.began, own_s, is_trusted=is_trusted)
+    clock = exchange.deadline.clock
+    return endpoint.deadlines.of_operation(own_s, exchange.began, clock, exchange.wish, is_trusted=is_trusted)
 
 
 def _forwarded(exchange: Exchange) -> Mapping[str, str]:
