@@ -1,7 +1,7 @@
 """The composition root: makes an ASGI application of an `App` and its settings."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -19,7 +19,7 @@ from bff.gateway.serving import Serving
 from bff.gateway.sources import bound_sources
 from bff.gateway.watch import FileWatch
 from bff.graph.controls import Reloaded
-from bff.graphiql.page import ASSETS
+from bff.graphiql.page import ASSETS, DemoViewer
 from bff.observe.listeners import log_event, to_all
 from bff.observe.loop_watch import LoopWatch
 from bff.observe.metrics import Metrics
@@ -45,6 +45,7 @@ def create(
     *,
     wires: WireFactory = wire_for,
     clock: Clock = time.monotonic,
+    viewers: Sequence[DemoViewer] = (),
 ) -> Gateway:
     """Wire the gateway of an application.
 
@@ -55,6 +56,7 @@ def create(
         load_again: reads the settings again when they are reloaded; None if there is nothing to read.
         wires: makes the HTTP clients.
         clock: the time of deadlines, breakers, caches and rates. Tokens and quotas follow the calendar instead.
+        viewers: viewers whom GraphiQL offers to everybody who can open it.
 
     Raises:
         SettingsError: a required setting is missing.
@@ -89,6 +91,7 @@ def create(
         clock=clock,
         reload=reload,
         is_draining=lambda: gateway.draining,
+        viewers=viewers,
     )
 
     @asynccontextmanager

@@ -9,13 +9,13 @@ from bff.engine.pace import Pace
 from bff.engine.plans import Plans
 from bff.gate.access import entry_of
 from bff.gate.documents import Documents
-from bff.gate.manifests import ManifestError, TrustedDocuments, read_all
+from bff.gate.manifests import ManifestError, TrustedDocument, TrustedDocuments, read_all
 from bff.gate.response_cache import ResponseCache
 from bff.gateway.mode import Mode
 from bff.graph.variants import Variant
 from bff.graphiql.examples import Example, ExampleError
 from bff.graphiql.examples import read as read_examples
-from bff.graphiql.page import page
+from bff.graphiql.page import DemoViewer, page
 from bff.operations.calls import TrustedOperations
 from bff.request.deadlines import Deadlines
 from bff.request.endpoint import Endpoint
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bff.gate.shared import Shared
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ServedVariant:
     """A variant as it is served, and what it was made of.
 
@@ -47,13 +47,22 @@ class ServedVariant:
 class Variants:
     """Makes the variants of an application from its settings."""
 
-    def __init__(self, app: App, mode: Mode, shared: "Shared | None", clock: Clock, public: Sequence[type]) -> None:
+    def __init__(
+        self,
+        app: App,
+        mode: Mode,
+        shared: "Shared | None",
+        clock: Clock,
+        public: Sequence[type],
+        viewers: Sequence[DemoViewer] = (),
+    ) -> None:
         """`public` are the records of sources that get no identity: their replies are the same for every viewer."""
         self._app = app
         self._is_dev = mode == "dev"
         self._shared = shared
         self._clock = clock
         self._public = public
+        self._viewers = viewers
         self._pace = Pace()  # a single one, since all variants share the event loop
 
     def __repr__(self) -> str:
@@ -88,7 +97,8 @@ class Variants:
                 return before
             trusted, operations = before.trusted, before.operations
         else:
-            operations = TrustedOperations(self._app.schemas[variant.name], trusted)
+            documents = trusted if options.manifests or not self._is_dev else self._example_documents(variant)
+            operations = TrustedOperations(self._app.schemas[variant.name], documents)
         endpoint = self._endpoint(variant, options, trusted, before, forwarded, deadlines)
         return ServedVariant(endpoint, options, trusted, operations)
 
@@ -143,8 +153,18 @@ class Variants:
 
     def _graphiql(self, variant: Variant) -> EncodedResponse:
         examples = self._examples(variant)
-        shown = page(variant.name, self._app.variant_names, examples, admin_only=variant.role is not None)
+        # The page begins as the first viewer: one who may use the variant.
+        may = {name for name, each in self._app.demo_viewers.items() if variant.role is None or variant.role in each.roles}
+        viewers = sorted(self._viewers, key=lambda each: each.name not in may)
+        shown = page(variant.name, self._app.variant_names, examples, admin_only=variant.role is not None, viewers=viewers)
         return EncodedResponse(200, tuple(shown.headers), shown.body, outcome="page")
+
+    def _example_documents(self, variant: Variant) -> list[TrustedDocument]:
+        """The examples in place of a manifest's documents, so that `bff dev` shows what REST calls of them are like.
+
+        They can be called by name. They are not trusted otherwise: `Documents` does not know them.
+        """
+        return [TrustedDocument(each.query, (), None, each.name) for each in self._examples(variant)]
 
     def _examples(self, variant: Variant) -> tuple[Example, ...]:
         if self._app.folder is None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bff.upstream.caller import Caller, Identity
+from bff.upstream.caller import Caller, Deadline, Identity
 from bff.upstream.conventions import FieldProblem, Problem
 from bff.upstream.errors import (
     BadAnswer,
@@ -310,6 +310,18 @@ async def test_a_compressed_response_is_an_error(clock: Clock, heard: Heard, cal
     with pytest.raises(BadAnswer):
         await attempt(answer(200, b"\x1f\x8b", content_encoding="gzip"), clock, heard, caller, decode=unread.append)
     assert not unread
+
+
+@pytest.mark.parametrize(("by_client", "left_s", "counts"), [(False, 0.03, True), (True, 0.03, False), (True, 60, True)])
+async def test_a_deadline_that_the_client_chose(
+    clock: Clock, heard: Heard, caller: Caller, by_client: bool, left_s: float, counts: bool
+) -> None:
+    """It says nothing about the service, so clients can't open its breaker. The service's own timeout does."""
+    deadline = Deadline(clock() + left_s, clock, by_client=by_client)
+    made = make_attempt(ScriptedWire([hang]), clock, heard, timeout_s=0.04)
+    with pytest.raises(TimedOut) as caught:
+        await made(make_call(replace(caller, deadline=deadline)), make_instance())
+    assert caught.value.counts is counts
 
 
 async def test_with_missing_ok_a_404_is_a_reply(clock: Clock, heard: Heard, caller: Caller) -> None:
