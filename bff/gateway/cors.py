@@ -1,40 +1,28 @@
-"""CORS for the variants that allow other origins."""
+"""Wires CORS: the rules of each variant."""
 
-from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
+from bff.server.cors import Cors, CorsRules
 from bff.server.host import Gateway
 from bff.settings import Settings
 
 
-def with_cors(gateway: Gateway, settings: Settings) -> ASGIApp:
-    """The gateway with CORS for each variant that allows other origins; the gateway itself if no variant does."""
-    by_variant: dict[str, ASGIApp] = {}
-    for name in gateway.served.endpoints:
+def cors_rules(settings: Settings, variants: tuple[str, ...], *, is_dev: bool) -> dict[str, CorsRules]:
+    """The rules by variant: its own, else the gateway's. The headers that services get of the client are allowed too.
+
+    In `bff dev` the pages of this machine may call.
+    """
+    found = {}
+    sources = type(settings.sources).model_fields  # type: ignore[attr-defined] # see `settings_class`
+    forwarded = {each for name in sources for each in settings.source(name).forward_headers}
+    for name in variants:
         own = settings.variant(name).cors
-        origins = (settings.cors if own is None else own).origins
-        if origins:
-            by_variant[name] = CORSMiddleware(
-                gateway,
-                allow_origins=list(origins),
-                allow_methods=["GET", "POST"],
-                allow_headers=[
-                    "authorization",
-                    "content-type",
-                    "if-none-match",
-                    "traceparent",
-                    "x-api-key",
-                    "x-request-id",
-                    "x-request-timeout-ms",
-                ],
-                expose_headers=["etag", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"],
-                max_age=600,
-            )
-    if not by_variant:
-        return gateway
+        options = settings.cors if own is None else own
+        headers = tuple(sorted({*options.headers, *forwarded}))
+        found[name] = CorsRules(options.origins, headers, options.credentials, options.max_age_s, allows_local=is_dev)
+    return found
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        first = scope["path"][1:].partition("/")[0] if scope["type"] == "http" else ""
-        await by_variant.get(first, gateway)(scope, receive, send)
 
-    return answer
+def with_cors(gateway: Gateway) -> ASGIApp:
+    """The gateway with CORS."""
+    return Cors(gateway)

@@ -11,6 +11,7 @@ from bff.gate.access import entry_of
 from bff.gate.documents import Documents
 from bff.gate.manifests import ManifestError, TrustedDocument, TrustedDocuments, read_all
 from bff.gate.response_cache import ResponseCache
+from bff.gateway.cors import cors_rules
 from bff.gateway.mode import Mode
 from bff.graph.variants import Variant
 from bff.graphiql.examples import Example, ExampleError
@@ -44,6 +45,25 @@ class ServedVariant:
     operations: TrustedOperations
 
 
+@dataclass(frozen=True, slots=True)
+class _DependsOn:
+    """What a variant depends on besides its own settings.
+
+    Attributes:
+        forwarded, origin: the headers of a request that its responses depend on, besides the usual ones.
+        deadlines: its own, or those of all requests.
+    """
+
+    forwarded: tuple[bytes, ...]
+    origin: bool
+    deadlines: Deadlines
+
+    def is_that_of(self, endpoint: Endpoint) -> bool:
+        """Whether the variant is served so."""
+        now = (endpoint.forwarded, endpoint.varies_by_origin, endpoint.deadlines)
+        return (self.forwarded, self.origin, self.deadlines) == now
+
+
 class Variants:
     """Makes the variants of an application from its settings."""
 
@@ -71,35 +91,27 @@ class Variants:
     def make(self, settings: Settings, before: dict[str, ServedVariant]) -> dict[str, ServedVariant]:
         """The variants by name. `before` are those in use, whose unchanged parts are used again. Raises `SettingsError`."""
         forwarded = tuple(name.encode() for name in forwarded_names(self._app, settings))
-        return {
-            each.name: self._made(
-                each,
-                settings.variant(each.name),
-                before.get(each.name),
-                forwarded,
-                deadlines_of(settings.request, settings.variant(each.name)),
-            )
-            for each in self._app.variants
-        }
+        rules = cors_rules(settings, self._app.variant_names, is_dev=self._is_dev)
+        made = {}
+        for variant in self._app.variants:
+            own, options = rules[variant.name], settings.variant(variant.name)
+            deadlines = deadlines_of(settings.request, options)
+            depends = _DependsOn(forwarded, origin=own.is_on and not own.allows_any, deadlines=deadlines)
+            made[variant.name] = self._made(variant, options, before.get(variant.name), depends)
+        return made
 
     def _made(
-        self,
-        variant: Variant,
-        options: VariantSettings,
-        before: ServedVariant | None,
-        forwarded: tuple[bytes, ...],
-        deadlines: Deadlines,
+        self, variant: Variant, options: VariantSettings, before: ServedVariant | None, depends: _DependsOn
     ) -> ServedVariant:
         trusted = _trusted(variant.name, options)
         if before is not None and before.trusted.is_same_as(trusted):
-            now = (before.options, before.endpoint.forwarded, before.endpoint.deadlines)
-            if now == (options, forwarded, deadlines):
+            if before.options == options and depends.is_that_of(before.endpoint):
                 return before
             trusted, operations = before.trusted, before.operations
         else:
             documents = trusted if options.manifests or not self._is_dev else self._example_documents(variant)
             operations = TrustedOperations(self._app.schemas[variant.name], documents)
-        endpoint = self._endpoint(variant, options, trusted, before, forwarded, deadlines)
+        endpoint = self._endpoint(variant, options, trusted, before, depends)
         return ServedVariant(endpoint, options, trusted, operations)
 
     def _endpoint(
@@ -108,8 +120,7 @@ class Variants:
         options: VariantSettings,
         trusted: TrustedDocuments,
         before: ServedVariant | None,
-        forwarded: tuple[bytes, ...],
-        deadlines: Deadlines,
+        depends: _DependsOn,
     ) -> Endpoint:
         schema = self._app.schemas[variant.name]
         introspection = self._is_dev if options.introspection is None else options.introspection
@@ -147,8 +158,9 @@ class Variants:
             documents or Documents(variant.name, options.documents, trusted, self._shared, self._clock),
             (response_cache or ResponseCache(options.answers, self._clock)) if options.answers.enabled else None,
             (shown or self._graphiql(variant)) if graphiql else None,
-            forwarded,
-            deadlines,
+            depends.forwarded,
+            depends.origin,
+            depends.deadlines,
         )
 
     def _graphiql(self, variant: Variant) -> EncodedResponse:

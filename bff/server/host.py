@@ -21,6 +21,7 @@ from bff.request.response import EncodedResponse
 from bff.request.services import Services
 from bff.runtime.clock import Clock
 from bff.runtime.version import VERSION
+from bff.server.cors import CorsRules
 from bff.upstream.caller import Deadline
 
 API = "/api/"
@@ -36,6 +37,7 @@ class Served:
         services: what the pipeline works with.
         proxies: which proxies in front are trusted to report a client's address.
         run_trusted: what runs a request to `/{variant}/api/{name}`, by variant and name, existing or not.
+        cors: which pages of other origins may call, by variant.
         by_path: the variants by path.
     """
 
@@ -43,6 +45,7 @@ class Served:
     services: Services
     proxies: Proxies
     run_trusted: Callable[[str, str], Run]
+    cors: Mapping[str, CorsRules] = field(default_factory=dict)
     by_path: Mapping[str, Endpoint] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -312,18 +312,6 @@ async def test_a_compressed_response_is_an_error(clock: Clock, heard: Heard, cal
     assert not unread
 
 
-@pytest.mark.parametrize(("by_client", "left_s", "counts"), [(False, 0.03, True), (True, 0.03, False), (True, 60, True)])
-async def test_a_deadline_that_the_client_chose(
-    clock: Clock, heard: Heard, caller: Caller, by_client: bool, left_s: float, counts: bool
-) -> None:
-    """It says nothing about the service, so clients can't open its breaker. The service's own timeout does."""
-    deadline = Deadline(clock() + left_s, clock, by_client=by_client)
-    made = make_attempt(ScriptedWire([hang]), clock, heard, timeout_s=0.04)
-    with pytest.raises(TimedOut) as caught:
-        await made(make_call(replace(caller, deadline=deadline)), make_instance())
-    assert caught.value.counts is counts
-
-
 async def test_with_missing_ok_a_404_is_a_reply(clock: Clock, heard: Heard, caller: Caller) -> None:
     """It says that none of the keys exists, and counts as success, whatever its body."""
     reply = await attempt(answer(404, b"<html>", content_type="text/html"), clock, heard, caller, missing_ok=True)
@@ -458,6 +446,19 @@ async def test_an_attempt_ends_at_its_timeout_or_the_deadline(
     assert [event.outcome for event in heard.ended] == ["timeout"]
     assert heard.ended[0].duration_s == pytest.approx(after_s + 0.001)
     check_fit_for_a_client(caught.value)
+
+
+@pytest.mark.parametrize(("left_s", "counts"), [(1.9, False), (2.0, True), (60.0, True)])
+async def test_a_deadline_that_the_client_chose_counts_for_nothing(
+    loop_clock: Clock, heard: Heard, caller: Caller, left_s: float, counts: bool
+) -> None:
+    """So clients can't open a breaker with it. A timeout counts only if the service had all its time."""
+    deadline = Deadline(loop_clock() + left_s, loop_clock, by_client=True)
+    task = asyncio.create_task(attempt(hang, loop_clock, heard, replace(caller, deadline=deadline)))
+    await loop_clock.advance(2.001)
+    with pytest.raises(TimedOut) as caught:
+        await ended(task)
+    assert caught.value.counts is counts
 
 
 async def test_a_response_just_in_time_is_a_reply(loop_clock: Clock, heard: Heard, caller: Caller) -> None:
