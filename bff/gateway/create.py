@@ -1,7 +1,7 @@
 """The composition root: makes an ASGI application of an `App` and its settings."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -20,7 +20,7 @@ from bff.gateway.sources import bound_sources
 from bff.gateway.summary import summary
 from bff.gateway.watch import FileWatch
 from bff.graph.controls import Reloaded
-from bff.graphiql.page import ASSETS
+from bff.graphiql.page import ASSETS, DemoViewer
 from bff.observe.hints import Hints
 from bff.observe.listeners import log_event, to_all
 from bff.observe.loop_watch import LoopWatch
@@ -47,6 +47,7 @@ def create(
     *,
     wires: WireFactory = wire_for,
     clock: Clock = time.monotonic,
+    viewers: Sequence[DemoViewer] = (),
 ) -> Gateway:
     """Wire the gateway of an application.
 
@@ -57,6 +58,7 @@ def create(
         load_again: reads the settings again when they are reloaded; None if there is nothing to read.
         wires: makes the HTTP clients.
         clock: the time of deadlines, breakers, caches and rates. Tokens and quotas follow the calendar instead.
+        viewers: viewers whom GraphiQL offers to everybody who can open it.
 
     Raises:
         SettingsError: a required setting is missing.
@@ -91,6 +93,7 @@ def create(
         clock=clock,
         reload=reload,
         is_draining=lambda: gateway.draining,
+        viewers=viewers,
     )
 
     @asynccontextmanager

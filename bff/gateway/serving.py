@@ -1,6 +1,6 @@
 """Makes what is served from the settings: at start-up, and again for each reload. Made first, then used as a whole."""
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from secrets import token_bytes
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from bff.gateway.mode import Mode
 from bff.gateway.sources import Sourced
 from bff.gateway.tokens import authenticator_of, consumers_of, key_set_places
 from bff.graph.controls import Reloaded
+from bff.graphiql.page import DemoViewer
 from bff.observe.metrics import Metrics
 from bff.operations.gate import TrustedCalls
 from bff.request.access_log import FurtherFields
@@ -66,13 +67,14 @@ class Serving:
         clock: Clock,
         reload: Callable[[], Coroutine[Any, Any, Reloaded]],
         is_draining: Callable[[], bool],
+        viewers: Sequence[DemoViewer] = (),
     ) -> None:
         """Make what is served first. Raises `SettingsError`."""
         public = [each.record for each in app.sources if not settings.source(each.name).forward_identity]
         self._app = app
         self._is_dev = mode == "dev"
         self._user_id_key = token_bytes(32)
-        self._variants = Variants(app, mode, shared, clock, public)
+        self._variants = Variants(app, mode, shared, clock, public, viewers)
         self._sourced = sourced
         self._key_sets = key_sets
         self._shared = shared
@@ -119,7 +121,6 @@ class Serving:
             endpoints,
             services,
             Proxies(settings.proxies.trusted),
-            settings.request.deadline_s,
             trusted,
             cors_rules(settings, self._app.variant_names, is_dev=self._is_dev),
             self._log_fields(settings),

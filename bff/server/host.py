@@ -37,7 +37,6 @@ class Served:
         endpoints: the variants by name.
         services: what the pipeline works with.
         proxies: which proxies in front are trusted to report a client's address.
-        deadline_s: seconds in which a request must be answered.
         run_trusted: what runs a request to `/{variant}/api/{name}`, by variant and name, existing or not.
         cors: which pages of other origins may call, by variant.
         log_fields: further fields of the access log.
@@ -47,7 +46,6 @@ class Served:
     endpoints: Mapping[str, Endpoint]
     services: Services
     proxies: Proxies
-    deadline_s: float
     run_trusted: Callable[[str, str], Run]
     cors: Mapping[str, CorsRules] = field(default_factory=dict)
     log_fields: FurtherFields = NO_FURTHER_FIELDS
@@ -139,9 +137,9 @@ class Gateway(FastAPI):
         """Answer a request to a variant."""
         began = self._clock()
         headers = headers_of(scope)
-        deadline = Deadline(began + served.deadline_s, self._clock)
+        deadline = Deadline(began + endpoint.deadlines.request_s, self._clock)
         address = served.proxies.client((scope["client"] or (None,))[0], headers.get(b"x-forwarded-for", ()))
-        exchange = open_exchange(endpoint, scope, receive, headers, deadline, address)
+        exchange = open_exchange(endpoint, scope, receive, headers, deadline, address, began)
         services = served.services
         metrics, variant = services.metrics, endpoint.variant.name
         try:

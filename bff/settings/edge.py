@@ -27,9 +27,10 @@ class CorsSettings(Options):
 
 
 class RequestSettings(Options):
-    """Requests to variants."""
+    """Requests to variants. A client can ask for less time than `deadline_s`, but not for less than `min_deadline_s`."""
 
     deadline_s: float = Field(default=10.0, gt=0, le=300)
+    min_deadline_s: float = Field(default=0.05, gt=0, le=300)
 
 
 class ProxySettings(Options):

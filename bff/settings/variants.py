@@ -13,12 +13,17 @@ from bff.runtime.options import FilePath
 from bff.settings.edge import CorsSettings
 from bff.settings.values import AS_LIST, Options
 
+_OperationName = Annotated[str, Field(pattern=r"^[_A-Za-z][_0-9A-Za-z]{0,255}$")]
+
 
 class VariantSettings(Options):
     """One variant. If `introspection`, `graphiql` or `openapi` is not set, it is on in `bff dev` and off in `bff serve`.
 
     `access` says who may come in; not set, it is `anyone`, or `signed_in` where a role is needed. `role` and `scopes` are
     needed besides the role that the application declares for the variant.
+
+    `deadline_s` replaces `request.deadline_s`. `deadlines` are those of operations by name; only those of trusted documents
+    can be longer.
 
     If `suggestions` is not set, it is as `introspection`. If `cors` is not set, the gateway's `cors` applies.
     """
@@ -36,3 +41,5 @@ class VariantSettings(Options):
     access: AccessMode | None = None
     role: str | None = Field(default=None, min_length=1)
     scopes: Annotated[tuple[str, ...], AS_LIST] = ()
+    deadline_s: float | None = Field(default=None, gt=0, le=300)
+    deadlines: dict[_OperationName, Annotated[float, Field(gt=0, le=300)]] = Field(default={}, max_length=1000)
