@@ -15,12 +15,14 @@ from bff.gateway.counts import counts_of
 from bff.gateway.endpoints import ServedVariant, Variants
 from bff.gateway.key_sets import KeySets, Place
 from bff.gateway.mode import Mode
+from bff.gateway.routes import routes_of
 from bff.gateway.sources import Sourced
 from bff.gateway.tokens import authenticator_of, consumers_of, key_set_places
 from bff.graph.controls import Reloaded
 from bff.observe.metrics import Metrics
 from bff.operations.gate import TrustedCalls
 from bff.request.services import Services
+from bff.routes.relay import Relay
 from bff.runtime.clock import Clock
 from bff.server.host import Served
 from bff.settings import Settings, SettingsError
@@ -110,7 +112,9 @@ class Serving:
         )
         endpoints = {name: each.endpoint for name, each in variants.items()}
         trusted = TrustedCalls({name: each.operations for name, each in variants.items()})
-        served = Served(endpoints, services, Proxies(settings.proxies.trusted), settings.request.deadline_s, trusted)
+        proxies = Proxies(settings.proxies.trusted)
+        routes = routes_of(self._app, settings, self._sourced.stacks, Relay(services, proxies, self._clock))
+        served = Served(endpoints, services, proxies, settings.request.deadline_s, trusted, routes)
         return Made(settings, served, variants, authenticator, key_sets)
 
     def _authenticator(self, settings: Settings, key_sets: Mapping[Place, tuple[KeySet, Wire]]) -> Authenticator:

@@ -1,4 +1,4 @@
-"""The ASGI application. Requests to variants go straight to the pipeline, all others through FastAPI."""
+"""The ASGI application. Requests to variants and routes are answered directly, all others by FastAPI."""
 
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bff.gate.proxies import Proxies
 from bff.graph.controls import Reloaded
@@ -37,6 +37,7 @@ class Served:
         proxies: which proxies in front are trusted to report a client's address.
         deadline_s: seconds in which a request must be answered.
         run_trusted: what runs a request to `/{variant}/api/{name}`, by variant and name, existing or not.
+        routes: finds what serves a request by a route; None if there are no routes.
         by_path: the variants by path.
     """
 
@@ -45,6 +46,7 @@ class Served:
     proxies: Proxies
     deadline_s: float
     run_trusted: Callable[[str, str], Run]
+    routes: Callable[[Scope], ASGIApp | None] | None = None
     by_path: Mapping[str, Endpoint] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -119,6 +121,8 @@ class Gateway(FastAPI):
             if name and variant in served.endpoints:
                 run = served.run_trusted(variant, name)
                 await self._answer(served, served.endpoints[variant], run, scope, receive, send)
+            elif served.routes is not None and (serve := served.routes(scope)) is not None:
+                await serve(scope, receive, send)
             else:
                 await self._answer_other(scope, receive, send)
         finally:

@@ -59,7 +59,7 @@ def names_in(model: Any, path: str = "") -> Iterator[str]:
 
 def _group(model: Any, path: Sequence[str]) -> Any:
     """The group of settings at a path; None if there is none."""
-    left = list(path)
+    left = [part for part in path if not part.isdigit()]  # without the position in a list
     while left and model is not None:
         inner = _inner(_members(model).get(left.pop(0)))
         if inner is None:

@@ -22,9 +22,12 @@ SourceError                 code                  counts against the service    
 Messages may be shown to clients: they name the service, and never its address, its own text or the request.
 """
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from bff.upstream.conventions.errors import Problem
+
+if TYPE_CHECKING:
+    from bff.upstream.traffic.streams import KeptAnswer
 
 
 class SourceError(Exception):
@@ -39,6 +42,7 @@ class SourceError(Exception):
         retry_after: seconds after which a retry makes sense; None if unknown.
         code: the GraphQL error's code.
         outcome: the error's name in metrics and logs.
+        answer: the service's own answer, which a route passes on; None for other calls.
     """
 
     code: ClassVar[str] = "UPSTREAM_ERROR"
@@ -46,6 +50,7 @@ class SourceError(Exception):
     answered: ClassVar[bool] = False
     asked: bool = True
     retriable: bool = False
+    answer: "KeptAnswer | None" = None
 
     def __init__(self, source: str, message: str, *, counts: bool = False, retry_after: float | None = None) -> None:
         super().__init__(message)

@@ -214,12 +214,7 @@ def request_headers(
     ]
     if timeout_s is not None:
         headers.append(("X-Request-Timeout-Ms", str(max(int(timeout_s * 1000), 1))))
-    if call.identity and caller.identity is not None:
-        headers.append(("X-User-ID", _in_header(caller.identity.user_id)))
-        if authorization is None and not rules.has_own_identity:
-            headers.append(("Authorization", caller.identity.authorization))
-    if authorization is not None:
-        headers.append(("Authorization", authorization))
+    headers += identity_headers(call, rules, authorization)
     headers += call.forwarded
     headers += rules.static
     if call.body is not None:
@@ -229,6 +224,19 @@ def request_headers(
     if call.validator is not None:
         headers.append(("If-None-Match", call.validator))
     return tuple(headers)
+
+
+def identity_headers(call: Call, rules: HeaderRules, authorization: str | None) -> list[tuple[str, str]]:
+    """The headers that say for whom a call is made. See `request_headers`."""
+    headers = []
+    identity = call.caller.identity
+    if call.identity and identity is not None:
+        headers.append(("X-User-ID", _in_header(identity.user_id)))
+        if authorization is None and not rules.has_own_identity:
+            headers.append(("Authorization", identity.authorization))
+    if authorization is not None:
+        headers.append(("Authorization", authorization))
+    return headers
 
 
 def _in_header(user_id: str) -> str:

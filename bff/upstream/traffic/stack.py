@@ -4,7 +4,7 @@ To add a policy: write its file (`call.py` says how), make it in `Stack.__init__
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -24,7 +24,9 @@ from bff.upstream.traffic.health import HealthChecks, HealthOptions
 from bff.upstream.traffic.hedge import HedgeOptions, HedgePolicy
 from bff.upstream.traffic.retry import RetryOptions, RetryPolicy
 from bff.upstream.traffic.single_flight import SingleFlight
-from bff.upstream.wire import Wire
+from bff.upstream.traffic.stream_attempt import StreamAttempt
+from bff.upstream.traffic.streams import StreamCall, Streamed
+from bff.upstream.wire import StreamingWire, Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +97,14 @@ class Stack:
         self._breaker = BreakerPolicy(source, options.breaker, emit, clock)
         self._cache = Cache(source, options.cache, emit, clock, timeout_s=options.timeout_s)
         budget = RetryBudget(options.retry.budget_ratio, clock)
+        deadline = DeadlinePolicy(source)
+        retry = RetryPolicy(source, options.retry, budget, emit)
+        bulkhead = Bulkhead(source, options.bulkhead)
         caching = options.cache.enabled
         order: tuple[Policy | None, ...] = (
             # Outermost: a call after the deadline must not wait anywhere. Nor may the cache reply to it, or the result would
             # depend on what happens to be cached.
-            DeadlinePolicy(source),
+            deadline,
             # Outside everything that may fail: an older entry stands in for any failure below, also for a refusal.
             self._cache.lookup if caching else None,
             # Below the lookup, so that only missing keys are shared. Above retry, so that followers share the retries.
@@ -107,11 +112,11 @@ class Stack:
             # Below single flight: a shared reply is stored once, with the keys of all requests that share it.
             self._cache.fill if caching else None,
             # Outside the bulkhead, so that a delay between attempts takes no place. The breaker decides on each attempt.
-            RetryPolicy(source, options.retry, budget, emit),
+            retry,
             # Inside retry: each attempt may be hedged, from the same budget.
             HedgePolicy(source, options.hedge, budget, emit, clock) if options.hedge.enabled else None,
             # Outside the breaker: a refusal here doesn't count against the service.
-            Bulkhead(source, options.bulkhead),
+            bulkhead,
             # Outside the balancer: the breaker is that of the source (or route). The balancer ejects single instances.
             self._breaker,
         )
@@ -120,6 +125,11 @@ class Stack:
             # The bound method, since calling it is cheaper than calling the object.
             handler = partial(policy.__call__, next=handler)
         self._handler = handler
+        self._wire = wire
+        self._clock = clock
+        # Of a streamed call: the same policies, without those that share or keep replies. Those that limit what runs at the
+        # same time hold on until the stream has ended.
+        self._streamed_order = (deadline.__call__, retry.__call__, bulkhead.hold, self._breaker.hold)
 
     def __repr__(self) -> str:
         return f"<Stack {self._source}: {self._breaker!r}, {self._balance!r}, {self._cache!r}>"
@@ -132,6 +142,34 @@ class Stack:
             if not error.asked:
                 self._emit(CallRefused(self._source, call.route, error.outcome, call.caller.request_id))
             raise
+
+    def streaming(self) -> Callable[[StreamCall], Awaitable[Streamed]]:
+        """What makes streamed calls: the reply comes with the head of the answer, and its body is read piece by piece.
+
+        It raises `SourceError`, and what the call's content raises. Raises `TypeError` if the wire can't stream.
+        """
+        if not isinstance(self._wire, StreamingWire):
+            raise TypeError(f"Expected a wire that streams, got {self._wire!r}.")
+        attempt = StreamAttempt(self._source, self._attempt, self._wire, self._emit, self._clock)
+        handler: Handler = partial(self._balance.hold, attempt=attempt)
+        for policy in reversed(self._streamed_order):
+            handler = partial(policy, next=handler)
+
+        async def stream(call: StreamCall) -> Streamed:
+            try:
+                reply = await handler(call)
+            except SourceError as error:
+                if not error.asked:
+                    self._emit(CallRefused(self._source, call.route, error.outcome, call.caller.request_id))
+                raise
+            streamed: Streamed = reply.value
+            return streamed
+
+        return stream
+
+    def urls(self) -> tuple[str, ...]:
+        """The base URLs of the instances, to remove them from what clients get. Never shown."""
+        return tuple(each.url for each in self._balance.instances)
 
     def status(self) -> SourceStatus:
         """The state of the source's breaker and instances, without addresses."""
