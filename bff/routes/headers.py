@@ -42,6 +42,7 @@ _NOT_RETURNED = _HOP_BY_HOP | {b"alt-svc", b"date", b"set-cookie", b"x-request-i
 """Those that the gateway sets itself. `Alt-Svc` would send clients past the gateway."""
 
 _LINK = re.compile(r"<([^<>]*)>")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 VIA = b"1.1 bff"
 
 
@@ -75,8 +76,9 @@ def forwarding_headers(
     before = headers.get(b"x-forwarded-for", []) if is_trusted else []
     proto = headers.get(b"x-forwarded-proto", []) if is_trusted else []
     host = (headers.get(b"x-forwarded-host", []) if is_trusted else []) or headers.get(b"host", [])
-    made = [
-        (b"x-forwarded-for", b", ".join([*before, peer.encode("ascii", "replace")])),
+    hops = [*before, peer.encode("ascii", "replace")] if peer else before  # a Unix socket has no address
+    made = [(b"x-forwarded-for", b", ".join(hops))] if hops else []
+    made += [
         (b"x-forwarded-proto", proto[0] if proto and proto[0] in {b"http", b"https"} else scheme.encode()),
         (b"via", VIA),
     ]
@@ -148,16 +150,11 @@ def _without_origin(url: str, urls: Sequence[str]) -> tuple[str, str] | None:
     """The path of a URL of the service, with query and fragment, and the base path of that instance; None for others."""
     try:
         parts = urlsplit(url)
-        origin = _origin(parts.scheme, parts.hostname, parts.port)
         for each in urls:
             own = urlsplit(each)
-            if origin[1] is not None and origin[1:] == _origin(parts.scheme and own.scheme, own.hostname, own.port)[1:]:
+            # Also without a port: a service that redirects to HTTPS names its host alone.
+            if parts.hostname == own.hostname and parts.port in {None, own.port, _DEFAULT_PORTS.get(own.scheme)}:
                 return parts._replace(scheme="", netloc="").geturl() or "/", own.path
     except ValueError:  # a malformed URL
         pass
     return None
-
-
-def _origin(scheme: str, host: str | None, port: int | None) -> tuple[str, str | None, int]:
-    """Scheme, host and port. A URL that begins with `//` has no scheme, and so no port of its own."""
-    return scheme, host, port or {"https": 443, "http": 80}.get(scheme, 0)
