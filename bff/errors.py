@@ -281,6 +281,9 @@ def of_execution(error: GraphQLError, request_id: str) -> dict[str, Any]:
     if isinstance(original, SourceError):
         message = original.message
         extensions = {"code": original.code, "source": original.service}
+        if original.may_have_happened:
+            message = f"{message} It is not known whether the change was made."
+            extensions["outcome"] = "unknown"
         if original.retry_after is not None:
             extensions["retryAfter"] = max(1, ceil(original.retry_after))  # rounded up, so that no client retries too early
     elif isinstance(original, GraphError):

@@ -20,6 +20,7 @@ from bff.gateway.sources import bound_sources
 from bff.gateway.watch import FileWatch
 from bff.graph.controls import Reloaded
 from bff.graphiql.page import ASSETS
+from bff.observe.hints import Hints
 from bff.observe.listeners import log_event, to_all
 from bff.observe.loop_watch import LoopWatch
 from bff.observe.metrics import Metrics
@@ -71,7 +72,7 @@ def create(
         raise SettingsError("\n".join(faults))
     key_sets = KeySets(wire, background, clock)
     shared = shared_of(settings, metrics)
-    listeners: list[Listener] = [metrics.on_event, log_event, DropOnWrite(lambda: serving.caches())]  # noqa: PLW0108 - made below
+    listeners: list[Listener] = [metrics.on_event, log_event, Hints(clock), DropOnWrite(lambda: serving.caches())]  # noqa: PLW0108 - made below
     sourced = bound_sources(app, settings, to_all(listeners), wire, clock)
 
     async def reload() -> Reloaded:

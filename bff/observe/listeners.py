@@ -46,6 +46,8 @@ def log_event(event: Event) -> None:
                 method=event.method,
                 instance=event.instance,
                 outcome=outcome,
+                reason=event.reason or None,
+                detail=event.detail or None,
                 status=event.status,
                 problem=event.problem or None,
                 ms=round(event.duration_s * 1000, 2),

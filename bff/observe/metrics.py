@@ -18,6 +18,7 @@ from bff.upstream.events import (
     Event,
     InstanceChanged,
     InstanceState,
+    ObjectUnreadable,
 )
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
@@ -82,6 +83,18 @@ class Metrics:
         self._calls = Counter(
             "bff_upstream_calls", "Calls to a source, by how they ended.", ["source", "outcome"], registry=self.registry
         )
+        self._failures = Counter(
+            "bff_upstream_failures",
+            "Calls that were sent and failed, by reason.",
+            ["source", "reason"],
+            registry=self.registry,
+        )
+        self._unreadable = Counter(
+            "bff_upstream_unreadable_objects",
+            "Objects in lists and pages that do not fit their record.",
+            ["source"],
+            registry=self.registry,
+        )
         self._call_seconds = Histogram(
             "bff_upstream_call_seconds", "Seconds of calls that were sent.", ["source"], _BUCKETS, registry=self.registry
         )
@@ -145,6 +158,7 @@ class Metrics:
         # A dictionary, so that an event costs one look-up: each call has several events.
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
             CallEnded: self._on_ended,
+            ObjectUnreadable: lambda event: self._unreadable.count(event.source),
             CallRefused: lambda event: self._calls.count(event.source, event.outcome),
             CallRetried: lambda event: self._retries.count(event.source, event.outcome),
             CallCached: lambda event: self._cached.count(event.source, event.result.value),
@@ -203,6 +217,8 @@ class Metrics:
 
     def _on_ended(self, event: CallEnded) -> None:
         self._calls.count(event.source, event.outcome)
+        if event.reason:
+            self._failures.count(event.source, event.reason)
         self._call_seconds.observe(event.duration_s, event.source)
 
     def _on_instance(self, event: InstanceChanged) -> None:

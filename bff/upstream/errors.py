@@ -40,6 +40,8 @@ class SourceError(Exception):
         answered: whether there was any response.
         retriable: whether a retry may succeed.
         retry_after: seconds after which a retry makes sense; None if unknown.
+        may_have_happened: whether it was a write that the service may have executed all the same.
+        is_of_every_key: whether parts of the batch failed in the same way, so that no single key is the reason.
         code: the GraphQL error's code.
         outcome: the error's name in metrics and logs.
         answer: the service's own answer, which a route passes on; None for other calls.
@@ -51,6 +53,8 @@ class SourceError(Exception):
     asked: bool = True
     retriable: bool = False
     answer: "KeptAnswer | None" = None
+    is_of_every_key: bool = False
+    may_have_happened: bool = False
 
     def __init__(self, source: str, message: str, *, counts: bool = False, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -58,6 +62,20 @@ class SourceError(Exception):
         self.message = message
         self.counts = counts
         self.retry_after = retry_after
+
+
+def is_outcome_unknown(error: SourceError) -> bool:
+    """Whether a write that failed in this way may have been executed.
+
+    A service that refuses a write (4xx, 503) has not executed it. Of any other answer, or none, that can't be said.
+    """
+    if isinstance(error, NotReached):
+        return error.sent
+    if isinstance(error, TimedOut):
+        return error.asked
+    if isinstance(error, BadAnswer):
+        return error.status is None or not 400 <= error.status < 500
+    return False
 
 
 class NotSendable(SourceError):

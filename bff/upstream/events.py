@@ -48,6 +48,8 @@ class CallEnded(msgspec.Struct, frozen=True, gc=False):
         status: the response's status; None if there was no response.
         problem: the title of a problem document, for the log.
         is_read: whether it was a read.
+        reason: why it failed (`reasons.py`); empty if it did not.
+        detail: what does not fit in a reply of another shape.
     """
 
     source: str
@@ -60,6 +62,15 @@ class CallEnded(msgspec.Struct, frozen=True, gc=False):
     status: int | None = None
     problem: str = ""
     is_read: bool = False
+    reason: str = ""
+    detail: str = ""
+
+
+class ObjectUnreadable(msgspec.Struct, frozen=True, gc=False):
+    """An object in a list or a page does not fit its record. `detail` says what does not fit."""
+
+    source: str
+    detail: str
 
 
 class CallRefused(msgspec.Struct, frozen=True, gc=False):
@@ -74,7 +85,8 @@ class CallRefused(msgspec.Struct, frozen=True, gc=False):
 class CallRetried(msgspec.Struct, frozen=True, gc=False):
     """A call is repeated after `delay_s` seconds.
 
-    `outcome` is that of the attempt before; `hedge` for a hedge, `alone` for keys that are requested apart from others'.
+    `outcome` is that of the attempt before; `hedge` for a hedge, `halved` for a part of a batch that was refused, `alone`
+    for keys that are requested apart from others'.
     """
 
     source: str
@@ -118,5 +130,5 @@ class InstanceChanged(msgspec.Struct, frozen=True, gc=False):
     for_s: float | None = None
 
 
-Event = CallEnded | CallRefused | CallRetried | CallCached | CallShared | BreakerChanged | InstanceChanged
+Event = CallEnded | ObjectUnreadable | CallRefused | CallRetried | CallCached | CallShared | BreakerChanged | InstanceChanged
 Listener = Callable[[Event], None]

@@ -13,6 +13,7 @@ import msgspec
 from bff.upstream.conventions.envelopes import Envelope, Part, envelope_of
 from bff.upstream.conventions.paging import Cursor, Paging
 from bff.upstream.errors import BadAnswer, SourceError
+from bff.upstream.reasons import shape_fault
 
 
 class Record(msgspec.Struct, frozen=True, rename="camel", gc=False):
@@ -68,14 +69,23 @@ class Unreadable:
 class RecordReader(Generic[R]):
     """Reads one kind of record. `keys` are the members that are read even if the object does not fit.
 
-    `one` reads the reply for one object, which is at the place `place`. It raises `msgspec.DecodeError`.
+    `one` reads the reply for one object, which is at the place `place`. It raises `msgspec.DecodeError`. `on_unreadable` is
+    called for each item that does not fit, with what does not fit.
     """
 
-    def __init__(self, source: str, record: type[R], keys: tuple[str, ...], place: str = "") -> None:
+    def __init__(
+        self,
+        source: str,
+        record: type[R],
+        keys: tuple[str, ...],
+        place: str = "",
+        on_unreadable: Callable[[str], None] = lambda _: None,
+    ) -> None:
         fields = {each.name: each for each in msgspec.structs.fields(record)}
         self._source = source
         self._keys = [(name, fields[name].encode_name, fields[name].type) for name in keys]
         self._record = record
+        self._on_unreadable = on_unreadable
         self._read: Callable[[bytes], R] = msgspec.json.Decoder(record).decode
         self.one: Callable[[bytes], R] = self._one_at(place) if place else self._read
 
@@ -130,7 +140,8 @@ class RecordReader(Generic[R]):
     def _read_item(self, raw: msgspec.Raw) -> "R | Unreadable":
         try:
             return self._read(bytes(raw))
-        except msgspec.ValidationError:
+        except msgspec.ValidationError as error:
+            self._on_unreadable(shape_fault(error))
             return Unreadable(BadAnswer(self._source, counts=False), self._read_keys(raw))
 
     def _read_keys(self, raw: msgspec.Raw) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import msgspec
 from bff.upstream.caller import Caller
 from bff.upstream.conventions import STANDARD, Conventions
 from bff.upstream.conventions.keys import KeysRequest, Query
-from bff.upstream.errors import Mismatched, SourceError
+from bff.upstream.errors import Mismatched, SourceError, is_outcome_unknown
 from bff.upstream.events import BreakerState
 from bff.upstream.headers import NO_RULES, HeaderRules
 from bff.upstream.ids import ReadId, in_path, reader_of
@@ -64,6 +64,10 @@ class Transport(Protocol):
 
     def set_headers(self, rules: HeaderRules) -> None:
         """Change the headers of further calls."""
+        ...
+
+    def note_unreadable(self, detail: str) -> None:
+        """An object of a reply does not fit its record."""
         ...
 
 
@@ -130,7 +134,7 @@ class Source(Generic[R]):
         self.forward_identity = forward_identity
         members = (read.member for read in self.declared if isinstance(read, ListBy))
         keys = tuple(dict.fromkeys(("id", *members)))
-        self.reader = RecordReader(self.name, self.record, keys, self.conventions.one)
+        self.reader = RecordReader(self.name, self.record, keys, self.conventions.one, transport.note_unreadable)
         self.reads: dict[str, Any] = {read.attribute: read.bind(self) for read in self.declared}
 
     def __repr__(self) -> str:
@@ -205,10 +209,16 @@ class Source(Generic[R]):
             forwarded=self.forwarded(caller),
         )
         caller.freshness.forbid()
-        reply = await self._transport(call)
-        self._return_headers(caller, reply, is_read=False)
-        if reads_back:
-            return await self._read_back(caller, id, reply.headers, is_it)
+        is_done = False
+        try:
+            reply = await self._transport(call)
+            is_done = True
+            self._return_headers(caller, reply, is_read=False)
+            if reads_back:
+                return await self._read_back(caller, id, reply.headers, is_it)
+        except SourceError as error:
+            error.may_have_happened = is_done or is_outcome_unknown(error)
+            raise
         written: R = reply.value
         return written
 

@@ -56,6 +56,7 @@ async def test_reads_carry_no_identity(products: Products, service: Service, clo
     """Products are public, so reads have no identity even if the viewer is signed in. Writes have it."""
     signed_in = make_caller(clock, sub=SUB)
     await get(products, signed_in, 1)
+    service.answers["/products?ids=1,2"] = {"items": []}
     await products.by_id.load(signed_in, [1, 2])
     with pytest.raises(Rejected):
         await products.page.load(signed_in, limit=20, cursor=None, search="x")

@@ -33,6 +33,7 @@ from bff.upstream.errors import (
 )
 from bff.upstream.events import CallEnded, Listener
 from bff.upstream.headers import NO_RULES, HeaderRules
+from bff.upstream.reasons import detail_of, reason_of
 from bff.upstream.traffic.balance import Instance
 from bff.upstream.traffic.call import Call, Mismatch, Reply, request_headers
 from bff.upstream.traffic.freshness import Lifetimes, judge
@@ -88,7 +89,7 @@ class Attempt:
         rules = self.headers
         authorization = None if rules.credentials is None else rules.credentials.authorization()
         began = self._clock()
-        outcome, answer = "cancelled", None
+        outcome, reason, detail, answer = "cancelled", "", "", None
         call.caller.calls[self._source] += 1
         try:
             answer = await self._exchange(call, instance, rules, authorization)
@@ -97,10 +98,10 @@ class Attempt:
             reply = self._read(call, answer, self._clock() - began)
             outcome = "ok"
         except Mismatch as mismatch:
-            outcome = Mismatched.outcome
+            outcome, reason = Mismatched.outcome, "other_objects"
             reply = self._usable(mismatch, answer)
         except SourceError as error:
-            outcome = error.outcome
+            outcome, reason, detail = error.outcome, reason_of(error), detail_of(error)
             if isinstance(error, BadAnswer) and answer is not None and answer.status < 300:
                 _close(answer)  # an unreadable answer may belong to another request
             raise
@@ -117,6 +118,8 @@ class Attempt:
                     None if answer is None else answer.status,
                     "" if answer is None or outcome == "ok" else _title(call, answer),
                     call.is_read,
+                    reason,
+                    detail,
                 )
             )
         return reply

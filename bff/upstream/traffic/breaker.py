@@ -4,7 +4,8 @@
 
 The cases:
 1. closed: calls pass. It opens when the window has at least `minimum_calls`, and the share of failures reaches
-   `failure_ratio` or that of slow calls `slow_call_ratio`. Only a failed or slow call opens it.
+   `failure_ratio` or that of slow calls `slow_call_ratio`, or after `failures_in_row`. Only a failed or slow call
+   opens it.
 2. open: calls are refused for `open_s`. The first call after that makes it half open.
 3. half open: up to `half_open_calls` probes are admitted, all other calls refused. One failed or slow probe opens it again.
    When `half_open_calls` probes have succeeded, it closes with an empty window.
@@ -48,6 +49,7 @@ class BreakerOptions:
         half_open_calls: probes that are admitted while it is half open.
         slow_call_s: a call that takes longer is slow; None if no call is.
         slow_call_ratio: the share of slow calls at which it opens.
+        failures_in_row: failures in a row after which it opens, whatever the window says; None: only the window counts.
         per_route: whether each route of the source has a breaker of its own.
     """
 
@@ -58,6 +60,7 @@ class BreakerOptions:
     half_open_calls: Annotated[int, Ge(1), Le(1000)] = 1
     slow_call_s: Annotated[float, Gt(0), Le(3600)] | None = None
     slow_call_ratio: Annotated[float, Gt(0), Le(1)] = 1.0
+    failures_in_row: Annotated[int, Ge(1), Le(1000)] | None = None
     per_route: bool = False
 
 
@@ -92,6 +95,7 @@ class Breaker:
         self._opened_at = 0.0
         self._probes_out = 0
         self._probes_passed = 0
+        self._failures_in_row = 0
 
     def __repr__(self) -> str:
         return f"<Breaker {self._state}{' (forced)' if self._forced else ''}, epoch {self._permit.epoch}>"
@@ -133,6 +137,7 @@ class Breaker:
         elif verdict is not Verdict.NONE:
             failed = verdict is Verdict.FAILURE
             self._window.add(now, 1, failed, slow)
+            self._failures_in_row = self._failures_in_row + 1 if failed else 0
             # A success must not open it, even if it is the call that completes the minimum.
             if (failed or slow) and self._has_too_many_failures(now):
                 self._open(now)
@@ -153,6 +158,9 @@ class Breaker:
             self._turn(BreakerState.HALF_OPEN)
 
     def _has_too_many_failures(self, now: float) -> bool:
+        in_row = self._options.failures_in_row
+        if in_row is not None and self._failures_in_row >= in_row:
+            return True
         calls, failures, slow = self._window.totals(now)
         if calls < self._options.minimum_calls:
             return False
@@ -177,7 +185,7 @@ class Breaker:
     def _turn(self, state: BreakerState, *, forced: bool = False) -> None:
         before, self._state = self._state, state
         self._permit = Permit(self._permit.epoch + 1)
-        self._probes_out = self._probes_passed = 0
+        self._probes_out = self._probes_passed = self._failures_in_row = 0
         self._on_change(before, state, forced)
 
 
@@ -229,7 +237,7 @@ class BreakerPolicy:
             reply = await next(call)
             verdict = Verdict.SUCCESS
         except SourceError as error:
-            verdict = _verdict_on(error)
+            verdict = Verdict.NONE if call.is_part and error.counts else _verdict_on(error)
             raise
         finally:
             now = self._clock()

@@ -84,6 +84,7 @@ class Call(msgspec.Struct, frozen=True):
         has_no_body: whether a reply to a write needs no body. Then `decode` gets an empty one.
         forwarded: headers of the client's request that are sent on, with their values. The reply is for requests with the
             same values alone.
+        is_part: whether it repeats a part of a call that failed: then its failure is no further one of the service.
         tried: the numbers of the instances to which the call was sent, in order. The balancer adds to it, so that a retry
             goes to another instance.
     """
@@ -107,6 +108,7 @@ class Call(msgspec.Struct, frozen=True):
     reads_headers: bool = False
     has_no_body: bool = False
     forwarded: tuple[tuple[str, str], ...] = ()
+    is_part: bool = False
     tried: list[int] = []
 
     def __repr__(self) -> str:

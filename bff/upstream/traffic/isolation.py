@@ -32,7 +32,7 @@ def may_be_of_a_key(error: SourceError) -> bool:
     """Whether the reason of a failure may be one of the call's keys. Not if the call never reached the service."""
     if isinstance(error, NotReached):
         return error.sent
-    return error.asked and not isinstance(error, _NOT_OF_A_KEY)
+    return error.asked and not error.is_of_every_key and not isinstance(error, _NOT_OF_A_KEY)
 
 
 class Isolation:

@@ -10,7 +10,7 @@ from functools import partial
 
 from bff.runtime.clock import Clock
 from bff.upstream.errors import SourceError
-from bff.upstream.events import BreakerState, CallRefused, InstanceState, Listener
+from bff.upstream.events import BreakerState, CallRefused, InstanceState, Listener, ObjectUnreadable
 from bff.upstream.headers import HeaderRules
 from bff.upstream.traffic.attempt import Attempt
 from bff.upstream.traffic.balance import Balance, BalanceOptions, InstanceOptions
@@ -20,6 +20,7 @@ from bff.upstream.traffic.bulkhead import Bulkhead, BulkheadOptions
 from bff.upstream.traffic.cache import Cache, CacheOptions
 from bff.upstream.traffic.call import Call, Handler, Policy, Reply
 from bff.upstream.traffic.deadline import DeadlinePolicy
+from bff.upstream.traffic.halving import HalvingPolicy
 from bff.upstream.traffic.health import HealthChecks, HealthOptions
 from bff.upstream.traffic.hedge import HedgeOptions, HedgePolicy
 from bff.upstream.traffic.retry import RetryOptions, RetryPolicy
@@ -109,6 +110,8 @@ class Stack:
             self._cache.lookup if caching else None,
             # Below the lookup, so that only missing keys are shared. Above retry, so that followers share the retries.
             SingleFlight(source, emit, clock),
+            # Above the store, so that each part is stored with its own lifetime. Above retry: a part may be retried too.
+            HalvingPolicy(source, budget, emit, clock),
             # Below single flight: a shared reply is stored once, with the keys of all requests that share it.
             self._cache.fill if caching else None,
             # Outside the bulkhead, so that a delay between attempts takes no place. The breaker decides on each attempt.
@@ -192,6 +195,10 @@ class Stack:
         """Change the instances; one whose URL stays keeps its state. Raises `ValueError` if none has a weight."""
         self._balance.set_instances(instances)
         self._breaker.reconsider()  # the failures may be those of removed instances
+
+    def note_unreadable(self, detail: str) -> None:
+        """An object of a reply does not fit its record."""
+        self._emit(ObjectUnreadable(self._source, detail))
 
     def set_headers(self, rules: HeaderRules) -> None:
         """Change the headers of further calls and health checks."""

@@ -13,6 +13,7 @@ from bff.upstream.conventions import STANDARD
 from bff.upstream.errors import BadAnswer, NotReached, NotSendable, SourceError, TimedOut
 from bff.upstream.events import CallEnded, Listener
 from bff.upstream.headers import HeaderRules
+from bff.upstream.reasons import detail_of, reason_of
 from bff.upstream.traffic.attempt import Attempt, error_of
 from bff.upstream.traffic.balance import Instance
 from bff.upstream.traffic.call import Call, Reply
@@ -51,7 +52,7 @@ class StreamAttempt:
         rules = self._attempt.headers
         authorization = None if rules.credentials is None else rules.credentials.authorization()
         began = self._clock()
-        outcome, status = "cancelled", None
+        outcome, reason, detail, status = "cancelled", "", "", None
         call.caller.calls[self._source] += 1
         try:
             reply = await self._begin(call, instance, rules, authorization)
@@ -63,7 +64,7 @@ class StreamAttempt:
                 raise await self._failure(call, reply)
             outcome = "ok"
         except SourceError as error:
-            outcome = error.outcome
+            outcome, reason, detail = error.outcome, reason_of(error), detail_of(error)
             raise
         finally:
             self._emit(
@@ -77,6 +78,8 @@ class StreamAttempt:
                     call.caller.request_id,
                     status,
                     is_read=call.is_read,
+                    reason=reason,
+                    detail=detail,
                 )
             )
         return Reply(status, Streamed(self._source, call, reply))

@@ -168,7 +168,13 @@ async def test_a_failed_chunk_affects_only_its_own_keys(
     users: Users, service: Service, caller: Caller, broken: Any, fault: Any
 ) -> None:
     """Each of them has the error. The keys of other chunks have their objects."""
-    service.every = lambda request: broken if ",400" in request.url.params["ids"] else all_there(request)
+
+    def answer(request: httpx.Request) -> Any:
+        _, _, text = request.url.raw_path.decode().partition("=")
+        ids = [int(each) for each in text.split(",")] if text else [int(request.url.path.rpartition("/")[2])]
+        return broken if any(200 < each <= 400 for each in ids) else all_there(request)
+
+    service.every = answer
     found = faults(await users.by_id.load(caller, range(1, 501)))
     assert found == {one: fault if 200 < one <= 400 else one for one in range(1, 501)}
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import replace
 
 from bff.upstream.conventions import Problem
 from bff.upstream.errors import (
@@ -834,3 +835,50 @@ async def test_the_policy_measures_how_long_a_call_takes(clock: Clock, heard: He
     policy = BreakerPolicy("users", BreakerOptions(minimum_calls=1, slow_call_s=1.0), heard, clock)
     await policy(make_call(make_caller(clock)), slow)
     assert policy.state is OPEN
+
+
+def test_failures_in_a_row_open_it() -> None:
+    """Five in a row, however many calls succeeded before; a success begins the count again."""
+    changes: list[BreakerState] = []
+    options = BreakerOptions(failures_in_row=5, minimum_calls=1000, open_s=30.0)
+    breaker = Breaker(options, lambda _, after, __: changes.append(after))
+
+    def settle(verdict: Verdict, now: float = 0.0) -> None:
+        permit = breaker.admit(now)
+        assert isinstance(permit, Permit)
+        breaker.settle(permit, verdict, now)
+
+    for _ in range(100):
+        settle(Verdict.SUCCESS)
+    for _ in range(4):
+        settle(Verdict.FAILURE)
+    settle(Verdict.NONE)
+    settle(Verdict.SUCCESS)
+    for _ in range(4):
+        settle(Verdict.FAILURE)
+    assert changes == []
+    settle(Verdict.FAILURE)
+    assert changes == [BreakerState.OPEN]
+    assert breaker.admit(29.0) == 1.0
+    settle(Verdict.SUCCESS, 30.0)
+    assert changes == [BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED]
+    for _ in range(4):
+        settle(Verdict.FAILURE, 31.0)
+    assert breaker.state is BreakerState.CLOSED
+
+
+async def test_parts_of_a_refused_batch_are_no_further_failures(clock: Clock) -> None:
+    """Else one bad id of a client could open the breaker. Their successes count."""
+    policy = BreakerPolicy("users", BreakerOptions(minimum_calls=1, failure_ratio=0.01), lambda _: None, clock)
+
+    async def fails(_: Call) -> Reply:
+        raise BadAnswer("users", counts=True, status=500)
+
+    call = make_call(make_caller(clock))
+    for _ in range(10):
+        with pytest.raises(BadAnswer):
+            await policy(replace(call, is_part=True), fails)
+    assert policy.state is BreakerState.CLOSED
+    with pytest.raises(BadAnswer):
+        await policy(call, fails)
+    assert policy.state is BreakerState.OPEN
