@@ -322,7 +322,7 @@ class InMemoryGateway:
         self._sent: list[tuple[str, ServiceCall]] = []
         wire = _InMemoryWire(services, self._sent)
         self._gateway: Gateway = create(app, settings, mode, wires=lambda *_: wire, clock=clock)
-        self._asgi = with_cors(self._gateway, settings)
+        self._asgi = with_cors(self._gateway)
 
     def __repr__(self) -> str:
         return f"<InMemoryGateway {', '.join(self.app.variant_names)}: {len(self._sent)} calls>"
@@ -483,7 +483,7 @@ async def serving(
         chosen = _settings(app, settings, file).with_instances(places)
         gateway = create(app, chosen, mode)
         listener = listen("127.0.0.1", 0)
-        server = _QuietServer(with_cors(gateway, chosen), gateway, chosen.connections, chosen.drain)
+        server = _QuietServer(with_cors(gateway), gateway, chosen.connections, chosen.drain)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn says so in no other way

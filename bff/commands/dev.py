@@ -49,7 +49,7 @@ async def run(app: App, settings: Settings, load_again: Callable[[], Settings]) 
         gateway = create(app, settings, "dev", again)
         if from_parent is None or not from_parent.is_restart:
             _greet(app, settings, url_of(listener))
-        served = (with_cors(gateway, settings), gateway, settings.connections, settings.drain)
+        served = (with_cors(gateway), gateway, settings.connections, settings.drain)
         # With a parent, a signal may come twice: from the terminal, and passed on by the parent.
         server = Server(*served) if from_parent is None else WorkerServer(*served, is_last=lambda: False)
         await server.serve(sockets=[listener])

@@ -131,7 +131,7 @@ def serve(place: Place, host: str | None, port: int | None, workers: int | None)
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
         if settings.workers == 1:
-            server = Server(with_cors(gateway, settings), gateway, settings.connections, settings.drain)
+            server = Server(with_cors(gateway), gateway, settings.connections, settings.drain)
             uvloop.run(server.serve(sockets=[listener]))
         else:
             _supervise(gateway, settings, listener)
@@ -141,7 +141,7 @@ def _supervise(gateway: Gateway, settings: Settings, listener: socket) -> None:
     options, drain = settings.supervisor, settings.drain
 
     def work(link: SupervisorLink) -> None:
-        app = with_cors(gateway, settings)
+        app = with_cors(gateway)
         server = worker.WorkerServer(app, gateway, settings.connections, drain, is_last=link.is_stopping)
         uvloop.run(worker.serve(server, listener, link, options.unresponsive_s))
 

@@ -1,32 +1,48 @@
-"""CORS for the variants that allow other origins."""
+"""Wires CORS: the rules of each variant and of the routes."""
 
-from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
+from bff.server.cors import Cors, CorsRules
 from bff.server.host import Gateway
 from bff.settings import Settings
 
 
-def with_cors(gateway: Gateway, settings: Settings) -> ASGIApp:
-    """The gateway with CORS for each variant that allows other origins; the gateway itself if no variant does."""
-    by_variant: dict[str, ASGIApp] = {}
-    for name in gateway.served.endpoints:
+def cors_rules(settings: Settings, variants: tuple[str, ...], *, is_dev: bool) -> dict[str, CorsRules]:
+    """The rules by the first segment of a path. A variant has its own, else the gateway's.
+
+    The headers that services get of the client are allowed too. In `bff dev` the pages of this machine may call.
+    """
+    found = {}
+    sources = type(settings.sources).model_fields  # type: ignore[attr-defined] # see `settings_class`
+    forwarded = {each for name in sources for each in settings.source(name).forward_headers}
+    for name in variants:
         own = settings.variant(name).cors
-        origins = (settings.cors if own is None else own).origins
-        if origins:
-            by_variant[name] = CORSMiddleware(
-                gateway,
-                allow_origins=list(origins),
-                allow_methods=["GET", "POST"],
-                allow_headers=["authorization", "content-type", "if-none-match", "traceparent", "x-api-key", "x-request-id"],
-                expose_headers=["etag", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"],
-                max_age=600,
-            )
-    if not by_variant:
-        return gateway
+        options = settings.cors if own is None else own
+        headers = tuple(sorted({*options.headers, *forwarded}))
+        found[name] = CorsRules(options.origins, headers, options.credentials, options.max_age_s, allows_local=is_dev)
+    found |= _of_routes(settings, is_dev=is_dev)
+    return found
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        first = scope["path"][1:].partition("/")[0] if scope["type"] == "http" else ""
-        await by_variant.get(first, gateway)(scope, receive, send)
 
-    return answer
+def _of_routes(settings: Settings, *, is_dev: bool) -> dict[str, CorsRules]:
+    """The gateway's rules for routes, by the first segment of their paths; empty for a route for everything."""
+    methods: dict[str, set[str]] = {}
+    for route in settings.routes:
+        methods.setdefault(route.path.split("/")[1], set()).update(route.methods)
+    options = settings.cors
+    return {
+        first: CorsRules(
+            options.origins,
+            options.headers,
+            options.credentials,
+            options.max_age_s,
+            allows_local=is_dev,
+            methods=tuple(sorted(names)),
+        )
+        for first, names in methods.items()
+    }
+
+
+def with_cors(gateway: Gateway) -> ASGIApp:
+    """The gateway with CORS."""
+    return Cors(gateway)

@@ -11,6 +11,7 @@ from bff.gate.access import entry_of
 from bff.gate.documents import Documents
 from bff.gate.manifests import ManifestError, TrustedDocuments, read_all
 from bff.gate.response_cache import ResponseCache
+from bff.gateway.cors import cors_rules
 from bff.gateway.mode import Mode
 from bff.graph.variants import Variant
 from bff.graphiql.examples import Example, ExampleError
@@ -42,6 +43,18 @@ class ServedVariant:
     operations: TrustedOperations
 
 
+@dataclass(frozen=True, slots=True)
+class _DependsOn:
+    """The headers of a request that a variant's responses depend on, besides those that they always depend on."""
+
+    forwarded: tuple[bytes, ...]
+    origin: bool
+
+    def is_that_of(self, endpoint: Endpoint) -> bool:
+        """Whether the variant is served so."""
+        return (self.forwarded, self.origin) == (endpoint.forwarded, endpoint.varies_by_origin)
+
+
 class Variants:
     """Makes the variants of an application from its settings."""
 
@@ -60,22 +73,25 @@ class Variants:
     def make(self, settings: Settings, before: dict[str, ServedVariant]) -> dict[str, ServedVariant]:
         """The variants by name. `before` are those in use, whose unchanged parts are used again. Raises `SettingsError`."""
         forwarded = tuple(name.encode() for name in forwarded_names(self._app, settings))
-        return {
-            each.name: self._made(each, settings.variant(each.name), before.get(each.name), forwarded)
-            for each in self._app.variants
-        }
+        rules = cors_rules(settings, self._app.variant_names, is_dev=self._is_dev)
+        made = {}
+        for variant in self._app.variants:
+            own = rules[variant.name]
+            depends = _DependsOn(forwarded, origin=own.is_on and not own.allows_any)
+            made[variant.name] = self._made(variant, settings.variant(variant.name), before.get(variant.name), depends)
+        return made
 
     def _made(
-        self, variant: Variant, options: VariantSettings, before: ServedVariant | None, forwarded: tuple[bytes, ...]
+        self, variant: Variant, options: VariantSettings, before: ServedVariant | None, depends: _DependsOn
     ) -> ServedVariant:
         trusted = _trusted(variant.name, options)
         if before is not None and before.trusted.is_same_as(trusted):
-            if before.options == options and before.endpoint.forwarded == forwarded:
+            if before.options == options and depends.is_that_of(before.endpoint):
                 return before
             trusted, operations = before.trusted, before.operations
         else:
             operations = TrustedOperations(self._app.schemas[variant.name], trusted)
-        endpoint = self._endpoint(variant, options, trusted, before, forwarded)
+        endpoint = self._endpoint(variant, options, trusted, before, depends)
         return ServedVariant(endpoint, options, trusted, operations)
 
     def _endpoint(
@@ -84,7 +100,7 @@ class Variants:
         options: VariantSettings,
         trusted: TrustedDocuments,
         before: ServedVariant | None,
-        forwarded: tuple[bytes, ...],
+        depends: _DependsOn,
     ) -> Endpoint:
         schema = self._app.schemas[variant.name]
         introspection = self._is_dev if options.introspection is None else options.introspection
@@ -122,7 +138,8 @@ class Variants:
             documents or Documents(variant.name, options.documents, trusted, self._shared, self._clock),
             (response_cache or ResponseCache(options.answers, self._clock)) if options.answers.enabled else None,
             (shown or self._graphiql(variant)) if graphiql else None,
-            forwarded,
+            depends.forwarded,
+            depends.origin,
         )
 
     def _graphiql(self, variant: Variant) -> EncodedResponse:

@@ -11,6 +11,7 @@ from bff.gate.jwks import KeySet
 from bff.gate.proxies import Proxies
 from bff.gate.response_cache import ResponseCache
 from bff.gateway.checks import faults_of
+from bff.gateway.cors import cors_rules
 from bff.gateway.counts import counts_of
 from bff.gateway.endpoints import ServedVariant, Variants
 from bff.gateway.key_sets import KeySets, Place
@@ -69,6 +70,7 @@ class Serving:
         """Make what is served first. Raises `SettingsError`."""
         public = [each.record for each in app.sources if not settings.source(each.name).forward_identity]
         self._app = app
+        self._is_dev = mode == "dev"
         self._variants = Variants(app, mode, shared, clock, public)
         self._sourced = sourced
         self._key_sets = key_sets
@@ -113,8 +115,15 @@ class Serving:
         endpoints = {name: each.endpoint for name, each in variants.items()}
         trusted = TrustedCalls({name: each.operations for name, each in variants.items()})
         proxies = Proxies(settings.proxies.trusted)
-        routes = routes_of(self._app, settings, self._sourced.stacks, Relay(services, proxies, self._clock))
-        served = Served(endpoints, services, proxies, settings.request.deadline_s, trusted, routes)
+        served = Served(
+            endpoints,
+            services,
+            proxies,
+            settings.request.deadline_s,
+            trusted,
+            cors_rules(settings, self._app.variant_names, is_dev=self._is_dev),
+            routes_of(self._app, settings, self._sourced.stacks, Relay(services, proxies, self._clock)),
+        )
         return Made(settings, served, variants, authenticator, key_sets)
 
     def _authenticator(self, settings: Settings, key_sets: Mapping[Place, tuple[KeySet, Wire]]) -> Authenticator:

@@ -29,6 +29,7 @@ class Endpoint:
         entry: what a request must prove.
         response_cache: None if it is off.
         forwarded: the names of the client's headers that some source gets.
+        varies_by_origin: whether pages of certain other origins may call.
         page: GraphiQL, for a browser that opens the endpoint's URL; None if it is off.
     """
 
@@ -42,6 +43,7 @@ class Endpoint:
     response_cache: ResponseCache | None
     page: EncodedResponse | None = field(repr=False)
     forwarded: tuple[bytes, ...] = ()
+    varies_by_origin: bool = False
 
     @cached_property
     def name(self) -> str:
@@ -62,5 +64,6 @@ class Endpoint:
 
     @cached_property
     def vary(self) -> Headers:
-        """A further header `Vary`: the responses depend on what services get of the client's headers."""
-        return ((b"vary", b", ".join(self.forwarded)),) if self.forwarded else ()
+        """A further header `Vary`: the responses depend on what services get of the client's headers, and on the origin."""
+        names = (*self.forwarded, b"origin") if self.varies_by_origin else self.forwarded
+        return ((b"vary", b", ".join(names)),) if names else ()

@@ -21,6 +21,7 @@ from bff.request.response import EncodedResponse
 from bff.request.services import Services
 from bff.runtime.clock import Clock
 from bff.runtime.version import VERSION
+from bff.server.cors import CorsRules
 from bff.upstream.caller import Deadline
 
 API = "/api/"
@@ -37,6 +38,7 @@ class Served:
         proxies: which proxies in front are trusted to report a client's address.
         deadline_s: seconds in which a request must be answered.
         run_trusted: what runs a request to `/{variant}/api/{name}`, by variant and name, existing or not.
+        cors: which pages of other origins may call, by variant.
         routes: finds what serves a request by a route; None if there are no routes.
         by_path: the variants by path.
     """
@@ -46,6 +48,7 @@ class Served:
     proxies: Proxies
     deadline_s: float
     run_trusted: Callable[[str, str], Run]
+    cors: Mapping[str, CorsRules] = field(default_factory=dict)
     routes: Callable[[Scope], ASGIApp | None] | None = None
     by_path: Mapping[str, Endpoint] = field(init=False)
 

@@ -2,15 +2,28 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, IPvAnyNetwork
+from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyNetwork, model_validator
 
-from bff.settings.values import Options, Origin, read_list
+from bff.settings.values import Options, OriginPattern, read_list
+from bff.upstream.headers import header_name
+
+HeaderName = Annotated[str, AfterValidator(header_name)]
 
 
 class CorsSettings(Options):
-    """The origins of web pages that may send requests (CORS)."""
+    """The origins of web pages that may send requests (CORS), and the headers that they may send besides the usual."""
 
-    origins: Annotated[tuple[Origin, ...], BeforeValidator(read_list)] = ()
+    origins: Annotated[tuple[OriginPattern, ...], BeforeValidator(read_list), Field(max_length=1000)] = ()
+    headers: Annotated[tuple[HeaderName, ...], BeforeValidator(read_list), Field(max_length=100)] = ()
+    credentials: bool = False
+    max_age_s: int = Field(default=600, ge=0, le=86_400)
+
+    @model_validator(mode="after")
+    def _check(self) -> "CorsSettings":
+        """Any page could act as the user, if any origin could send cookies."""
+        if self.credentials and "*" in self.origins:
+            raise ValueError("credentials: expected origins other than *")
+        return self
 
 
 class RequestSettings(Options):

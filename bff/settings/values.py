@@ -68,10 +68,25 @@ def read_list(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-def _origin(value: str) -> str:
+_PATTERN = re.compile(r"https?://\*\.([a-z0-9-]+\.)+[a-z0-9-]+(:[0-9]{1,5})?\Z")
+
+
+def _origin_pattern(value: str) -> str:
+    if value == "*":
+        return value
+    if "*" in value:
+        if not _PATTERN.match(value):
+            raise ValueError("expected a pattern such as https://*.example.com: * stands for sub-domains of a named domain")
+        return value
     parts = urlsplit(value)
     if parts.scheme not in {"http", "https"} or not parts.hostname or value != f"{parts.scheme}://{parts.netloc}":
         raise ValueError("expected an origin such as https://shop.example.com")
+    if value != value.lower() or "@" in parts.netloc:
+        raise ValueError("expected an origin as browsers send it, in lower case: this one would match nothing")
+    if (parts.scheme, parts.port) in {("https", 443), ("http", 80)}:
+        raise ValueError(
+            "expected an origin without its scheme's own port, which browsers leave out: it would match nothing"
+        )
     return value
 
 
@@ -100,7 +115,7 @@ ServiceUrl = Annotated[
     Field(min_length=1, max_length=_MOST_INSTANCES),
     AfterValidator(_some_weight),
 ]
-Origin = Annotated[str, AfterValidator(_origin)]
+OriginPattern = Annotated[str, AfterValidator(_origin_pattern)]
 Names = Annotated[tuple[str, ...], BeforeValidator(read_list), Field(min_length=1)]
 
 

@@ -84,7 +84,7 @@ async def running_gateway(
     gateway = create(shop_app, settings, mode, load_again)
     listener = listen("127.0.0.1", 0)
     config = ServerConfig(
-        with_cors(gateway, settings),
+        with_cors(gateway),
         settings.connections,
         ws="none",
         access_log=False,

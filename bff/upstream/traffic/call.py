@@ -26,7 +26,7 @@ list there (`stack.py`). A policy that limits each call to at most a second:
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import quote
 
 import msgspec
@@ -194,6 +194,15 @@ class Policy(Protocol):
 
     async def __call__(self, call: Call, next: Handler) -> Reply:
         """Reply to the call, with or without `next`. Raises `SourceError`."""
+        ...
+
+
+@runtime_checkable
+class Holding(Protocol):
+    """A policy with another way for streamed calls: what it holds, it holds until the stream has ended."""
+
+    async def hold(self, call: Call, next: Handler) -> Reply:
+        """Reply to the call with a `Streamed` as value. Raises `SourceError`."""
         ...
 
 

@@ -18,7 +18,9 @@ from bff.upstream.traffic.breaker import BreakerOptions, BreakerPolicy
 from bff.upstream.traffic.budget import RetryBudget
 from bff.upstream.traffic.bulkhead import Bulkhead, BulkheadOptions
 from bff.upstream.traffic.cache import Cache, CacheOptions
-from bff.upstream.traffic.call import Call, Handler, Policy, Reply
+from bff.upstream.traffic.cache_fill import CacheFill
+from bff.upstream.traffic.cache_lookup import CacheLookup
+from bff.upstream.traffic.call import Call, Handler, Holding, Policy, Reply
 from bff.upstream.traffic.deadline import DeadlinePolicy
 from bff.upstream.traffic.halving import HalvingPolicy
 from bff.upstream.traffic.health import HealthChecks, HealthOptions
@@ -48,6 +50,13 @@ class TrafficOptions:
     breaker: BreakerOptions = field(default_factory=BreakerOptions)
     balance: BalanceOptions = field(default_factory=BalanceOptions)
     health: HealthOptions = field(default_factory=HealthOptions)
+
+
+_SHARING = (CacheLookup, CacheFill, SingleFlight, HalvingPolicy, HedgePolicy)
+"""The policies that keep, share, divide or double calls. Streamed calls don't pass them."""
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing (RFC 9110, section 9.2.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,43 +105,39 @@ class Stack:
         self._balance = Balance(source, instances, attempt, emit, options.balance, clock)
         self._health = HealthChecks(source, self._balance, wire, options.health)
         self._breaker = BreakerPolicy(source, options.breaker, emit, clock)
+        self._single_flight = SingleFlight(source, emit, clock)
         self._cache = Cache(source, options.cache, emit, clock, timeout_s=options.timeout_s)
         budget = RetryBudget(options.retry.budget_ratio, clock)
-        deadline = DeadlinePolicy(source)
-        retry = RetryPolicy(source, options.retry, budget, emit)
-        bulkhead = Bulkhead(source, options.bulkhead)
         caching = options.cache.enabled
         order: tuple[Policy | None, ...] = (
             # Outermost: a call after the deadline must not wait anywhere. Nor may the cache reply to it, or the result would
             # depend on what happens to be cached.
-            deadline,
+            DeadlinePolicy(source),
             # Outside everything that may fail: an older entry stands in for any failure below, also for a refusal.
             self._cache.lookup if caching else None,
             # Below the lookup, so that only missing keys are shared. Above retry, so that followers share the retries.
-            SingleFlight(source, emit, clock),
+            self._single_flight,
             # Above the store, so that each part is stored with its own lifetime. Above retry: a part may be retried too.
             HalvingPolicy(source, budget, emit, clock),
             # Below single flight: a shared reply is stored once, with the keys of all requests that share it.
             self._cache.fill if caching else None,
             # Outside the bulkhead, so that a delay between attempts takes no place. The breaker decides on each attempt.
-            retry,
+            RetryPolicy(source, options.retry, budget, emit),
             # Inside retry: each attempt may be hedged, from the same budget.
             HedgePolicy(source, options.hedge, budget, emit, clock) if options.hedge.enabled else None,
             # Outside the breaker: a refusal here doesn't count against the service.
-            bulkhead,
+            Bulkhead(source, options.bulkhead),
             # Outside the balancer: the breaker is that of the source (or route). The balancer ejects single instances.
             self._breaker,
         )
         handler: Handler = self._balance  # innermost, so that a retry may choose another instance. It calls the attempt.
-        for policy in reversed([each for each in order if each is not None]):
+        self._order = [each for each in order if each is not None]
+        for policy in reversed(self._order):
             # The bound method, since calling it is cheaper than calling the object.
             handler = partial(policy.__call__, next=handler)
         self._handler = handler
         self._wire = wire
         self._clock = clock
-        # Of a streamed call: the same policies, without those that share or keep replies. Those that limit what runs at the
-        # same time hold on until the stream has ended.
-        self._streamed_order = (deadline.__call__, retry.__call__, bulkhead.hold, self._breaker.hold)
 
     def __repr__(self) -> str:
         return f"<Stack {self._source}: {self._breaker!r}, {self._balance!r}, {self._cache!r}>"
@@ -155,8 +160,10 @@ class Stack:
             raise TypeError(f"Expected a wire that streams, got {self._wire!r}.")
         attempt = StreamAttempt(self._source, self._attempt, self._wire, self._emit, self._clock)
         handler: Handler = partial(self._balance.hold, attempt=attempt)
-        for policy in reversed(self._streamed_order):
-            handler = partial(policy, next=handler)
+        for policy in reversed(self._order):
+            if not isinstance(policy, _SHARING):
+                # Those that limit what runs at the same time hold on until the stream has ended.
+                handler = partial(policy.hold if isinstance(policy, Holding) else policy.__call__, next=handler)
 
         async def stream(call: StreamCall) -> Streamed:
             try:
@@ -168,7 +175,25 @@ class Stack:
             streamed: Streamed = reply.value
             return streamed
 
-        return stream
+        async def stream_dropping(call: StreamCall) -> Streamed:
+            """As `stream`. What a write through a route changes is not known, so it drops all that is kept or shared."""
+            if call.method in _SAFE:
+                return await stream(call)
+            self._forget_reads()
+            try:
+                streamed = await stream(call)
+            except BaseException:
+                self._forget_reads()
+                raise
+            self._forget_reads()
+            streamed.on_end(lambda _: self._forget_reads())
+            return streamed
+
+        return stream_dropping
+
+    def _forget_reads(self) -> None:
+        self._cache.clear()
+        self._single_flight.end_sharing()
 
     def urls(self) -> tuple[str, ...]:
         """The base URLs of the instances, to remove them from what clients get. Never shown."""

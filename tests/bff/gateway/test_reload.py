@@ -38,7 +38,7 @@ class Reloadable:
     def __init__(self, before: Settings) -> None:
         self.now: Callable[[], Settings] = lambda: before
         self.gateway: Gateway = create(shop_app, before, load_again=lambda: self.now())  # noqa: PLW0108 - it changes
-        self.asgi = with_cors(self.gateway, before)
+        self.asgi = with_cors(self.gateway)
 
     async def reload(self, **changes: str) -> Reloaded:
         """Reload with these settings."""

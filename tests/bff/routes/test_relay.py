@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import threading
+from queue import Queue
 from typing import Any
 
 import httpx
@@ -424,32 +425,43 @@ def test_the_gateways_own_paths_stay_its_own(start: StartRouted) -> None:
     assert [each.line for each in routed.service.requests] == ["GET /anything HTTP/1.1"]
 
 
-def test_the_access_log_has_the_route(start: StartRouted, capture: list[dict[str, Any]]) -> None:
+def test_the_access_log_has_the_route(start: StartRouted, lines: "Queue[dict[str, Any]]") -> None:
     """With the bytes of both bodies, and no query."""
     routed = start()
     routed.gateway.http.post(f"{routed.url}/api/x?secret=1", content=b"hello")
-    (line,) = [each for each in capture if "route" in each]
+    line = lines.get(timeout=30)  # it is written once the exchange has ended
     assert (line["route"], line["path"], line["status"]) == ("/api", "/api/x", 200)
     assert (line["bytes_in"], line["bytes_out"], line["upstream_calls"]) == (5, 5, {"raw": 1})
     assert "secret" not in json.dumps(line)
 
 
 @pytest.fixture
-def capture(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+def lines(monkeypatch: pytest.MonkeyPatch) -> "Queue[dict[str, Any]]":
     """The fields of the lines in the access log."""
-    lines: list[dict[str, Any]] = []
-    monkeypatch.setattr("bff.request.access_log._log", _Lines(lines))
-    return lines
+    found: Queue[dict[str, Any]] = Queue()
+    monkeypatch.setattr("bff.request.access_log._log", _Lines(found))
+    return found
 
 
 class _Lines:
     is_info_enabled = True
 
-    def __init__(self, lines: list[dict[str, Any]]) -> None:
+    def __init__(self, lines: "Queue[dict[str, Any]]") -> None:
         self._lines = lines
 
     def info(self, _: str, /, **fields: Any) -> None:
-        self._lines.append(fields)
+        self._lines.put(fields)
+
+
+def test_pages_of_other_origins_may_call_if_cors_allows_it(start: StartRouted) -> None:
+    """With the methods of the routes. The service is not asked for the preflight."""
+    routed = start(BFF_CORS__ORIGINS="https://shop.example")
+    asked = {"origin": "https://shop.example", "access-control-request-method": "POST"}
+    preflight = routed.gateway.http.options(f"{routed.url}/api/x", headers=asked)
+    assert preflight.headers["access-control-allow-methods"] == "GET, HEAD, POST"
+    assert not routed.service.requests
+    answer = routed.gateway.http.get(f"{routed.url}/api", headers={"origin": "https://shop.example"})
+    assert answer.headers["access-control-allow-origin"] == "https://shop.example"
 
 
 def test_a_consumer_may_use_only_its_routes(start: StartRouted) -> None:
