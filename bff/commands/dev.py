@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from bff.app import App, DemoOptions
 from bff.commands import token
 from bff.commands.demo import ports_from, running
 from bff.gateway import create, with_cors
+from bff.graphiql.page import DemoViewer
 from bff.server.reloaded import APP_VARIABLE, handed_down
 from bff.server.reloader import Reloader
 from bff.server.server import Server, listen
@@ -46,13 +47,33 @@ async def run(app: App, settings: Settings, load_again: Callable[[], Settings]) 
             found = load_again()
             return found.with_instances({name: at for name, at in places.items() if found.instances(name) is None})
 
-        gateway = create(app, settings, "dev", again)
+        tokens = tokens_of(app, settings)
+        gateway = create(app, settings, "dev", again, viewers=viewers_of(settings, tokens))
         if from_parent is None or not from_parent.is_restart:
-            _greet(app, settings, url_of(listener))
+            _greet(app, settings, url_of(listener), tokens)
         served = (with_cors(gateway), gateway, settings.connections, settings.drain)
         # With a parent, a signal may come twice: from the terminal, and passed on by the parent.
         server = Server(*served) if from_parent is None else WorkerServer(*served, is_last=lambda: False)
         await server.serve(sockets=[listener])
+
+
+def tokens_of(app: App, settings: Settings) -> dict[str, str]:
+    """A token for each demo viewer, by its label."""
+    return {
+        name: token.make(settings, sub=viewer.sub, roles=sorted(viewer.roles), ttl_s=_DAYS_30_S)
+        for name, viewer in app.demo_viewers.items()
+    }
+
+
+def viewers_of(settings: Settings, tokens: Mapping[str, str]) -> tuple[DemoViewer, ...]:
+    """The viewers whom GraphiQL offers: those of the tokens, by label.
+
+    None if the secret is one of the user's own: then a token is worth something, and not for everybody who opens the page.
+    """
+    secret = settings.jwt_secret
+    if secret is None or secret.get_secret_value() != token.DEV_SECRET:
+        return ()
+    return tuple(DemoViewer(name, text) for name, text in tokens.items())
 
 
 def run_reloading(settings: Settings, arguments: Sequence[str]) -> None:
@@ -75,7 +96,7 @@ async def run_services(app: App, host: str, first_port: int, options: DemoOption
         await stop.wait()
 
 
-def _greet(app: App, settings: Settings, gateway_url: str) -> None:
+def _greet(app: App, settings: Settings, gateway_url: str, tokens: Mapping[str, str]) -> None:
     width = max(map(len, (*app.variant_names, *app.source_names, *app.demo_viewers)))
     click.echo("\nThe gateway runs. Open one of these in a browser, or POST to it:\n")
     for variant in app.variants:
@@ -84,9 +105,8 @@ def _greet(app: App, settings: Settings, gateway_url: str) -> None:
     for name in app.source_names:
         instances = settings.instances(name) or ()
         click.echo(f"  {name:{width}} {', '.join(instance.url for instance in instances)}")
-    if app.demo_viewers:
+    if tokens:
         click.echo("\nTokens for 30 days, for the header  Authorization: Bearer …\n")
-    for name, viewer in app.demo_viewers.items():
-        text = token.make(settings, sub=viewer.sub, roles=sorted(viewer.roles), ttl_s=_DAYS_30_S)
+    for name, text in tokens.items():
         click.echo(f"  {name:{width}} {text}")
     click.echo()

@@ -12,7 +12,7 @@ from bff import errors
 from bff.engine.arguments import InvalidVariables
 from bff.engine.compile import NotPlannable
 from bff.engine.located import LocatingExecutor
-from bff.engine.operation import Operation
+from bff.engine.operation import Operation, Ready
 from bff.engine.plan import ObjectPlan
 from bff.engine.response import Response
 from bff.engine.run import Run
@@ -46,18 +46,22 @@ class GraphQLResult:
 
 
 def begin(
-    operation: Operation, variables: Mapping[str, Any] | None, context: Context
+    operation: Operation, variables: Mapping[str, Any] | None, context: Context, ready: Ready | None = None
 ) -> GraphQLResult | Awaitable[GraphQLResult]:
     """Execute the operation. Returns the result, or an awaitable of it if something must be awaited.
 
-    All faults of the operation, its variables and the services are errors in the result; none is raised.
+    All faults of the operation, its variables and the services are errors in the result; none is raised. `ready` has what is
+    prepared already.
     """
     given = variables or {}
-    try:
-        coerced = operation.variables.coerce(given)
-    except InvalidVariables as invalid:
-        return _request_error(invalid.errors)
-    planned = operation.planned(coerced)
+    if ready is None:
+        try:
+            coerced = operation.variables.coerce(given)
+        except InvalidVariables as invalid:
+            return _request_error(invalid.errors)
+        planned = operation.planned(coerced)
+    else:
+        coerced, planned = ready.variables, ready.planned
     if isinstance(planned, NotPlannable):
         return _by_core(operation, given, context, planned.reason)
     run = Run(planned.plan, planned.root, context, coerced)

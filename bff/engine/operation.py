@@ -19,6 +19,7 @@ from bff.engine.places import Root
 from bff.engine.plan import Plan
 from bff.engine.prepare import switches_in
 from bff.engine.rows import Memo
+from bff.engine.work import Work
 
 MOST_PLANS = 16
 """The most plans of an operation, enough for four independent switches. graphql-core runs what would need more."""
@@ -31,11 +32,25 @@ _FIELD_BYTES = 4500
 
 @dataclass(slots=True)
 class Planned:
-    """A plan and the functions that run it. `has_rows`: whether source was generated for its plain rows."""
+    """A plan and the functions that run it.
+
+    Attributes:
+        has_rows: whether source was generated for its plain rows.
+        work: its upstream calls and waves; None if it depends on variables, or is not known yet.
+    """
 
     plan: Plan
     root: Root
     has_rows: bool = False
+    work: Work | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A request's variables and the plan for them, before the run. Belongs to one requested operation."""
+
+    variables: CoercedVariables
+    planned: "Planned | NotPlannable"
 
 
 class _Seen:

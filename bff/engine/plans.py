@@ -16,15 +16,17 @@ from typing import Any
 from graphql import GraphQLSchema
 from graphql.execution.executor import default_field_resolver
 
+from bff.engine.arguments import InvalidVariables
 from bff.engine.bindings import Bindings
 from bff.engine.explain import Explanation, explain
-from bff.engine.operation import Operation
+from bff.engine.operation import Operation, Planned, Ready
 from bff.engine.pace import Pace
 from bff.engine.prepare import GoodDocument, Preparation, has_variable_lengths
 from bff.engine.rows import Memo
+from bff.engine.work import Work, WorkWalk, work_in
 from bff.errors import InvalidOperation, TooComplex
-from bff.gate.cost import CostModel
-from bff.gate.limits import LimitOptions, depth_of
+from bff.gate.cost import CostModel, ListLengths
+from bff.gate.limits import LimitOptions, check_work, depth_of, most_waves_of
 from bff.runtime.bounded_cache import BoundedCache
 
 MOST_BYTES = 32 * 1024 * 1024
@@ -162,6 +164,28 @@ class Plans:
             raise TooComplex("cost", cost, self._limits.cost)
         return cost
 
+    @property
+    def limits_work(self) -> bool:
+        """Whether there is a limit on upstream calls or waves, so that `check_work` has something to check."""
+        return self._limits.calls is not None or self._limits.waves is not None
+
+    def check_work(self, operation: Operation, variables: Mapping[str, Any]) -> Ready | None:
+        """Check the operation's upstream calls and waves. Raises `TooComplex`.
+
+        Returns what was made for that, for the run; None if the variables are invalid, which the run reports.
+        """
+        try:
+            coerced = operation.variables.coerce(variables)
+        except InvalidVariables:
+            return None
+        planned = operation.planned(coerced)
+        if isinstance(planned, Planned):
+            work = planned.work or _work_of(planned, operation, variables)
+        else:
+            work = Work(None, most_waves_of(operation.node, operation.fragments))
+        check_work(work.calls, work.waves, self._limits)
+        return Ready(coerced, planned)
+
     def explain(self, operation: Operation, variables: Mapping[str, Any]) -> Explanation:
         """Explain the operation with those variables. Raises `InvalidVariables`."""
         return explain(
@@ -171,6 +195,8 @@ class Plans:
             cost_limit=self._limits.cost,
             depth=depth_of(operation.node, operation.fragments),
             depth_limit=self._limits.depth,
+            calls_limit=self._limits.calls,
+            waves_limit=self._limits.waves,
         )
 
     def _stages(self, text: str) -> Generator[None, None, Prepared]:
@@ -220,3 +246,12 @@ class Plans:
         known = self._known.peek(text)
         if known is not None and known.operations.get(operation.name) is operation:
             self._known.reweigh(text, known.weight)
+
+
+def _work_of(planned: Planned, operation: Operation, variables: Mapping[str, Any]) -> Work:
+    """The plan's work with those variables. Kept with the plan if it depends on none."""
+    lengths = ListLengths(operation.node, variables)
+    work = work_in(WorkWalk(planned.plan, lengths).waves())
+    if not lengths.depends_on_variables:
+        planned.work = work
+    return work

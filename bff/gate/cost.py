@@ -18,6 +18,7 @@ from graphql import (
     IntValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
+    StringValueNode,
     VariableNode,
     get_named_type,
 )
@@ -55,10 +56,14 @@ class ListLengths:
 
     The length of a list is the first of these that is given: the field's own `first`; the `first` of the connection that it
     is part of; its tag; `DEFAULT_LIST_SIZE`. A `first` is limited to the range from 0 to `MOST_FIRST`.
+
+    Attributes:
+        depends_on_variables: whether anything that was asked for so far has depended on a variable.
     """
 
     def __init__(self, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> None:
         self._variables = _with_defaults(operation, variables)
+        self.depends_on_variables = False
 
     def of(self, node: FieldNode, field: GraphQLField, listed: int | None) -> tuple[int, int | None]:
         """The estimated number of objects for each parent object, and the length that lists below the field inherit.
@@ -79,12 +84,26 @@ class ListLengths:
         value: Any = field.args["first"].default_value
         for argument in node.arguments or ():
             if argument.name.value == "first" and isinstance(argument.value, VariableNode):
-                value = self._variables.get(argument.value.name.value, value)
+                value = self._value(argument.value, value)
             elif argument.name.value == "first" and isinstance(argument.value, IntValueNode):
                 value = int(argument.value.value[:10])
         if isinstance(value, float) and value.is_integer():
             value = int(value)  # a variable of 100.0 is a valid Int, and means 100
         return min(max(value, 0), MOST_FIRST) if isinstance(value, int) else DEFAULT_FIRST
+
+    def text(self, node: FieldNode, field: GraphQLField, name: str) -> str | None:
+        """The value of an argument of text; None if it has none, or is no text."""
+        value: Any = field.args[name].default_value if name in field.args else None
+        for argument in node.arguments or ():
+            if argument.name.value == name and isinstance(argument.value, VariableNode):
+                value = self._value(argument.value, value)
+            elif argument.name.value == name and isinstance(argument.value, StringValueNode):
+                value = argument.value.value
+        return value if isinstance(value, str) else None
+
+    def _value(self, node: VariableNode, default: Any) -> Any:
+        self.depends_on_variables = True
+        return self._variables.get(node.name.value, default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +147,11 @@ class _Counting:
 
 
 def _with_defaults(operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> dict[str, Any]:
-    defaults = {
-        definition.variable.name.value: int(definition.default_value.value[:10])
-        for definition in operation.variable_definitions or ()
-        if isinstance(definition.default_value, IntValueNode)
-    }
+    defaults: dict[str, Any] = {}
+    for definition in operation.variable_definitions or ():
+        default = definition.default_value
+        if isinstance(default, IntValueNode):
+            defaults[definition.variable.name.value] = int(default.value[:10])
+        elif isinstance(default, StringValueNode):
+            defaults[definition.variable.name.value] = default.value
     return {**defaults, **variables}

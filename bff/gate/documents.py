@@ -113,6 +113,13 @@ class Documents:
             raise OperationNotAllowed if self._mode == "trusted" else PersistedQueryNotFound
         return found, None
 
+    def is_trusted(self, query: str | None, document_id: str | None, extensions: Mapping[str, Any] | None) -> bool:
+        """Whether the document of a request that `text` has accepted is one of a manifest, and no other."""
+        if query is not None:
+            return self._trusted.has_text(query)
+        named = _hash_in(extensions or {}) if document_id is None else document_id
+        return self._trusted.get(named) is not None
+
     def _check(self, query: str) -> None:
         if self._mode == "trusted" and not self._trusted.has_text(query):
             raise OperationNotAllowed

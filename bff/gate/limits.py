@@ -16,6 +16,7 @@ from graphql import (
     FragmentDefinitionNode,
     FragmentSpreadNode,
     OperationDefinitionNode,
+    OperationType,
     SelectionSetNode,
     Visitor,
     visit,
@@ -48,6 +49,9 @@ class LimitOptions:
         directives: uses of directives in the document.
         variables_depth: levels of lists and objects in the variables.
         variables_size: values in the variables, at all levels.
+        calls: upstream calls of an operation, without retries; None for no limit. What its plan needs at most is known
+            before anything runs. Further calls, as those of resolvers, are refused while it runs.
+        waves: groups of upstream calls of which each needs results of the one before; None for no limit.
     """
 
     depth: Annotated[int, Ge(1), Le(100)] = 12
@@ -64,12 +68,29 @@ class LimitOptions:
     directives: Annotated[int, Ge(0), Le(10_000)] = 100
     variables_depth: Annotated[int, Ge(1), Le(100)] = 10
     variables_size: Annotated[int, Ge(1), Le(1_000_000)] = 5000
+    calls: Annotated[int, Ge(1), Le(100_000)] | None = None
+    waves: Annotated[int, Ge(1), Le(1000)] | None = None
 
 
 def depth_of(operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]) -> int:
     """The depth of an operation: levels of fields, introspection excepted."""
     shapes = _Shapes({name: node.selection_set for name, node in fragments.items()})
     return shapes.of(operation.selection_set).depth
+
+
+def most_waves_of(operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]) -> int:
+    """The most waves of an operation without a plan: one for each level of fields; the root fields of a mutation in turn."""
+    shapes = _Shapes({name: node.selection_set for name, node in fragments.items()})
+    shape = shapes.of(operation.selection_set)
+    return shape.depth * (shape.fields if operation.operation is OperationType.MUTATION else 1)
+
+
+def check_work(calls: int | None, waves: int, limits: LimitOptions) -> None:
+    """Check the most upstream calls and waves of an operation; `calls` is None if unknown. Raises `TooComplex`."""
+    if limits.calls is not None and calls is not None and calls > limits.calls:
+        raise TooComplex("upstream calls", calls, limits.calls)
+    if limits.waves is not None and waves > limits.waves:
+        raise TooComplex("waves of upstream calls", waves, limits.waves)
 
 
 def check_shape(document: DocumentNode, limits: LimitOptions) -> None:

@@ -1,7 +1,7 @@
 """The composition root: makes an ASGI application of an `App` and its settings."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -17,9 +17,10 @@ from bff.gateway.operations import add_openapi, add_operations
 from bff.gateway.reload import Reload
 from bff.gateway.serving import Serving
 from bff.gateway.sources import bound_sources
+from bff.gateway.summary import summary
 from bff.gateway.watch import FileWatch
 from bff.graph.controls import Reloaded
-from bff.graphiql.page import ASSETS
+from bff.graphiql.page import ASSETS, DemoViewer
 from bff.observe.hints import Hints
 from bff.observe.listeners import log_event, to_all
 from bff.observe.loop_watch import LoopWatch
@@ -46,6 +47,7 @@ def create(
     *,
     wires: WireFactory = wire_for,
     clock: Clock = time.monotonic,
+    viewers: Sequence[DemoViewer] = (),
 ) -> Gateway:
     """Wire the gateway of an application.
 
@@ -56,6 +58,7 @@ def create(
         load_again: reads the settings again when they are reloaded; None if there is nothing to read.
         wires: makes the HTTP clients.
         clock: the time of deadlines, breakers, caches and rates. Tokens and quotas follow the calendar instead.
+        viewers: viewers whom GraphiQL offers to everybody who can open it.
 
     Raises:
         SettingsError: a required setting is missing.
@@ -90,6 +93,7 @@ def create(
         clock=clock,
         reload=reload,
         is_draining=lambda: gateway.draining,
+        viewers=viewers,
     )
 
     @asynccontextmanager
@@ -115,6 +119,7 @@ def create(
     def use(served: Served) -> None:
         gateway.served = served
 
+    gateway.describe = lambda: summary(app, serving.made.settings, serving.made.variants)
     read_again = Reload(load_again, serving, use)
     watch = FileWatch(lambda: serving.made.settings, reload)
     add_operations(gateway, sourced.stacks, metrics)

@@ -9,25 +9,27 @@ from bff.engine.pace import Pace
 from bff.engine.plans import Plans
 from bff.gate.access import entry_of
 from bff.gate.documents import Documents
-from bff.gate.manifests import ManifestError, TrustedDocuments, read_all
+from bff.gate.manifests import ManifestError, TrustedDocument, TrustedDocuments, read_all
 from bff.gate.response_cache import ResponseCache
 from bff.gateway.cors import cors_rules
 from bff.gateway.mode import Mode
 from bff.graph.variants import Variant
 from bff.graphiql.examples import Example, ExampleError
 from bff.graphiql.examples import read as read_examples
-from bff.graphiql.page import page
+from bff.graphiql.page import DemoViewer, page
 from bff.operations.calls import TrustedOperations
+from bff.request.deadlines import Deadlines
 from bff.request.endpoint import Endpoint
 from bff.request.response import EncodedResponse
 from bff.runtime.clock import Clock
 from bff.settings import Settings, SettingsError, VariantSettings
+from bff.settings.edge import RequestSettings
 
 if TYPE_CHECKING:
     from bff.gate.shared import Shared
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ServedVariant:
     """A variant as it is served, and what it was made of.
 
@@ -45,26 +47,42 @@ class ServedVariant:
 
 @dataclass(frozen=True, slots=True)
 class _DependsOn:
-    """The headers of a request that a variant's responses depend on, besides those that they always depend on."""
+    """What a variant depends on besides its own settings.
+
+    Attributes:
+        forwarded, origin: the headers of a request that its responses depend on, besides the usual ones.
+        deadlines: its own, or those of all requests.
+    """
 
     forwarded: tuple[bytes, ...]
     origin: bool
+    deadlines: Deadlines
 
     def is_that_of(self, endpoint: Endpoint) -> bool:
         """Whether the variant is served so."""
-        return (self.forwarded, self.origin) == (endpoint.forwarded, endpoint.varies_by_origin)
+        now = (endpoint.forwarded, endpoint.varies_by_origin, endpoint.deadlines)
+        return (self.forwarded, self.origin, self.deadlines) == now
 
 
 class Variants:
     """Makes the variants of an application from its settings."""
 
-    def __init__(self, app: App, mode: Mode, shared: "Shared | None", clock: Clock, public: Sequence[type]) -> None:
+    def __init__(
+        self,
+        app: App,
+        mode: Mode,
+        shared: "Shared | None",
+        clock: Clock,
+        public: Sequence[type],
+        viewers: Sequence[DemoViewer] = (),
+    ) -> None:
         """`public` are the records of sources that get no identity: their replies are the same for every viewer."""
         self._app = app
         self._is_dev = mode == "dev"
         self._shared = shared
         self._clock = clock
         self._public = public
+        self._viewers = viewers
         self._pace = Pace()  # a single one, since all variants share the event loop
 
     def __repr__(self) -> str:
@@ -76,9 +94,10 @@ class Variants:
         rules = cors_rules(settings, self._app.variant_names, is_dev=self._is_dev)
         made = {}
         for variant in self._app.variants:
-            own = rules[variant.name]
-            depends = _DependsOn(forwarded, origin=own.is_on and not own.allows_any)
-            made[variant.name] = self._made(variant, settings.variant(variant.name), before.get(variant.name), depends)
+            own, options = rules[variant.name], settings.variant(variant.name)
+            deadlines = deadlines_of(settings.request, options)
+            depends = _DependsOn(forwarded, origin=own.is_on and not own.allows_any, deadlines=deadlines)
+            made[variant.name] = self._made(variant, options, before.get(variant.name), depends)
         return made
 
     def _made(
@@ -90,7 +109,8 @@ class Variants:
                 return before
             trusted, operations = before.trusted, before.operations
         else:
-            operations = TrustedOperations(self._app.schemas[variant.name], trusted)
+            documents = trusted if options.manifests or not self._is_dev else self._example_documents(variant)
+            operations = TrustedOperations(self._app.schemas[variant.name], documents)
         endpoint = self._endpoint(variant, options, trusted, before, depends)
         return ServedVariant(endpoint, options, trusted, operations)
 
@@ -140,12 +160,23 @@ class Variants:
             (shown or self._graphiql(variant)) if graphiql else None,
             depends.forwarded,
             depends.origin,
+            depends.deadlines,
         )
 
     def _graphiql(self, variant: Variant) -> EncodedResponse:
         examples = self._examples(variant)
-        shown = page(variant.name, self._app.variant_names, examples, admin_only=variant.role is not None)
+        # The page begins as the first viewer: one who may use the variant.
+        may = {name for name, each in self._app.demo_viewers.items() if variant.role is None or variant.role in each.roles}
+        viewers = sorted(self._viewers, key=lambda each: each.name not in may)
+        shown = page(variant.name, self._app.variant_names, examples, admin_only=variant.role is not None, viewers=viewers)
         return EncodedResponse(200, tuple(shown.headers), shown.body, outcome="page")
+
+    def _example_documents(self, variant: Variant) -> list[TrustedDocument]:
+        """The examples in place of a manifest's documents, so that `bff dev` shows what REST calls of them are like.
+
+        They can be called by name. They are not trusted otherwise: `Documents` does not know them.
+        """
+        return [TrustedDocument(each.query, (), None, each.name) for each in self._examples(variant)]
 
     def _examples(self, variant: Variant) -> tuple[Example, ...]:
         if self._app.folder is None:
@@ -154,6 +185,12 @@ class Variants:
             return read_examples(self._app.folder / "examples", variant.name)
         except ExampleError as error:
             raise SettingsError(str(error)) from None
+
+
+def deadlines_of(request: RequestSettings, options: VariantSettings) -> Deadlines:
+    """The deadlines of a variant: its own, or those of all requests."""
+    request_s = request.deadline_s if options.deadline_s is None else options.deadline_s
+    return Deadlines(request_s, request.min_deadline_s, options.deadlines)
 
 
 def forwarded_names(app: App, settings: Settings) -> tuple[str, ...]:

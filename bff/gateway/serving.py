@@ -1,7 +1,8 @@
 """Makes what is served from the settings: at start-up, and again for each reload. Made first, then used as a whole."""
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from secrets import token_bytes
 from typing import TYPE_CHECKING, Any
 
 from bff.app import App
@@ -20,8 +21,10 @@ from bff.gateway.routes import routes_of
 from bff.gateway.sources import Sourced
 from bff.gateway.tokens import authenticator_of, consumers_of, key_set_places
 from bff.graph.controls import Reloaded
+from bff.graphiql.page import DemoViewer
 from bff.observe.metrics import Metrics
 from bff.operations.gate import TrustedCalls
+from bff.request.access_log import FurtherFields
 from bff.request.services import Services
 from bff.routes.relay import Relay
 from bff.runtime.clock import Clock
@@ -66,12 +69,14 @@ class Serving:
         clock: Clock,
         reload: Callable[[], Coroutine[Any, Any, Reloaded]],
         is_draining: Callable[[], bool],
+        viewers: Sequence[DemoViewer] = (),
     ) -> None:
         """Make what is served first. Raises `SettingsError`."""
         public = [each.record for each in app.sources if not settings.source(each.name).forward_identity]
         self._app = app
         self._is_dev = mode == "dev"
-        self._variants = Variants(app, mode, shared, clock, public)
+        self._user_id_key = token_bytes(32)
+        self._variants = Variants(app, mode, shared, clock, public, viewers)
         self._sourced = sourced
         self._key_sets = key_sets
         self._shared = shared
@@ -119,9 +124,9 @@ class Serving:
             endpoints,
             services,
             proxies,
-            settings.request.deadline_s,
             trusted,
             cors_rules(settings, self._app.variant_names, is_dev=self._is_dev),
+            self._log_fields(settings),
             routes_of(self._app, settings, self._sourced.stacks, Relay(services, proxies, self._clock)),
         )
         return Made(settings, served, variants, authenticator, key_sets)
@@ -132,6 +137,10 @@ class Serving:
         if made is not None and made.key_sets == key_sets and _tokens(made.settings) == _tokens(settings):
             return made.authenticator
         return authenticator_of(settings, {name: keys for (name, _), (keys, _) in key_sets.items()})
+
+    def _log_fields(self, settings: Settings) -> FurtherFields:
+        own = settings.log.user_id_key
+        return FurtherFields(settings.log.fields, self._user_id_key if own is None else own.get_secret_value().encode()[:64])
 
     def _counts_if_on(self, settings: Settings) -> Counts | None:
         """The counts, which outlive a reload; None if rates are off."""

@@ -70,3 +70,17 @@ def _entries(page: Page[R], start: Position) -> list[Entry[R]]:
     if entries and page.next_cursor is not None:
         entries[-1] = Entry(page.next_cursor, 0, entries[-1].node)
     return entries
+
+
+def most_calls(largest: int, first: int, after: str | None) -> int:
+    """The calls of `load_slice` for `first` items after the cursor `after`, each after the one before.
+
+    `largest` is the number of items of the service's largest page. Pages that are shorter than requested need more calls.
+    """
+    try:
+        skip = Position.decode(after).skip
+    except BadUserInput:
+        return 1
+    wanted = min(skip + first, MOST_ITEMS)
+    rest = min(skip + first - wanted, MOST_ITEMS)
+    return max(1, -(-wanted // largest) - (-rest // largest))

@@ -1,12 +1,13 @@
 """A variant's GraphiQL page: HTML and headers, rendered once at start-up.
 
-The page has no inline script and no secret. Its script reads its configuration from a block of JSON. The content security
-policy allows requests to this gateway only, so that not even an image in a description can contact another server.
+The page has no inline script. It has tokens only of demo viewers, whose secret is known to everybody, and no other secret.
+Its script reads its configuration from a block of JSON. The content security policy allows requests to this gateway only, so
+that not even an image in a description can contact another server.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
 from string import Template
@@ -51,7 +52,22 @@ class GraphiQLPage:
     headers: list[tuple[bytes, bytes]]
 
 
-def page(variant: str, variants: Sequence[str], examples: Sequence[Example], *, admin_only: bool = False) -> GraphiQLPage:
+@dataclass(frozen=True, slots=True)
+class DemoViewer:
+    """A viewer to try the graph as: a label for people, and a token that is no secret."""
+
+    name: str
+    token: str = field(repr=False)
+
+
+def page(
+    variant: str,
+    variants: Sequence[str],
+    examples: Sequence[Example],
+    *,
+    admin_only: bool = False,
+    viewers: Sequence[DemoViewer] = (),
+) -> GraphiQLPage:
     """Render the page of `variant`.
 
     Args:
@@ -59,12 +75,15 @@ def page(variant: str, variants: Sequence[str], examples: Sequence[Example], *, 
         variants: all variants, in the order of the links between them.
         examples: the operations offered. The first is in the editor on the first visit.
         admin_only: whether the gateway refuses every request without an administrator's token. The page then asks for one.
+        viewers: those that a click signs in. The page begins as the first. Their tokens are part of the page, so everybody
+            who can open it gets them.
     """
     config = {
         "variant": variant,
         "endpoint": _endpoint(variant),
         "adminOnly": admin_only,
         "examples": [asdict(example) for example in examples],
+        "viewers": [asdict(viewer) for viewer in viewers],
     }
     html = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=escape(variant.capitalize()),

@@ -14,6 +14,7 @@ from bff.gate.limits import LimitOptions
 from bff.gate.rate import RateOptions
 from bff.gate.response_cache import ResponseCache
 from bff.graph.variants import Variant
+from bff.request.deadlines import DEFAULT_DEADLINES, Deadlines
 from bff.request.response import EncodedResponse
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Endpoint:
         forwarded: the names of the client's headers that some source gets.
         varies_by_origin: whether pages of certain other origins may call.
         page: GraphiQL, for a browser that opens the endpoint's URL; None if it is off.
+        deadlines: how long its requests may take.
     """
 
     variant: Variant
@@ -44,6 +46,7 @@ class Endpoint:
     page: EncodedResponse | None = field(repr=False)
     forwarded: tuple[bytes, ...] = ()
     varies_by_origin: bool = False
+    deadlines: Deadlines = DEFAULT_DEADLINES
 
     @cached_property
     def name(self) -> str:

@@ -148,6 +148,7 @@ class Exchange:
         request_id: in the response, in logs, and sent to services.
         traceparent: sent to services.
         deadline: when the whole request must be answered.
+        began: when it arrived, by the deadline's clock.
         address: the client's IP address, as far as the proxies in front are trusted to report it.
         accepted: the media type that the client prefers of those that the gateway offers; None if it accepts none.
         media: the response's media type.
@@ -155,6 +156,7 @@ class Exchange:
         client: anonymous until a token or a key has been accepted.
         ledger: charges nothing until the request itself is charged.
         returned: headers of services' replies that the response gets; None if there can't be any.
+        wish: the deadline that the client asks for, shorter or not; None if it doesn't.
         calls: upstream calls so far, by source, of all operations together: for the access log.
     """
 
@@ -165,6 +167,7 @@ class Exchange:
     request_id: str
     traceparent: str
     deadline: Deadline
+    began: float
     address: str
     accepted: MediaType | None
     media: MediaType
@@ -173,6 +176,14 @@ class Exchange:
     ledger: Ledger = UNCHARGED
     calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     returned: ReturnedHeaders | None = None
+    wish: Deadline | None = None
+
+    def heed(self, wish: Deadline) -> None:
+        """Take the client's own deadline into account, which can only shorten the time of the request."""
+        self.wish = wish
+        if wish.at < self.deadline.at:
+            self.deadline = wish
+            self.wait_budget = SharedStateBudget(wish)
 
     def header(self, name: bytes) -> bytes | None:
         """A header's value; several values are joined by commas (RFC 9110, section 5.3)."""
@@ -187,8 +198,9 @@ def open_exchange(
     headers: Mapping[bytes, list[bytes]],
     deadline: Deadline,
     address: str,
+    began: float | None = None,
 ) -> Exchange:
-    """The exchange of a request of which only the head has been read."""
+    """The exchange of a request of which only the head has been read. It began now, if `began` doesn't say when."""
     accept = headers.get(b"accept")
     accepted = negotiate(b", ".join(accept) if accept else None)
     return Exchange(
@@ -199,6 +211,7 @@ def open_exchange(
         request_id_of(headers),
         traceparent_of(headers),
         deadline,
+        deadline.clock() if began is None else began,
         address,
         accepted,
         accepted or MediaType.JSON,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from bff.errors import BadRequest, Draining, GatewayError
 from bff.gate.consumers import HEADER as API_KEY
 from bff.gate.rate import Ledger, Subject, counted_name
-from bff.request import http
+from bff.request import deadlines, http
 from bff.request.exchange import Client, Exchange, Visit
 from bff.request.http import READS, GraphQLRequest, MediaType
 from bff.request.response import EncodedResponse
@@ -18,10 +18,22 @@ _METHODS = frozenset({*READS, "POST"})
 _CHARGED_REFUSALS = frozenset({401, 403})
 
 
-async def admit(_: Visit, services: Services) -> None:
+async def refuse_while_draining(_: Visit, services: Services) -> None:
     """Refuse new requests while the process is stopping. Raises `Draining`."""
     if services.is_draining():
         raise Draining
+
+
+async def admit(exchange: Exchange, services: Services) -> None:
+    """Refuse new requests while the process is stopping; give the client no more time than it asks for.
+
+    Raises `Draining`, `BadRequest`.
+    """
+    if services.is_draining():
+        raise Draining
+    if deadlines.HEADER in exchange.headers:
+        known, clock = exchange.endpoint.deadlines, exchange.deadline.clock
+        exchange.heed(known.wish(exchange.began, clock, exchange.headers[deadlines.HEADER]))
 
 
 async def negotiate(exchange: Exchange, _: Services) -> EncodedResponse | None:

@@ -29,7 +29,7 @@ from bff.request.requested_operation import CacheSlot, RequestedOperation
 from bff.request.response import Response, refusal
 from bff.request.services import Services
 from bff.runtime.loop import TimeLimit
-from bff.upstream.caller import Caller, Freshness
+from bff.upstream.caller import CallBudget, Caller, Deadline, Freshness
 from bff.upstream.headers import LONGEST_FORWARDED, ReturnedHeaders, is_value
 
 
@@ -120,6 +120,15 @@ async def lookup_response(requested: RequestedOperation, services: Services) -> 
     return Response(body, cache_control=b"public, max-age=%d" % int(left_s), operation=requested.operation)
 
 
+async def check_work(requested: RequestedOperation, _: Services) -> None:
+    """Check the variant's limits of upstream calls and waves, if it has any. Raises `TooComplex`."""
+    plans, operation = requested.exchange.endpoint.plans, requested.operation
+    if plans.limits_work:
+        if not operation.is_settled:  # it may have to be compiled
+            await plans.pace.turn()
+        requested.ready = plans.check_work(operation, requested.request.variables or {})
+
+
 async def charge_cost(requested: RequestedOperation, _: Services) -> None:
     """Charge the operation's estimated cost; `execute` corrects it. Raises `RateLimited`."""
     ledger = requested.exchange.ledger
@@ -131,16 +140,18 @@ async def execute(requested: RequestedOperation, services: Services) -> Response
     """Run the operation, with loaders and a context of its own. Raises `http.ClientDisconnected`."""
     exchange, operation, client = requested.exchange, requested.operation, requested.exchange.client
     signed_in, is_mutation, watch = client.signed_in, operation.kind is OperationType.MUTATION, None
+    endpoint, most_calls = exchange.endpoint, exchange.endpoint.limits.calls
     caller = Caller(
         exchange.request_id,
         exchange.traceparent,
-        exchange.deadline,
+        _deadline_of(requested) if endpoint.deadlines.by_operation else exchange.deadline,
         signed_in.identity if signed_in else None,
         exchange.calls,
-        forwarded=_forwarded(exchange) if exchange.endpoint.forwarded else None,
+        forwarded=_forwarded(exchange) if endpoint.forwarded else None,
         returned=_returned(exchange) if services.returns_headers else None,
+        budget=None if most_calls is None else CallBudget(most_calls),
     )
-    variant, viewer = exchange.endpoint.variant, signed_in.viewer if signed_in else None
+    variant, viewer = endpoint.variant, signed_in.viewer if signed_in else None
     context = Context(
         variant,
         viewer,
@@ -151,9 +162,9 @@ async def execute(requested: RequestedOperation, services: Services) -> Response
         services.controls,
     )
     try:
-        if not operation.is_settled:  # it may have to be compiled
-            await exchange.endpoint.plans.pace.turn()
-        result = begin(operation, requested.request.variables, context)
+        if not operation.is_settled and requested.ready is None:  # it may have to be compiled
+            await endpoint.plans.pace.turn()
+        result = begin(operation, requested.request.variables, context, requested.ready)
         if isinstance(result, GraphQLResult):
             pass
         elif requested.is_in_batch:  # the batch watches the client
@@ -175,6 +186,18 @@ async def execute(requested: RequestedOperation, services: Services) -> Response
     if watch is not None and watch.is_gone:
         raise http.ClientDisconnected(response.outcome, response.codes)
     return response
+
+
+def _deadline_of(requested: RequestedOperation) -> Deadline:
+    """The operation's own deadline if it has one, else the request's."""
+    exchange, request = requested.exchange, requested.request
+    endpoint, name = exchange.endpoint, requested.operation.name
+    own_s = None if name is None else endpoint.deadlines.by_operation.get(name)
+    if own_s is None:
+        return exchange.deadline
+    is_trusted = endpoint.documents.is_trusted(request.query, request.document_id, request.extensions)
+    clock = exchange.deadline.clock
+    return endpoint.deadlines.of_operation(own_s, exchange.began, clock, exchange.wish, is_trusted=is_trusted)
 
 
 def _forwarded(exchange: Exchange) -> Mapping[str, str]:

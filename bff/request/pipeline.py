@@ -12,7 +12,7 @@ from typing import Any
 from bff.request.exchange import Exchange
 from bff.request.gate_steps import admit, authenticate, charge, decode, negotiate
 from bff.request.http import GraphQLRequest
-from bff.request.operation_steps import charge_cost, execute, explain, lookup_response
+from bff.request.operation_steps import charge_cost, check_work, execute, explain, lookup_response
 from bff.request.requested_operation import RequestedOperation
 from bff.request.response import EncodedResponse, Response
 from bff.request.services import Services
@@ -32,6 +32,7 @@ GATE: Sequence[GateStep] = (
 OPERATION: Sequence[OperationStep] = (
     explain,  # before the cost is charged: nothing is run
     lookup_response,  # before the cost is charged: a cached response costs next to nothing
+    check_work,  # after the look-up: a cached response needs no calls; before the cost is charged: a refusal costs nothing
     charge_cost,
     execute,
 )

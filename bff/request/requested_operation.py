@@ -7,7 +7,7 @@ is shared by all requests for it.
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from bff.engine.operation import Operation
+from bff.engine.operation import Operation, Ready
 from bff.gate.response_cache import ResponseCache
 from bff.request.exchange import Exchange
 from bff.request.http import GraphQLRequest
@@ -30,7 +30,7 @@ class CacheSlot:
         self.cache.put(self.key, body, left_s, self.generation)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RequestedOperation:
     """An operation that may be run: prepared, allowed by the request's method, and within the variant's cost limit.
 
@@ -41,6 +41,7 @@ class RequestedOperation:
         cost: its estimated cost, in the units of the variant's cost limit.
         cache_slot: None if its response must not be cached.
         is_in_batch: whether it came in a batch. If so, the batch watches whether the client disconnects.
+        ready: its plan, if a step needed it before the run.
     """
 
     exchange: Exchange
@@ -49,3 +50,4 @@ class RequestedOperation:
     cost: int
     cache_slot: CacheSlot | None
     is_in_batch: bool
+    ready: Ready | None = None

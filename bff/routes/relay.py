@@ -19,7 +19,7 @@ from bff.request import access_log
 from bff.request.correlation import request_id_of, traceparent_of
 from bff.request.disconnect import CancelOnDisconnect
 from bff.request.exchange import ANONYMOUS, UNCHARGED, Client, Ledger, headers_of
-from bff.request.gate_steps import admit, authenticate, charge
+from bff.request.gate_steps import authenticate, charge, refuse_while_draining
 from bff.request.http import ClientDisconnected
 from bff.request.response import EncodedResponse
 from bff.request.services import Services
@@ -36,7 +36,7 @@ from bff.upstream.traffic.streams import KeptAnswer, StreamCall, Streamed
 from bff.upstream.wire import RawHeaders
 
 GATE = (
-    admit,  # first: nothing new begins in a process that is stopping
+    refuse_while_draining,  # first: nothing new begins in a process that is stopping
     authenticate,  # before the body is read
     charge,  # as soon as it is known whose limits count
 )

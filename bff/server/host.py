@@ -1,7 +1,7 @@
 """The ASGI application. Requests to variants and routes are answered directly, all others by FastAPI."""
 
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bff.gate.proxies import Proxies
 from bff.graph.controls import Reloaded
 from bff.request import access_log, driver
+from bff.request.access_log import NO_FURTHER_FIELDS, FurtherFields
 from bff.request.correlation import request_id_of
 from bff.request.driver import Run
 from bff.request.encoding import encode
@@ -36,9 +37,9 @@ class Served:
         endpoints: the variants by name.
         services: what the pipeline works with.
         proxies: which proxies in front are trusted to report a client's address.
-        deadline_s: seconds in which a request must be answered.
         run_trusted: what runs a request to `/{variant}/api/{name}`, by variant and name, existing or not.
         cors: which pages of other origins may call, by variant.
+        log_fields: further fields of the access log.
         routes: finds what serves a request by a route; None if there are no routes.
         by_path: the variants by path.
     """
@@ -46,9 +47,9 @@ class Served:
     endpoints: Mapping[str, Endpoint]
     services: Services
     proxies: Proxies
-    deadline_s: float
     run_trusted: Callable[[str, str], Run]
     cors: Mapping[str, CorsRules] = field(default_factory=dict)
+    log_fields: FurtherFields = NO_FURTHER_FIELDS
     routes: Callable[[Scope], ASGIApp | None] | None = None
     by_path: Mapping[str, Endpoint] = field(init=False)
 
@@ -59,6 +60,8 @@ class Served:
 
 class Gateway(FastAPI):
     """The application.
+
+    `describe` returns lines for the log at the start: events and their fields.
 
     After `leave()`, `/ready` answers 503; after `drain()`, new requests are refused. `in_flight` is the number of requests
     in progress.
@@ -91,6 +94,7 @@ class Gateway(FastAPI):
         self.served = served
         self.reload = reload
         self._clock = clock
+        self.describe: Callable[[], Iterable[tuple[str, dict[str, Any]]]] = tuple
         self.in_flight = 0
         self.leaving = False
         self.draining = False
@@ -137,9 +141,9 @@ class Gateway(FastAPI):
         """Answer a request to a variant."""
         began = self._clock()
         headers = headers_of(scope)
-        deadline = Deadline(began + served.deadline_s, self._clock)
+        deadline = Deadline(began + endpoint.deadlines.request_s, self._clock)
         address = served.proxies.client((scope["client"] or (None,))[0], headers.get(b"x-forwarded-for", ()))
-        exchange = open_exchange(endpoint, scope, receive, headers, deadline, address)
+        exchange = open_exchange(endpoint, scope, receive, headers, deadline, address, began)
         services = served.services
         metrics, variant = services.metrics, endpoint.variant.name
         try:
@@ -151,7 +155,7 @@ class Gateway(FastAPI):
         await _send(response, exchange.request_id, send)
         duration_s = self._clock() - began
         metrics.request(variant, response.outcome, duration_s)
-        access_log.log_request(exchange, response, duration_s)
+        access_log.log_request(exchange, response, duration_s, served.log_fields)
 
     async def _answer_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let FastAPI answer a request to anything but a variant."""

@@ -8,7 +8,7 @@ from bff.gate.access import AccessMode
 from bff.gate.rate import RateOptions
 from bff.routes.paths import prefix_of
 from bff.settings.sources import ServiceSettings
-from bff.settings.values import Name, Options, ServiceUrl, read_list
+from bff.settings.values import AS_LIST, Name, Options, ServiceUrl, read_list
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _MOST_BYTES = 1024**4
@@ -32,7 +32,12 @@ def _known_methods(value: tuple[str, ...]) -> tuple[str, ...]:
 
 
 RoutePath = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_path)]
-Methods = Annotated[tuple[str, ...], BeforeValidator(_methods), Field(min_length=1), AfterValidator(_known_methods)]
+Methods = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_methods, json_schema_input_type=list[str] | str),
+    Field(min_length=1),
+    AfterValidator(_known_methods),
+]
 
 
 class RouteSettings(Options):
@@ -47,8 +52,8 @@ class RouteSettings(Options):
     rewrite: RoutePath | None = None
     access: AccessMode | None = None
     role: str | None = Field(default=None, min_length=1)
-    scopes: Annotated[tuple[str, ...], BeforeValidator(read_list)] = ()
-    consumers: Annotated[tuple[str, ...], BeforeValidator(read_list), Field(min_length=1)] | None = None
+    scopes: Annotated[tuple[str, ...], AS_LIST] = ()
+    consumers: Annotated[tuple[str, ...], AS_LIST, Field(min_length=1)] | None = None
     rate: RateOptions = RateOptions()
     timeout_s: float = Field(default=10.0, gt=0, le=3600)
     idle_timeout_s: float = Field(default=30.0, gt=0, le=3600)

@@ -12,10 +12,14 @@ from bff.upstream.headers import ReturnedHeaders
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """When the whole operation must have ended. `at` is in seconds of `clock`."""
+    """When the whole operation must have ended. `at` is in seconds of `clock`.
+
+    `by_client`: whether the client chose it. Then a call that it ends says nothing about the service.
+    """
 
     at: float
     clock: Clock
+    by_client: bool = False
 
     @classmethod
     def after(cls, seconds: float, clock: Clock) -> "Deadline":
@@ -25,6 +29,26 @@ class Deadline:
     def left(self) -> float:
         """Seconds left; zero or less when it has passed."""
         return self.at - self.clock()
+
+
+class CallBudget:
+    """How many calls an operation may still make, of the `most` that it may make in all. Retries are not counted."""
+
+    __slots__ = ("left", "most")
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.left = most
+
+    def __repr__(self) -> str:
+        return f"<CallBudget {self.left} of {self.most}>"
+
+    def take(self) -> bool:
+        """Count a call. Returns False if none is left."""
+        if self.left <= 0:
+            return False
+        self.left -= 1
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +106,7 @@ class Caller:
         freshness: how long the response may be cached.
         forwarded: the headers of the client's request that some source may get, by lower-case names; None: none.
         returned: collects the headers of replies that the client gets; None if no source returns any.
+        budget: limits the operation's calls; None: they are not limited.
     """
 
     request_id: str
@@ -92,3 +117,4 @@ class Caller:
     freshness: Freshness = field(default_factory=Freshness)
     forwarded: Mapping[str, str] | None = None
     returned: ReturnedHeaders | None = None
+    budget: CallBudget | None = None

@@ -2,6 +2,7 @@
 
 SourceError                 code                  counts against the service               a retry may help
 ├── NotSendable             UPSTREAM_ERROR        no: nothing was sent                     no
+├── TooManyCalls            QUERY_TOO_COMPLEX     no: nothing was sent                     no
 ├── Unavailable             UPSTREAM_UNAVAILABLE
 │   ├── BreakerOpen                               no: nothing was sent                     no
 │   ├── NoCredentials                             no: nothing was sent                     no
@@ -83,6 +84,18 @@ class NotSendable(SourceError):
 
     def __init__(self, source: str) -> None:
         super().__init__(source, f"The {source} service can't be asked this.")
+
+
+class TooManyCalls(SourceError):
+    """The operation has made as many calls as it may."""
+
+    code = "QUERY_TOO_COMPLEX"
+    outcome = "too_many_calls"
+    asked = False
+
+    def __init__(self, source: str, most: int) -> None:
+        super().__init__(source, f"The operation needs more upstream calls than the {most} that are allowed.")
+        self.most = most
 
 
 class Unavailable(SourceError):

@@ -12,6 +12,7 @@ class Users(Source[User]):
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Protocol, get_args, get_origin
@@ -19,10 +20,10 @@ from urllib.parse import quote_plus, unquote, urlsplit
 
 import msgspec
 
-from bff.upstream.caller import Caller
+from bff.upstream.caller import CallBudget, Caller
 from bff.upstream.conventions import STANDARD, Conventions
 from bff.upstream.conventions.keys import KeysRequest, Query
-from bff.upstream.errors import Mismatched, SourceError, is_outcome_unknown
+from bff.upstream.errors import Mismatched, SourceError, TooManyCalls, is_outcome_unknown
 from bff.upstream.events import BreakerState
 from bff.upstream.headers import NO_RULES, HeaderRules
 from bff.upstream.ids import ReadId, in_path, reader_of
@@ -209,6 +210,8 @@ class Source(Generic[R]):
             forwarded=self.forwarded(caller),
         )
         caller.freshness.forbid()
+        if caller.budget is not None:
+            self._count(caller.budget)
         is_done = False
         try:
             reply = await self._transport(call)
@@ -228,6 +231,8 @@ class Source(Generic[R]):
         key = _id_in(headers.get("location", ""), type(self).read_id) if id is None else id
         if read is None or key is None:
             raise Mismatched(self.name)
+        if caller.budget is not None:  # it belongs to the write, which must not look as if it had failed
+            caller = replace(caller, budget=None)
         found = (await self.reads[read.attribute].load(caller, [key])).get(key)
         if isinstance(found, SourceError):
             raise found
@@ -285,8 +290,15 @@ class Source(Generic[R]):
         if names and returned is not None and returned.note(names, reply.headers, is_read=is_read):
             caller.freshness.forbid()
 
+    def _count(self, budget: CallBudget) -> None:
+        """Count a call of an operation whose calls are limited. Raises `TooManyCalls`."""
+        if not budget.take():
+            raise TooManyCalls(self.name, budget.most)
+
     async def reply_to(self, call: Call) -> Reply:
         """The reply to a read. Notes in `caller.freshness` how long it may be cached. Raises `SourceError`."""
+        if call.caller.budget is not None:
+            self._count(call.caller.budget)
         reply = await self._transport(call)
         if not reply.is_kept:
             life = reply.lifetimes

@@ -8,7 +8,11 @@ from typing import Protocol
 import pytest
 from playwright.async_api import expect
 
+from bff.commands.token import DEV_SECRET
+from tests.support.background import Background
 from tests.support.browser import Visit
+from tests.support.gateways import RunningGateway, running_gateway
+from tests.support.services import Tapped
 
 pytestmark = pytest.mark.browser
 
@@ -178,3 +182,45 @@ async def test_an_operation_is_explained_without_being_run(dev_gateway: Gateway,
     await expect(shown).to_contain_text("wave 1")
     await expect(shown).to_contain_text("cost ")
     assert visit.complaints == []
+
+
+@pytest.fixture
+def demo_gateway(own_background: Background, services: Tapped) -> RunningGateway:
+    """A gateway as `bff dev` starts it without settings: with the secret that everybody knows, and the demo viewers."""
+    return own_background.enter(running_gateway(services.urls, {"JWT_SECRET": DEV_SECRET}, mode="dev", has_viewers=True))
+
+
+@pytest.mark.parametrize(
+    ("variant", "who", "text"),
+    [("web", "user 1", '"User 1"'), ("mobile", "user 1", '"User 1"'), ("admin", "admin 1", '"nodes"')],
+)
+async def test_the_first_play_answers(demo_gateway: RunningGateway, visit: Visit, variant: str, who: str, text: str) -> None:
+    """In `bff dev`, without a token pasted and without a click: the page begins as a viewer who may use the variant."""
+    page = visit.page
+    await page.goto(f"{demo_gateway.url}/{variant}/graphql")
+    await expect(page.locator("#who")).to_contain_text(f"{who}, expires in")
+    await expect(page.locator('.examples button[aria-pressed="true"]')).to_have_count(1)
+    await page.get_by_role("button", name="Execute query").click()
+    await visit.expect_answer(text)
+    await expect(page.locator(".result-window")).not_to_contain_text("errors")
+    await expect(page.locator("#notice")).to_be_empty()
+    assert visit.complaints == []
+
+
+async def test_a_click_changes_the_viewer(demo_gateway: RunningGateway, visit: Visit) -> None:
+    """The choice stays in the tab, also that for nobody; another variant needs one click at most."""
+    page = visit.page
+    await page.goto(f"{demo_gateway.url}/web/graphql")
+    viewers = page.get_by_role("group", name="Demo viewers").get_by_role("button")
+    await expect(viewers).to_have_text(["user 1", "admin"])
+    await page.get_by_role("button", name="user 1", exact=True).click()
+    await page.goto(f"{demo_gateway.url}/admin/graphql")
+    await expect(page.locator("#notice")).to_contain_text("choose a demo viewer above")
+    await page.get_by_role("button", name="admin", exact=True).click()
+    await expect(page.locator("#notice")).to_be_empty()
+    await expect(page.locator("#who")).to_contain_text("admin 1, expires in")
+    await visit.run("User and orders")
+    await visit.expect_answer('"User 1"')
+    await page.get_by_role("button", name="Clear", exact=True).click()
+    await page.goto(f"{demo_gateway.url}/web/graphql")
+    await expect(page.locator("#who")).to_have_text("nobody signed in")

@@ -8,7 +8,7 @@ from playwright.async_api import expect
 
 from tests.support.background import Background
 from tests.support.browser import Visit
-from tests.support.gateways import running_gateway
+from tests.support.gateways import RunningGateway, running_gateway
 from tests.support.services import Tapped
 
 pytestmark = pytest.mark.browser
@@ -24,7 +24,8 @@ async def test_newcomer_calls_an_operation(
         "3": "mutation Place($input: PlaceOrderInput!) { placeOrder(input: $input) { order { id } } }",
     }
     (tmp_path / "app.json").write_text(json.dumps(documents))
-    environment = {"BFF_VARIANTS__WEB__MANIFESTS": str(tmp_path)}
+    hidden = {f"BFF_VARIANTS__{name}__OPENAPI": "false" for name in ("MOBILE", "ADMIN")}
+    environment = {"BFF_VARIANTS__WEB__MANIFESTS": str(tmp_path), **hidden}
     gateway = own_background.enter(running_gateway(services.urls, environment, mode="dev"))
     page = visit.page
     await page.goto(f"{gateway.url}/docs")
@@ -43,3 +44,11 @@ async def test_newcomer_calls_an_operation(
     await page.screenshot(path=str(tmp_path / "page.png"), full_page=True)
     assert visit.complaints == []
     assert [url for url in visit.requests if not url.startswith((gateway.url, "data:"))] == []
+
+
+async def test_dev_shows_the_examples(dev_gateway: RunningGateway, visit: Visit) -> None:
+    """Without a manifest, so that the page is not empty; each example can be called."""
+    page = visit.page
+    await page.goto(f"{dev_gateway.url}/docs")
+    await expect(page.locator("#operations-web-web_Catalogue_get")).to_be_visible()
+    assert visit.complaints == []

@@ -259,7 +259,8 @@ def test_the_last_of_several_versions_counts(start_gateway: StartGateway, tmp_pa
 
 def test_operations_have_an_openapi_document(own_background: Background, services: Tapped, manifest: Path) -> None:
     """In dev mode. It has the types of parameters and responses; its page loads no files from other hosts."""
-    environment = {"BFF_VARIANTS__WEB__MANIFESTS": str(manifest), "BFF_VARIANTS__ADMIN__OPENAPI": "false"}
+    hidden = {f"BFF_VARIANTS__{name}__OPENAPI": "false" for name in ("MOBILE", "ADMIN")}
+    environment = {"BFF_VARIANTS__WEB__MANIFESTS": str(manifest), **hidden}
     gateway = own_background.enter(running_gateway(services.urls, environment, mode="dev"))
     page = gateway.http.get(f"{gateway.url}/docs")
     assert page.status_code == 200
@@ -281,3 +282,22 @@ def test_operations_have_an_openapi_document(own_background: Background, service
     assert body["properties"]["input"] == {"$ref": "#/components/schemas/web.PlaceOrderInput"}
     assert document["components"]["schemas"]["web.OrderItemInput"]["required"] == ["productId", "quantity"]
     assert all(path.startswith("/web/") for path in document["paths"])
+
+
+def test_examples_stand_in_for_a_manifest_in_dev(own_background: Background, services: Tapped, manifest: Path) -> None:
+    """So that the page of `bff dev` shows something. Never in `serve`, and not beside a manifest."""
+    gateway = own_background.enter(running_gateway(services.urls, mode="dev"))
+    paths = gateway.http.get(f"{gateway.url}/openapi.json").json()["paths"]
+    assert {"/web/api/Catalogue", "/mobile/api/Home", "/admin/api/Orders"} <= set(paths)
+    answer = gateway.http.get(f"{gateway.url}/web/api/Catalogue", params={"first": "1"}).json()
+    assert len(answer["data"]["products"]["nodes"]) == 1
+    by_id = gateway.post("web", {"documentId": "Catalogue"}).json()
+    assert by_id["errors"][0]["extensions"]["code"] == "PERSISTED_QUERY_NOT_FOUND"
+
+    environment = {"BFF_VARIANTS__WEB__MANIFESTS": str(manifest)}
+    with_manifest = own_background.enter(running_gateway(services.urls, environment, mode="dev"))
+    assert with_manifest.http.get(f"{with_manifest.url}/web/api/Catalogue").status_code == 404
+    assert with_manifest.http.get(f"{with_manifest.url}/mobile/api/Home").status_code == 200
+    serving = own_background.enter(running_gateway(services.urls, {"BFF_VARIANTS__WEB__OPENAPI": "true"}))
+    assert serving.http.get(f"{serving.url}/openapi.json").json()["paths"] == {}
+    assert serving.http.get(f"{serving.url}/web/api/Catalogue").status_code == 404

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import uvicorn
 
+from bff.commands import dev
 from bff.commands import token as tokens
 from bff.gateway import Mode, create, with_cors
 from bff.server.connection import ServerConfig
@@ -77,11 +78,14 @@ async def running_gateway(
     environment: Mapping[str, str] | None = None,
     mode: Mode = "serve",
     load_again: Callable[[], Settings] | None = None,
+    *,
+    has_viewers: bool = False,
 ) -> AsyncIterator[RunningGateway]:
-    """A gateway in front of `services` (name → URL), set by `environment`."""
+    """A gateway in front of `services` (name → URL), set by `environment`. With `has_viewers`, GraphiQL offers some."""
     places = {f"{name.upper()}_SERVICE_URL": url for name, url in services.items()}
     settings = load(shop_app, {**SETTINGS, **places, **(environment or {})})
-    gateway = create(shop_app, settings, mode, load_again)
+    viewers = dev.viewers_of(settings, dev.tokens_of(shop_app, settings)) if has_viewers else ()
+    gateway = create(shop_app, settings, mode, load_again, viewers=viewers)
     listener = listen("127.0.0.1", 0)
     config = ServerConfig(
         with_cors(gateway),

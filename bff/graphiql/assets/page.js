@@ -37,7 +37,9 @@ const plugins = [
   explainPlugin((request) => askToExplain({ endpoint: config.endpoint, token }, request)),
 ];
 
-let token = tidy(sessionStorage.getItem(TOKEN_KEY) ?? "");
+// In `bff dev` everybody may be a demo viewer, and is the first one until another choice is made in this tab.
+const { viewers } = config;
+let token = tidy(sessionStorage.getItem(TOKEN_KEY) ?? viewers[0]?.token ?? "");
 
 /** GraphiQL with a fetcher of its own for this token: a new fetcher makes it fetch the schema anew. */
 function render() {
@@ -87,7 +89,8 @@ function refusal(status, body) {
   if (!isRefused && !isMissed) return "";
 
   const command = `bff token --sub 1${config.adminOnly ? " --role admin" : ""}`;
-  const help = ` \`bff dev\` prints ready-made tokens, and \`${command}\` makes one.`;
+  const isOffered = viewers.some((viewer) => viewer.token !== token);
+  const help = isOffered ? " Or choose a demo viewer above." : ` \`bff dev\` prints ready-made tokens, and \`${command}\` makes one.`;
   const { name, isAdmin, isExpired } = describe(token, Date.now() / 1000);
   if (isExpired) return `The token above has expired.${help}`;
   if (config.adminOnly && name && !isAdmin) {
@@ -123,7 +126,7 @@ function take() {
   const next = tidy(field.value);
   const isNew = next !== token;
   token = next;
-  if (token === "") sessionStorage.removeItem(TOKEN_KEY);
+  if (token === "" && viewers.length === 0) sessionStorage.removeItem(TOKEN_KEY);
   else sessionStorage.setItem(TOKEN_KEY, token);
   showWho();
   if (isNew) render();
@@ -141,6 +144,19 @@ clear.addEventListener("click", () => {
   take();
   field.focus();
 });
+document.getElementById("viewers").replaceChildren(
+  ...viewers.map((viewer) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = viewer.name;
+    button.title = `Sign in as ${viewer.name}`;
+    button.addEventListener("click", () => {
+      field.value = viewer.token;
+      take();
+    });
+    return button;
+  }),
+);
 setInterval(showWho, 10_000);
 showWho();
 render();

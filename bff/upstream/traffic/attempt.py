@@ -138,7 +138,8 @@ class Attempt:
         raise CredentialsRefused(self._source, retriable=rules.credentials is not None and call.is_read)
 
     async def _exchange(self, call: Call, instance: Instance, rules: HeaderRules, authorization: str | None) -> WireReply:
-        left = call.caller.deadline.left()
+        deadline = call.caller.deadline
+        left = deadline.left()
         timeout_s = min(self._timeout_s, left)
         headers = request_headers(call, timeout_s, rules, authorization)
         request = WireRequest(call.method, instance.url + call.target, headers, call.body)
@@ -148,8 +149,10 @@ class Attempt:
         except asyncio.CancelledError as error:
             if not limit.has_cut_off():
                 raise
-            # The deadline may leave an attempt too little time: then a timeout says nothing about the service.
-            raise TimedOut(self._source, counts=left >= self._timeout_s / 2) from error
+            # The deadline may leave an attempt too little time: then a timeout says nothing about the service. One that the
+            # client chose never says anything: clients could open the breaker with it.
+            enough_s = self._timeout_s if deadline.by_client else self._timeout_s / 2
+            raise TimedOut(self._source, counts=left >= enough_s) from error
         except Unsendable as error:
             raise NotSendable(self._source) from error
         except NotConnected as error:

@@ -78,6 +78,8 @@ def test_an_explanation_can_be_written_as_json() -> None:
         "depth": 2,
         "depthLimit": 12,
         "calls": 1,
+        "callsLimit": None,
+        "wavesLimit": None,
         "access": [],
         "waves": [
             [{"source": "users", "request": "GET /users?ids=", "keys": 1, "calls": 1, "fields": ["me"]}],

@@ -258,3 +258,18 @@ async def test_two_reloads_at_the_same_time_follow_each_other() -> None:
         first, second = await asyncio.gather(running.gateway.reload(), running.gateway.reload())
         assert first.moved == second.moved == ("orders",)
         assert running.instances("orders") == [("http://orders:3", 1)]
+
+
+async def test_deadlines_and_limits_of_work_change() -> None:
+    """Those of all requests as well as a variant's own. What did not change is used again."""
+    reloadable = Reloadable(settings())
+    before = reloadable.gateway.served.endpoints["web"]
+    await reloadable.reload()
+    assert reloadable.gateway.served.endpoints["web"] is before
+    await reloadable.reload(BFF_REQUEST__DEADLINE_S="4", BFF_VARIANTS__MOBILE__DEADLINE_S="3")
+    served = reloadable.gateway.served.endpoints
+    assert (served["web"].deadlines.request_s, served["mobile"].deadlines.request_s) == (4, 3)
+    assert served["web"].plans is before.plans
+    await reloadable.reload(BFF_VARIANTS__WEB__LIMITS__CALLS="1", BFF_VARIANTS__WEB__LIMITS__WAVES="1")
+    query = orjson.dumps({"query": '{ product(id: "1") { id } products { nodes { id } } }'})
+    assert "upstream calls: 2, allowed are 1" in (await reloadable.ask(query)).text

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from bff.graphiql.examples import Example
-from bff.graphiql.page import ASSETS, GraphiQLPage, page
+from bff.graphiql.page import ASSETS, DemoViewer, GraphiQLPage, page
 
 _VARIANTS = ("web", "mobile", "admin")
 _HOSTILE = '</script><!--<script>alert("1")</script>&\u2028$title'
@@ -58,7 +58,15 @@ def test_config_names_the_endpoint() -> None:
         "endpoint": "/admin/graphql",
         "adminOnly": True,
         "examples": [],
+        "viewers": [],
     }
+
+
+def test_demo_viewers_are_part_of_the_config() -> None:
+    """In order; without any there is no token in the page."""
+    rendered = page("web", _VARIANTS, [], viewers=[DemoViewer("ann", "token-1"), DemoViewer(_HOSTILE, "token-2")])
+    assert _config(rendered)["viewers"] == [{"name": "ann", "token": "token-1"}, {"name": _HOSTILE, "token": "token-2"}]
+    assert "token-1" not in repr(DemoViewer("ann", "token-1"))
 
 
 def test_policy() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bff.upstream.caller import Caller, Identity
+from bff.upstream.caller import Caller, Deadline, Identity
 from bff.upstream.conventions import FieldProblem, Problem
 from bff.upstream.errors import (
     BadAnswer,
@@ -446,6 +446,19 @@ async def test_an_attempt_ends_at_its_timeout_or_the_deadline(
     assert [event.outcome for event in heard.ended] == ["timeout"]
     assert heard.ended[0].duration_s == pytest.approx(after_s + 0.001)
     check_fit_for_a_client(caught.value)
+
+
+@pytest.mark.parametrize(("left_s", "counts"), [(1.9, False), (2.0, True), (60.0, True)])
+async def test_a_deadline_that_the_client_chose_counts_for_nothing(
+    loop_clock: Clock, heard: Heard, caller: Caller, left_s: float, counts: bool
+) -> None:
+    """So clients can't open a breaker with it. A timeout counts only if the service had all its time."""
+    deadline = Deadline(loop_clock() + left_s, loop_clock, by_client=True)
+    task = asyncio.create_task(attempt(hang, loop_clock, heard, replace(caller, deadline=deadline)))
+    await loop_clock.advance(2.001)
+    with pytest.raises(TimedOut) as caught:
+        await ended(task)
+    assert caught.value.counts is counts
 
 
 async def test_a_response_just_in_time_is_a_reply(loop_clock: Clock, heard: Heard, caller: Caller) -> None:
