@@ -24,9 +24,12 @@ SourceError                 code                  counts against the service    
 Messages may be shown to clients: they name the service, and never its address, its own text or the request.
 """
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from bff.upstream.conventions.errors import Problem
+
+if TYPE_CHECKING:
+    from bff.upstream.traffic.streams import KeptAnswer
 
 
 class SourceError(Exception):
@@ -43,6 +46,7 @@ class SourceError(Exception):
         is_of_every_key: whether parts of the batch failed in the same way, so that no single key is the reason.
         code: the GraphQL error's code.
         outcome: the error's name in metrics and logs.
+        answer: the service's own answer, which a route passes on; None for other calls.
     """
 
     code: ClassVar[str] = "UPSTREAM_ERROR"
@@ -50,6 +54,7 @@ class SourceError(Exception):
     answered: ClassVar[bool] = False
     asked: bool = True
     retriable: bool = False
+    answer: "KeptAnswer | None" = None
     is_of_every_key: bool = False
     may_have_happened: bool = False
 
