@@ -18,7 +18,7 @@ def summary(app: App, settings: Settings, variants: Any) -> Iterator[Line]:
             "serving",
             {
                 "variant": name,
-                "path": served.endpoint.variant.path,
+                "endpoint": served.endpoint.variant.path,
                 "to": str(served.endpoint.entry),
                 "documents": options.documents,
                 "trusted_documents": len(served.trusted),

@@ -190,7 +190,8 @@ def test_a_write_s_reply_must_be_the_written_object(
     answers_with(services, source, answered)
     answer = gateway.ask(variant, query, sub="1", role="admin" if variant == "admin" else None)
     assert answer["data"] is None
-    assert [error["extensions"] for error in answer["errors"]] == [{"code": "UPSTREAM_ERROR", "source": source}]
+    expected = {"code": "UPSTREAM_ERROR", "source": source, "outcome": "unknown"}
+    assert [error["extensions"] for error in answer["errors"]] == [expected]
     assert services.ports[source].requests == 1
 
 

@@ -60,7 +60,8 @@ def read_strictly(data: bytes, *, closed: bool) -> Answer:
         interim += 1
     merged: dict[str, str] = {}
     for name, value in headers:
-        merged[name] = f"{merged[name]}, {value}" if name in merged else value
+        separator = "\n" if name == "set-cookie" else ", "  # cookies can't be joined by commas
+        merged[name] = f"{merged[name]}{separator}{value}" if name in merged else value
     options = {option.strip().lower() for option in merged.get("connection", "").split(",")}
     is_last = "keep-alive" not in options if is_old else "close" in options
     body, rest, by_end, trailers = _body(status, merged, data, closed=closed, is_old=is_old)

@@ -23,7 +23,7 @@ def test_each_variant_says_who_may_come_in() -> None:
         "mobile": "anyone",
         "admin": "signed-in users with the role admin",
     }
-    assert lines["web"]["path"] == "/web/graphql"
+    assert lines["web"]["endpoint"] == "/web/graphql"
     assert lines["web"]["documents"] == "any"
 
 
