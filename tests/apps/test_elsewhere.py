@@ -134,8 +134,8 @@ def running(
         assert serve.stop() == 0
 
 
-def test_the_page_is_loaded_in_two_waves(running: Running, elsewhere: Installed, tmp_path: Path) -> None:
-    """As the shop's: the books, then all authors and reviews side by side. Each object is requested once."""
+def test_the_page_is_loaded_in_three_waves(running: Running, elsewhere: Installed, tmp_path: Path) -> None:
+    """The books, in two pages one after another; then all authors and reviews side by side. Each is requested once."""
     running.library.asked.clear()
     answer = running.ask("reader", PAGE)
     assert "errors" not in answer
@@ -152,7 +152,7 @@ def test_the_page_is_loaded_in_two_waves(running: Running, elsewhere: Installed,
     file.write_text(PAGE)
     explained = elsewhere.bff("explain", "reader", str(file), "--json")
     assert explained.returncode == 0, explained.stderr
-    assert len(json.loads(explained.stdout)["waves"]) == 2
+    assert len(json.loads(explained.stdout)["waves"]) == 3
 
 
 def test_lists_get_the_owner_that_the_service_leaves_out(running: Running) -> None:

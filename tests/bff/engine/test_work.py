@@ -106,6 +106,9 @@ class Transport:
     async def __call__(self, call: Call) -> Reply:
         return await self._services.answer(self._name, call)
 
+    def note_unreadable(self, detail: str) -> None:
+        """Nothing is."""
+
 
 def context_of(variant: str, services: Services, sub: str | None) -> Context:
     """The context of an operation, with the real sources."""
