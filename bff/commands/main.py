@@ -29,6 +29,7 @@ from bff.commands.new import new
 from bff.gate import consumers
 from bff.gateway import create, with_cors
 from bff.observe import logs
+from bff.runtime.log import Log
 from bff.runtime.version import VERSION
 from bff.server import worker
 from bff.server.host import Gateway
@@ -36,8 +37,10 @@ from bff.server.server import Server, listen
 from bff.server.sockets import allow_many
 from bff.server.supervisor import Supervisor, SupervisorLink
 from bff.settings import NAME, Settings, SettingsError, app_named, load
+from bff.settings.json_schema import json_schema
 
 _PORTS = 65_536
+_log = Log("bff.app")
 _GC_THRESHOLDS = (100_000, 50, 100)
 """A request makes thousands of objects and very few cycles (figures: tests/bench/README.md)."""
 
@@ -124,6 +127,8 @@ def serve(place: Place, host: str | None, port: int | None, workers: int | None)
     logs.configure(settings.log_level, settings.log_format or "json")
     gateway = create(app, settings, load_again=read)
     allow_many()
+    for event, fields in gateway.describe():
+        _log.info(event, **fields)
     with listen(settings.host or "0.0.0.0", settings.port) as listener:  # noqa: S104 - a server's default, by contract
         # Objects made at start-up live as long as the process. Frozen, they are not collected, and forked workers
         # share their memory.
@@ -247,6 +252,18 @@ def new_key(place: Place, name: str, variants: tuple[str, ...], scopes: tuple[st
     click.echo(f"key_sha256 = {json.dumps([consumers.digest_of(key)])}", err=True)
     click.echo(f"variants = {json.dumps(list(chosen))}", err=True)
     click.echo(f"scopes = {json.dumps(list(scopes))}", err=True)
+
+
+@main.group(name="settings")
+def settings_() -> None:
+    """The settings file."""
+
+
+@settings_.command(name="schema")
+@_with_place
+def settings_schema(place: Place) -> None:
+    """Print a JSON schema of bff.toml, with which editors complete and check it."""
+    click.echo(json.dumps(json_schema(place.app()), indent=2))
 
 
 @main.group()

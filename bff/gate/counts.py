@@ -1,4 +1,4 @@
-"""Counts of what was used: token buckets, which refill at a constant rate, and quotas for a calendar day or month.
+"""Counts of what was used: token buckets, which refill at a constant rate, sliding windows, and quotas for a day or month.
 
 `Counts` is the protocol of a store. `InMemory` is the store of one process; `shared.SharedCounts` is one that several
 gateways share in Redis. A store grants all charges of a request or none of them.
@@ -22,6 +22,8 @@ _MOST_COUNTS = 100_000
 _MOST_BYTES = 64 * 1024 * 1024
 _COUNT_BYTES = 300
 """Bytes of a count's key and level, besides the names in the key. An estimate."""
+_SLOT_BYTES = 100
+"""Bytes of a part of a sliding window. An estimate."""
 _CANDIDATES = 8
 """The number of least recently used counts that are compared when one has to be evicted."""
 _DAY_S = 86_400
@@ -76,11 +78,39 @@ class Quota:
         return _DAY_S if self.period is Period.DAY else 30 * _DAY_S
 
 
+SLOTS = 60
+"""Parts of a sliding window. What was used in a part counts until the whole part is out of the window."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlidingWindow:
+    """At most `quota` units in any span of `window_s` seconds, wherever it begins.
+
+    It is counted in parts of the window, and never lets more through: a unit counts for at most a sixtieth of the window
+    longer than that.
+    """
+
+    name: str
+    quota: int
+    window_s: float
+
+    def slot(self, now: float) -> int:
+        """The part of time that contains `now`."""
+        return int(now * SLOTS // self.window_s)
+
+    def end_of(self, slot: int) -> float:
+        """When what was used in that part counts no longer."""
+        return (slot + SLOTS + 1) * self.window_s / SLOTS
+
+
+AnyLimit = Bucket | Quota | SlidingWindow
+
+
 class Charge(msgspec.Struct, frozen=True, gc=False):
     """An amount to take from one count. `key` identifies the count: variant, kind and name of the subject, and limit."""
 
     key: tuple[str, ...]
-    limit: Bucket | Quota
+    limit: AnyLimit
     amount: float
 
 
@@ -117,11 +147,13 @@ class _Level(msgspec.Struct, gc=False):
         left: units that were left at the time of the last change; negative after a correction.
         at: for a bucket the time of that change (monotonic clock); for a quota the end of its period (wall clock).
         limit: the limit at that time.
+        slots: of a sliding window, the units that were used in each part of it; None for other limits.
     """
 
     left: float
     at: float
-    limit: Bucket | Quota
+    limit: AnyLimit
+    slots: dict[int, float] | None = None
 
 
 class InMemory:
@@ -146,49 +178,61 @@ class InMemory:
             return (self._take_one(charges[0]),)
         times = [self._now(charge.limit) for charge in charges]
         found = [self._level(charge, now) for charge, now in zip(charges, times, strict=True)]
-        waits = [_wait(charge, left, now) for charge, left, now in zip(charges, found, times, strict=True)]
+        waits = [self._wait(charge, left, now) for charge, left, now in zip(charges, found, times, strict=True)]
         granted = not any(waits)
         counts = []
         for charge, left, wait, now in zip(charges, found, waits, times, strict=True):
             rest = left - charge.amount if granted else left
-            self._put(charge, rest, now)
-            counts.append(Count(max(rest, 0.0), _reset(charge.limit, rest, now), wait))
+            level = self._put(charge, rest, now, left)
+            counts.append(Count(max(rest, 0.0), _reset(charge.limit, rest, now, level.slots), wait))
         return counts
 
     def _take_one(self, charge: Charge) -> Count:
         """`take` of a single charge, which is the usual case."""
         now = self._now(charge.limit)
         left = self._level(charge, now)
-        wait = 0.0 if left + _TOLERANCE >= charge.amount else _wait(charge, left, now)
+        wait = 0.0 if left + _TOLERANCE >= charge.amount else self._wait(charge, left, now)
         rest = left if wait else left - charge.amount
-        self._put(charge, rest, now)
-        return Count(max(rest, 0.0), _reset(charge.limit, rest, now), wait)
+        level = self._put(charge, rest, now, left)
+        return Count(max(rest, 0.0), _reset(charge.limit, rest, now, level.slots), wait)
 
     async def settle(self, charges: Sequence[Charge]) -> None:
         """See `Counts`."""
         for charge in charges:
             now = self._now(charge.limit)
-            self._put(charge, min(self._level(charge, now) - charge.amount, charge.limit.quota), now)
+            left = self._level(charge, now)
+            self._put(charge, min(left - charge.amount, charge.limit.quota), now, left)
 
-    def _now(self, limit: Bucket | Quota) -> float:
-        return self._clock() if type(limit) is Bucket else self._wall()
+    def _now(self, limit: AnyLimit) -> float:
+        return self._wall() if type(limit) is Quota else self._clock()
 
     def _level(self, charge: Charge, now: float) -> float:
         """The units that are left of a count. A new count is full."""
         level = self._levels.get(charge.key)
         return charge.limit.quota if level is None else _left(level, charge.limit, now)
 
-    def _put(self, charge: Charge, left: float, now: float) -> None:
+    def _wait(self, charge: Charge, left: float, now: float) -> float:
+        """Seconds until the charge can be granted; 0 if it can be now. Above the quota, until the count is full."""
+        level = self._levels.peek(charge.key)
+        return _wait(charge, left, now, None if level is None else level.slots)
+
+    def _put(self, charge: Charge, left: float, now: float, before: float) -> _Level:
+        """Store that `left` units are left, of the `before` that were."""
         limit = charge.limit
-        at = now if isinstance(limit, Bucket) else period_end(limit.period, now)
+        at = period_end(limit.period, now) if isinstance(limit, Quota) else now
         level = self._levels.peek(charge.key)
         if level is not None:
             level.left, level.at, level.limit = left, at, limit
-            return
-        weight = ENTRY_BYTES + _COUNT_BYTES + sum(map(len, charge.key))
+            if isinstance(limit, SlidingWindow):
+                level.slots = _used_more(level.slots, limit.slot(now), before - left)
+            return level
+        slots = _used_more(None, limit.slot(now), before - left) if isinstance(limit, SlidingWindow) else None
+        weight = ENTRY_BYTES + _COUNT_BYTES + sum(map(len, charge.key)) + (0 if slots is None else SLOTS * _SLOT_BYTES)
         while self._levels and (len(self._levels) >= _MOST_COUNTS or self._levels.weight + weight > _MOST_BYTES):
             self._evict()
-        self._levels.put(charge.key, _Level(left, at, limit), weight)
+        level = _Level(left, at, limit, slots)
+        self._levels.put(charge.key, level, weight)
+        return level
 
     def _evict(self) -> None:
         """Evict the fullest of the least recently used counts. The others that were compared count as used."""
@@ -206,24 +250,51 @@ class InMemory:
             self._levels.drop(fullest)
 
 
-def _left(level: _Level, limit: Bucket | Quota, now: float) -> float:
+def _used_more(slots: dict[int, float] | None, slot: int, amount: float) -> dict[int, float]:
+    """What was used in each part of a window, after `amount` more in this part."""
+    found = {} if slots is None else slots
+    if amount:
+        found[slot] = found.get(slot, 0.0) + amount
+    return found
+
+
+def _left(level: _Level, limit: AnyLimit, now: float) -> float:
     """The units that are left now. The limit may have changed since. A quota's level is valid only in its own period."""
+    if isinstance(limit, SlidingWindow):
+        slots = level.slots or {}
+        first = limit.slot(now) - SLOTS
+        for slot in [each for each in slots if each < first]:
+            del slots[slot]
+        return min(limit.quota - sum(slots.values()), limit.quota)
     if isinstance(limit, Bucket):
         return min(limit.quota, level.left + max(now - level.at, 0.0) * limit.per_s)
     return level.left if level.at == period_end(limit.period, now) else limit.quota
 
 
-def _wait(charge: Charge, left: float, now: float) -> float:
-    """Seconds until the charge can be granted; 0 if it can be now. For a charge above the quota, until the count is full."""
+def _wait(charge: Charge, left: float, now: float, slots: dict[int, float] | None) -> float:
+    """See `InMemory._wait`. `slots` is that of a sliding window."""
     if left + _TOLERANCE >= charge.amount:
         return 0.0
+    if isinstance(charge.limit, SlidingWindow):
+        return _wait_for(min(charge.amount, charge.limit.quota) - left, charge.limit, now, slots or {})
     if isinstance(charge.limit, Quota):
         return period_end(charge.limit.period, now) - now
     return (min(charge.amount, charge.limit.quota) - left) / charge.limit.per_s or 1.0
 
 
-def _reset(limit: Bucket | Quota, left: float, now: float) -> float:
+def _wait_for(missing: float, limit: SlidingWindow, now: float, slots: dict[int, float]) -> float:
+    """Seconds until so many units are out of the window."""
+    for slot in sorted(slots):
+        missing -= slots[slot]
+        if missing <= _TOLERANCE:
+            return max(limit.end_of(slot) - now, _TOLERANCE)
+    return limit.window_s
+
+
+def _reset(limit: AnyLimit, left: float, now: float, slots: dict[int, float] | None) -> float:
     """Seconds until the count is full again."""
+    if isinstance(limit, SlidingWindow):
+        return limit.end_of(max(slots)) - now if slots else 0.0
     if isinstance(limit, Quota):
         return period_end(limit.period, now) - now
     return (limit.quota - left) / limit.per_s

@@ -16,7 +16,7 @@ import msgspec
 from annotated_types import Ge, Le
 
 from bff.errors import Headers, RateLimited
-from bff.gate.counts import Bucket, Charge, Count, Counts, Period, Quota
+from bff.gate.counts import AnyLimit, Bucket, Charge, Count, Counts, Period, Quota, SlidingWindow
 from bff.gate.shared_state import SharedStateBudget
 from bff.runtime.options import options
 
@@ -31,6 +31,7 @@ class RateOptions:
     Attributes:
         per_minute: requests a minute, in the long run.
         burst: requests at once, after a pause.
+        any_second, any_minute, any_hour: requests in any span of that length, wherever it begins: never more.
         per_day: requests in a calendar day, by UTC.
         per_month: requests in a calendar month, by UTC.
         cost_per_minute: cost of operations a minute, in the long run.
@@ -41,6 +42,9 @@ class RateOptions:
 
     per_minute: Annotated[int, Ge(1), Le(10_000_000)] = 600
     burst: Annotated[int, Ge(1), Le(1_000_000)] = 100
+    any_second: Annotated[int, Ge(1), Le(_MOST)] | None = None
+    any_minute: Annotated[int, Ge(1), Le(_MOST)] | None = None
+    any_hour: Annotated[int, Ge(1), Le(_MOST)] | None = None
     per_day: Annotated[int, Ge(1), Le(_MOST)] | None = None
     per_month: Annotated[int, Ge(1), Le(_MOST)] | None = None
     cost_per_minute: Annotated[int, Ge(1), Le(_MOST)] | None = None
@@ -73,8 +77,8 @@ def counted_name(name: str) -> str:
 class _Limits:
     """The limits that the options define. `policy` is their part of the `RateLimit-Policy` header."""
 
-    requests: tuple[Bucket | Quota, ...]
-    cost: tuple[Bucket | Quota, ...]
+    requests: tuple[AnyLimit, ...]
+    cost: tuple[AnyLimit, ...]
     policy: bytes
 
 
@@ -84,11 +88,13 @@ def _limits(options: RateOptions, prefix: str) -> _Limits:
         pairs = ((Period.DAY, day), (Period.MONTH, month))
         return [Quota(f"{name}-{period.value}", quota, period) for period, quota in pairs if quota is not None]
 
-    requests: list[Bucket | Quota] = [
+    spans = (("second", 1.0, options.any_second), ("minute", 60.0, options.any_minute), ("hour", 3600.0, options.any_hour))
+    requests: list[AnyLimit] = [
         Bucket(f"{prefix}requests", options.burst, options.per_minute / 60),
+        *(SlidingWindow(f"{prefix}requests-{name}", most, span_s) for name, span_s, most in spans if most is not None),
         *quotas(f"{prefix}requests", options.per_day, options.per_month),
     ]
-    cost: list[Bucket | Quota] = []
+    cost: list[AnyLimit] = []
     if options.cost_per_minute is not None:
         burst = options.cost_burst or options.cost_per_minute
         cost.append(Bucket(f"{prefix}cost", burst, options.cost_per_minute / 60))

@@ -22,7 +22,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, ResponseError
 
-from bff.gate.counts import Bucket, Charge, Count, Counts, Period
+from bff.gate.counts import Bucket, Charge, Count, Counts, Period, SlidingWindow
 from bff.gate.script import COUNT
 from bff.gate.shared_state import SharedStateBudget, SharedStateUnavailable
 from bff.runtime.log import Log
@@ -314,6 +314,8 @@ def _arguments(charges: Sequence[Charge], *, take: bool) -> list[Any]:
         limit = charge.limit
         if isinstance(limit, Bucket):
             arguments += ["bucket", charge.amount, limit.quota, limit.per_s]
+        elif isinstance(limit, SlidingWindow):
+            arguments += ["window", charge.amount, limit.quota, limit.window_s]
         else:
             arguments += ["day" if limit.period is Period.DAY else "month", charge.amount, limit.quota, 0]
     return arguments

@@ -17,6 +17,7 @@ from bff.gateway.operations import add_openapi, add_operations
 from bff.gateway.reload import Reload
 from bff.gateway.serving import Serving
 from bff.gateway.sources import bound_sources
+from bff.gateway.summary import summary
 from bff.gateway.watch import FileWatch
 from bff.graph.controls import Reloaded
 from bff.graphiql.page import ASSETS, DemoViewer
@@ -118,6 +119,7 @@ def create(
     def use(served: Served) -> None:
         gateway.served = served
 
+    gateway.describe = lambda: summary(app, serving.made.settings, serving.made.variants)
     read_again = Reload(load_again, serving, use)
     watch = FileWatch(lambda: serving.made.settings, reload)
     add_operations(gateway, sourced.sources, metrics)

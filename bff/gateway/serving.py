@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from secrets import token_bytes
 from typing import TYPE_CHECKING, Any
 
 from bff.app import App
@@ -22,6 +23,7 @@ from bff.graph.controls import Reloaded
 from bff.graphiql.page import DemoViewer
 from bff.observe.metrics import Metrics
 from bff.operations.gate import TrustedCalls
+from bff.request.access_log import FurtherFields
 from bff.request.services import Services
 from bff.runtime.clock import Clock
 from bff.server.host import Served
@@ -71,6 +73,7 @@ class Serving:
         public = [each.record for each in app.sources if not settings.source(each.name).forward_identity]
         self._app = app
         self._is_dev = mode == "dev"
+        self._user_id_key = token_bytes(32)
         self._variants = Variants(app, mode, shared, clock, public, viewers)
         self._sourced = sourced
         self._key_sets = key_sets
@@ -120,6 +123,7 @@ class Serving:
             Proxies(settings.proxies.trusted),
             trusted,
             cors_rules(settings, self._app.variant_names, is_dev=self._is_dev),
+            self._log_fields(settings),
         )
         return Made(settings, served, variants, authenticator, key_sets)
 
@@ -129,6 +133,10 @@ class Serving:
         if made is not None and made.key_sets == key_sets and _tokens(made.settings) == _tokens(settings):
             return made.authenticator
         return authenticator_of(settings, {name: keys for (name, _), (keys, _) in key_sets.items()})
+
+    def _log_fields(self, settings: Settings) -> FurtherFields:
+        own = settings.log.user_id_key
+        return FurtherFields(settings.log.fields, self._user_id_key if own is None else own.get_secret_value().encode()[:64])
 
     def _counts_if_on(self, settings: Settings) -> Counts | None:
         """The counts, which outlive a reload; None if rates are off."""

@@ -1,5 +1,10 @@
-"""The access log: one line per request. It has nothing personal: no variables, no query string, no header but the id."""
+"""The access log: one line per request. It has nothing personal: no variables, no query string, no header but the id.
 
+Settings may add the client's address and a digest of the user's id.
+"""
+
+from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from bff.request.exchange import Exchange
@@ -16,10 +21,44 @@ _LONGEST_PATH = 200
 _LONGEST_METHOD = 20
 
 
-def log_request(exchange: Exchange, response: EncodedResponse, duration_s: float) -> None:
+@dataclass(frozen=True, slots=True)
+class FurtherFields:
+    """Fields that are logged besides the usual ones.
+
+    Attributes:
+        names: `ip`, `response_length` (bytes of the body), `trace_id`, `user_id`.
+        key: of the digests of users' ids.
+    """
+
+    names: tuple[str, ...] = ()
+    key: bytes = field(default=b"", repr=False)
+
+    def of(self, exchange: Exchange, response_length: int) -> dict[str, Any]:
+        """The fields of a request."""
+        found: dict[str, Any] = {}
+        for name in self.names:
+            if name == "ip":
+                found["ip"] = exchange.address
+            elif name == "response_length":
+                found["response_length"] = response_length
+            elif name == "trace_id":
+                found["trace_id"] = exchange.traceparent.split("-")[1]
+            elif exchange.client.signed_in is not None:
+                sub = exchange.client.signed_in.viewer.sub.encode("utf-8", "surrogatepass")
+                found["user_id"] = blake2b(sub, digest_size=8, key=self.key).hexdigest()
+        return found
+
+
+NO_FURTHER_FIELDS = FurtherFields()
+
+
+def log_request(
+    exchange: Exchange, response: EncodedResponse, duration_s: float, further: FurtherFields = NO_FURTHER_FIELDS
+) -> None:
     """Log a request to a variant, with the response that was sent."""
     if _log.is_info_enabled:
-        _log_exchange(exchange, response.status, response.codes, response.operation, duration_s, {})
+        more = further.of(exchange, len(response.body)) if further.names else {}
+        _log_exchange(exchange, response.status, response.codes, response.operation, duration_s, more)
 
 
 def log_disconnect(exchange: Exchange, disconnected: ClientDisconnected, duration_s: float) -> None:

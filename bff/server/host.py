@@ -1,7 +1,7 @@
 """The ASGI application. Requests to variants go straight to the pipeline, all others through FastAPI."""
 
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 from bff.gate.proxies import Proxies
 from bff.graph.controls import Reloaded
 from bff.request import access_log, driver
+from bff.request.access_log import NO_FURTHER_FIELDS, FurtherFields
 from bff.request.correlation import request_id_of
 from bff.request.driver import Run
 from bff.request.encoding import encode
@@ -38,6 +39,7 @@ class Served:
         proxies: which proxies in front are trusted to report a client's address.
         run_trusted: what runs a request to `/{variant}/api/{name}`, by variant and name, existing or not.
         cors: which pages of other origins may call, by variant.
+        log_fields: further fields of the access log.
         by_path: the variants by path.
     """
 
@@ -46,6 +48,7 @@ class Served:
     proxies: Proxies
     run_trusted: Callable[[str, str], Run]
     cors: Mapping[str, CorsRules] = field(default_factory=dict)
+    log_fields: FurtherFields = NO_FURTHER_FIELDS
     by_path: Mapping[str, Endpoint] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,6 +58,8 @@ class Served:
 
 class Gateway(FastAPI):
     """The application.
+
+    `describe` returns lines for the log at the start: events and their fields.
 
     After `leave()`, `/ready` answers 503; after `drain()`, new requests are refused. `in_flight` is the number of requests
     in progress.
@@ -87,6 +92,7 @@ class Gateway(FastAPI):
         self.served = served
         self.reload = reload
         self._clock = clock
+        self.describe: Callable[[], Iterable[tuple[str, dict[str, Any]]]] = tuple
         self.in_flight = 0
         self.leaving = False
         self.draining = False
@@ -145,7 +151,7 @@ class Gateway(FastAPI):
         await _send(response, exchange.request_id, send)
         duration_s = self._clock() - began
         metrics.request(variant, response.outcome, duration_s)
-        access_log.log_request(exchange, response, duration_s)
+        access_log.log_request(exchange, response, duration_s, served.log_fields)
 
     async def _answer_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let FastAPI answer a request to anything but a variant."""

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, SecretStr, StrictBool, StrictInt, S
 from bff.gate.auth import LEEWAY_S, Confinement
 from bff.gate.claims import ClaimOptions
 from bff.gate.rate import RateOptions
-from bff.settings.values import Digest, HttpUrl, Name, Names, Options, read_list
+from bff.settings.values import AS_LIST, Digest, HttpUrl, Name, Names, Options
 
 
 def _comma_joined(value: Any) -> Any:
@@ -17,7 +17,7 @@ def _comma_joined(value: Any) -> Any:
 Audience = Annotated[str, BeforeValidator(_comma_joined)]
 """One audience, or several separated by commas; in the file it may also be a list."""
 
-Secrets = Annotated[tuple[Annotated[SecretStr, Field(min_length=1)], ...], BeforeValidator(read_list), Field(max_length=5)]
+Secrets = Annotated[tuple[Annotated[SecretStr, Field(min_length=1)], ...], AS_LIST, Field(max_length=5)]
 
 _Value = StrictStr | StrictInt | StrictBool
 RequiredClaims = Annotated[dict[str, _Value | tuple[_Value, ...]], Field(max_length=20)]
@@ -47,8 +47,8 @@ class IssuerSettings(Options):
     claims: ClaimOptions | None = None
     required: RequiredClaims = Field(default={})
     variants: Names | None = None
-    roles: Annotated[tuple[str, ...], BeforeValidator(read_list)] | None = None
-    scopes: Annotated[tuple[str, ...], BeforeValidator(read_list)] | None = None
+    roles: Annotated[tuple[str, ...], AS_LIST] | None = None
+    scopes: Annotated[tuple[str, ...], AS_LIST] | None = None
     subject_prefix: str | None = Field(default=None, min_length=1, max_length=128)
     subject_namespace: str | None = Field(default=None, min_length=1, max_length=128)
 
@@ -84,9 +84,9 @@ class AuthSettings(Options):
 class ConsumerSettings(Options):
     """A consumer: a program with an API key. It may have a `rate` of its own or a `tier` of `tiers`, but not both."""
 
-    key_sha256: Annotated[tuple[Digest, ...], BeforeValidator(read_list), Field(min_length=1, max_length=10)]
+    key_sha256: Annotated[tuple[Digest, ...], AS_LIST, Field(min_length=1, max_length=10)]
     variants: Names
-    scopes: Annotated[tuple[str, ...], BeforeValidator(read_list)] = ()
+    scopes: Annotated[tuple[str, ...], AS_LIST] = ()
     tier: str | None = None
     rate: RateOptions | None = None
 

@@ -1,10 +1,10 @@
 """The settings of HTTP itself: other origins, proxies in front, time limits."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyNetwork, model_validator
+from pydantic import AfterValidator, Field, IPvAnyNetwork, SecretStr, model_validator
 
-from bff.settings.values import Options, OriginPattern, read_list
+from bff.settings.values import AS_LIST, Options, OriginPattern
 from bff.upstream.headers import header_name
 
 HeaderName = Annotated[str, AfterValidator(header_name)]
@@ -13,8 +13,8 @@ HeaderName = Annotated[str, AfterValidator(header_name)]
 class CorsSettings(Options):
     """The origins of web pages that may send requests (CORS), and the headers that they may send besides the usual."""
 
-    origins: Annotated[tuple[OriginPattern, ...], BeforeValidator(read_list), Field(max_length=1000)] = ()
-    headers: Annotated[tuple[HeaderName, ...], BeforeValidator(read_list), Field(max_length=100)] = ()
+    origins: Annotated[tuple[OriginPattern, ...], AS_LIST, Field(max_length=1000)] = ()
+    headers: Annotated[tuple[HeaderName, ...], AS_LIST, Field(max_length=100)] = ()
     credentials: bool = False
     max_age_s: int = Field(default=600, ge=0, le=86_400)
 
@@ -36,7 +36,21 @@ class RequestSettings(Options):
 class ProxySettings(Options):
     """The proxies whose `X-Forwarded-For` is trusted: addresses and networks."""
 
-    trusted: Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(read_list)] = ()
+    trusted: Annotated[tuple[IPvAnyNetwork, ...], AS_LIST] = ()
+
+
+LogField = Literal["ip", "response_length", "trace_id", "user_id"]
+
+
+class LogSettings(Options):
+    """Further fields of the access log.
+
+    `user_id` is a digest of the user's id, keyed by `user_id_key`. Without a key each process has its own, so that the
+    digests of two processes can't be compared.
+    """
+
+    fields: Annotated[tuple[LogField, ...], AS_LIST] = ()
+    user_id_key: SecretStr | None = Field(default=None, min_length=16)
 
 
 class ReloadSettings(Options):

@@ -19,6 +19,7 @@ _LIVE = (
     "jwt_audience",
     "jwt_issuer",
     "jwt_secret",
+    "log",
     "log_level",
     "proxies",
     "rate",

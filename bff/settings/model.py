@@ -15,9 +15,9 @@ from bff.server.connection import ConnectionOptions
 from bff.server.server import DrainOptions
 from bff.server.supervisor import SupervisorOptions
 from bff.settings.clients import AuthSettings, ConsumerSettings, IssuerSettings, RateSwitch, RedisSettings
-from bff.settings.edge import CorsSettings, ProxySettings, ReloadSettings, RequestSettings
+from bff.settings.edge import CorsSettings, LogSettings, ProxySettings, ReloadSettings, RequestSettings
 from bff.settings.sources import SourceSettings
-from bff.settings.values import HttpUrl, Name, Options, ServiceUrl, SettingsError, lower, read_list
+from bff.settings.values import AS_LIST, HttpUrl, Name, Options, ServiceUrl, SettingsError, lower
 from bff.settings.variants import VariantSettings
 from bff.upstream.traffic.balance import InstanceOptions
 
@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     drain: DrainOptions = DrainOptions()
     supervisor: SupervisorOptions = SupervisorOptions()
     reload: ReloadSettings = ReloadSettings()
+    log: LogSettings = LogSettings()
     _file: Path | None = None
 
     @property
@@ -101,7 +102,7 @@ def settings_class(app: App) -> type[Settings]:
     literal: Any = Literal
     mapping: Any = dict
     variant_name: Any = literal[app.variant_names]
-    names: Any = Annotated[tuple[variant_name, ...], BeforeValidator(read_list), Field(min_length=1)]
+    names: Any = Annotated[tuple[variant_name, ...], AS_LIST, Field(min_length=1)]
     issuer = create_model("IssuerSettings", __base__=IssuerSettings, variants=(names | None, None))
     issuers: Any = (mapping[Name, issuer], Field(default={}, max_length=50))
     auth = create_model("AuthSettings", __base__=AuthSettings, issuers=issuers)

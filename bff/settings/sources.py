@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
-from bff.settings.values import HttpUrl, Options, read_list
+from bff.settings.values import AS_LIST, HttpUrl, Options
 from bff.upstream.client_credentials import ClientCredentialsOptions
 from bff.upstream.headers import (
     MOST_FORWARDED,
@@ -72,8 +72,8 @@ class SourceSettings(Options):
     cache: CacheOptions = CacheOptions()
     forward_identity: bool = True
     headers: StaticHeaders = Field(default={}, max_length=20)
-    forward_headers: Annotated[tuple[ForwardedName, ...], BeforeValidator(read_list), Field(max_length=MOST_FORWARDED)] = ()
-    return_headers: Annotated[tuple[ReturnedName, ...], BeforeValidator(read_list), Field(max_length=20)] = ()
+    forward_headers: Annotated[tuple[ForwardedName, ...], AS_LIST, Field(max_length=MOST_FORWARDED)] = ()
+    return_headers: Annotated[tuple[ReturnedName, ...], AS_LIST, Field(max_length=20)] = ()
     oauth2: OAuth2Settings | None = None
     max_response_bytes: int = Field(default=10 * 1024 * 1024, ge=1024, le=1024 * 1024 * 1024)
 

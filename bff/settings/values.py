@@ -111,12 +111,15 @@ Name = Annotated[str, Field(pattern=NAME)]
 
 ServiceUrl = Annotated[
     tuple[InstanceOptions, ...],
-    BeforeValidator(_instances),
+    BeforeValidator(_instances, json_schema_input_type=list[str] | str),
     Field(min_length=1, max_length=_MOST_INSTANCES),
     AfterValidator(_some_weight),
 ]
 OriginPattern = Annotated[str, AfterValidator(_origin_pattern)]
-Names = Annotated[tuple[str, ...], BeforeValidator(read_list), Field(min_length=1)]
+AS_LIST = BeforeValidator(read_list, json_schema_input_type=list[str] | str)
+"""For lists, which may also be a text separated by commas."""
+
+Names = Annotated[tuple[str, ...], AS_LIST, Field(min_length=1)]
 
 
 class Options(BaseModel):

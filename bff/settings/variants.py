@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from bff.gate.access import AccessMode
 from bff.gate.documents import Mode as DocumentsMode
@@ -11,7 +11,7 @@ from bff.gate.rate import RateOptions
 from bff.gate.response_cache import ResponseCacheOptions
 from bff.runtime.options import FilePath
 from bff.settings.edge import CorsSettings
-from bff.settings.values import Options, read_list
+from bff.settings.values import AS_LIST, Options
 
 _OperationName = Annotated[str, Field(pattern=r"^[_A-Za-z][_0-9A-Za-z]{0,255}$")]
 
@@ -35,11 +35,11 @@ class VariantSettings(Options):
     limits: LimitOptions = LimitOptions()
     rate: RateOptions = RateOptions()
     documents: DocumentsMode = "any"
-    manifests: Annotated[tuple[FilePath, ...], BeforeValidator(read_list)] = ()
+    manifests: Annotated[tuple[FilePath, ...], AS_LIST] = ()
     answers: ResponseCacheOptions = ResponseCacheOptions()
     cors: CorsSettings | None = None
     access: AccessMode | None = None
     role: str | None = Field(default=None, min_length=1)
-    scopes: Annotated[tuple[str, ...], BeforeValidator(read_list)] = ()
+    scopes: Annotated[tuple[str, ...], AS_LIST] = ()
     deadline_s: float | None = Field(default=None, gt=0, le=300)
     deadlines: dict[_OperationName, Annotated[float, Field(gt=0, le=300)]] = Field(default={}, max_length=1000)

@@ -107,7 +107,7 @@ class Transport:
         return await self._services.answer(self._name, call)
 
     def note_unreadable(self, detail: str) -> None:
-        """Nothing is."""
+        """Its objects are always readable."""
 
 
 def context_of(variant: str, services: Services, sub: str | None) -> Context:

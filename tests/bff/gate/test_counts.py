@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.gate.counts import Bucket, Charge, InMemory, Period, Quota, period_end
+from bff.gate.counts import Bucket, Charge, InMemory, Period, Quota, SlidingWindow, period_end
 from tests.support.now import now
 
 BUCKET = Bucket("requests", 3, 1.0)
@@ -158,3 +158,76 @@ def test_setting_the_wall_clock_back_blocks_no_client() -> None:
     wall.at += 5 * 86_400
     clock.at += 3
     assert take(counts, bucket, day) == [True, True], "nor after it was set forward again"
+
+
+# Sliding windows
+
+WINDOW = SlidingWindow("requests-minute", 10, 60.0)
+
+
+@given(st.lists(st.tuples(st.floats(0, 20), st.integers(1, 4)), max_size=200), st.floats(0, 1e9))
+def test_no_span_has_more_than_the_quota(steps: list[tuple[float, int]], start: float) -> None:
+    """Whenever clients come, and wherever the span begins."""
+    clock = Clock(start)
+    counts = in_memory(clock)
+    granted: list[tuple[float, int]] = []
+    for pause, amount in steps:
+        clock.at += pause
+        if take(counts, Charge(("a",), WINDOW, amount)) == [True]:
+            granted.append((clock.at, amount))
+    for at, _ in granted:
+        assert sum(amount for other, amount in granted if at <= other < at + 60.0) <= 10
+
+
+def test_a_window_grants_all_of_its_quota_at_once_and_again_after_it() -> None:
+    """At most a sixtieth of the window later than a minute. The wait that is told is enough."""
+    clock = Clock()
+    counts = in_memory(clock)
+    one = Charge(("a",), WINDOW, 1)
+    assert [take(counts, one)[0] for _ in range(11)] == [True] * 10 + [False]
+    (refused,) = now(counts.take([one]))
+    assert 60.0 <= refused.retry_after_s <= 61.0
+    assert refused.remaining == 0
+    clock.at += refused.retry_after_s - 0.001
+    assert take(counts, one) == [False]
+    clock.at += 0.001
+    assert [take(counts, one)[0] for _ in range(11)] == [True] * 10 + [False]
+
+
+def test_what_was_used_bit_by_bit_comes_back_bit_by_bit() -> None:
+    """Each unit a minute after it was used."""
+    clock = Clock(0.0)
+    counts = in_memory(clock)
+    one = Charge(("a",), WINDOW, 1)
+    for _ in range(10):
+        assert take(counts, one) == [True]
+        clock.at += 5
+    (refused,) = now(counts.take([one]))
+    assert 10.0 <= refused.retry_after_s <= 11.0
+    (too_much,) = now(counts.take([Charge(("a",), WINDOW, 3)]))
+    assert 20.0 <= too_much.retry_after_s <= 21.0
+
+
+def test_a_window_is_taken_with_others_or_not_at_all() -> None:
+    """A refusal of another limit costs it nothing, and a correction gives back."""
+    counts = in_memory(Clock())
+    both = (Charge(("a",), WINDOW, 1), Charge(("b",), BUCKET, 1))
+    assert [take(counts, *both) for _ in range(4)] == [[True, True]] * 3 + [[True, False]]
+    (count,) = now(counts.take([Charge(("a",), WINDOW, 0)]))
+    assert count.remaining == 7
+    now(counts.settle([Charge(("a",), WINDOW, -100)]))
+    (count,) = now(counts.take([Charge(("a",), WINDOW, 0)]))
+    assert count.remaining == 10
+
+
+def test_the_memory_of_a_window_is_bounded() -> None:
+    """However many requests come, there are at most 61 parts."""
+    clock = Clock()
+    counts = in_memory(clock)
+    large = SlidingWindow("requests-minute", 10**6, 60.0)
+    for _ in range(1000):
+        take(counts, Charge(("a",), large, 1))
+        clock.at += 0.3
+    (level,) = [counts._levels.peek(key) for key in counts._levels]
+    assert level is not None
+    assert len(level.slots or {}) <= 61

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bff.gate.counts import Bucket, Charge, Count, InMemory, Period, Quota, period_end
+from bff.gate.counts import Bucket, Charge, Count, InMemory, Period, Quota, SlidingWindow, period_end
 from bff.gate.documents import Documents
 from bff.gate.manifests import TrustedDocuments, hash_of
 from bff.gate.script import CLOCK, COUNT
@@ -341,3 +341,26 @@ async def test_a_document_registered_at_one_gateway_is_known_to_all(redis: Runni
     assert await second._find(hash_of("{ a }"), SharedStateBudget()) is None
     await one.aclose()
     await other.aclose()
+
+
+async def test_a_sliding_window_in_redis(redis: RunningRedis) -> None:
+    """As in memory: the quota at once, never more in the window, together with other limits or not at all."""
+    shared = patient(redis)
+    window = SlidingWindow("requests-second", 5, 2.0)
+    one = [Charge(("a",), window, 1)]
+    counts = [(await taken(shared, one))[0] for _ in range(7)]
+    assert [count.retry_after_s == 0 for count in counts] == [True] * 5 + [False] * 2
+    assert [round(count.remaining) for count in counts] == [4, 3, 2, 1, 0, 0, 0]
+    assert 0 < counts[-1].retry_after_s <= 2.1
+    assert 0 < counts[0].reset_s <= 2.1
+    empty = Bucket("requests", 1, 0.001)
+    await taken(shared, [Charge(("b",), empty, 1)])
+    other = [Charge(("c",), window, 1), Charge(("b",), empty, 1)]
+    for _ in range(3):
+        refused = await taken(shared, other)
+        assert [count.retry_after_s == 0 for count in refused] == [True, False]
+        assert round(refused[0].remaining) == 5
+    await asyncio.sleep(counts[-1].retry_after_s)
+    (again,) = await taken(shared, one)
+    assert again.retry_after_s == 0
+    await shared.aclose()

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from bff.engine.operation import Operation
+from bff.gate.auth import SignedIn
 from bff.gate.consumers import Consumer
+from bff.graph.context import Viewer
 from bff.request import access_log
 from bff.request.exchange import Client, Exchange, headers_of, open_exchange
 from bff.request.http import ClientDisconnected
 from bff.request.response import EncodedResponse
-from bff.upstream.caller import Deadline
+from bff.upstream.caller import Deadline, Identity
 from tests.support.endpoints import endpoint
 
 SECRET = "hunter2"
@@ -142,3 +144,25 @@ def test_nothing_is_done_above_the_log_level(caplog: pytest.LogCaptureFixture) -
     access_log.log_disconnect(None, None, 0.0)  # type: ignore[arg-type]
     access_log.log_other("GET", "/", 200, 0.0, "r")
     assert caplog.records == []
+
+
+def test_further_fields_are_logged_where_settings_name_them(caplog: pytest.LogCaptureFixture) -> None:
+    """The address, the body's length, the trace, and a digest of the user's id: never the id itself."""
+    made = exchange()
+    made.address = "203.0.113.7"
+    made.client = Client(signed_in=SignedIn(Viewer("ann@example.com"), Identity("ann@example.com", "Bearer x")))
+    fields = access_log.FurtherFields(("ip", "response_length", "trace_id", "user_id"), b"k" * 16)
+    access_log.log_request(made, EncodedResponse(200, (), b"12345"), 0.001, fields)
+    found = line(caplog)
+    assert found["ip"] == made.address
+    assert found["response_length"] == 5
+    assert found["trace_id"] == made.traceparent.split("-")[1]
+    assert len(found["user_id"]) == 16
+    assert "ann" not in str(found)
+    others = [access_log.FurtherFields(("user_id",), key).of(made, 0)["user_id"] for key in (b"k" * 16, b"another key")]
+    assert others[0] == found["user_id"] != others[1]
+
+
+def test_an_anonymous_request_has_no_user_id() -> None:
+    """There is none to digest."""
+    assert access_log.FurtherFields(("user_id",), b"k").of(exchange(), 0) == {}
