@@ -14,6 +14,7 @@ all policies of a call. `serving` has the sockets too. `bff.testing_plugin` has 
 
 import asyncio
 import json
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
@@ -36,7 +37,7 @@ from bff.server.server import Server, listen
 from bff.server.sockets import url_of
 from bff.settings import Settings, load
 from bff.upstream.traffic.balance import InstanceOptions
-from bff.upstream.wire import AnswerTooLarge, NotConnected, WireReply, WireRequest
+from bff.upstream.wire import AnswerTooLarge, NotConnected, StreamRequest, WireReply, WireRequest
 
 SECRET = "the secret of tests, which protects nothing"  # noqa: S105 - it says so
 """The `jwt_secret` of a gateway whose test sets none."""
@@ -608,6 +609,29 @@ class _InMemoryWire:
         if len(reply.body) > max_response_bytes:
             raise AnswerTooLarge
         return WireReply(reply.status, reply.headers, reply.body)
+
+    async def stream(self, request: StreamRequest) -> "_InMemoryStream":
+        """As `send`, with bodies in one piece. Raises `WireError`, and what the request's body raises."""
+        body = None if request.body is None else b"".join([piece async for piece in request.body])
+        headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers)
+        reply = await self.send(WireRequest(request.method, request.url, headers, body), max_response_bytes=sys.maxsize)
+        return _InMemoryStream(reply, request.method)
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+class _InMemoryStream:
+    """A response that is there as a whole. See `bff.upstream.wire.StreamReply`."""
+
+    def __init__(self, reply: WireReply, method: str) -> None:
+        self.status = reply.status
+        self.headers = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers.items())
+        self._body = b"" if method == "HEAD" else reply.body
+
+    async def read(self) -> bytes:
+        body, self._body = self._body, b""
+        return body
 
     async def aclose(self) -> None:
         """Nothing is open."""

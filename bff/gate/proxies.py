@@ -40,6 +40,10 @@ class Proxies:
                 break
         return counted_as(client)
 
+    def trusts(self, peer: str) -> bool:
+        """Whether what this peer reports about those before it is believed."""
+        return bool(self._trusted) and self._is_trusted(peer)
+
     def _is_trusted(self, address: str) -> bool:
         try:
             ip = ip_address(address)

@@ -4,14 +4,22 @@ from collections.abc import Iterator
 
 from bff.app import App
 from bff.gate.jwks import is_safe_url
+from bff.gateway.routes import route_faults
 from bff.settings import Settings
+from bff.settings.sources import ServiceSettings
 
 _NO_DISCOVERY = "no token can be checked: expected an issuer with https, which says where its keys are,"
 
 
 def faults_of(app: App, settings: Settings) -> list[str]:
     """One line for each required setting that is missing, and for each setting that contradicts another."""
-    checks = (_services(app, settings), _issuers(settings), _identities(app, settings), _consumers(settings))
+    checks = (
+        _services(app, settings),
+        _issuers(settings),
+        _identities(app, settings),
+        _consumers(settings),
+        route_faults(app, settings),
+    )
     return [line for lines in checks for line in lines]
 
 
@@ -39,14 +47,15 @@ def _issuers(settings: Settings) -> Iterator[str]:
 
 
 def _identities(app: App, settings: Settings) -> Iterator[str]:
-    for name in app.source_names:
-        source = settings.source(name)
+    services: dict[str, ServiceSettings] = {f"sources.{name}": settings.source(name) for name in app.source_names}
+    services |= {f"routes: {name}: policy": each.policy for name, each in settings.routed_services().items()}
+    for name, source in services.items():
         if source.oauth2 is None:
             continue
         if "authorization" in source.headers:
-            yield f"sources.{name}: expected oauth2 or headers.authorization, got both"
+            yield f"{name}: expected oauth2 or headers.authorization, got both"
         if not is_safe_url(source.oauth2.token_url):
-            yield f"sources.{name}.oauth2.token_url: expected https, since the client's secret is sent there"
+            yield f"{name}.oauth2.token_url: expected https, since the client's secret is sent there"
 
 
 def _consumers(settings: Settings) -> Iterator[str]:

@@ -64,7 +64,7 @@ def create(
         SettingsError: a required setting is missing.
         AppError: the application is inconsistent.
     """
-    metrics = Metrics(app.source_names)
+    metrics = Metrics((*app.source_names, *settings.routed_services()))
     background = Background(metrics.background_death)
     resolver = Resolver()
 
@@ -122,7 +122,7 @@ def create(
     gateway.describe = lambda: summary(app, serving.made.settings, serving.made.variants)
     read_again = Reload(load_again, serving, use)
     watch = FileWatch(lambda: serving.made.settings, reload)
-    add_operations(gateway, sourced.sources, metrics)
+    add_operations(gateway, sourced.stacks, metrics)
     gateway.mount(ASSETS.prefix, Assets(ASSETS), name="graphiql")
     add_openapi(gateway, mode, lambda: serving.made.variants)
     if mode == "dev":

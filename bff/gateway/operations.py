@@ -8,14 +8,14 @@ from starlette.responses import Response as HTTPResponse
 
 from bff.gateway.endpoints import ServedVariant
 from bff.gateway.mode import Mode
-from bff.graph.sources import Sources
 from bff.observe.metrics import CONTENT_TYPE, Metrics
 from bff.operations.page import ASSETS, DOCUMENT_PATH, PATH, page
 from bff.server.host import Gateway
 from bff.server.static import Assets
+from bff.upstream.traffic.stack import Stack
 
 
-def add_operations(gateway: Gateway, sources: Sources, metrics: Metrics) -> None:
+def add_operations(gateway: Gateway, stacks: Mapping[str, Stack], metrics: Metrics) -> None:
     """Add the endpoints for operators and monitoring: `/health`, `/ready`, `/metrics`."""
 
     async def health(_: Any) -> HTTPResponse:
@@ -23,7 +23,7 @@ def add_operations(gateway: Gateway, sources: Sources, metrics: Metrics) -> None
 
     async def ready(_: Any) -> HTTPResponse:
         status = "draining" if gateway.leaving else "ready" if gateway.started else "starting"
-        states = {source.name: {"breaker": source.status().breaker.value} for source in sources}
+        states = {name: {"breaker": stack.status().breaker.value} for name, stack in stacks.items()}
         return JSONResponse({"status": status, "sources": states}, status_code=200 if status == "ready" else 503)
 
     async def metrics_(_: Any) -> HTTPResponse:

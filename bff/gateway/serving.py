@@ -17,6 +17,7 @@ from bff.gateway.counts import counts_of
 from bff.gateway.endpoints import ServedVariant, Variants
 from bff.gateway.key_sets import KeySets, Place
 from bff.gateway.mode import Mode
+from bff.gateway.routes import routes_of
 from bff.gateway.sources import Sourced
 from bff.gateway.tokens import authenticator_of, consumers_of, key_set_places
 from bff.graph.controls import Reloaded
@@ -25,6 +26,7 @@ from bff.observe.metrics import Metrics
 from bff.operations.gate import TrustedCalls
 from bff.request.access_log import FurtherFields
 from bff.request.services import Services
+from bff.routes.relay import Relay
 from bff.runtime.clock import Clock
 from bff.server.host import Served
 from bff.settings import Settings, SettingsError
@@ -114,16 +116,19 @@ class Serving:
             _Controls(self.caches, self._reload),
             self._is_draining,
             any(settings.source(name).return_headers for name in self._app.source_names),
+            {name: rate for name in self._app.source_names if (rate := settings.source(name).rate) is not None},
         )
         endpoints = {name: each.endpoint for name, each in variants.items()}
         trusted = TrustedCalls({name: each.operations for name, each in variants.items()})
+        proxies = Proxies(settings.proxies.trusted)
         served = Served(
             endpoints,
             services,
-            Proxies(settings.proxies.trusted),
+            proxies,
             trusted,
             cors_rules(settings, self._app.variant_names, is_dev=self._is_dev),
             self._log_fields(settings),
+            routes_of(self._app, settings, self._sourced.stacks, Relay(services, proxies, self._clock)),
         )
         return Made(settings, served, variants, authenticator, key_sets)
 

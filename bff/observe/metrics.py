@@ -49,6 +49,19 @@ class Metrics:
             _BUCKETS,
             registry=self.registry,
         )
+        self._route_requests = Counter(
+            "bff_route_requests",
+            "Requests to a route, by the class of the service's status or by how they ended.",
+            ["route", "outcome"],
+            registry=self.registry,
+        )
+        self._route_seconds = Histogram(
+            "bff_route_seconds",
+            "Seconds from a request's head to the end of its answer.",
+            ["route"],
+            _BUCKETS,
+            registry=self.registry,
+        )
         self._documents = Counter(
             "bff_documents",
             "Documents of requests, by whether they were known or new.",
@@ -158,6 +171,11 @@ class Metrics:
         """Count a request to a variant that was answered."""
         self._requests.count(variant, outcome)
         self._request_seconds.observe(duration_s, variant)
+
+    def route(self, route: str, outcome: str, duration_s: float) -> None:
+        """Count a request to a route. `route` is its path in the settings."""
+        self._route_requests.count(route, outcome)
+        self._route_seconds.observe(duration_s, route)
 
     def gone(self, variant: str, outcome: str | None) -> None:
         """Count a request whose client disconnected. `outcome` is that of its mutations; None if it had none."""

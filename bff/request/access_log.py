@@ -98,6 +98,13 @@ def _log_exchange(
     )
 
 
+def log_route(fields: dict[str, Any]) -> None:
+    """Log a request to a route, once its exchange has ended. `path` and `method` are shortened."""
+    if _log.is_info_enabled:
+        short = {"path": fields["path"][:_LONGEST_PATH], "method": fields["method"][:_LONGEST_METHOD]}
+        _log.info("request", **{**fields, **short})
+
+
 def log_refused(status: int, code: str) -> None:
     """Log bytes that were refused before they made a request."""
     _log.info("request", status=int(status), errors=[code])

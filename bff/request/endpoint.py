@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from graphql import GraphQLSchema
 
 from bff.engine.plans import Plans
-from bff.errors import Headers
+from bff.errors import Headers, RoleNeeded, VariantNotAllowed
 from bff.gate.access import Entry
 from bff.gate.documents import Documents
 from bff.gate.limits import LimitOptions
@@ -15,6 +16,10 @@ from bff.gate.response_cache import ResponseCache
 from bff.graph.variants import Variant
 from bff.request.deadlines import DEFAULT_DEADLINES, Deadlines
 from bff.request.response import EncodedResponse
+
+if TYPE_CHECKING:
+    from bff.gate.auth import SignedIn
+    from bff.gate.consumers import Consumer
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,23 @@ class Endpoint:
     forwarded: tuple[bytes, ...] = ()
     varies_by_origin: bool = False
     deadlines: Deadlines = DEFAULT_DEADLINES
+
+    @cached_property
+    def name(self) -> str:
+        """The variant's name, under which requests are counted."""
+        return self.variant.name
+
+    def check(self, signed_in: "SignedIn | None", consumer: "Consumer | None") -> None:
+        """Check that a request with this token and key may use the variant.
+
+        Raises `VariantNotAllowed`, `TokenNeeded`, `KeyNeeded`, `KeyOrTokenNeeded`, `RoleNeeded`.
+        """
+        if consumer is not None and self.variant.name not in consumer.variants:
+            raise VariantNotAllowed
+        if signed_in is not None and not signed_in.may_use(self.variant.name):
+            raise RoleNeeded
+        if not self.entry.is_open:
+            self.entry.check(signed_in, consumer)
 
     @cached_property
     def vary(self) -> Headers:

@@ -20,6 +20,7 @@ from bff.upstream.headers import ReturnedHeaders
 if TYPE_CHECKING:
     from bff.gate.auth import SignedIn
     from bff.gate.consumers import Consumer
+    from bff.gate.rate import RateOptions
     from bff.request.endpoint import Endpoint
 
 
@@ -89,6 +90,51 @@ class Uncharged:
 
 
 UNCHARGED = Uncharged()
+
+
+class Guarded(Protocol):
+    """What a request is for, as the gate sees it: a variant or a route."""
+
+    @property
+    def name(self) -> str:
+        """Under which requests are counted."""
+        ...
+
+    @property
+    def rate(self) -> "RateOptions":
+        """The limits of each client."""
+        ...
+
+    def check(self, signed_in: "SignedIn | None", consumer: "Consumer | None") -> None:
+        """Check that a request with this token and key may use it. Raises `GatewayError`."""
+        ...
+
+
+class Visit(Protocol):
+    """A request, as the gate sees it. `Exchange` is one."""
+
+    client: Client
+    ledger: Ledger
+
+    @property
+    def endpoint(self) -> Guarded:
+        """What the request is for."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[bytes, list[bytes]]:
+        """The request's headers."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """The client's address."""
+        ...
+
+    @property
+    def wait_budget(self) -> SharedStateBudget:
+        """How long the request may wait for Redis."""
+        ...
 
 
 @dataclass(slots=True)

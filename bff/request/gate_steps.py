@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Sequence
 
-from bff.errors import BadRequest, Draining, GatewayError, RoleNeeded, VariantNotAllowed
+from bff.errors import BadRequest, Draining, GatewayError
 from bff.gate.consumers import HEADER as API_KEY
 from bff.gate.rate import Ledger, Subject, counted_name
 from bff.request import deadlines, http
-from bff.request.exchange import Client, Exchange
+from bff.request.exchange import Client, Exchange, Visit
 from bff.request.http import READS, GraphQLRequest, MediaType
 from bff.request.response import EncodedResponse
 from bff.request.services import Services
@@ -16,6 +16,12 @@ from bff.runtime.loop import TimeLimit
 METHODS = b"GET, HEAD, POST, OPTIONS"
 _METHODS = frozenset({*READS, "POST"})
 _CHARGED_REFUSALS = frozenset({401, 403})
+
+
+async def refuse_while_draining(_: Visit, services: Services) -> None:
+    """Refuse new requests while the process is stopping. Raises `Draining`."""
+    if services.is_draining():
+        raise Draining
 
 
 async def admit(exchange: Exchange, services: Services) -> None:
@@ -51,8 +57,8 @@ def check_method(exchange: Exchange, methods: bytes) -> EncodedResponse | None:
     return None
 
 
-async def authenticate(exchange: Exchange, services: Services) -> None:
-    """Identify the client and check that it may use this variant. A refusal is charged to its rate limit too.
+async def authenticate(exchange: Visit, services: Services) -> None:
+    """Identify the client and check that it may use this variant or route. A refusal is charged to its rate limit too.
 
     Raises `InvalidToken`, `InvalidApiKey`, `KeysUnavailable`, `VariantNotAllowed`, `TokenNeeded`, `KeyNeeded`,
     `KeyOrTokenNeeded`, `RoleNeeded`.
@@ -65,31 +71,23 @@ async def authenticate(exchange: Exchange, services: Services) -> None:
         raise
 
 
-async def _identify(exchange: Exchange, services: Services) -> None:
+async def _identify(exchange: Visit, services: Services) -> None:
     signed_in = await services.authenticator.authenticate(exchange.headers.get(b"authorization", []))
     consumer = services.consumers.identify(exchange.headers.get(API_KEY, []))
     if signed_in is not None or consumer is not None:
         # Both are valid here: a request with a good token and a bad API key is charged to its address.
         exchange.client = Client(signed_in, consumer)
-    variant = exchange.endpoint.variant
-    if consumer is not None and variant.name not in consumer.variants:
-        raise VariantNotAllowed
-    if signed_in is not None and not signed_in.may_use(variant.name):
-        raise RoleNeeded
-    entry = exchange.endpoint.entry
-    if not entry.is_open:
-        entry.check(signed_in, consumer)
+    exchange.endpoint.check(signed_in, consumer)
 
 
-async def charge(exchange: Exchange, services: Services) -> None:
+async def charge(exchange: Visit, services: Services) -> None:
     """Charge the request to the client's rate limits and quotas. Raises `RateLimited`."""
     if services.counts is not None:
-        variant = exchange.endpoint.variant.name
-        exchange.ledger = Ledger(services.counts, variant, subjects_of(exchange), exchange.wait_budget)
+        exchange.ledger = Ledger(services.counts, exchange.endpoint.name, subjects_of(exchange), exchange.wait_budget)
         await exchange.ledger.charge_requests()
 
 
-def subjects_of(exchange: Exchange) -> list[Subject]:
+def subjects_of(exchange: Visit) -> list[Subject]:
     """The subjects whose limits a request is charged to: a consumer with limits of its own, and the user.
 
     Without a user it is the consumer, by the variant's limits; without either it is the address.

@@ -59,3 +59,24 @@ class TimeLimit:
     def _cut_off(self) -> None:
         self._passed = True
         self._task.cancel()
+
+
+class MovableLimit(TimeLimit):
+    """A time limit that another task may move, while the task that made it waits."""
+
+    __slots__ = ("_is_lifted",)
+
+    def __init__(self, after_s: float) -> None:
+        super().__init__(after_s)
+        self._is_lifted = False
+
+    def move(self, after_s: float | None) -> None:
+        """Begin again, with `after_s` seconds from now; None: without a limit for now. Nothing after `lift`."""
+        self._timer.cancel()
+        if not self._is_lifted and after_s is not None:
+            self._timer = self._task.get_loop().call_later(max(after_s, 0.0), self._cut_off)
+
+    def lift(self) -> None:
+        """End the limit for good."""
+        self._is_lifted = True
+        super().lift()

@@ -28,7 +28,7 @@ from bff.request.encoding import content_headers, encode_json
 from bff.request.http import MediaType
 from bff.runtime.options import options
 from bff.server.head import refusal_of, without_upgrade
-from bff.server.sockets import reset, unacknowledged_bytes
+from bff.server.sockets import acknowledged_bytes, reset, unacknowledged_bytes
 
 _SLICE_BYTES = 4096
 """Bytes that are parsed between two checks whether a request has to wait for another: at most a few hundred requests."""
@@ -118,6 +118,7 @@ class ClientConnection(HttpToolsProtocol):
         self._held = b""
         # The answers that the client is reading
         self._unread_bytes = 0
+        self._acknowledged_bytes = 0
         self._answers = 0
         self._answers_before = 0
 
@@ -339,14 +340,14 @@ class ClientConnection(HttpToolsProtocol):
         """Every `head_timeout_s`: close the connection if a head takes too long or an answer is read too slowly."""
         options, transport = self._options, self.transport
         self._timer = self.loop.call_later(options.head_timeout_s, self._check_progress)
-        unread_bytes = transport.get_write_buffer_size() + unacknowledged_bytes(transport.get_extra_info("socket"))
+        connection = transport.get_extra_info("socket")
+        unread_bytes = transport.get_write_buffer_size() + unacknowledged_bytes(connection)
+        acknowledged = acknowledged_bytes(connection)
+        # A streamed answer is written on while it is read, so what is unread may stay the same.
+        read_bytes = max(self._unread_bytes - unread_bytes, acknowledged - self._acknowledged_bytes)
+        self._acknowledged_bytes = acknowledged
         least = min(self._unread_bytes, int(options.read_bytes_per_s * options.head_timeout_s) or 1)
-        if (
-            unread_bytes
-            and self._unread_bytes
-            and self._answers == self._answers_before
-            and self._unread_bytes - unread_bytes < least
-        ):
+        if unread_bytes and self._unread_bytes and self._answers == self._answers_before and read_bytes < least:
             reset(transport)
             return
         self._unread_bytes, self._answers_before = unread_bytes, self._answers

@@ -39,7 +39,7 @@ _LABELS = r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+"
 
 @dataclass(frozen=True, slots=True)
 class CorsRules:
-    """The rules of one variant.
+    """The rules of one variant, or of routes.
 
     Attributes:
         origins: `https://shop.example.com`, `https://*.example.com` for all sub-domains, or `*` for any origin.
@@ -47,6 +47,7 @@ class CorsRules:
         credentials: whether cookies and the like may be sent.
         max_age_s: for how long browsers may remember the answer to a preflight.
         allows_local: whether pages of this machine may call too.
+        methods: those that pages may use.
     """
 
     origins: tuple[str, ...] = ()
@@ -54,6 +55,7 @@ class CorsRules:
     credentials: bool = False
     max_age_s: int = 600
     allows_local: bool = False
+    methods: tuple[str, ...] = ("GET", "POST")
 
     @property
     def allows_any(self) -> bool:
@@ -72,7 +74,7 @@ class CorsRules:
             app,
             allow_origins=[each for each in self.origins if "*." not in each],
             allow_origin_regex="|".join(patterns) or None,
-            allow_methods=["GET", "POST"],
+            allow_methods=list(self.methods),
             allow_headers=[*USUAL_HEADERS, *self.headers],
             allow_credentials=self.credentials,
             expose_headers=list(_EXPOSED),
@@ -92,7 +94,7 @@ class Cors:
     def __init__(self, gateway: "Gateway") -> None:
         self._gateway = gateway
         self._rules: Mapping[str, CorsRules] = {}
-        self._by_variant: dict[str, ASGIApp] = {}
+        self._by_first: dict[str, ASGIApp] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's entry point."""
@@ -104,9 +106,9 @@ class Cors:
         await self._gateway(scope, receive, send)
 
     def _of(self, path: str) -> ASGIApp:
-        """The gateway with the rules of the variant at that path."""
+        """The gateway with the rules of the variant or route at that path. `""` stands for a route for everything."""
         rules = self._gateway.served.cors
         if rules is not self._rules:  # the settings were reloaded
-            self._by_variant = {name: each.middleware(self._gateway) for name, each in rules.items() if each.is_on}
+            self._by_first = {name: each.middleware(self._gateway) for name, each in rules.items() if each.is_on}
             self._rules = rules
-        return self._by_variant.get(path[1:].partition("/")[0], self._gateway)
+        return self._by_first.get(path[1:].partition("/")[0]) or self._by_first.get("", self._gateway)

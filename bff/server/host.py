@@ -1,4 +1,4 @@
-"""The ASGI application. Requests to variants go straight to the pipeline, all others through FastAPI."""
+"""The ASGI application. Requests to variants and routes are answered directly, all others by FastAPI."""
 
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bff.gate.proxies import Proxies
 from bff.graph.controls import Reloaded
@@ -40,6 +40,7 @@ class Served:
         run_trusted: what runs a request to `/{variant}/api/{name}`, by variant and name, existing or not.
         cors: which pages of other origins may call, by variant.
         log_fields: further fields of the access log.
+        routes: finds what serves a request by a route; None if there are no routes.
         by_path: the variants by path.
     """
 
@@ -49,6 +50,7 @@ class Served:
     run_trusted: Callable[[str, str], Run]
     cors: Mapping[str, CorsRules] = field(default_factory=dict)
     log_fields: FurtherFields = NO_FURTHER_FIELDS
+    routes: Callable[[Scope], ASGIApp | None] | None = None
     by_path: Mapping[str, Endpoint] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -126,6 +128,8 @@ class Gateway(FastAPI):
             if name and variant in served.endpoints:
                 run = served.run_trusted(variant, name)
                 await self._answer(served, served.endpoints[variant], run, scope, receive, send)
+            elif served.routes is not None and (serve := served.routes(scope)) is not None:
+                await serve(scope, receive, send)
             else:
                 await self._answer_other(scope, receive, send)
         finally:

@@ -80,6 +80,25 @@ def unacknowledged_bytes(connection: Any) -> int:
         return 0
 
 
+_TCP_INFO_BYTES = 128
+_ACKNOWLEDGED = slice(120, 128)
+"""Of `struct tcp_info` (linux/tcp.h): `tcpi_bytes_acked`."""
+
+
+def acknowledged_bytes(connection: Any) -> int:
+    """Bytes that the peer has acknowledged since the connection was made (Linux 4.1, tcp(7): `TCP_INFO`).
+
+    0 on other systems, and for connections that are no TCP.
+    """
+    if sys.platform != "linux" or connection is None:
+        return 0
+    try:
+        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    except OSError:
+        return 0
+    return int.from_bytes(info[_ACKNOWLEDGED], sys.byteorder)
+
+
 def reset(transport: asyncio.Transport) -> None:
     """Close a connection with a reset and discard unsent data, which the kernel would go on sending after a normal close."""
     connection = transport.get_extra_info("socket")

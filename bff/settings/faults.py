@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -47,8 +47,8 @@ class Faults:
 
 
 def names_in(model: Any, path: str = "") -> Iterator[str]:
-    """The names of all settings. `NAME` stands for the names in a mapping."""
-    for name, kind in _members(model).items():
+    """The names of all settings, those in lists last. `NAME` stands for the names in a mapping."""
+    for name, kind in sorted(_members(model).items(), key=lambda member: _is_list(member[1])):
         here = f"{path}{name}"
         inner = _inner(kind)
         if inner is None:
@@ -59,7 +59,7 @@ def names_in(model: Any, path: str = "") -> Iterator[str]:
 
 def _group(model: Any, path: Sequence[str]) -> Any:
     """The group of settings at a path; None if there is none."""
-    left = list(path)
+    left = [part for part in path if not part.isdigit()]  # without the position in a list
     while left and model is not None:
         inner = _inner(_members(model).get(left.pop(0)))
         if inner is None:
@@ -86,6 +86,11 @@ def _inner(kind: Any) -> tuple[Any, bool] | None:
         if inner is not None:
             return inner[0], is_mapping or inner[1]
     return None
+
+
+def _is_list(kind: Any) -> bool:
+    """Whether a type is a list of groups of settings."""
+    return get_origin(kind) is tuple and _inner(kind) is not None
 
 
 def _has(values: Any, path: Sequence[str]) -> bool:

@@ -29,14 +29,15 @@ _LIVE = (
 )
 """Who may use the gateway, how much, and in which time."""
 
-_LIVE_OF_SOURCES = ("headers", "forward_headers", "return_headers")
+_LIVE_OF_SOURCES = ("headers", "forward_headers", "return_headers", "rate")
 """Of `sources.NAME`. The rest is built into a source's policies and connections when the gateway starts."""
 
 
 def taken_over(running: Settings, read: Settings) -> Settings:
     """The settings that a running gateway takes over from those that were read again.
 
-    A source without a URL keeps its instances: the gateway needs every source.
+    A source without a URL keeps its instances: the gateway needs every source. The routes stay as they are if one of their
+    own services has changed, since those are connected when the gateway starts.
     """
     changes = {name: getattr(read, name) for name in _LIVE}
     sources = {}
@@ -44,8 +45,14 @@ def taken_over(running: Settings, read: Settings) -> Settings:
         changes[url_name(name)] = read.instances(name) or running.instances(name)
         live = {each: getattr(read.source(name), each) for each in _LIVE_OF_SOURCES}
         sources[name] = running.source(name).model_copy(update=live)
+    if _services(read) == _services(running):
+        changes["routes"] = read.routes
     changes["sources"] = running.sources.model_copy(update=sources)  # type: ignore[attr-defined]
     return running.model_copy(update=changes)
+
+
+def _services(settings: Settings) -> Mapping[str, Any]:
+    return {name: (each.url, each.policy) for name, each in settings.routed_services().items()}
 
 
 def differences(before: Settings, after: Settings) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from bff.server.server import DrainOptions
 from bff.server.supervisor import SupervisorOptions
 from bff.settings.clients import AuthSettings, ConsumerSettings, IssuerSettings, RateSwitch, RedisSettings
 from bff.settings.edge import CorsSettings, LogSettings, ProxySettings, ReloadSettings, RequestSettings
+from bff.settings.routes import RouteSettings
 from bff.settings.sources import SourceSettings
 from bff.settings.values import AS_LIST, HttpUrl, Name, Options, ServiceUrl, SettingsError, lower
 from bff.settings.variants import VariantSettings
@@ -54,6 +55,7 @@ class Settings(BaseSettings):
     supervisor: SupervisorOptions = SupervisorOptions()
     reload: ReloadSettings = ReloadSettings()
     log: LogSettings = LogSettings()
+    routes: Annotated[tuple[RouteSettings, ...], Field(max_length=1000)] = ()
     _file: Path | None = None
 
     @property
@@ -79,6 +81,10 @@ class Settings(BaseSettings):
         """The settings of a variant: `variants.NAME`."""
         found: VariantSettings = getattr(self.variants, name)  # type: ignore[attr-defined] # see `settings_class`
         return found
+
+    def routed_services(self) -> dict[str, RouteSettings]:
+        """The routes that bring a service of their own, by its name."""
+        return {each.name: each for each in self.routes if each.name is not None and each.url is not None}
 
     def with_instances(self, places: Mapping[str, tuple[InstanceOptions, ...]]) -> "Settings":
         """A copy of the settings with other instances for the sources in `places`."""

@@ -1,9 +1,11 @@
 """The settings of a source: how its service is called."""
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from bff.gate.rate import RateOptions
 from bff.settings.values import AS_LIST, HttpUrl, Options
 from bff.upstream.client_credentials import ClientCredentialsOptions
 from bff.upstream.headers import (
@@ -56,40 +58,32 @@ class OAuth2Settings(Options):
         return ClientCredentialsOptions(self.token_url, self.client_id, secret, self.scope, self.audience, self.auth)
 
 
-class SourceSettings(Options):
-    """How one service is called."""
+class ServiceSettings(Options):
+    """How one service is called, by sources and by routes."""
 
-    timeout_s: float = Field(default=2.0, gt=0, le=300)
     connect_timeout_s: float = Field(default=1.0, gt=0, le=300)
     http2: bool = False
     tls: TlsOptions = TlsOptions()
     retry: RetryOptions = RetryOptions()
-    hedge: HedgeOptions = HedgeOptions()
     breaker: BreakerOptions = BreakerOptions()
     bulkhead: BulkheadOptions = BulkheadOptions()
     balance: BalanceOptions = BalanceOptions()
     health: HealthOptions = HealthOptions()
-    cache: CacheOptions = CacheOptions()
-    forward_identity: bool = True
     headers: StaticHeaders = Field(default={}, max_length=20)
-    forward_headers: Annotated[tuple[ForwardedName, ...], AS_LIST, Field(max_length=MOST_FORWARDED)] = ()
-    return_headers: Annotated[tuple[ReturnedName, ...], AS_LIST, Field(max_length=20)] = ()
     oauth2: OAuth2Settings | None = None
-    max_response_bytes: int = Field(default=10 * 1024 * 1024, ge=1024, le=1024 * 1024 * 1024)
 
     def header_rules(self, credentials: Credentials | None) -> HeaderRules:
         """The rules for headers. `credentials` are those that `oauth2` describes."""
-        static = tuple((name, value.get_secret_value()) for name, value in self.headers.items())
-        return HeaderRules(static, self.forward_headers, self.return_headers, credentials)
+        return HeaderRules(self.static_headers(), credentials=credentials)
+
+    def static_headers(self) -> tuple[tuple[str, str], ...]:
+        """The names and values of the headers that each call carries."""
+        return tuple((name, value.get_secret_value()) for name, value in self.headers.items())
 
     def traffic(self) -> TrafficOptions:
-        """The options of the source's traffic stack."""
+        """The options of the service's traffic stack."""
         return TrafficOptions(
-            timeout_s=self.timeout_s,
-            max_response_bytes=self.max_response_bytes,
-            cache=self.cache,
             retry=self.retry,
-            hedge=self.hedge,
             bulkhead=self.bulkhead,
             breaker=self.breaker,
             balance=self.balance,
@@ -97,10 +91,37 @@ class SourceSettings(Options):
         )
 
     def wire(self) -> WireOptions:
-        """The options of the source's connections. A few are spare, so that health checks don't wait for calls."""
+        """The options of the service's connections. A few are spare, so that health checks don't wait for calls."""
         return WireOptions(
             max_connections=self.bulkhead.max_concurrent + _SPARE_CONNECTIONS,
             connect_timeout_s=self.connect_timeout_s,
             http2=self.http2,
             tls=self.tls,
+        )
+
+
+class SourceSettings(ServiceSettings):
+    """How the service of a source is called."""
+
+    timeout_s: float = Field(default=2.0, gt=0, le=300)
+    hedge: HedgeOptions = HedgeOptions()
+    cache: CacheOptions = CacheOptions()
+    forward_identity: bool = True
+    forward_headers: Annotated[tuple[ForwardedName, ...], AS_LIST, Field(max_length=MOST_FORWARDED)] = ()
+    return_headers: Annotated[tuple[ReturnedName, ...], AS_LIST, Field(max_length=20)] = ()
+    rate: RateOptions | None = None
+    max_response_bytes: int = Field(default=10 * 1024 * 1024, ge=1024, le=1024 * 1024 * 1024)
+
+    def header_rules(self, credentials: Credentials | None) -> HeaderRules:
+        """The rules for headers. `credentials` are those that `oauth2` describes."""
+        return HeaderRules(self.static_headers(), self.forward_headers, self.return_headers, credentials)
+
+    def traffic(self) -> TrafficOptions:
+        """The options of the source's traffic stack."""
+        return replace(
+            super().traffic(),
+            timeout_s=self.timeout_s,
+            max_response_bytes=self.max_response_bytes,
+            cache=self.cache,
+            hedge=self.hedge,
         )

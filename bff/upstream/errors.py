@@ -7,6 +7,7 @@ SourceError                 code                  counts against the service    
 │   ├── BreakerOpen                               no: nothing was sent                     no
 │   ├── NoCredentials                             no: nothing was sent                     no
 │   ├── CredentialsRefused                        no: the gateway's own fault              if they can be renewed
+│   ├── SourceRateLimited                         no: refused here                         no
 │   ├── QueueFull                                 no: refused here                         no
 │   ├── NotReached                                yes: no connection, or one that broke    yes
 │   └── Busy                                      503 yes, 429 no                          yes
@@ -23,9 +24,12 @@ SourceError                 code                  counts against the service    
 Messages may be shown to clients: they name the service, and never its address, its own text or the request.
 """
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from bff.upstream.conventions.errors import Problem
+
+if TYPE_CHECKING:
+    from bff.upstream.traffic.streams import KeptAnswer
 
 
 class SourceError(Exception):
@@ -42,6 +46,7 @@ class SourceError(Exception):
         is_of_every_key: whether parts of the batch failed in the same way, so that no single key is the reason.
         code: the GraphQL error's code.
         outcome: the error's name in metrics and logs.
+        answer: the service's own answer, which a route passes on; None for other calls.
     """
 
     code: ClassVar[str] = "UPSTREAM_ERROR"
@@ -49,6 +54,7 @@ class SourceError(Exception):
     answered: ClassVar[bool] = False
     asked: bool = True
     retriable: bool = False
+    answer: "KeptAnswer | None" = None
     is_of_every_key: bool = False
     may_have_happened: bool = False
 
@@ -129,6 +135,17 @@ class CredentialsRefused(Unavailable):
     def __init__(self, source: str, *, retriable: bool) -> None:
         super().__init__(source, f"The {source} service could not be reached.")
         self.retriable = retriable
+
+
+class SourceRateLimited(Unavailable):
+    """The client has used the source too often. The gateway refuses; nothing was sent."""
+
+    code = "RATE_LIMITED"
+    outcome = "rate_limited"
+    asked = False
+
+    def __init__(self, source: str, retry_after: float) -> None:
+        super().__init__(source, f"Too many requests for the {source} service.", retry_after=retry_after)
 
 
 class QueueFull(Unavailable):

@@ -9,9 +9,14 @@ from typing import Any, get_args, get_origin, get_type_hints
 from pydantic import BaseModel
 
 from bff.settings import settings_class
+from bff.settings.routes import RouteSettings
+from bff.settings.sources import ServiceSettings
 from schema.app import app
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+ROUTES_PAGE = PAGE.with_name("routes.md")
 
 
 def documented(text: str) -> set[str]:
@@ -66,10 +71,22 @@ def generic(name: str) -> str:
     for group, names in (("sources", app.source_names), ("variants", app.variant_names)):
         name = re.sub(rf"^{group}\.({'|'.join(names)})\.", f"{group}.NAME.", name)
     name = re.sub(rf"^({'|'.join(app.source_names)})_service_url$", "name_service_url", name)
-    return re.sub(r"^(consumers\.NAME\.rate|tiers\.NAME|auth\.issuers\.NAME\.claims)\..*", r"\1", name)
+    return re.sub(r"^(consumers\.NAME\.rate|tiers\.NAME|sources\.NAME\.rate|auth\.issuers\.NAME\.claims)\..*", r"\1", name)
 
 
 def test_the_table_has_every_setting_and_no_other() -> None:
     """A setting that is added, renamed or removed changes the page too."""
     exist = {generic(name) for name in settings_in(settings_class(app))}
     assert documented(PAGE.read_text(encoding="utf-8")) == exist
+
+
+def test_the_table_of_routes_has_every_setting_and_no_other() -> None:
+    """The same for what a `[[routes]]` may have."""
+    exist = {f"routes.{name}" for name in RouteSettings.model_fields}
+    assert documented(ROUTES_PAGE.read_text(encoding="utf-8")) == exist
+
+
+def test_the_policy_of_a_route_is_described_whole() -> None:
+    """The names of its options are listed in its row."""
+    (row,) = [each for each in ROUTES_PAGE.read_text(encoding="utf-8").splitlines() if each.startswith("| `routes.policy`")]
+    assert set(re.findall(r"`(\w+)`", row.partition("these names:")[2])) == set(ServiceSettings.model_fields)

@@ -94,7 +94,7 @@ class Attempt:
         try:
             answer = await self._exchange(call, instance, rules, authorization)
             if answer.status == 401 and rules.has_own_identity:
-                await self._refused(call, rules, authorization)
+                await self.refused(call, rules, authorization)
             reply = self._read(call, answer, self._clock() - began)
             outcome = "ok"
         except Mismatch as mismatch:
@@ -124,7 +124,7 @@ class Attempt:
             )
         return reply
 
-    async def _refused(self, call: Call, rules: HeaderRules, authorization: str | None) -> None:
+    async def refused(self, call: Call, rules: HeaderRules, authorization: str | None) -> None:
         """The service has refused the gateway's own credentials. Raises `CredentialsRefused`."""
         if rules.credentials is not None and authorization is not None:
             limit = TimeLimit(call.caller.deadline.left())

@@ -167,15 +167,35 @@ class Balance:
         try:
             reply = await self._attempt(call, instance)
         except SourceError as error:
-            if error.counts:
-                self._count_fault(instance, error)
-            elif error.answered:
-                self._count_reply(instance)
-            raise  # otherwise it says nothing of the instance, as when the caller's deadline ended the call
+            self._count_error(instance, error)
+            raise
         finally:
             instance.in_flight -= 1
         if instance.suspect or instance.ejected_s:
             self._count_reply(instance)
+        return reply
+
+    async def hold(self, call: Call, attempt: AttemptOn) -> Reply:
+        """As calling it, for a streamed call: the call is in flight until the stream has ended."""
+        instance = self._choose(call.tried)
+        call.tried.append(instance.number)
+        instance.in_flight += 1
+        try:
+            reply = await attempt(call, instance)
+        except BaseException as error:
+            instance.in_flight -= 1
+            if isinstance(error, SourceError):
+                self._count_error(instance, error)
+            raise
+
+        def end(error: SourceError | None) -> None:
+            instance.in_flight -= 1
+            if error is not None:
+                self._count_error(instance, error)
+            elif instance.suspect or instance.ejected_s:
+                self._count_reply(instance)
+
+        reply.value.on_end(end)
         return reply
 
     def set_instances(self, options: Sequence[InstanceOptions]) -> None:
@@ -212,6 +232,13 @@ class Balance:
             self._end_due_ejections(self._clock())
         pool = self._pool.without(tried) if tried else self._pool
         return pool.choose(self._random)
+
+    def _count_error(self, instance: Instance, error: SourceError) -> None:
+        if error.counts:
+            self._count_fault(instance, error)
+        elif error.answered:
+            self._count_reply(instance)
+        # otherwise it says nothing of the instance, as when the caller's deadline ended the call
 
     def _count_reply(self, instance: Instance) -> None:
         instance.suspect = False

@@ -244,6 +244,22 @@ class BreakerPolicy:
             breaker.settle(permit, verdict, now, now - began)
         return reply
 
+    async def hold(self, call: Call, next: Handler) -> Reply:
+        """As calling it, for a streamed call: its result is the head of the answer. A break later is a further failure."""
+        reply = await self(call, next)
+
+        def count(error: SourceError | None) -> None:
+            breaker = self._of_route(call) if self._options.per_route else self.breaker
+            if error is None or not error.counts or breaker.state is not BreakerState.CLOSED:
+                return  # a probe has had its verdict
+            now = self._clock()
+            permit = breaker.admit(now)
+            if isinstance(permit, Permit):
+                breaker.settle(permit, Verdict.FAILURE, now)
+
+        reply.value.on_end(count)
+        return reply
+
     def _of_route(self, call: Call) -> Breaker:
         """The breaker of the call's route. Beyond 100 routes, the others share one; they are templates, so few."""
         route = f"{call.method} {call.route}"

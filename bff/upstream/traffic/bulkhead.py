@@ -52,6 +52,20 @@ class Bulkhead:
         finally:
             self._release()
 
+    async def hold(self, call: Call, next: Handler) -> Reply:
+        """As calling it, for a streamed call: it has its place until the stream has ended."""
+        if self._free:
+            self._free -= 1
+        else:
+            await self._wait(call.caller.deadline.left())
+        try:
+            reply = await next(call)
+        except BaseException:
+            self._release()
+            raise
+        reply.value.on_end(lambda _: self._release())
+        return reply
+
     async def _wait(self, timeout_s: float) -> None:
         if len(self._waiting) >= self._options.max_waiting:
             raise QueueFull(self._source)

@@ -26,7 +26,7 @@ list there (`stack.py`). A policy that limits each call to at most a second:
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import quote
 
 import msgspec
@@ -197,6 +197,15 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
+class Holding(Protocol):
+    """A policy with another way for streamed calls: what it holds, it holds until the stream has ended."""
+
+    async def hold(self, call: Call, next: Handler) -> Reply:
+        """Reply to the call with a `Streamed` as value. Raises `SourceError`."""
+        ...
+
+
 def request_headers(
     call: Call, timeout_s: float | None = None, rules: HeaderRules = NO_RULES, authorization: str | None = None
 ) -> tuple[tuple[str, str], ...]:
@@ -216,12 +225,7 @@ def request_headers(
     ]
     if timeout_s is not None:
         headers.append(("X-Request-Timeout-Ms", str(max(int(timeout_s * 1000), 1))))
-    if call.identity and caller.identity is not None:
-        headers.append(("X-User-ID", _in_header(caller.identity.user_id)))
-        if authorization is None and not rules.has_own_identity:
-            headers.append(("Authorization", caller.identity.authorization))
-    if authorization is not None:
-        headers.append(("Authorization", authorization))
+    headers += identity_headers(call, rules, authorization)
     headers += call.forwarded
     headers += rules.static
     if call.body is not None:
@@ -231,6 +235,19 @@ def request_headers(
     if call.validator is not None:
         headers.append(("If-None-Match", call.validator))
     return tuple(headers)
+
+
+def identity_headers(call: Call, rules: HeaderRules, authorization: str | None) -> list[tuple[str, str]]:
+    """The headers that say for whom a call is made. See `request_headers`."""
+    headers = []
+    identity = call.caller.identity
+    if call.identity and identity is not None:
+        headers.append(("X-User-ID", _in_header(identity.user_id)))
+        if authorization is None and not rules.has_own_identity:
+            headers.append(("Authorization", identity.authorization))
+    if authorization is not None:
+        headers.append(("Authorization", authorization))
+    return headers
 
 
 def _in_header(user_id: str) -> str:

@@ -46,11 +46,11 @@ class SingleFlight:
     async def __call__(self, call: Call, next: Handler) -> Reply:
         """Share the call if it is a read. Raises what the shared call raises."""
         if not call.is_read:
-            self._end_sharing()
+            self.end_sharing()
             try:
                 return await next(call)
             finally:
-                self._end_sharing()
+                self.end_sharing()
         if call.keyed is None or call.viewer is not None:
             return await self._share_target(call, next)
         if self._isolation.is_on:
@@ -82,7 +82,7 @@ class SingleFlight:
                 del self._by_target[key]
         return reply
 
-    def _end_sharing(self) -> None:
+    def end_sharing(self) -> None:
         """From now on no request joins a call that is under way."""
         self._by_target.clear()
         self._by_key.clear()

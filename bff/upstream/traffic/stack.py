@@ -4,7 +4,7 @@ To add a policy: write its file (`call.py` says how), make it in `Stack.__init__
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,14 +18,18 @@ from bff.upstream.traffic.breaker import BreakerOptions, BreakerPolicy
 from bff.upstream.traffic.budget import RetryBudget
 from bff.upstream.traffic.bulkhead import Bulkhead, BulkheadOptions
 from bff.upstream.traffic.cache import Cache, CacheOptions
-from bff.upstream.traffic.call import Call, Handler, Policy, Reply
+from bff.upstream.traffic.cache_fill import CacheFill
+from bff.upstream.traffic.cache_lookup import CacheLookup
+from bff.upstream.traffic.call import Call, Handler, Holding, Policy, Reply
 from bff.upstream.traffic.deadline import DeadlinePolicy
 from bff.upstream.traffic.halving import HalvingPolicy
 from bff.upstream.traffic.health import HealthChecks, HealthOptions
 from bff.upstream.traffic.hedge import HedgeOptions, HedgePolicy
 from bff.upstream.traffic.retry import RetryOptions, RetryPolicy
 from bff.upstream.traffic.single_flight import SingleFlight
-from bff.upstream.wire import Wire
+from bff.upstream.traffic.stream_attempt import StreamAttempt
+from bff.upstream.traffic.streams import StreamCall, Streamed
+from bff.upstream.wire import StreamingWire, Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,13 @@ class TrafficOptions:
     breaker: BreakerOptions = field(default_factory=BreakerOptions)
     balance: BalanceOptions = field(default_factory=BalanceOptions)
     health: HealthOptions = field(default_factory=HealthOptions)
+
+
+_SHARING = (CacheLookup, CacheFill, SingleFlight, HalvingPolicy, HedgePolicy)
+"""The policies that keep, share, divide or double calls. Streamed calls don't pass them."""
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing (RFC 9110, section 9.2.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +105,7 @@ class Stack:
         self._balance = Balance(source, instances, attempt, emit, options.balance, clock)
         self._health = HealthChecks(source, self._balance, wire, options.health)
         self._breaker = BreakerPolicy(source, options.breaker, emit, clock)
+        self._single_flight = SingleFlight(source, emit, clock)
         self._cache = Cache(source, options.cache, emit, clock, timeout_s=options.timeout_s)
         budget = RetryBudget(options.retry.budget_ratio, clock)
         caching = options.cache.enabled
@@ -104,7 +116,7 @@ class Stack:
             # Outside everything that may fail: an older entry stands in for any failure below, also for a refusal.
             self._cache.lookup if caching else None,
             # Below the lookup, so that only missing keys are shared. Above retry, so that followers share the retries.
-            SingleFlight(source, emit, clock),
+            self._single_flight,
             # Above the store, so that each part is stored with its own lifetime. Above retry: a part may be retried too.
             HalvingPolicy(source, budget, emit, clock),
             # Below single flight: a shared reply is stored once, with the keys of all requests that share it.
@@ -119,10 +131,13 @@ class Stack:
             self._breaker,
         )
         handler: Handler = self._balance  # innermost, so that a retry may choose another instance. It calls the attempt.
-        for policy in reversed([each for each in order if each is not None]):
+        self._order = [each for each in order if each is not None]
+        for policy in reversed(self._order):
             # The bound method, since calling it is cheaper than calling the object.
             handler = partial(policy.__call__, next=handler)
         self._handler = handler
+        self._wire = wire
+        self._clock = clock
 
     def __repr__(self) -> str:
         return f"<Stack {self._source}: {self._breaker!r}, {self._balance!r}, {self._cache!r}>"
@@ -135,6 +150,54 @@ class Stack:
             if not error.asked:
                 self._emit(CallRefused(self._source, call.route, error.outcome, call.caller.request_id))
             raise
+
+    def streaming(self) -> Callable[[StreamCall], Awaitable[Streamed]]:
+        """What makes streamed calls: the reply comes with the head of the answer, and its body is read piece by piece.
+
+        It raises `SourceError`, and what the call's content raises. Raises `TypeError` if the wire can't stream.
+        """
+        if not isinstance(self._wire, StreamingWire):
+            raise TypeError(f"Expected a wire that streams, got {self._wire!r}.")
+        attempt = StreamAttempt(self._source, self._attempt, self._wire, self._emit, self._clock)
+        handler: Handler = partial(self._balance.hold, attempt=attempt)
+        for policy in reversed(self._order):
+            if not isinstance(policy, _SHARING):
+                # Those that limit what runs at the same time hold on until the stream has ended.
+                handler = partial(policy.hold if isinstance(policy, Holding) else policy.__call__, next=handler)
+
+        async def stream(call: StreamCall) -> Streamed:
+            try:
+                reply = await handler(call)
+            except SourceError as error:
+                if not error.asked:
+                    self._emit(CallRefused(self._source, call.route, error.outcome, call.caller.request_id))
+                raise
+            streamed: Streamed = reply.value
+            return streamed
+
+        async def stream_dropping(call: StreamCall) -> Streamed:
+            """As `stream`. What a write through a route changes is not known, so it drops all that is kept or shared."""
+            if call.method in _SAFE:
+                return await stream(call)
+            self._forget_reads()
+            try:
+                streamed = await stream(call)
+            except BaseException:
+                self._forget_reads()
+                raise
+            self._forget_reads()
+            streamed.on_end(lambda _: self._forget_reads())
+            return streamed
+
+        return stream_dropping
+
+    def _forget_reads(self) -> None:
+        self._cache.clear()
+        self._single_flight.end_sharing()
+
+    def urls(self) -> tuple[str, ...]:
+        """The base URLs of the instances, to remove them from what clients get. Never shown."""
+        return tuple(each.url for each in self._balance.instances)
 
     def status(self) -> SourceStatus:
         """The state of the source's breaker and instances, without addresses."""

@@ -12,13 +12,25 @@ from ssl import SSLContext
 
 from bff.runtime.loop import running_loop
 from bff.upstream.wire.connection import HEAD_MOST_BYTES, ServiceConnection
-from bff.upstream.wire.protocol import NotAttempted, NotConnected, Unsendable, WireOptions, WireReply, WireRequest
+from bff.upstream.wire.protocol import (
+    NotAttempted,
+    NotConnected,
+    StreamRequest,
+    Unsendable,
+    WireOptions,
+    WireReply,
+    WireRequest,
+)
 from bff.upstream.wire.resolver import Resolver, ResolverFull
+from bff.upstream.wire.streaming import StreamExchange
 from bff.upstream.wire.tls import http1_context
 
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _URL = re.compile(r"(https?)://([^/?#@\s]+)([/?][!-~]*)?\Z")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_RAW_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_RAW_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*\Z")
+"""Of a client's header: other bytes than ASCII are allowed (RFC 9110, section 5.5), line breaks are not."""
 
 
 class AsyncioWire:
@@ -46,6 +58,14 @@ class AsyncioWire:
             return await connection.exchange(data, max_response_bytes)
         finally:
             self._give_back(connection)
+
+    async def stream(self, request: StreamRequest) -> StreamExchange:
+        """See `StreamingWire`. Raises `WireError`, and what the body raises."""
+        origin, head = _serialize_head(request)
+        connection = await self._take(origin)
+        exchange = StreamExchange(connection, request.method, self._give_back)
+        await exchange.begin(head, request.body, is_chunked=request.length is None)
+        return exchange
 
     async def aclose(self) -> None:
         """Close all connections. Requests that use one or wait for one fail."""
@@ -205,6 +225,33 @@ def _serialize(request: WireRequest) -> tuple[tuple[str, str], bytes]:
     if len(head) > HEAD_MOST_BYTES:
         raise Unsendable
     return (scheme, authority), head if body is None else head + body
+
+
+def _serialize_head(request: StreamRequest) -> tuple[tuple[str, str], bytes]:
+    """A streamed request's origin and head. Raises `Unsendable` if it can't be written as HTTP."""
+    match = _URL.match(request.url)
+    if match is None or not _is_token(request.method):
+        raise Unsendable
+    scheme, authority, target = match.groups()
+    if target is None or not target.startswith("/"):
+        target = f"/{target or ''}"
+    lines = [f"{request.method} {target} HTTP/1.1\r\nHost: {authority}".encode("ascii")]
+    for name, value in request.headers:
+        if not _RAW_TOKEN.match(name) or not _RAW_VALUE.match(value):
+            raise Unsendable
+        lines.append(b"%s: %s" % (name, value))
+    if request.body is None:
+        if request.method in _WITH_BODY:
+            lines.append(b"Content-Length: 0")
+    elif request.length is None:
+        lines.append(b"Transfer-Encoding: chunked")
+    else:
+        lines.append(b"Content-Length: %d" % request.length)
+    lines.append(b"\r\n")
+    head = b"\r\n".join(lines)
+    if len(head) > HEAD_MOST_BYTES:
+        raise Unsendable
+    return (scheme, authority), head
 
 
 @lru_cache(maxsize=256)

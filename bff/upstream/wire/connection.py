@@ -80,6 +80,18 @@ class ServiceConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def lend(self, protocol: asyncio.Protocol) -> asyncio.Transport:
+        """Let another protocol use the transport. It passes `connection_lost` on. Raises `NotConnected`."""
+        if self._transport is None:
+            raise NotConnected
+        self._transport.set_protocol(protocol)
+        return self._transport
+
+    def take_back(self) -> None:
+        """Use the transport again, if it is still connected."""
+        if self._transport is not None:
+            self._transport.set_protocol(self)
+
     # Called by asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -23,6 +23,8 @@ from bff.upstream.wire.protocol import (
     ConnectionBroken,
     NotAttempted,
     NotConnected,
+    RawHeaders,
+    StreamRequest,
     Unsendable,
     WireOptions,
     WireReply,
@@ -61,28 +63,7 @@ class HttpxWire:
 
     async def send(self, request: WireRequest, *, max_response_bytes: int) -> WireReply:
         """Send one request and read the whole response. Raises `WireError`."""
-        try:
-            outgoing = httpx.Request(
-                request.method,
-                request.url,
-                headers=list(request.headers),
-                content=request.body,
-                extensions=self._extensions,
-            )
-            response = await self._transport.handle_async_request(outgoing)
-        except ResolverFull as error:
-            raise NotAttempted from error
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
-            raise NotConnected from error
-        except (httpx.InvalidURL, UnicodeEncodeError, httpx.LocalProtocolError) as error:
-            raise Unsendable from error
-        except httpx.RemoteProtocolError as error:
-            # h11's message for a connection that was closed before the first byte. For other messages, a response had begun.
-            if "without sending a response" in str(error):
-                raise ConnectionBroken from error
-            raise BrokenAnswer from error
-        except httpx.TransportError as error:
-            raise ConnectionBroken from error
+        response = await self._begin(request.method, request.url, list(request.headers), request.body)
         try:
             if len(response.headers) > MAX_HEADERS:
                 raise BrokenAnswer
@@ -96,6 +77,39 @@ class HttpxWire:
             raise BrokenAnswer from error
         finally:
             await response.aclose()
+
+    async def stream(self, request: StreamRequest) -> "_StreamedResponse":
+        """Send one request, and return when the response's head has arrived. Raises `WireError`, and what the body raises.
+
+        Over HTTP/1.1 the response is read after the whole body was sent.
+        """
+        headers: list[tuple[bytes, bytes]] = list(request.headers)
+        if request.length is not None:
+            headers.append((b"content-length", b"%d" % request.length))
+        response = await self._begin(request.method, request.url, headers, request.body)
+        if len(response.headers) > MAX_HEADERS:
+            await response.aclose()
+            raise BrokenAnswer
+        return _StreamedResponse(response)
+
+    async def _begin(self, method: str, url: str, headers: Any, body: Any) -> httpx.Response:
+        """Send a request, and read the response's head."""
+        try:
+            outgoing = httpx.Request(method, url, headers=headers, content=body, extensions=self._extensions)
+            return await self._transport.handle_async_request(outgoing)
+        except ResolverFull as error:
+            raise NotAttempted from error
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
+            raise NotConnected from error
+        except (httpx.InvalidURL, UnicodeEncodeError, httpx.LocalProtocolError) as error:
+            raise Unsendable from error
+        except httpx.RemoteProtocolError as error:
+            # h11's message for a connection that was closed before the first byte. For other messages, a response had begun.
+            if "without sending a response" in str(error):
+                raise ConnectionBroken from error
+            raise BrokenAnswer from error
+        except httpx.TransportError as error:
+            raise ConnectionBroken from error
 
     @staticmethod
     async def _read(response: httpx.Response, limit: int) -> bytes:
@@ -117,6 +131,30 @@ class HttpxWire:
     async def aclose(self) -> None:
         """Close all connections."""
         await self._transport.aclose()
+
+
+class _StreamedResponse:
+    """A response whose body is read piece by piece. See `StreamReply`."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.status = response.status_code
+        self.headers: RawHeaders = tuple((name.lower(), value) for name, value in response.headers.raw)
+        self._response = response
+        self._pieces = response.aiter_raw()
+
+    async def read(self) -> bytes:
+        """The next piece; empty at the end. Raises `BrokenAnswer`."""
+        try:
+            async for piece in self._pieces:
+                if piece:
+                    return piece
+        except httpx.TransportError as error:
+            raise BrokenAnswer from error
+        return b""
+
+    async def aclose(self) -> None:
+        """End the exchange."""
+        await self._response.aclose()
 
 
 class _Network(httpcore.AsyncNetworkBackend):

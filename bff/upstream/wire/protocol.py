@@ -5,9 +5,9 @@ bytes that the caller allows. Bytes outside a response end their connection. Its
 caller cancels a request that takes too long.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -33,6 +33,48 @@ class WireReply(msgspec.Struct, frozen=True, gc=False):
     headers: Mapping[str, str]
     body: bytes
     close: Callable[[], None] | None = None
+
+
+RawHeaders = tuple[tuple[bytes, bytes], ...]
+"""Headers as they are sent or were received, in order. A name may be there several times."""
+
+
+class StreamRequest(msgspec.Struct, frozen=True):
+    """One HTTP request whose body is sent piece by piece.
+
+    Attributes:
+        headers: without those that frame the body and without `Host`, which the wire adds.
+        body: the pieces; None: there is no body. What it raises ends the exchange, and is raised by it.
+        length: the body's length in bytes; None if it is not known beforehand.
+    """
+
+    method: str
+    url: str
+    headers: RawHeaders
+    body: AsyncIterator[bytes] | None = None
+    length: int | None = None
+
+
+class StreamReply(Protocol):
+    """A response whose head has arrived. Its body is read piece by piece, and the service waits for the reader."""
+
+    @property
+    def status(self) -> int:
+        """The status, 200 or more."""
+        ...
+
+    @property
+    def headers(self) -> RawHeaders:
+        """Names in lower case."""
+        ...
+
+    async def read(self) -> bytes:
+        """The next piece of the body as it was received; empty at its end. Raises `WireError` if it is truncated."""
+        ...
+
+    async def aclose(self) -> None:
+        """End the exchange. If it is not complete, its connection is closed. May be called again."""
+        ...
 
 
 @options
@@ -106,4 +148,17 @@ class Wire(Protocol):
 
     async def aclose(self) -> None:
         """Close all connections."""
+        ...
+
+
+@runtime_checkable
+class StreamingWire(Wire, Protocol):
+    """A wire that can also stream."""
+
+    async def stream(self, request: StreamRequest) -> StreamReply:
+        """Send one request, and return when the response's head has arrived. The rest of the body is sent meanwhile.
+
+        Interim responses (1xx) and trailers are dropped. Raises `WireError`, and what the request's body raises. It may be
+        cancelled at any time.
+        """
         ...
