@@ -99,7 +99,7 @@ class WorkWalk:
         wave = 0
         self._find_pages(self._plan.root, set())
         for number, each in enumerate(self._plan.root.fields):
-            start = (number if self._plan.is_serial else 0, 0)
+            start: _Batch = (number if self._plan.is_serial else 0, 0)
             self._arrivals.setdefault(start, _Arrivals(1))
             self._visit(each, (), wave, 1, None, start)
             if self._plan.is_serial:
@@ -225,12 +225,16 @@ def _loaded_by(each: FieldPlan) -> Loaded | None:
     return next((extension for extension in extensions if isinstance(extension, Loaded)), None)
 
 
+_FIRST: frozenset[_Batch] = frozenset({(0, 0)})
+"""The batch that every run begins with: its first root field, or all root fields of a query."""
+
+
 def _batches(arrivals: Mapping[_Batch, _Arrivals]) -> dict[_Batch, int]:
     """For each batch, into how many loads it may fall apart, because its keys arrive at different times.
 
     1. The keys of one origin arrive together, as often as the origin itself falls apart. Origins arrive at their own times.
     2. A value that an earlier load has brought, or will bring, is there at another time than its batch: when its key is
-       met, or with that load.
+       met, or with that load. Nothing was loaded before the keys that are met first.
     3. No batch falls apart into more loads than it has keys.
     """
     number: dict[_Batch, int] = {}
@@ -239,7 +243,7 @@ def _batches(arrivals: Mapping[_Batch, _Arrivals]) -> dict[_Batch, int]:
         own = arrivals[batch]
         met = frozenset[_Batch]().union(*(times[origin] for origin in own.origins))
         number[batch] = max(1, min(own.keys, sum(number[each] for each in met))) if met else max(1, own.keys)
-        earlier = [each for each in number if _may_bring(each, batch)]
+        earlier = [] if met == _FIRST else [each for each in number if _may_bring(each, batch)]
         times[batch] = frozenset((batch, *earlier, *(met if earlier else ())))
     return number
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
+from math import ceil
 from typing import TYPE_CHECKING, Any, Generic
 
 import msgspec
@@ -217,7 +218,9 @@ class ReadPages(Generic[R]):
         """
         known = self._read.filters_from(filters)
         page = await self._load_page(caller, min(limit, self._largest), cursor, known)
-        while len(page.items) < limit and page.next_cursor is not None and self._largest < limit:
+        for _ in range(1, ceil(limit / self._largest)):  # a service could go on with short pages without an end
+            if len(page.items) >= limit or page.next_cursor is None:
+                break
             more = await self._load_page(caller, min(limit - len(page.items), self._largest), page.next_cursor, known)
             page = joined(page, more)
         return page

@@ -203,6 +203,23 @@ async def test_a_run_takes_the_waves_that_its_plan_says(document: str, variant: 
     assert (services.rounds, told) == (waves, waves)
 
 
+async def test_keys_that_arrive_at_different_times_need_a_call_each_time() -> None:
+    """The products of the page's orders and of the single order: one call for both, or two if their orders come apart."""
+    document = """{
+        orders(first: 2) { nodes { items { product { name } } } }
+        order(id: "1") { items { product { name } } }
+    }"""
+    plans = Plans(schemas()["admin"], WIDE, introspection=True)
+    calls = set()
+    for seed in range(40):
+        found = await ran(Document(document), "admin", plans, seed, in_rounds=False)
+        assert found is not None
+        services, told, _ = found
+        assert told == 4
+        calls.add(services.calls)
+    assert max(calls) == 4
+
+
 def test_the_calls_for_one_page_follow_each_other() -> None:
     """Several if the service's pages are smaller, or if the cursor is far inside a page."""
     assert most_calls(200, 100, None) == 1

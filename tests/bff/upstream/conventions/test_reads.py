@@ -624,3 +624,13 @@ async def test_uuids_are_texts_in_a_body(make_source: MakeSource, service: Servi
     service.every = lambda request: {"items": [{"id": each} for each in json.loads(request.content)]}
     ids = [UUID(int=1), UUID(int=2)]
     assert list(await make_source(source_of(ById(Posted("/crates/search")), Crate)).read.load(caller, ids)) == ids
+
+
+async def test_a_service_whose_pages_never_end_is_not_asked_for_ever(
+    make_source: MakeSource, service: Service, caller: Caller
+) -> None:
+    """Empty pages with a next cursor: as many calls as full pages would have needed."""
+    service.every = lambda _: {"items": [], "total": 0, "meta": {"after": "again"}}
+    page = await make_source(source_of(Pages(Cursor(at="meta.after"), largest=20))).read.load(caller, limit=100, cursor=None)
+    assert page.items == []
+    assert len(service.asked) == 5
