@@ -134,16 +134,11 @@ def running(
         assert serve.stop() == 0
 
 
-<<<<<<< HEAD
 def test_the_page_is_loaded_in_two_waves(running: Running, elsewhere: Installed, tmp_path: Path) -> None:
     """As the shop's: the books, then all authors and reviews side by side. Each object is requested once.
 
     The service has 20 books in a page: 30 are two calls one after the other, which is a wave more.
     """
-=======
-def test_the_page_is_loaded_in_three_waves(running: Running, elsewhere: Installed, tmp_path: Path) -> None:
-    """The books, in two pages one after another; then all authors and reviews side by side. Each is requested once."""
->>>>>>> wt/limits
     running.library.asked.clear()
     answer = running.ask("reader", PAGE)
     assert "errors" not in answer
@@ -157,18 +152,11 @@ def test_the_page_is_loaded_in_three_waves(running: Running, elsewhere: Installe
     assert sum("authors" in each for each in asked) == 6
     assert sum("/v2/reviews?book=" in each for each in asked) == 30
     file = tmp_path / "page.graphql"
-<<<<<<< HEAD
     for first, waves in ((20, 2), (30, 3)):
         file.write_text(PAGE.replace("first: 30", f"first: {first}"))
         explained = elsewhere.bff("explain", "reader", str(file), "--json")
         assert explained.returncode == 0, explained.stderr
         assert len(json.loads(explained.stdout)["waves"]) == waves
-=======
-    file.write_text(PAGE)
-    explained = elsewhere.bff("explain", "reader", str(file), "--json")
-    assert explained.returncode == 0, explained.stderr
-    assert len(json.loads(explained.stdout)["waves"]) == 3
->>>>>>> wt/limits
 
 
 def test_lists_get_the_owner_that_the_service_leaves_out(running: Running) -> None:
