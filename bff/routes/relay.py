@@ -157,6 +157,8 @@ class Relay:
                 await self._send_on(visit, streamed, send)
             finally:
                 await streamed.aclose()
+        # Outside: once the answer is complete, the server reports a disconnect.
+        await send({"type": "http.response.body", "body": b""})
 
     def _call(self, visit: RouteVisit, receive: Receive) -> StreamCall:
         """The call to the service. Raises `BadRequest`."""
@@ -193,7 +195,7 @@ class Relay:
         )
 
     async def _send_on(self, visit: RouteVisit, streamed: Streamed, send: Send) -> None:
-        """Send the service's answer on as it arrives. Raises `SourceError`, and what the request's body raises."""
+        """Send the service's answer on, but for its end. Raises `SourceError`, and what the request's body raises."""
         route = visit.endpoint
         most = route.max_response_bytes
         if most is not None and _declared(streamed.headers) > most:
@@ -204,7 +206,6 @@ class Relay:
             if most is not None and visit.sent_bytes > most:
                 raise BadAnswer(route.target.name, counts=False)
             await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
 
     async def _send_kept(self, visit: RouteVisit, answer: KeptAnswer, send: Send) -> None:
         """Send the answer of a service that failed."""
