@@ -116,6 +116,7 @@ class Serving:
             _Controls(self.caches, self._reload),
             self._is_draining,
             any(settings.source(name).return_headers for name in self._app.source_names),
+            {name: rate for name in self._app.source_names if (rate := settings.source(name).rate) is not None},
         )
         endpoints = {name: each.endpoint for name, each in variants.items()}
         trusted = TrustedCalls({name: each.operations for name, each in variants.items()})

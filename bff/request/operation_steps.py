@@ -28,6 +28,7 @@ from bff.request.http import READS, GraphQLRequest
 from bff.request.requested_operation import CacheSlot, RequestedOperation
 from bff.request.response import Response, refusal
 from bff.request.services import Services
+from bff.request.source_rates import SourceRates
 from bff.runtime.loop import TimeLimit
 from bff.upstream.caller import CallBudget, Caller, Deadline, Freshness
 from bff.upstream.headers import LONGEST_FORWARDED, ReturnedHeaders, is_value
@@ -150,6 +151,7 @@ async def execute(requested: RequestedOperation, services: Services) -> Response
         forwarded=_forwarded(exchange) if endpoint.forwarded else None,
         returned=_returned(exchange) if services.returns_headers else None,
         budget=None if most_calls is None else CallBudget(most_calls),
+        admit=_source_rates(exchange, services) if services.source_rates else None,
     )
     variant, viewer = endpoint.variant, signed_in.viewer if signed_in else None
     context = Context(
@@ -213,6 +215,13 @@ def _forwarded(exchange: Exchange) -> Mapping[str, str]:
         if text:
             found[name.decode()] = text
     return found
+
+
+def _source_rates(exchange: Exchange, services: Services) -> SourceRates | None:
+    """What charges the operation for the sources that it uses; None if rates are off."""
+    if services.counts is None:
+        return None
+    return SourceRates(services.counts, services.source_rates, subjects_of(exchange), exchange.wait_budget)
 
 
 def _returned(exchange: Exchange) -> ReturnedHeaders:

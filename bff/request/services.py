@@ -1,11 +1,12 @@
 """What the steps of the pipeline work with: bound once, at start-up."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bff.gate.auth import Authenticator
 from bff.gate.consumers import Consumers
 from bff.gate.counts import Counts
+from bff.gate.rate import RateOptions
 from bff.graph.controls import Controls
 from bff.graph.rules import RecordRule
 from bff.graph.sources import Sources
@@ -21,6 +22,7 @@ class Services:
         counts: of rate limits and quotas; None if these are off.
         rules: by record, who may see which of them.
         controls: what an administrator can do to the running gateway.
+        source_rates: by source, how often a client may use it.
         returns_headers: whether some source's headers are sent to the client.
         is_draining: whether new requests are refused because the process is stopping.
     """
@@ -34,3 +36,4 @@ class Services:
     controls: Controls
     is_draining: Callable[[], bool]
     returns_headers: bool = False
+    source_rates: Mapping[str, RateOptions] = field(default_factory=dict)

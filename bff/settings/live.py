@@ -29,7 +29,7 @@ _LIVE = (
 )
 """Who may use the gateway, how much, and in which time."""
 
-_LIVE_OF_SOURCES = ("headers", "forward_headers", "return_headers")
+_LIVE_OF_SOURCES = ("headers", "forward_headers", "return_headers", "rate")
 """Of `sources.NAME`. The rest is built into a source's policies and connections when the gateway starts."""
 
 

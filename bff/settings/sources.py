@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from bff.gate.rate import RateOptions
 from bff.settings.values import AS_LIST, HttpUrl, Options
 from bff.upstream.client_credentials import ClientCredentialsOptions
 from bff.upstream.headers import (
@@ -108,6 +109,7 @@ class SourceSettings(ServiceSettings):
     forward_identity: bool = True
     forward_headers: Annotated[tuple[ForwardedName, ...], AS_LIST, Field(max_length=MOST_FORWARDED)] = ()
     return_headers: Annotated[tuple[ReturnedName, ...], AS_LIST, Field(max_length=20)] = ()
+    rate: RateOptions | None = None
     max_response_bytes: int = Field(default=10 * 1024 * 1024, ge=1024, le=1024 * 1024 * 1024)
 
     def header_rules(self, credentials: Credentials | None) -> HeaderRules:

@@ -1,7 +1,7 @@
 """On whose behalf a call is made: one `Caller` for each request, passed to every call that the request causes."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from math import inf
@@ -105,6 +105,7 @@ class Caller:
         calls: by source, the attempts that were sent for it.
         freshness: how long the response may be cached.
         forwarded: the headers of the client's request that some source may get, by lower-case names; None: none.
+        admit: checks whether the client may use a source, by its name; raises `SourceError`. None if there is no limit.
         returned: collects the headers of replies that the client gets; None if no source returns any.
         budget: limits the operation's calls; None: they are not limited.
     """
@@ -117,4 +118,5 @@ class Caller:
     freshness: Freshness = field(default_factory=Freshness)
     forwarded: Mapping[str, str] | None = None
     returned: ReturnedHeaders | None = None
+    admit: Callable[[str], Awaitable[None]] | None = None
     budget: CallBudget | None = None

@@ -7,6 +7,7 @@ SourceError                 code                  counts against the service    
 │   ├── BreakerOpen                               no: nothing was sent                     no
 │   ├── NoCredentials                             no: nothing was sent                     no
 │   ├── CredentialsRefused                        no: the gateway's own fault              if they can be renewed
+│   ├── SourceRateLimited                         no: refused here                         no
 │   ├── QueueFull                                 no: refused here                         no
 │   ├── NotReached                                yes: no connection, or one that broke    yes
 │   └── Busy                                      503 yes, 429 no                          yes
@@ -134,6 +135,17 @@ class CredentialsRefused(Unavailable):
     def __init__(self, source: str, *, retriable: bool) -> None:
         super().__init__(source, f"The {source} service could not be reached.")
         self.retriable = retriable
+
+
+class SourceRateLimited(Unavailable):
+    """The client has used the source too often. The gateway refuses; nothing was sent."""
+
+    code = "RATE_LIMITED"
+    outcome = "rate_limited"
+    asked = False
+
+    def __init__(self, source: str, retry_after: float) -> None:
+        super().__init__(source, f"Too many requests for the {source} service.", retry_after=retry_after)
 
 
 class QueueFull(Unavailable):

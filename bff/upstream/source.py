@@ -212,6 +212,8 @@ class Source(Generic[R]):
         caller.freshness.forbid()
         if caller.budget is not None:
             self._count(caller.budget)
+        if caller.admit is not None:
+            await caller.admit(self.name)
         is_done = False
         try:
             reply = await self._transport(call)
@@ -299,6 +301,8 @@ class Source(Generic[R]):
         """The reply to a read. Notes in `caller.freshness` how long it may be cached. Raises `SourceError`."""
         if call.caller.budget is not None:
             self._count(call.caller.budget)
+        if call.caller.admit is not None:
+            await call.caller.admit(self.name)
         reply = await self._transport(call)
         if not reply.is_kept:
             life = reply.lifetimes
