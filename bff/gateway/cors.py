@@ -2,6 +2,7 @@
 
 from starlette.types import ASGIApp
 
+from bff.gateway.routes import OWN_NAMES
 from bff.server.cors import Cors, CorsRules
 from bff.server.host import Gateway
 from bff.settings import Settings
@@ -30,7 +31,9 @@ def _of_routes(settings: Settings, *, is_dev: bool) -> dict[str, CorsRules]:
     for route in settings.routes:
         methods.setdefault(route.path.split("/")[1], set()).update(route.methods)
     options = settings.cors
-    return {
+    # A route for everything doesn't open the gateway's own paths.
+    found = dict.fromkeys(OWN_NAMES, CorsRules()) if "" in methods else {}
+    return found | {
         first: CorsRules(
             options.origins,
             options.headers,

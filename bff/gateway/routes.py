@@ -13,6 +13,10 @@ from bff.settings import Settings
 from bff.settings.routes import RouteSettings
 from bff.upstream.traffic.stack import Stack
 
+_OWN_PATHS = ("/health", "/ready", "/metrics", GRAPHIQL.prefix, PATH, DOCUMENT_PATH)
+OWN_NAMES = frozenset(each.split("/")[1] for each in _OWN_PATHS)
+"""The first segments of the gateway's own paths, but for those of variants."""
+
 
 def routes_of(app: App, settings: Settings, stacks: Mapping[str, Stack], relay: Relay) -> RouteTable | None:
     """The routes that the settings describe; None if there are none. `route_faults` has found no fault in them."""
@@ -52,8 +56,7 @@ def _forwards(app: App, settings: Settings, route: RouteSettings) -> bool:
 
 def reserved_names(app: App) -> frozenset[str]:
     """The first segments of the gateway's own paths."""
-    own = ("/health", "/ready", "/metrics", GRAPHIQL.prefix, PATH, DOCUMENT_PATH)
-    return frozenset({*app.variant_names, *(each.split("/")[1] for each in own)})
+    return OWN_NAMES.union(app.variant_names)
 
 
 def route_faults(app: App, settings: Settings) -> Iterator[str]:

@@ -31,12 +31,18 @@ _NOT_SENT = _HOP_BY_HOP | {
     b"host",
     b"traceparent",
     b"x-api-key",
+    b"x-http-method",
+    b"x-http-method-override",
+    b"x-method-override",
+    b"x-original-url",
     b"x-real-ip",
     b"x-request-id",
     b"x-request-timeout-ms",
+    b"x-rewrite-url",
     b"x-user-id",
 }
-"""Those that the gateway sets itself, and those that are for the gateway."""
+"""Those that the gateway sets itself, those that are for the gateway, and those by which some servers replace the method or
+the path, which would then be others than those that were checked."""
 
 _NOT_RETURNED = _HOP_BY_HOP | {b"alt-svc", b"date", b"set-cookie", b"x-request-id"}
 """Those that the gateway sets itself. `Alt-Svc` would send clients past the gateway."""

@@ -18,7 +18,7 @@ from bff.errors import (
 from bff.request.response import EncodedResponse
 from bff.upstream.errors import SourceError
 
-_STATUSES = {"UPSTREAM_UNAVAILABLE": 503, "UPSTREAM_TIMEOUT": 504}
+_STATUSES = {"RATE_LIMITED": 429, "UPSTREAM_UNAVAILABLE": 503, "UPSTREAM_TIMEOUT": 504}
 """By code. Any other error of a service is 502."""
 
 _DETAILS: dict[type[GatewayError], str] = {

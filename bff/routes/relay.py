@@ -19,10 +19,11 @@ from bff.request import access_log
 from bff.request.correlation import request_id_of, traceparent_of
 from bff.request.disconnect import CancelOnDisconnect
 from bff.request.exchange import ANONYMOUS, UNCHARGED, Client, Ledger, headers_of
-from bff.request.gate_steps import authenticate, charge, refuse_while_draining
+from bff.request.gate_steps import authenticate, charge, refuse_while_draining, subjects_of
 from bff.request.http import ClientDisconnected
 from bff.request.response import EncodedResponse
 from bff.request.services import Services
+from bff.request.source_rates import SourceRates
 from bff.routes.content import ClientContent, too_large
 from bff.routes.headers import forwarding_headers, returned_headers, sent_headers
 from bff.routes.paths import rewritten
@@ -150,6 +151,9 @@ class Relay:
     async def _relay(self, visit: RouteVisit, receive: Receive, send: Send) -> None:
         """Call the service, and send its answer on."""
         call = self._call(visit, receive)
+        counts, rates = self._services.counts, self._services.source_rates
+        if rates and counts is not None:
+            await SourceRates(counts, rates, subjects_of(visit), visit.wait_budget)(visit.endpoint.target.name)
         watched = receive if visit.content is None else visit.content.receive_behind
         async with CancelOnDisconnect(watched):
             streamed = await visit.endpoint.target.stream(call)
@@ -157,6 +161,8 @@ class Relay:
                 await self._send_on(visit, streamed, send)
             finally:
                 await streamed.aclose()
+        # Outside: once the answer is complete, the server reports a disconnect.
+        await send({"type": "http.response.body", "body": b""})
 
     def _call(self, visit: RouteVisit, receive: Receive) -> StreamCall:
         """The call to the service. Raises `BadRequest`."""
@@ -193,7 +199,7 @@ class Relay:
         )
 
     async def _send_on(self, visit: RouteVisit, streamed: Streamed, send: Send) -> None:
-        """Send the service's answer on as it arrives. Raises `SourceError`, and what the request's body raises."""
+        """Send the service's answer on, but for its end. Raises `SourceError`, and what the request's body raises."""
         route = visit.endpoint
         most = route.max_response_bytes
         if most is not None and _declared(streamed.headers) > most:
@@ -204,7 +210,6 @@ class Relay:
             if most is not None and visit.sent_bytes > most:
                 raise BadAnswer(route.target.name, counts=False)
             await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
 
     async def _send_kept(self, visit: RouteVisit, answer: KeptAnswer, send: Send) -> None:
         """Send the answer of a service that failed."""

@@ -111,4 +111,5 @@ class Cors:
         if rules is not self._rules:  # the settings were reloaded
             self._by_first = {name: each.middleware(self._gateway) for name, each in rules.items() if each.is_on}
             self._rules = rules
-        return self._by_first.get(path[1:].partition("/")[0]) or self._by_first.get("", self._gateway)
+        first = path[1:].partition("/")[0]
+        return self._by_first.get(first if first in rules else "", self._gateway)

@@ -135,3 +135,13 @@ async def test_a_write_by_a_route_drops_what_is_cached() -> None:
         assert [(await gateway.ask("web", query, viewer=me)).data["user"]["name"] for _ in range(2)] == ["before"] * 2
         assert (await gateway.request("PUT", "/rest/users/1", body=b"{}")).status == 200
         assert (await gateway.ask("web", query, viewer=me)).data["user"]["name"] == "after"
+
+
+async def test_the_rate_of_a_source_holds_for_its_routes() -> None:
+    """It is the same count as that of the graph."""
+    users = Scripted({"/users/1": {}})
+    given = {"routes": [ROUTE | {"rewrite": "/users"}], "sources": {"users": {"rate": {"per_minute": 1, "burst": 1}}}}
+    async with running(shop_app, {"users": users}, settings=given) as gateway:
+        assert (await gateway.request("GET", "/api/1")).status == 200
+        refused = await gateway.request("GET", "/api/1")
+    assert (refused.status, refused.json["code"]) == (429, "RATE_LIMITED")

@@ -464,6 +464,15 @@ def test_pages_of_other_origins_may_call_if_cors_allows_it(start: StartRouted) -
     assert answer.headers["access-control-allow-origin"] == "https://shop.example"
 
 
+def test_a_route_for_everything_opens_nothing_else_to_other_origins(start: StartRouted) -> None:
+    """A variant and the gateway's own paths keep their rules."""
+    text = "[variants.web.cors]\norigins = []\n" + ROUTE.replace('"/api"', '"/"')
+    routed = start(text, BFF_CORS__ORIGINS="https://shop.example")
+    for path, is_allowed in (("/x", True), ("/metrics", False), ("/web/graphql", False), ("/mobile/graphql", True)):
+        answer = routed.gateway.http.get(f"{routed.url}{path}", headers={"origin": "https://shop.example"})
+        assert ("access-control-allow-origin" in answer.headers) is is_allowed, path
+
+
 def test_a_consumer_may_use_only_its_routes(start: StartRouted) -> None:
     """Where a route names its consumers."""
     text = (
