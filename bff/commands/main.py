@@ -19,6 +19,7 @@ import click
 import uvloop
 
 from bff.app import App, AppError, DemoOptions, find_app
+from bff.commands import check as check_command
 from bff.commands import dev
 from bff.commands import documents as documents_command
 from bff.commands import explain as explain_command
@@ -38,6 +39,7 @@ from bff.server.sockets import allow_many
 from bff.server.supervisor import Supervisor, SupervisorLink
 from bff.settings import NAME, Settings, SettingsError, app_named, load
 from bff.settings.json_schema import json_schema
+from bff.upstream.caller import Identity
 
 _PORTS = 65_536
 _log = Log("bff.app")
@@ -226,6 +228,43 @@ def explain(
         click.echo(json.dumps(explanation.as_json(), indent=2))
     else:
         click.echo(explanation.as_text() + (f"\n{explanation.plan}" if plan else ""), nl=False)
+
+
+@main.command(name="check")
+@click.argument("sources", nargs=-1)
+@click.option("--id", "ids", multiple=True, help="An object that exists, as SOURCE=ID. By default objects of a page.")
+@click.option("--user-id", help="Ask as this user: X-User-ID.")
+@click.option("--authorization", default="", help="The user's Authorization header.")
+@_with_place
+def check_services(
+    place: Place, sources: tuple[str, ...], ids: tuple[str, ...], user_id: str | None, authorization: str
+) -> None:
+    """Ask the services of SOURCES, or all, what the application expects, and print what does not fit. Sends reads only.
+
+    Exits with 1 if something does not fit.
+    """
+    app = place.app()
+    settings = place.load(app)
+    names = sources or app.source_names
+    if unknown := [name for name in names if name not in app.source_names]:
+        raise SettingsError(f"SOURCES: expected {', '.join(app.source_names)}, got {', '.join(unknown)}")
+    if missing := [name for name in names if not settings.instances(name)]:
+        raise SettingsError("\n".join(f"{name}_service_url ({name.upper()}_SERVICE_URL): missing" for name in missing))
+    try:
+        known = check_command.ids_from(ids, app)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    identity = None if user_id is None else Identity(user_id, authorization)
+    faults = 0
+
+    async def run() -> None:
+        nonlocal faults
+        async for finding in check_command.check(app, settings, names, known, identity):
+            click.echo(str(finding), err=bool(finding.fault))
+            faults += bool(finding.fault)
+
+    uvloop.run(run())
+    sys.exit(1 if faults else 0)
 
 
 @main.group()
