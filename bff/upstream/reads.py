@@ -13,6 +13,7 @@ sends the requests: `await orders.by_id.load(caller, [1, 2])`.
 
 from collections.abc import Mapping
 from copy import copy
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, overload
 
 import msgspec
@@ -62,6 +63,7 @@ class Read:
         by_arguments: whether fields with different arguments need separate calls.
         is_by_id: whether a key is the id of the object that is read.
         filters: the names of filters that only the service evaluates.
+        parameter_of: the query parameters of all filters by their names.
         exact: the names of filters by a member of the record, which the gateway checks for each item.
     """
 
@@ -74,6 +76,7 @@ class Read:
     filters: tuple[str, ...] = ()
     exact: tuple[str, ...] = ()
     most: int | None = None
+    parameter_of: Mapping[str, str] = MappingProxyType({})
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name or '(not declared in a source)'}>"
@@ -91,7 +94,9 @@ class Read:
         """Check the declaration against the record. Raises `TypeError`."""
         for name in self.exact:
             self.check_member(name)
-        names = [*self.parameters(), *map(self.parameter, (*self.filters, *self.exact))]
+        filters = (*self.filters, *self.exact)
+        self.parameter_of = {name: self.parameter(name) for name in filters}
+        names = [*self.parameters(), *(self.parameter_of[name] for name in filters)]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise TypeError(f"{self.name}: expected parameters of different names, got twice: {', '.join(twice)}")
         if self.most is not None and self.most < 1:
@@ -107,7 +112,10 @@ class Read:
             self.keys_a_call = self.most
 
     def parameter(self, name: str) -> str:
-        """The query parameter of a filter: as the record's member is named in JSON, else as the service's convention is."""
+        """The query parameter of a filter: as the record's member is named in JSON, else as the service's convention is.
+
+        Slow: `parameter_of` has the names of the filters.
+        """
         for each in msgspec.structs.fields(self.source.record):
             if each.name == name:
                 return each.encode_name
@@ -115,7 +123,7 @@ class Read:
 
     def named(self, filters: Filters) -> dict[str, str | None]:
         """Filters as query parameters."""
-        return {self.parameter(name): value for name, value in filters}
+        return {self.parameter_of[name]: value for name, value in filters}
 
     def check_member(self, name: str) -> None:
         """Check that the record has a member of that name. Raises `TypeError`."""

@@ -11,7 +11,7 @@ class Users(Source[User]):
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -262,10 +262,12 @@ class Source(Generic[R]):
         body = None
         if request is not None and request.path is not None:
             path, route, body = request.path, request.route or request.path, request.body
-        parameters = [
-            f"{name if _is_plain(name) else quote_plus(name)}={value if _is_plain(value) else quote_plus(value)}"
-            for name, value in _pairs(query)
-        ]
+        parameters = []
+        for name, value in query.items():
+            if isinstance(value, str):
+                parameters.append(_parameter(name, value))
+            elif value is not None:
+                parameters += [_parameter(name, each) for each in value]
         target = f"{path}?{'&'.join(parameters)}" if parameters else path
         return Call(
             "GET" if body is None else "POST",
@@ -332,14 +334,9 @@ def _record_of(source: type[Source[Any]]) -> type[Record] | None:
     return inherited
 
 
-def _pairs(query: Query) -> Iterator[tuple[str, str]]:
-    """The names and values of a query: a sequence repeats its name, None leaves it out."""
-    for name, value in query.items():
-        if isinstance(value, str):
-            yield name, value
-        elif value is not None:
-            for each in value:
-                yield name, each
+def _parameter(name: str, value: str) -> str:
+    """A parameter of a query, encoded where that is needed."""
+    return f"{name if _is_plain(name) else quote_plus(name)}={value if _is_plain(value) else quote_plus(value)}"
 
 
 def _id_in(location: str, read_id: ReadId) -> Any:

@@ -199,7 +199,11 @@ class TestAwsApiGateway:
         policy = answer.headers["ratelimit-policy"]
         assert '"consumer-requests";q=100;w=2' in policy
         assert '"consumer-requests-month";q=10000' in policy
-        (fields,) = [each.__dict__["fields"] for each in caplog.records if each.name == "bff.access"]
+        until = time.monotonic() + 20  # the line is written after the answer
+        while not (lines := [each.__dict__["fields"] for each in caplog.records if each.name == "bff.access"]):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        (fields,) = lines
         assert {"ip", "response_length", "trace_id", "method", "path", "status", "request_id"} <= set(fields)
 
 
