@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bff.app import App
+from bff.gate.access import entry_of
 from bff.settings import Settings
 
 Line = tuple[str, dict[str, Any]]
@@ -25,6 +26,9 @@ def summary(app: App, settings: Settings, variants: Any) -> Iterator[Line]:
                 "graphiql": served.endpoint.page is not None,
             },
         )
+    for route in settings.routes:
+        entry = entry_of(route.access, route.role, route.scopes)
+        yield "serving", {"route": route.path, "methods": list(route.methods), "to": str(entry), "source": route.service}
     for name in app.source_names:
         source = settings.source(name)
         own = "oauth2" if source.oauth2 else "static" if "authorization" in source.headers else None

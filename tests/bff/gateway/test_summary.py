@@ -1,5 +1,6 @@
 """What the gateway serves, to whom, and what is off, as the log says at the start."""
 
+from pathlib import Path
 from typing import Any
 
 from bff.gateway import create
@@ -17,7 +18,7 @@ def described(**changes: str) -> list[tuple[str, dict[str, Any]]]:
 
 def test_each_variant_says_who_may_come_in() -> None:
     """With the documents that it takes."""
-    lines = {fields["variant"]: fields for event, fields in described(BFF_VARIANTS__WEB__ACCESS="key") if event == "serving"}
+    lines = {fields["variant"]: fields for _, fields in described(BFF_VARIANTS__WEB__ACCESS="key") if "variant" in fields}
     assert {name: fields["to"] for name, fields in lines.items()} == {
         "web": "programs with an API key",
         "mobile": "anyone",
@@ -51,3 +52,12 @@ def test_rates_that_each_worker_counts_are_told() -> None:
     """Several workers without Redis: a client gets the rate of each."""
     assert [fields for event, fields in described(WORKERS="2") if event.startswith("each worker counts")] == [{"workers": 2}]
     assert not [event for event, _ in described() if event.startswith("each worker counts")]
+
+
+def test_routes_say_who_may_use_them(tmp_path: Path) -> None:
+    """As variants do."""
+    file = tmp_path / "bff.toml"
+    file.write_text('[[routes]]\npath = "/api/users"\nsource = "users"\naccess = "signed_in"\n')
+    gateway = create(shop_app, load(shop_app, BASE, file=file))
+    (line,) = [fields for _, fields in gateway.describe() if "route" in fields]
+    assert line == {"route": "/api/users", "methods": ["GET", "HEAD"], "to": "signed-in users", "source": "users"}
