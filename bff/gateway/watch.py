@@ -6,6 +6,9 @@ from pathlib import Path
 
 from bff.settings import Settings
 
+SETTLE_S = 0.1
+"""Seconds for which a changed file must stay the same before it is read."""
+
 _MOST_FILES = 10_000
 _Print = tuple[tuple[str, int, int, int], ...]
 """Of each file its path, inode, size and time of change (ns): enough to notice a change, also of a replaced file."""
@@ -33,6 +36,13 @@ class FileWatch:
             now = await self._print()
             if now == before:
                 continue
+            # Whoever writes the file may not be ready: half of it could be valid settings without any consumer.
+            while True:
+                await self._sleep(SETTLE_S)
+                settled = await self._print()
+                if settled == now:
+                    break
+                now = settled
             # The print from before the reload: a change during it is noticed the next time.
             before = now
             await self._reload()

@@ -210,10 +210,8 @@ def test_a_leaked_key_is_gone_when_the_file_changes(tmp_path: Path, services: Ta
         assert status("leaked") == 200
         write("new")
         until = time.monotonic() + 30
-        while serve.output().count("settings reloaded") < int(workers):
+        while {status("leaked") for _ in range(8)} != {401}:  # each connection may come to another worker
             assert time.monotonic() < until, serve.output()
-            time.sleep(0.02)
-        assert {status("leaked") for _ in range(8)} == {401}
         assert {status("new") for _ in range(8)} == {200}
         assert serve.stop() == 0
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bff.gateway.watch import FileWatch
+from bff.gateway.watch import SETTLE_S, FileWatch
 from bff.settings import Settings, load
 from schema.app import app as shop_app
 
@@ -23,7 +23,9 @@ async def reloads_after(settings: Settings, *changes: object) -> list[int]:
         nonlocal reloads
         reloads += 1
 
-    async def sleep(_: float) -> None:
+    async def sleep(seconds: float) -> None:
+        if seconds == SETTLE_S:
+            return
         counted.append(reloads)
         if not left:
             raise Stop
@@ -68,3 +70,27 @@ async def test_manifests_are_watched(tmp_path: Path) -> None:
 async def test_without_files_there_is_nothing_to_watch() -> None:
     """Settings that come from the environment alone."""
     assert await reloads_after(load(shop_app, {}, default_file=None), None, None) == [0, 0]
+
+
+async def test_a_file_that_is_being_written_is_read_when_it_is_complete(tmp_path: Path) -> None:
+    """Half of it could be valid settings in which nobody has a key."""
+    file = written(tmp_path / "bff.toml", "port = 1\n")
+    settings = load(shop_app, {}, file=file)
+    parts = ["", "port = 22\n", "port = 22\nworkers = 2\n"]
+    read: list[str] = []
+    turns = 0
+
+    async def reload() -> None:
+        read.append(file.read_text())
+
+    async def sleep(_: float) -> None:
+        nonlocal turns
+        turns += 1
+        if parts:
+            file.write_text(parts.pop(0))
+        elif turns > 10:
+            raise Stop
+
+    with pytest.raises(Stop):
+        await FileWatch(lambda: settings, reload, sleep).run()
+    assert read == ["port = 22\nworkers = 2\n"]
