@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import os
+import random
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -112,11 +114,26 @@ async def running_gateway(
 
 
 def free_port() -> int:
-    """A free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A free port, which no other test gets.
+
+    It is below those that the system gives to connections: one of these could be taken before the gateway listens on it.
+    """
+    for port in _PORTS:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no free port")
+
+
+def _ports_of_this_process() -> Iterator[int]:
+    """The ports of this worker of pytest, each once, from a random one on."""
+    most, worker = 1000, int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 10240 + worker % 16 * most
+    offset = random.randrange(most)
+    return (first + (offset + number) % most for number in range(most))
+
+
+_PORTS = _ports_of_this_process()
 
 
 async def post(gateway: RunningGateway, body: Any, behind: bytes = b"") -> asyncio.StreamWriter:
