@@ -25,6 +25,7 @@ from bff.observe.hints import Hints
 from bff.observe.listeners import log_event, to_all
 from bff.observe.loop_watch import LoopWatch
 from bff.observe.metrics import Metrics
+from bff.request.compression import Compression
 from bff.runtime.background import Background
 from bff.runtime.clock import Clock
 from bff.server.host import Gateway, Served
@@ -114,7 +115,8 @@ def create(
         if shared is not None:
             await shared.aclose()
 
-    gateway = Gateway(serving.made.served, reload, clock=clock, lifespan=lifespan)
+    compression = Compression(settings.compression) if settings.compression.enabled else None
+    gateway = Gateway(serving.made.served, reload, clock=clock, compression=compression, lifespan=lifespan)
 
     def use(served: Served) -> None:
         gateway.served = served

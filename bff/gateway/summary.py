@@ -55,6 +55,7 @@ def _off(settings: Settings) -> list[str]:
         "rates": settings.rate.enabled,
         "shared state (REDIS_URL)": settings.redis_url is not None,
         "CORS": any(each.origins for each in cors),
+        "compression": settings.compression.enabled,
         "response cache": any(each.answers.enabled for each in options),
         "API keys": bool(settings.consumers),
         "trusted proxies": bool(settings.proxies.trusted),

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from bff.errors import Headers
+from bff.request.compression import without_coding
 from bff.request.exchange import Exchange
 from bff.request.http import READS, MediaType
 from bff.request.response import NO_STORE, EncodedResponse, Response, refusal_for
@@ -16,7 +17,7 @@ from bff.upstream.caller import Freshness
 
 _CONTENT_TYPE = {media: (b"content-type", media.value.encode() + b"; charset=utf-8") for media in MediaType}
 _ALWAYS = (
-    (b"vary", b"Accept, Authorization, X-API-Key"),
+    (b"vary", b"Accept, Accept-Encoding, Authorization, X-API-Key"),
     (b"x-content-type-options", b"nosniff"),
 )
 _OF_THE_BODY = frozenset({b"content-type", b"content-length"})
@@ -36,9 +37,10 @@ def encode(exchange: Exchange, response: Response | EncodedResponse) -> EncodedR
     status, headers = response.status, content_headers(exchange.media, body, response.cache_control)
     if response.cache_control is not NO_STORE and exchange.scope["method"] in READS:
         etag = etag_of(body)
-        if is_known(etag, exchange.header(b"if-none-match")):
+        known = known_validator(etag, exchange.header(b"if-none-match"))
+        if known is not None:
             headers = tuple(each for each in headers if each[0] not in _OF_THE_BODY)
-            status, body = 304, b""
+            status, body, etag = 304, b"", known
         headers = (*headers, (b"etag", etag))
     headers = (*headers, *response.headers, *exchange.ledger.headers(), *exchange.endpoint.vary)
     if exchange.returned:
@@ -143,10 +145,17 @@ def etag_of(body: bytes) -> bytes:
     return b'"' + blake2b(body, digest_size=16).hexdigest().encode() + b'"'
 
 
-def is_known(etag: bytes, if_none_match: bytes | None) -> bool:
-    """Whether the client has the body with that validator (RFC 9110, section 13.1.2: weak comparison)."""
+def known_validator(etag: bytes, if_none_match: bytes | None) -> bytes | None:
+    """The client's validator of the body with that validator; None if it has another body or none.
+
+    The comparison is weak (RFC 9110, section 13.1.2), and the client may have the body compressed.
+    """
     if if_none_match is None:
-        return False
+        return None
     if if_none_match.strip() == b"*":
-        return True
-    return any(each.strip().removeprefix(b"W/") == etag for each in if_none_match.split(b","))
+        return etag
+    for each in if_none_match.split(b","):
+        validator = each.strip().removeprefix(b"W/")
+        if without_coding(validator) == etag:
+            return validator
+    return None

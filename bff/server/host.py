@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bff.gate.proxies import Proxies
 from bff.graph.controls import Reloaded
 from bff.request import access_log, driver
 from bff.request.access_log import NO_FURTHER_FIELDS, FurtherFields
+from bff.request.compression import Compression
 from bff.request.correlation import request_id_of
 from bff.request.driver import Run
 from bff.request.encoding import encode
@@ -27,6 +29,7 @@ from bff.upstream.caller import Deadline
 
 API = "/api/"
 """In a path, between the name of a variant and the name of one of its trusted operations."""
+_GZIP_LEVEL = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +75,7 @@ class Gateway(FastAPI):
         served: Served,
         reload: Callable[[], Coroutine[Any, Any, Reloaded]],
         clock: Clock = time.monotonic,
+        compression: Compression | None = None,
         **options: Any,
     ) -> None:
         """Make the application.
@@ -80,6 +84,7 @@ class Gateway(FastAPI):
             served: what is served. A request keeps what was served when it arrived.
             reload: reads the settings again, and replaces `served`.
             clock: the time of deadlines and durations.
+            compression: compresses answers; None if they are sent as they are.
             options: FastAPI's.
         """
         super().__init__(
@@ -94,6 +99,9 @@ class Gateway(FastAPI):
         self.served = served
         self.reload = reload
         self._clock = clock
+        self._compression = compression
+        if compression is not None:  # of what FastAPI answers: metrics, pages
+            self.add_middleware(GZipMiddleware, minimum_size=compression.min_bytes, compresslevel=_GZIP_LEVEL)
         self.describe: Callable[[], Iterable[tuple[str, dict[str, Any]]]] = tuple
         self.in_flight = 0
         self.leaving = False
@@ -152,6 +160,8 @@ class Gateway(FastAPI):
             metrics.gone(variant, disconnected.outcome)
             access_log.log_disconnect(exchange, disconnected, self._clock() - began)
             return
+        if self._compression is not None and len(response.body) >= self._compression.min_bytes:
+            response = await self._compression(response, exchange.header(b"accept-encoding"))
         await _send(response, exchange.request_id, send)
         duration_s = self._clock() - began
         metrics.request(variant, response.outcome, duration_s)

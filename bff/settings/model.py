@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from bff.app import DEFAULT_APP, App
 from bff.gate.rate import RateOptions
 from bff.observe.logs import LogFormat, LogLevel
+from bff.request.compression import CompressionOptions
 from bff.server.connection import ConnectionOptions
 from bff.server.server import DrainOptions
 from bff.server.supervisor import SupervisorOptions
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
     request: RequestSettings = RequestSettings()
     rate: RateSwitch = RateSwitch()
     cors: CorsSettings = CorsSettings()
+    compression: CompressionOptions = CompressionOptions()
     auth: AuthSettings = AuthSettings()
     consumers: dict[Name, ConsumerSettings] = Field(default={}, max_length=10_000)
     tiers: dict[Name, RateOptions] = Field(default={}, max_length=100)

@@ -54,7 +54,7 @@ async def test_clients_with_other_headers_never_share_an_answer() -> None:
                 headers = {} if language is None else {"accept-language": language}
                 answer = await gateway.ask("web", NAME, headers=headers)
                 assert answer.data == {"product": {"name": language or "none"}}
-                assert answer.headers["vary"] == "Accept, Authorization, X-API-Key, accept-language"
+                assert answer.headers["vary"] == "Accept, Accept-Encoding, Authorization, X-API-Key, accept-language"
                 expected = "public, max-age=60" if language is None else "private, max-age=60"
                 assert answer.headers["cache-control"] == expected
         assert len(products.requests) == 3

@@ -14,8 +14,8 @@ from bff.request.encoding import (
     encode_json,
     encode_part,
     etag_of,
-    is_known,
     join_parts,
+    known_validator,
 )
 from bff.request.exchange import Exchange, headers_of, open_exchange
 from bff.request.http import MediaType
@@ -136,7 +136,7 @@ def test_content_headers_describe_the_body(media: MediaType) -> None:
     assert dict(content_headers(media, body)) == {
         b"content-type": f"{media.value}; charset=utf-8".encode(),
         b"content-length": str(len(body)).encode(),
-        b"vary": b"Accept, Authorization, X-API-Key",
+        b"vary": b"Accept, Accept-Encoding, Authorization, X-API-Key",
         b"cache-control": b"no-store",
         b"x-content-type-options": b"nosniff",
     }
@@ -172,9 +172,11 @@ def test_an_etag_identifies_the_bytes() -> None:
     etag, other = etag_of(b"a"), etag_of(b"b")
     assert etag == etag_of(b"a") != other
     for header in (etag, b"W/" + etag, other + b", " + etag, other + b",W/" + etag, b"*", b" * "):
-        assert is_known(etag, header)
-    for known in (None, b"", other, etag[1:-1], b'"*"'):
-        assert not is_known(etag, known)
+        assert known_validator(etag, header) == etag
+    compressed = etag[:-1] + b'-zstd"'
+    assert known_validator(etag, other + b", " + compressed) == compressed
+    for known in (None, b"", other, etag[1:-1], b'"*"', other[:-1] + b'-gzip"', etag[:-1] + b'-br"'):
+        assert known_validator(etag, known) is None
 
 
 @pytest.mark.parametrize(
