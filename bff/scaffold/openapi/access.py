@@ -1,0 +1,71 @@
+"""What a document says about the way to the service: its URL, its credentials, headers that it wants. As text."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bff.scaffold.openapi.document import Document, Operation
+from bff.scaffold.openapi.words import shown
+
+_URL = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?(/[A-Za-z0-9._~-]{1,100}){0,10}/?\Z", re.ASCII)
+"""A URL that can be pasted into a shell."""
+_WRITES = ("post", "put", "patch", "delete")
+_MOST = 10
+
+
+def service_url(document: Document) -> str:
+    """The URL of the document's first server; empty if it can't be used as it is. Then with a note."""
+    servers = document.root.get("servers")
+    first = document.mapping(servers[0]) if isinstance(servers, list) and servers else {}
+    url = first.get("url")
+    if not isinstance(url, str) or url in {"", "/"}:
+        return ""
+    if _URL.match(url):
+        return url.rstrip("/")
+    document.notes.add(f"the service's URL: the document has {shown(url)}")
+    return ""
+
+
+def note_access(document: Document, source: str, operations: Iterable[Operation | None]) -> None:
+    """Note which settings the service's credentials and headers need."""
+    found = [each for each in operations if each is not None]
+    for operation in found:
+        for name in operation.required("header"):
+            if name.lower() not in {"authorization", "accept", "content-type"}:
+                document.notes.add(f"header {shown(name)} is required: set sources.{source}.headers")
+    wanted: dict[str, None] = {}
+    for operation in found:
+        given = operation.node.get("security", document.root.get("security"))
+        for each in given[:_MOST] if isinstance(given, list) else ():
+            wanted |= dict.fromkeys(list(document.mapping(each))[:_MOST])
+    schemes = document.mapping(document.mapping(document.root.get("components")).get("securitySchemes"))
+    for name in list(wanted)[:_MOST]:
+        document.notes.add(f"credentials {shown(name)}: {_setting(document, document.mapping(schemes.get(name)), source)}")
+
+
+def _setting(document: Document, scheme: Mapping[str, Any], source: str) -> str:
+    headers = f"set sources.{source}.headers"
+    match scheme.get("type"), scheme.get("in"):
+        case "apiKey", "header":
+            return f"{headers} with {shown(scheme.get('name'))}"
+        case "apiKey", place:
+            return f"a key in the {shown(place)} can't be sent"
+        case "http", _:
+            kind = shown(scheme.get("scheme")).capitalize()
+            return f'{headers} with Authorization = "{kind} …", unless the service takes the user\'s token'
+        case "oauth2", _:
+            if "clientCredentials" in document.mapping(scheme.get("flows")):
+                return f"set sources.{source}.oauth2"
+            return "OAuth 2.0 for users: the service gets the user's token if forward_identity is true"
+        case "openIdConnect", _:
+            return "OpenID Connect: the service gets the user's token if forward_identity is true"
+        case "mutualTLS", _:
+            return "a client certificate is needed"
+    return "the document does not describe them"
+
+
+def note_writes(document: Document, paths: Iterable[str]) -> None:
+    """Note the operations that are left to a person."""
+    found = [f"{method.upper()} {shown(path)}" for path in paths for method in _WRITES if document.operation(path, method)]
+    if found:
+        document.notes.add(f"writes are not generated: {', '.join(found)}: see Writes in docs/services.md")

@@ -1,0 +1,169 @@
+"""How a list is paged: told from the names of its parameters, its reply's members and its headers."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from bff.conventions import Cursor, InHeader, LastId, LinkHeader, Offset, PageNumber
+from bff.scaffold.openapi.document import Notes, Parameter
+from bff.scaffold.openapi.findings import ReadPages
+from bff.scaffold.openapi.schemas import Schema, Schemas
+from bff.scaffold.openapi.words import is_harmless, plain
+from bff.upstream.conventions import Paging
+
+_SIZES = (
+    *(
+        "limit",
+        "perpage",
+        "pagesize",
+        "size",
+        "pagelimit",
+        "maxresults",
+        "maxitems",
+        "count",
+        "take",
+        "top",
+        "first",
+        "rows",
+    ),
+    "max",
+)
+_CURSORS = (
+    *("cursor", "pagecursor", "pagetoken", "nexttoken", "continuationtoken", "continuation", "nextcursor", "marker"),
+    *("pageafter", "after", "pageinfo", "startingafter", "startafter", "scrollid", "offsettoken", "since", "sinceid"),
+)
+_LAST_IDS = ("startingafter", "afterid", "startafter", "lastid", "after", "sinceid")
+_OFFSETS = ("offset", "skip", "pageoffset", "startat", "startindex", "start", "from")
+_PAGES = ("page", "pagenumber", "pageno", "pageindex", "p", "currentpage")
+_NEXT = (
+    *("nextcursor", "nextpagetoken", "nexttoken", "endcursor", "continuationtoken", "nextmarker", "nextpage", "nextlink"),
+    *("nexturl", "next", "after", "continuation", "cursor", "marker"),
+)
+_NEXT_URLS = frozenset({"next", "nextlink", "nexturl", "nextpage"})
+_MORE = ("hasmore", "more", "hasnext", "hasnextpage")
+_TOTALS = (
+    *("total", "totalcount", "totalitems", "totalelements", "totalresults", "totalrecords", "totalsize", "totalentries"),
+    *("itemstotal", "recordcount", "numfound"),
+)
+_TOTAL_HEADERS = ("xtotalcount", "xtotal", "totalcount", "xpaginationtotal", "paginationtotal", "xtotalitems", "xcount")
+_RANGE = re.compile(r"(?:\bmax(?:imum)?\b\D{0,20}|\b1 (?:and|to) |\b1-)(\d{1,6})\b", re.IGNORECASE)
+_LARGEST = 200
+_FEWEST = 10
+_ASSUMED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The description of a list: its query's parameters, its reply's members by their paths, its headers by plain names."""
+
+    query: Mapping[str, Parameter]
+    body: Mapping[str, Schema]
+    headers: Mapping[str, str]
+    used: set[str] = field(default_factory=set)
+
+    def parameter(self, names: Iterable[str]) -> str | None:
+        """The query's parameter with the first of these names."""
+        known = {plain(name): name for name in self.query if is_harmless(name)}
+        return next((known[name] for name in names if name in known), None)
+
+    def member(self, names: Iterable[str], *kinds: str) -> str | None:
+        """The path of the reply's member with the first of these names and one of these kinds."""
+        for name in names:
+            for path, schema in self.body.items():
+                last = plain(path.rpartition(".")[2])
+                is_link = last == "href" and plain(path.rpartition(".")[0].rpartition(".")[2]) == name
+                if (last == name or is_link) and schema.kind in kinds:
+                    return path
+        return None
+
+
+def size_of(listed: Listed) -> str | None:
+    """The parameter with the number of items."""
+    return listed.parameter(_SIZES)
+
+
+def is_of_pages(name: str) -> bool:
+    """Whether a parameter is about pages: it is no filter."""
+    return plain(name) in {*_SIZES, *_CURSORS, *_LAST_IDS, *_OFFSETS, *_PAGES, "endingbefore", "before"}
+
+
+def pages_of(schemas: Schemas, listed: Listed, place: str, notes: Notes) -> ReadPages | None:
+    """How the list is paged; None if it is not, or if it can't be told: then with a note."""
+    size = size_of(listed)
+    by = _by(schemas, listed, size, notes)
+    if by is None:
+        return None
+    largest = _largest(schemas, listed, size, notes)
+    if largest is None:
+        return None
+    return ReadPages(by, _total(listed, place), largest)
+
+
+def _by(schemas: Schemas, listed: Listed, size: str | None, notes: Notes) -> Paging | None:
+    cursor, last_id = listed.parameter(_CURSORS), listed.parameter(_LAST_IDS)
+    offset, page = listed.parameter(_OFFSETS), listed.parameter(_PAGES)
+    if size is None:
+        what = "a parameter of the number of items" if cursor or offset or page else "parameters of pages"
+        notes.add(f"pages: expected {what}: no connection is written; see Pages in docs/services.md")
+        return None
+    following = listed.member(_NEXT, "string")
+    if cursor and following:
+        return Cursor(cursor, size, following, is_url=_is_url(listed, following))
+    if last_id and (more := listed.member(_MORE, "boolean")):
+        return LastId(last_id, size, more)
+    if offset:
+        return Offset(offset, size)
+    if page:
+        return PageNumber(page, size, _first_page(schemas, listed, page))
+    if cursor and "link" in listed.headers:
+        return LinkHeader(cursor, size)
+    if cursor:
+        notes.add(f"pages: expected where the reply has the next value of {cursor}: no connection is written")
+    else:
+        notes.add("pages: expected a parameter that says where a page begins: no connection is written")
+    return None
+
+
+def _is_url(listed: Listed, path: str) -> bool:
+    """Whether a member has the next page's URL."""
+    last = plain(path.rpartition(".")[2])
+    return last == "href" or listed.body[path].format in {"uri", "url", "uri-reference"} or last in _NEXT_URLS
+
+
+def _first_page(schemas: Schemas, listed: Listed, page: str) -> int:
+    schema = schemas.read(listed.query[page].schema)
+    default = schema.number("default")
+    if default in {0, 1}:
+        return default or 0
+    return 0 if schema.number("minimum") == 0 else 1
+
+
+def _largest(schemas: Schemas, listed: Listed, size: str | None, notes: Notes) -> int | None:
+    """The largest size of a page, within what the gateway takes; None if the service has smaller ones."""
+    if size is None:
+        return None
+    parameter = listed.query[size]
+    schema = schemas.read(parameter.schema)
+    described = schema.node.get("description")
+    texts = (parameter.description, described[:1000] if isinstance(described, str) else "")
+    found = schema.number("maximum")
+    if found is None:
+        matched = next((match for match in map(_RANGE.search, texts) if match), None)
+        found = None if matched is None else int(matched[1])
+    if found is None:
+        notes.add(f"pages: the largest {size} is not described: {_ASSUMED} is assumed; see largest of Pages")
+        return _ASSUMED
+    if found < _FEWEST:
+        notes.add(f"pages: at most {found} items are in a page, which is too few: no connection is written")
+        return None
+    return min(found, _LARGEST)
+
+
+def _total(listed: Listed, place: str) -> str | InHeader | None:
+    """Where the length of the whole list is."""
+    if place:  # a bare array has no members
+        names = (*_TOTALS, "count") if place == "results" else _TOTALS
+        if path := listed.member(names, "integer"):
+            return path
+    header = next((listed.headers[name] for name in _TOTAL_HEADERS if name in listed.headers), None)
+    return None if header is None else InHeader(header)
