@@ -45,23 +45,21 @@ def note_access(document: Document, source: str, operations: Iterable[Operation 
 
 def _setting(document: Document, scheme: Mapping[str, Any], source: str) -> str:
     headers = f"set sources.{source}.headers"
-    match scheme.get("type"), scheme.get("in"):
-        case "apiKey", "header":
-            return f"{headers} with {shown(scheme.get('name'))}"
-        case "apiKey", place:
-            return f"a key in the {shown(place)} can't be sent"
-        case "http", _:
-            kind = shown(scheme.get("scheme")).capitalize()
-            return f'{headers} with Authorization = "{kind} …", unless the service takes the user\'s token'
-        case "oauth2", _:
-            if "clientCredentials" in document.mapping(scheme.get("flows")):
-                return f"set sources.{source}.oauth2"
-            return "OAuth 2.0 for users: the service gets the user's token if forward_identity is true"
-        case "openIdConnect", _:
-            return "OpenID Connect: the service gets the user's token if forward_identity is true"
-        case "mutualTLS", _:
-            return "a client certificate is needed"
-    return "the document does not describe them"
+    place = shown(scheme.get("in"))
+    kind = shown(scheme.get("scheme")).capitalize()
+    of_user = "the service gets the user's token if forward_identity is true"
+    found = {
+        "apiKey": f"{headers} with {shown(scheme.get('name'))}"
+        if place == "header"
+        else f"a key in the {place} can't be sent",
+        "http": f'{headers} with Authorization = "{kind} …", unless the service takes the user\'s token',
+        "oauth2": f"OAuth 2.0 for users: {of_user}",
+        "openIdConnect": f"OpenID Connect: {of_user}",
+        "mutualTLS": f"set sources.{source}.tls.cert_file",
+    }
+    if "clientCredentials" in document.mapping(scheme.get("flows")):
+        return f"set sources.{source}.oauth2"
+    return found.get(str(scheme.get("type")), "the document does not describe them")
 
 
 def note_writes(document: Document, paths: Iterable[str]) -> None:

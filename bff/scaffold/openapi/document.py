@@ -11,6 +11,7 @@ from bff.scaffold.openapi.words import shown
 _MOST_STEPS = 100_000
 _MOST_REFERENCES = 20
 _MOST_NOTES = 100
+_MOST_PARTS = 50
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -81,6 +82,7 @@ class Document:
 
     def mapping(self, node: Any) -> Mapping[str, Any]:
         """An object of the document, behind its references (RFC 6901); empty for anything else."""
+        target = None
         for _ in range(_MOST_REFERENCES):
             self.step()
             if not isinstance(node, dict):
@@ -138,12 +140,8 @@ class Document:
         schema = node.get("schema")
         is_required = node.get("required") is True
         if node.get("style") == "deepObject":
-            inner = self.mapping(self.mapping(schema).get("properties"))
-            return tuple(
-                Parameter(f"{name}[{part}]", place, False, each, True, "")
-                for part, each in inner.items()
-                if len(inner) <= 50
-            )
+            inner = list(self.mapping(self.mapping(schema).get("properties")).items())[:_MOST_PARTS]
+            return tuple(Parameter(f"{name}[{part}]", place, False, each, True, "") for part, each in inner)
         return (Parameter(name, place, is_required, schema, explodes is True, description),)
 
     def success(self, operation: Operation) -> Mapping[str, Any]:

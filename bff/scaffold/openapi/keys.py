@@ -10,7 +10,7 @@ from bff.scaffold.openapi import places
 from bff.scaffold.openapi.document import Document, Notes, Operation, Parameter
 from bff.scaffold.openapi.paging import Listed, size_of
 from bff.scaffold.openapi.resource import Below, Resource
-from bff.scaffold.openapi.schemas import Schemas
+from bff.scaffold.openapi.schemas import Schema, Schemas
 from bff.scaffold.openapi.words import is_harmless, plain, python_name, snake_of
 from bff.upstream.conventions import Many
 from bff.upstream.ids import MOST_IDS
@@ -104,7 +104,7 @@ def _posted(document: Document, schemas: Schemas, path: str, place: str) -> Post
     return None
 
 
-def _has_items(schemas: Schemas, reply: places.Schema, place: str) -> bool:
+def _has_items(schemas: Schemas, reply: Schema, place: str) -> bool:
     if not place:
         return reply.kind == "array"
     return any(path == place and each.kind == "array" for path, each in places.members(schemas, reply))

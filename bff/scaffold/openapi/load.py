@@ -104,7 +104,7 @@ def _from_yaml(text: str) -> Any:
     except ImportError:
         raise ScaffoldError("--openapi: a document in YAML needs PyYAML: pip install pyyaml; or give it as JSON") from None
     try:
-        return yaml.load(text, _loader(yaml))  # noqa: S506 - a subclass of the safe loader
+        return yaml.load(text, _loader(yaml))  # a subclass of the safe loader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f" in line {mark.line + 1}"

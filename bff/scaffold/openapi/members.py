@@ -99,24 +99,20 @@ class MemberReader:
         is_id = name.endswith("_id") and not schema.enum
         if is_id and (type_ := _id_type(schema)) is not None:
             return type_
-        match schema.kind:
-            case "integer":
-                largest = schema.number("maximum")
-                if schema.format in _LONG or (largest is not None and largest > _LARGEST_INT32):
-                    self._notes.add(f"{where}: a 64-bit integer: a Float in the graph, since Int has 32 bits")
-                    return f.INT
-                if schema.format != "int32" and largest is None:
-                    self._notes.add("integers without a format are read as 32-bit ones: write int for those that are larger")
-                return f.INT32
-            case "number":
-                return f.FLOAT
-            case "boolean":
-                return f.BOOLEAN
-            case "string" if schema.format == "date-time":
-                return f.TIMESTAMP
-            case "string" if not schema.enum:
-                return f.TEXT
-        return None
+        if schema.kind == "integer":
+            return self._integer(schema, where)
+        if schema.kind == "string" and not schema.enum:
+            return f.TIMESTAMP if schema.format == "date-time" else f.TEXT
+        return {"number": f.FLOAT, "boolean": f.BOOLEAN}.get(schema.kind)
+
+    def _integer(self, schema: Schema, where: str) -> f.Scalar:
+        largest = schema.number("maximum")
+        if schema.format in _LONG or (largest is not None and largest > _LARGEST_INT32):
+            self._notes.add(f"{where}: a 64-bit integer: a Float in the graph, since Int has 32 bits")
+            return f.INT
+        if schema.format != "int32" and largest is None:
+            self._notes.add("integers without a format are read as 32-bit ones: write int for those that are larger")
+        return f.INT32
 
     def _enumeration(self, schema: Schema, owner: str, name: str, where: str) -> f.Scalar | f.Enumeration:
         pairs = {}
@@ -168,7 +164,7 @@ def _may_be_id(schema: Schema) -> bool:
 
 
 def common(members: tuple[f.Member, ...], others: tuple[f.Member, ...], where: str, notes: Notes) -> tuple[f.Member, ...]:
-    """The members that two descriptions of an object have in common. An object of a list is shown as one that is read by id."""
+    """The members that two descriptions of an object have in common. An object of a list is used as one by id."""
     known = {each.json: each for each in others}
     found = []
     for member in members:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from bff.conventions import Cursor, InHeader, LastId, LinkHeader, Offset, PageNumber
 from bff.scaffold.openapi.document import Notes, Parameter
@@ -12,21 +12,8 @@ from bff.scaffold.openapi.words import is_harmless, plain
 from bff.upstream.conventions import Paging
 
 _SIZES = (
-    *(
-        "limit",
-        "perpage",
-        "pagesize",
-        "size",
-        "pagelimit",
-        "maxresults",
-        "maxitems",
-        "count",
-        "take",
-        "top",
-        "first",
-        "rows",
-    ),
-    "max",
+    *("limit", "perpage", "pagesize", "size", "pagelimit", "maxresults", "maxitems", "count", "take", "top", "first"),
+    *("rows", "max"),
 )
 _CURSORS = (
     *("cursor", "pagecursor", "pagetoken", "nexttoken", "continuationtoken", "continuation", "nextcursor", "marker"),
@@ -39,7 +26,8 @@ _NEXT = (
     *("nextcursor", "nextpagetoken", "nexttoken", "endcursor", "continuationtoken", "nextmarker", "nextpage", "nextlink"),
     *("nexturl", "next", "after", "continuation", "cursor", "marker"),
 )
-_NEXT_URLS = frozenset({"next", "nextlink", "nexturl", "nextpage"})
+_LINKS = frozenset({"links", "link", "pages"})
+_URLS = frozenset({"uri", "url", "uri-reference"})
 _MORE = ("hasmore", "more", "hasnext", "hasnextpage")
 _TOTALS = (
     *("total", "totalcount", "totalitems", "totalelements", "totalresults", "totalrecords", "totalsize", "totalentries"),
@@ -59,7 +47,6 @@ class Listed:
     query: Mapping[str, Parameter]
     body: Mapping[str, Schema]
     headers: Mapping[str, str]
-    used: set[str] = field(default_factory=set)
 
     def parameter(self, names: Iterable[str]) -> str | None:
         """The query's parameter with the first of these names."""
@@ -107,27 +94,34 @@ def _by(schemas: Schemas, listed: Listed, size: str | None, notes: Notes) -> Pag
         notes.add(f"pages: expected {what}: no connection is written; see Pages in docs/services.md")
         return None
     following = listed.member(_NEXT, "string")
+    if page and following and schemas.read(listed.query[page].schema).kind == "string":
+        cursor = page  # a token under the name of a page
+    found: Paging | None = None
     if cursor and following:
-        return Cursor(cursor, size, following, is_url=_is_url(listed, following))
-    if last_id and (more := listed.member(_MORE, "boolean")):
-        return LastId(last_id, size, more)
-    if offset:
-        return Offset(offset, size)
-    if page:
-        return PageNumber(page, size, _first_page(schemas, listed, page))
-    if cursor and "link" in listed.headers:
-        return LinkHeader(cursor, size)
-    if cursor:
+        found = Cursor(cursor, size, following, is_url=_is_url(listed, following))
+    elif last_id and (more := listed.member(_MORE, "boolean")):
+        found = LastId(last_id, size, more)
+    elif offset:
+        found = Offset(offset, size)
+    elif page:
+        found = PageNumber(page, size, _first_page(schemas, listed, page))
+    elif cursor and "link" in listed.headers:
+        found = LinkHeader(cursor, size)
+    elif cursor:
         notes.add(f"pages: expected where the reply has the next value of {cursor}: no connection is written")
     else:
         notes.add("pages: expected a parameter that says where a page begins: no connection is written")
-    return None
+    return found
 
 
 def _is_url(listed: Listed, path: str) -> bool:
     """Whether a member has the next page's URL."""
-    last = plain(path.rpartition(".")[2])
-    return last == "href" or listed.body[path].format in {"uri", "url", "uri-reference"} or last in _NEXT_URLS
+    above, _, last = path.rpartition(".")
+    schema = listed.body[path]
+    description = schema.node.get("description")
+    says_so = isinstance(description, str) and "url" in description[:1000].lower()
+    is_named_so = plain(last) in {"href", "nextlink", "nexturl"} or plain(above.rpartition(".")[2]) in _LINKS
+    return is_named_so or says_so or schema.format in _URLS
 
 
 def _first_page(schemas: Schemas, listed: Listed, page: str) -> int:

@@ -19,7 +19,7 @@ class Schema:
     """A schema.
 
     Attributes:
-        kind: `object`, `array`, `string`, `integer`, `number`, `boolean`; `null`; `mixed` for several; empty if it is not said.
+        kind: `object`, `array`, `string`, `integer`, `number`, `boolean` or `null`; `mixed` for several; empty if unknown.
         is_expandable: a text that may be an object in its place on demand.
         properties: an object's members, not yet read.
         node: the schema itself, for what is rarely needed.
