@@ -46,9 +46,7 @@ def application(name: str) -> None:
 @click.option("--id", "id_type", type=click.Choice(["int", "str", "uuid"]), help="The type of ids; int by default.")
 @click.option("--path", help="The path of the resource, as /invoices; /NAME by default.")
 @click.option("--record", help="The class of one record, as Invoice; the singular of NAME by default.")
-@click.option(
-    "--openapi", metavar="FILE|URL", help="An OpenAPI document (3.0, 3.1; JSON or YAML) that describes the service."
-)
+@click.option("--openapi", metavar="FILE|URL", help="An OpenAPI document (3.0 or 3.1) that describes the service.")
 def source(name: str, id_type: str | None, path: str | None, record: str | None, openapi: str | None) -> None:
     """Add the source NAME, a plural such as invoices: its records, its type, fields, a demo service and a test."""
     if openapi is not None:

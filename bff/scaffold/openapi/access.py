@@ -26,8 +26,11 @@ def service_url(document: Document) -> str:
     return ""
 
 
-def note_access(document: Document, source: str, operations: Iterable[Operation | None]) -> None:
-    """Note which settings the service's credentials and headers need."""
+def note_access(document: Document, source: str, operations: Iterable[Operation | None]) -> bool:
+    """Note which settings the service's credentials and headers need.
+
+    Returns whether reads should carry the viewer's token: not if the service wants nothing but the gateway's own credentials.
+    """
     found = [each for each in operations if each is not None]
     for operation in found:
         for name in operation.required("header"):
@@ -38,9 +41,23 @@ def note_access(document: Document, source: str, operations: Iterable[Operation 
         given = operation.node.get("security", document.root.get("security"))
         for each in given[:_MOST] if isinstance(given, list) else ():
             wanted |= dict.fromkeys(list(document.mapping(each))[:_MOST])
-    schemes = document.mapping(document.mapping(document.root.get("components")).get("securitySchemes"))
-    for name in list(wanted)[:_MOST]:
-        document.notes.add(f"credentials {shown(name)}: {_setting(document, document.mapping(schemes.get(name)), source)}")
+    all_schemes = document.mapping(document.mapping(document.root.get("components")).get("securitySchemes"))
+    schemes = {name: document.mapping(all_schemes.get(name)) for name in list(wanted)[:_MOST]}
+    for name, scheme in schemes.items():
+        document.notes.add(f"credentials {shown(name)}: {_setting(document, scheme, source)}")
+    if schemes and all(_is_gateways_own(document, scheme) for scheme in schemes.values()):
+        document.notes.add(
+            "forward_identity=False is written: the service wants the gateway's credentials, not the viewer's"
+        )
+        return False
+    document.notes.add("reads carry the viewer's token: write forward_identity=False if the service must not see it")
+    return True
+
+
+def _is_gateways_own(document: Document, scheme: Mapping[str, Any]) -> bool:
+    is_basic = scheme.get("type") == "http" and str(scheme.get("scheme")).lower() == "basic"
+    is_client = list(document.mapping(scheme.get("flows"))) == ["clientCredentials"]
+    return is_basic or is_client or scheme.get("type") in {"apiKey", "mutualTLS"}
 
 
 def _setting(document: Document, scheme: Mapping[str, Any], source: str) -> str:

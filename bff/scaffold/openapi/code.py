@@ -22,7 +22,7 @@ class Call:
 Code = str | Call
 
 
-def call(name: str, *arguments: Code, **keywords: Code) -> Call:
+def call(name: str, /, *arguments: Code, **keywords: Code) -> Call:
     """A call."""
     return Call(name, (*(("", each) for each in arguments), *keywords.items()))
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from bff.scaffold.openapi import findings as f
 from bff.scaffold.openapi.code import Code, call, code_of, imports, line, names_in
 from bff.scaffold.openapi.words import quoted
-from bff.upstream.conventions import STANDARD, Comma, camel
+from bff.upstream.conventions import STANDARD, Comma
+from bff.upstream.conventions.keys import camel
 from bff.upstream.conventions.paging import MOST_ITEMS
 
 _PLAIN = frozenset({"int", "str", "float", "bool"})
@@ -26,17 +27,16 @@ def datasource(found: f.Findings) -> str:
     bff = {"Record", "Source"} | (scalars & _LIBRARY) | (used & {"ById", "ListBy", "Pages"})
     needs_msgspec = any("msgspec." in each for each in classes)
     groups = [
-        imports(
-            {"enum": ["StrEnum"] if enumerations_in(found.members) else [], "uuid": ["UUID"] if "UUID" in scalars else []}
-        ),
+        imports({"enum": {"StrEnum"} if enumerations_in(found.members) else (), "uuid": {"UUID"} & scalars}),
         [
             *(["import msgspec"] if needs_msgspec else []),
             *imports({"bff": bff, "bff.conventions": used - bff - {"None", "True", "False", "ById", "ListBy", "Pages"}}),
         ],
     ]
+    identity = "" if found.forwards_identity else ", forward_identity=False"
     body = "\n".join(line(f"{name} = ", code) for name, code in reads)
     source = (
-        f"class {names.source_class}(Source[{names.record}]):\n"
+        f"class {names.source_class}(Source[{names.record}]{identity}):\n"
         f'    """`{found.path}`, as its OpenAPI document describes it."""\n\n'
         f"    path = {quoted(found.path)}\n{body}"
     )
@@ -85,7 +85,7 @@ def _record(found: f.Findings) -> str:
     noun = names.field.replace("_", " ")
     return (
         f"class {names.record}(Record, frozen=True, kw_only=True{rename}):\n"
-        f'    """The members of an object {noun} that the graph uses."""\n\n' + _members(found.members, found.is_snake)
+        f'    """The members of one {noun} that the graph uses."""\n\n' + _members(found.members, found.is_snake)
     )
 
 

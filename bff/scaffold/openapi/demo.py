@@ -18,9 +18,9 @@ def description(found: f.Findings) -> str:
         "one": found.conventions.one if found.by_id is not None and found.by_id.one else None,
         "items": found.conventions.items,
         "ids": _ids(found.by_id),
-        "lists": [_list(each, found) for each in found.lists],
+        "lists": [_list(each, found) for each in found.lists if _path_of(each) is not None],
         "pages": _pages(found.pages),
-        "exact": sorted({_json(name, found) for name in _exact(found)}),
+        "filters": _filters(found),
         "records": [{each.json: _sample(each, number) for each in found.members} for number in range(1, _RECORDS + 1)],
     }
     return json.dumps(value, indent=2) + "\n"
@@ -37,11 +37,13 @@ def _ids(read: f.ReadOne | None) -> dict[str, Any] | None:
     return None
 
 
+def _path_of(read: f.ReadList) -> str | None:
+    return read.many.path if isinstance(read.many, OneByOne) else None
+
+
 def _list(read: f.ReadList, found: f.Findings) -> dict[str, Any]:
-    way = read.many
     return {
-        "path": way.path if isinstance(way, OneByOne) else None,
-        "parameter": way.parameter if isinstance(way, OneByOne) else None,
+        "path": _path_of(read),
         "member": _json(read.member, found),
         "limit": read.limit,
         "items": found.conventions.items if read.items is None else read.items,
@@ -69,9 +71,14 @@ def _pages(read: f.ReadPages | None) -> dict[str, Any] | None:
     raise ValueError(f"expected a known convention of pages, got {read.by!r}")
 
 
-def _exact(found: f.Findings) -> set[str]:
-    reads = [*found.lists, *([] if found.pages is None else [found.pages])]
-    return {name for each in reads for name in each.exact}
+def _filters(found: f.Findings) -> dict[str, str]:
+    """The parameters that filter by a member, with the member."""
+    exact = [*(each.exact for each in found.lists), () if found.pages is None else found.pages.exact]
+    filters = {_json(name, found): _json(name, found) for names in exact for name in names}
+    for each in found.lists:
+        if isinstance(each.many, OneByOne) and each.many.parameter is not None:
+            filters[each.many.parameter] = _json(each.member, found)
+    return filters
 
 
 def _json(name: str, found: f.Findings) -> str:

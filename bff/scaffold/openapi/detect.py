@@ -75,7 +75,7 @@ class _Detection:
             )
         operations = (resource.one, resource.several, *(each.operation for each in resource.below))
         url = service_url(self._document)
-        note_access(self._document, self._names.source, operations)
+        forwards_identity = note_access(self._document, self._names.source, operations)
         variables = (f"{resource.path}/{{{resource.parameter}}}",) if resource.parameter else ()
         note_writes(self._document, (resource.path, *variables))
         relations = relations_of(found, self._names, self._application, self._notes)
@@ -91,6 +91,7 @@ class _Detection:
             pages=pages,
             relations=relations,
             owners=tuple(each for each in owners if each is not None),
+            forwards_identity=forwards_identity,
             service_url=url,
             notes=self._notes.lines(),
         )

@@ -73,10 +73,11 @@ class Document:
         self.root = root
         self.notes = notes
         self._steps = 0
+        self._paths: Mapping[str, Mapping[str, Any]] | None = None
 
-    def step(self) -> None:
-        """Count a step. Raises `ScaffoldError` if there were too many."""
-        self._steps += 1
+    def step(self, count: int = 1) -> None:
+        """Count steps. Raises `ScaffoldError` if there were too many."""
+        self._steps += count
         if self._steps > _MOST_STEPS:
             raise ScaffoldError("--openapi: expected a simpler document: its schemas refer to one another too often")
 
@@ -110,10 +111,12 @@ class Document:
                 return None
         return node
 
-    def paths(self) -> dict[str, Mapping[str, Any]]:
+    def paths(self) -> Mapping[str, Mapping[str, Any]]:
         """The items of its paths, without those that no service can have."""
-        found = self.mapping(self.root.get("paths"))
-        return {path: item for path, item in found.items() if isinstance(item, dict) and path.startswith("/")}
+        if self._paths is None:
+            found = self.mapping(self.root.get("paths"))
+            self._paths = {path: item for path, item in found.items() if isinstance(item, dict) and path.startswith("/")}
+        return self._paths
 
     def operation(self, path: str, method: str = "get") -> Operation | None:
         """An operation, with the parameters of its path; None if there is none."""

@@ -124,10 +124,11 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A type of the application that gets a list: the type, its module, and the read."""
+    """A type of the application that gets a list: the type, its module, the module of its source, and the list's read."""
 
     type: str
     type_module: str
+    source_module: str
     read: str
 
 
@@ -140,6 +141,7 @@ class Findings:
         path: of the resource, below the service's URL.
         members: of an object; the id first.
         is_snake: whether members are named in JSON as in Python.
+        forwards_identity: whether reads carry the viewer's token and id.
         service_url: the URL of the service that the document names; empty if it names none.
     """
 
@@ -153,5 +155,6 @@ class Findings:
     pages: ReadPages | None = None
     relations: tuple[Relation, ...] = ()
     owners: tuple[Owner, ...] = ()
+    forwards_identity: bool = True
     service_url: str = ""
     notes: tuple[str, ...] = field(default=(), compare=False)

@@ -13,7 +13,8 @@ def graph_type(found: f.Findings) -> str:
     is_lazy = bool(found.owners)
     linked = {each.type_module: [each.type] for each in found.relations}
     scalars = {each.graph for each in scalars_in(found.members)}
-    standard = {"datetime": ["datetime"] if "datetime" in scalars else []}
+    linked_ids = {record_type(each.type) for each in found.members if each.name in {link.member for link in found.relations}}
+    standard = {"datetime": sorted({"datetime"} & scalars), "uuid": sorted({"UUID"} & linked_ids)}
     if is_lazy and linked:
         standard["typing"] = ["TYPE_CHECKING", "Annotated"]
     library = {"field", *(["enum"] if enums else []), *(["one"] if found.relations else [])}
@@ -64,9 +65,8 @@ def _record_fields(found: f.Findings, is_lazy: bool) -> str:
 
 
 def _fields(members: tuple[f.Member, ...]) -> str:
-    return "\n".join(
-        line(f"{each.name}: {_graph_type(each.type)}{_or_none(each)} = ", call("field", "*EVERYONE")) for each in members
-    )
+    starts = (f"{each.name}: {_graph_type(each.type)}{_or_none(each)} = " for each in members)
+    return "\n".join(line(start, call("field", "*EVERYONE")) for start in starts)
 
 
 def _or_none(member: f.Member) -> str:

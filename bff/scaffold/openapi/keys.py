@@ -90,7 +90,7 @@ def _posted(document: Document, schemas: Schemas, path: str, place: str) -> Post
     """A POST that takes ids and returns objects, as the list does."""
     for last in _POSTS:
         operation = document.operation(f"{path}/{last}", "post")
-        if operation is None:
+        if operation is None or not is_harmless(operation.path):
             continue
         body = schemas.read(document.content(document.mapping(operation.node.get("requestBody")))[1])
         reply = schemas.read(document.content(document.success(operation))[1])

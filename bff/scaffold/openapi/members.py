@@ -96,7 +96,7 @@ class MemberReader:
 
     def _scalar(self, schema: Schema, name: str, where: str) -> f.Scalar | None:
         """A plain value's type; None for a text out of a few, and for what can't be told."""
-        is_id = name.endswith("_id") and not schema.enum
+        is_id = (name == "id" or name.endswith("_id")) and not schema.enum
         if is_id and (type_ := _id_type(schema)) is not None:
             return type_
         if schema.kind == "integer":
@@ -121,10 +121,10 @@ class MemberReader:
             if python is None:
                 break
             pairs[python.removesuffix("_value").upper() if snake_of(value) + "_value" == python else python.upper()] = value
-        if len(pairs) == len(schema.enum) and (len(pairs) > 1 or "const" not in schema.node):
+        if len(pairs) == len(schema.enum) and len(pairs) > 1:
             if (class_ := self._class(owner, name)) is not None:
                 return f.Enumeration(class_, tuple(pairs.items()))
-        elif "const" not in schema.node:
+        elif len(schema.enum) > 1:
             self._notes.add(f"{where}: its values can't be names of an enum: a String in the graph")
         return f.TEXT
 

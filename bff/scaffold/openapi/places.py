@@ -7,7 +7,7 @@ from bff.scaffold.openapi.schemas import Schema, Schemas
 from bff.scaffold.openapi.words import is_harmless, plain
 
 _DEEPEST = 3
-_MOST = 300
+_MOST = 1000
 _ONE = ("data", "item", "result", "record", "object", "payload")
 _ITEMS = (
     *("data", "items", "results", "values", "records", "content", "entries", "elements", "list", "nodes", "hits", "rows"),
@@ -15,19 +15,22 @@ _ITEMS = (
 )
 
 
-def members(schemas: Schemas, schema: Schema, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Schema]]:
+def members(schemas: Schemas, schema: Schema) -> Iterator[tuple[str, Schema]]:
     """The members of a reply by their paths, those of the reply itself first. Lists are not entered."""
-    inner = []
-    for name, node in list(schema.properties.items())[:_MOST]:
-        path = f"{prefix}.{name}" if prefix else name
-        if "." in name or not is_harmless(path):
-            continue
-        found = schemas.read(node)
-        yield path, found
-        if found.kind == "object" and depth + 1 < _DEEPEST:
-            inner.append((path, found))
-    for path, found in inner:
-        yield from members(schemas, found, path, depth + 1)
+    level, left = [("", schema)], _MOST
+    for _ in range(_DEEPEST):
+        inner = []
+        for prefix, each in level:
+            for name, node in list(each.properties.items())[:left]:
+                left -= 1
+                path = f"{prefix}.{name}" if prefix else name
+                if "." in name or not is_harmless(path):
+                    continue
+                found = schemas.read(node)
+                yield path, found
+                if found.kind == "object":
+                    inner.append((path, found))
+        level = inner
 
 
 def id_of(schemas: Schemas, schema: Schema, names: SourceNames, parameter: str) -> str | None:

@@ -48,4 +48,4 @@ def owner_of(
             f"{names.source_class}.{read.attribute}: expected ids of {known.source} ({known.id_type}): no list is written"
         )
         return None
-    return f.Owner(known.record, known.type_module, read.attribute)
+    return f.Owner(known.record, known.type_module, known.module, read.attribute)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bff.scaffold.names import ScaffoldError, SourceNames
 from bff.scaffold.openapi.document import Document, Operation
-from bff.scaffold.openapi.words import plain, shown
+from bff.scaffold.openapi.words import is_harmless, plain, shown
 
 _MOST_SHOWN = 8
 _MOST_BELOW = 20
@@ -69,6 +69,8 @@ def _collections(document: Document) -> dict[str, str | None]:
         literal = segments[:-1] if variable else segments
         if literal and all(map(_SEGMENT.match, literal)):
             collection = "/" + "/".join(literal)
+            if not is_harmless(collection):
+                continue
             found[collection] = variable[1] if variable else found.get(collection)
     return found
 
@@ -102,11 +104,13 @@ def _below(document: Document, path: str) -> list[Below]:
     found: list[Below] = []
     last = path.rpartition("/")[2]
     for each in document.paths():
+        if len(found) == _MOST_BELOW:
+            break
         *before, owner, variable, name = ("", "", "", *each[1:].split("/"))
         matched = _VARIABLE.match(variable)
         if name != last or matched is None or not all(_SEGMENT.match(part) for part in (*filter(None, before), owner)):
             continue
         operation = document.operation(each)
-        if operation is not None and len(found) < _MOST_BELOW:
+        if operation is not None and is_harmless(each):
             found.append(Below(owner, matched[1], each.replace(variable, "{key}"), operation))
     return found

@@ -5,12 +5,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from bff.scaffold.openapi.document import Document
 
 _DEEPEST = 20
 _MOST_ALTERNATIVES = 100
+_MOST_PROPERTIES = 1000
 _KINDS = frozenset({"object", "array", "string", "integer", "number", "boolean"})
 
 
@@ -46,21 +48,22 @@ class Schemas:
 
     def __init__(self, document: Document) -> None:
         self._document = document
-        self._known: dict[int, Schema] = {}
+        self._known: dict[int, tuple[Any, Schema]] = {}
 
     def read(self, node: Any) -> Schema:
         """A schema. One that can't be read has no kind."""
         known = self._known.get(id(node))
         if known is None:
-            # The document lives as long as this, so an id stays that of its node.
-            known = self._known[id(node)] = self._read(node, 0)
-        return known
+            # With the node itself, so that its id stays its own.
+            known = self._known[id(node)] = (node, self._read(node, 0))
+        return known[1]
 
     def _read(self, given: Any, depth: int) -> Schema:
         node = self._document.mapping(given)
         if not node or depth > _DEEPEST:
             return Schema()
         found = _own(node)
+        self._document.step(len(found.properties) // 10)
         for part in _list(node.get("allOf")):
             found = _merged(found, self._read(part, depth + 1))
         for name in ("oneOf", "anyOf"):
@@ -80,7 +83,7 @@ def _own(node: Mapping[str, Any]) -> Schema:
     is_nullable = node.get("nullable") is True or (bool(kinds) and "null" in types)
     values = [node["const"]] if "const" in node else _list(node.get("enum"))
     is_nullable = is_nullable or None in values
-    enum = tuple(each for each in values if each is not None)
+    enum = tuple(each for each in values if isinstance(each, str | int | float))
     properties = node.get("properties")
     kind = kinds[0] if len(kinds) == 1 else "mixed" if kinds else "null" if "null" in types or (values and not enum) else ""
     if not kind and isinstance(properties, dict):
@@ -95,7 +98,7 @@ def _own(node: Mapping[str, Any]) -> Schema:
         is_nullable=is_nullable,
         format=form if isinstance(form, str) else "",
         enum=enum,
-        properties=properties if isinstance(properties, dict) else {},
+        properties=dict(islice(properties.items(), _MOST_PROPERTIES)) if isinstance(properties, dict) else {},
         required=frozenset(each for each in _list(node.get("required")) if isinstance(each, str)),
         items=node.get("items"),
         node=node,
@@ -113,7 +116,7 @@ def _merged(one: Schema, other: Schema, *, or_null: bool = False) -> Schema:
         is_expandable=one.is_expandable or other.is_expandable,
         format=one.format or other.format,
         enum=one.enum or other.enum,
-        properties={**other.properties, **one.properties} if other.properties else one.properties,
+        properties=dict(islice({**one.properties, **other.properties, **one.properties}.items(), _MOST_PROPERTIES)),
         required=one.required | other.required,
         items=one.items if one.items is not None else other.items,
         node={**other.node, **one.node},

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bff.scaffold import edits
 from bff.scaffold.files import Insertion, Written, binds, check_is_app, class_has
-from bff.scaffold.names import ScaffoldError, SourceNames, source_names
+from bff.scaffold.names import ScaffoldError, SourceNames, record_field, source_names
 from bff.scaffold.openapi.application import read
 from bff.scaffold.openapi.code import call, line
 from bff.scaffold.openapi.datasource import datasource
@@ -16,7 +16,7 @@ from bff.scaffold.openapi.graph import graph_type
 from bff.scaffold.openapi.load import load
 from bff.scaffold.openapi.tests import test_of
 from bff.scaffold.render import rendered
-from bff.scaffold.source import QueryField, add_source, in_graph
+from bff.scaffold.source import QUERY, QueryField, add_source, in_graph
 
 _SERVICE = "datasources/demo/described.py"
 
@@ -43,20 +43,22 @@ def new_source_from(
         record: the class of its records; the singular of the name by default.
 
     Raises:
-        ScaffoldError: a name is not valid, the folder has no application, the document can't be used, or a file is there already.
+        ScaffoldError: a name is not valid, the folder has no application, a file is there already, or the document
+            can't be used.
         OSError: a file can't be read or written.
     """
     names = source_names(name, record)
     check_is_app(folder)
     found = detect(load(place), names, path, read(folder))
     insertions = in_graph(folder, names, _fields(found))
-    notes = list(found.notes)
+    notes, owners = list(found.notes), []
     for owner in found.owners:
         file = f"{owner.type_module.replace('.', '/')}.py"
         if class_has(folder / file, owner.type, names.source):
             notes.append(f"{owner.type} in {file} has a field {names.source} already: no list is written there")
         else:
             insertions.append(_at_owner(file, owner, names))
+            owners.append(owner)
     files = {f"datasources/{name}.py": datasource(found), f"schema/types/{names.field}.py": graph_type(found)}
     values = {"source": name, "nouns": name.replace("_", " "), "path": found.path}
     demo = {
@@ -65,7 +67,7 @@ def new_source_from(
     }
     if not binds(folder / _SERVICE, "described"):
         demo[_SERVICE] = rendered("described/described.py", {})
-    test = test_of(found)
+    test = test_of(found, [each for each in owners if _has_usual_demo(folder, each)])
     _check({**files, **{file: text for file, text in demo.items() if file.endswith(".py")}, "test": test})
     return FromDocument(add_source(folder, names, files, insertions, demo, test), tuple(notes), found.service_url)
 
@@ -96,6 +98,12 @@ def _at_owner(file: str, owner: Owner, names: SourceNames) -> Insertion:
         return edits.add_to_class(text, owner.type, field.splitlines())
 
     return Insertion(file, edit, (*(f"from {module} import {name}" for module, name in imports), f"    {field}"))
+
+
+def _has_usual_demo(folder: Path, owner: Owner) -> bool:
+    """Whether an owner is a field of the root, and its demo service is one that was written like this one."""
+    description = folder / "datasources" / "demo" / f"{owner.source_module.rpartition('.')[2]}.json"
+    return class_has(folder / QUERY, "Query", record_field(owner.type)) and description.is_file()
 
 
 def _check(files: dict[str, str]) -> None:

@@ -27,8 +27,8 @@ def is_harmless(text: object) -> bool:
 
 
 def quoted(text: str) -> str:
-    """A harmless text as a Python literal. Raises `ValueError` for another one."""
-    if not is_harmless(text):
+    """A harmless or empty text as a Python literal. Raises `ValueError` for another one."""
+    if text and not is_harmless(text):
         raise ValueError("expected a harmless text")
     return f'"{text}"'
 
