@@ -1,4 +1,4 @@
-"""Small OpenAPI documents that imitate the conventions of well-known services. Each is valid, and made when it is asked for."""
+"""Small OpenAPI documents that imitate the conventions of well-known services. Each call makes a new one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,14 +8,9 @@ Document = dict[str, Any]
 
 def parameter(name: str, type_: str = "string", place: str = "query", **more: Any) -> Document:
     """A parameter; `more` is of its schema, but for `required`, `description`, `explode` and `style`."""
-    own = {key: more.pop(key) for key in ("required", "description", "explode", "style") if key in more}
-    return {
-        "name": name,
-        "in": place,
-        **({"required": True} if place == "path" else {}),
-        **own,
-        "schema": {"type": type_, **more},
-    }
+    found: Document = {"name": name, "in": place, **({"required": True} if place == "path" else {})}
+    found |= {key: more.pop(key) for key in ("required", "description", "explode", "style") if key in more}
+    return found | {"schema": {"type": type_, **more}}
 
 
 def reply(schema: Document, headers: tuple[str, ...] = (), media_type: str = "application/json") -> Document:
@@ -261,7 +256,7 @@ def numbered_pages() -> Document:
 
 
 def by_offset() -> Document:
-    """OpenAPI 3.1, camel case, UUIDs, several ids in a repeated parameter, offsets, the total in a header, problem details."""
+    """OpenAPI 3.1, camel case, UUIDs, ids in a repeated parameter, offsets, the total in a header, problem details."""
     part = {
         "type": "object",
         "required": ["id", "displayName", "makerId", "size", "prices", "inStock"],

@@ -29,7 +29,7 @@ def service_url(document: Document) -> str:
 def note_access(document: Document, source: str, operations: Iterable[Operation | None]) -> bool:
     """Note which settings the service's credentials and headers need.
 
-    Returns whether reads should carry the viewer's token: not if the service wants nothing but the gateway's own credentials.
+    Returns whether reads should carry the viewer's token: not if the service wants the gateway's own alone.
     """
     found = [each for each in operations if each is not None]
     for operation in found:
@@ -57,7 +57,7 @@ def note_access(document: Document, source: str, operations: Iterable[Operation 
 def _is_gateways_own(document: Document, scheme: Mapping[str, Any]) -> bool:
     is_basic = scheme.get("type") == "http" and str(scheme.get("scheme")).lower() == "basic"
     is_client = list(document.mapping(scheme.get("flows"))) == ["clientCredentials"]
-    return is_basic or is_client or scheme.get("type") in {"apiKey", "mutualTLS"}
+    return is_basic or is_client or str(scheme.get("type")) in {"apiKey", "mutualTLS"}
 
 
 def _setting(document: Document, scheme: Mapping[str, Any], source: str) -> str:

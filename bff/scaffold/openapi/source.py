@@ -14,7 +14,7 @@ from bff.scaffold.openapi.detect import detect
 from bff.scaffold.openapi.findings import Findings, Owner
 from bff.scaffold.openapi.graph import graph_type
 from bff.scaffold.openapi.load import load
-from bff.scaffold.openapi.tests import test_of
+from bff.scaffold.openapi.tests import source_test
 from bff.scaffold.render import rendered
 from bff.scaffold.source import QUERY, QueryField, add_source, in_graph
 
@@ -67,7 +67,7 @@ def new_source_from(
     }
     if not binds(folder / _SERVICE, "described"):
         demo[_SERVICE] = rendered("described/described.py", {})
-    test = test_of(found, [each for each in owners if _has_usual_demo(folder, each)])
+    test = source_test(found, [each for each in owners if _has_usual_demo(folder, each)])
     _check({**files, **{file: text for file, text in demo.items() if file.endswith(".py")}, "test": test})
     return FromDocument(add_source(folder, names, files, insertions, demo, test), tuple(notes), found.service_url)
 

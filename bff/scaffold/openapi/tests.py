@@ -10,7 +10,7 @@ from bff.scaffold.samples import FIRST_IDS, MISSING_ID
 from bff.upstream.conventions.keys import camel
 
 
-def test_of(found: f.Findings, owners: Sequence[f.Owner]) -> str:
+def source_test(found: f.Findings, owners: Sequence[f.Owner]) -> str:
     """The text of `tests/test_NAME.py`. `owners` are those whose demo services have the usual ids."""
     names = found.names
     id_type = found.members[0].type
