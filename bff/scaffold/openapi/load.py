@@ -22,7 +22,7 @@ _MERGE = "tag:yaml.org,2002:merge"
 _SCALARS = {
     "tag:yaml.org,2002:null": (re.compile(r"(?:~|null|Null|NULL|)\Z"), ["~", "n", "N", ""]),
     "tag:yaml.org,2002:bool": (re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"), list("tTfF")),
-    "tag:yaml.org,2002:int": (re.compile(r"[-+]?[0-9]{1,18}\Z"), list("-+0123456789")),
+    "tag:yaml.org,2002:int": (re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})\Z"), list("-+0123456789")),
     "tag:yaml.org,2002:float": (re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{1,18}\Z"), list("-+0123456789")),
 }
 """Plain scalars of YAML 1.2 (section 10.3.2). By YAML 1.1 a member `no` would be False, and a day a date."""

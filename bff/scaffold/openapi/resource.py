@@ -84,7 +84,7 @@ def _named(known: dict[str, str | None], names: SourceNames) -> str:
         if len(whole or found) == 1:
             return (whole or found)[0]
         if found:
-            raise ScaffoldError(f"--path: expected the path of the resource: {names.source} may be{_some(found)}")
+            raise ScaffoldError(f"--path: expected the path of the resource: {names.source} may be{_some(whole or found)}")
     raise ScaffoldError(
         f"--path: expected the path of the resource, since the document has no GET /{names.source}"
         f" without further parameters in its path{_some(known)}"

@@ -174,6 +174,17 @@ def test_an_object_inside_of_itself() -> None:
     assert "class PartParentParentParent(" not in code[0]
 
 
+def test_an_alias_of_itself() -> None:
+    """YAML can have objects that contain themselves."""
+    root = by_offset()
+    part = root["components"]["schemas"]["Part"]
+    part["properties"]["itself"] = part
+    assert "class PartItselfItself(" in written(root, "parts")[0]
+    part |= {"allOf": [part], "anyOf": [part, part, part]}
+    with pytest.raises(ScaffoldError, match="simpler"):
+        written(root, "parts")
+
+
 def test_schemas_that_multiply() -> None:
     """Thirty levels of two references each are a thousand million ways: the document is refused before."""
     schemas: Document = {f"S{number}": {"allOf": [ref(f"S{number + 1}")] * 90} for number in range(30)}
