@@ -1,5 +1,6 @@
 """How single values are read: URLs, origins, names, lists. Messages never contain the value of a secret."""
 
+import json
 import re
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
@@ -68,6 +69,16 @@ def read_list(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def read_tables(value: Any) -> Any:
+    """Lists of tables in environment variables are JSON."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise ValueError("expected a list of tables, in the environment as JSON") from None
+
+
 _PATTERN = re.compile(r"https?://\*\.([a-z0-9-]+\.)+[a-z0-9-]+(:[0-9]{1,5})?\Z")
 
 
@@ -118,6 +129,9 @@ ServiceUrl = Annotated[
 OriginPattern = Annotated[str, AfterValidator(_origin_pattern)]
 AS_LIST = BeforeValidator(read_list, json_schema_input_type=list[str] | str)
 """For lists, which may also be a text separated by commas."""
+
+AS_TABLES = BeforeValidator(read_tables)
+"""For lists of tables, which may also be JSON."""
 
 Names = Annotated[tuple[str, ...], AS_LIST, Field(min_length=1)]
 

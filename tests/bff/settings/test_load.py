@@ -512,3 +512,10 @@ def test_traffic_options_follow_from_the_settings() -> None:
         3,
         100,
     )
+
+
+def test_routes_in_the_environment_are_json() -> None:
+    """The same as in the file."""
+    given = {"BFF_ROUTES": '[{"path": "/v1", "source": "users", "methods": ["POST"]}]'}
+    (route,) = load(shop_app, given, default_file=None).routes
+    assert (route.path, route.source, route.methods) == ("/v1", "users", ("POST",))
