@@ -166,6 +166,8 @@ class Variants:
             depends.forwarded,
             depends.origin,
             depends.deadlines,
+            options.rate_of_address,
+            options.rate_of_all,
         )
 
     def _graphiql(self, variant: Variant, beside: Sequence[str]) -> EncodedResponse:

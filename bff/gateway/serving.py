@@ -118,6 +118,7 @@ class Serving:
             self._is_draining,
             any(settings.source(name).return_headers for name in self._app.source_names),
             {name: rate for name in self._app.source_names if (rate := settings.source(name).rate) is not None},
+            settings.tiers,
         )
         trusted = TrustedCalls({name: each.operations for name, each in variants.items()})
         proxies, log_fields = Proxies(settings.proxies.trusted), self._log_fields(settings)

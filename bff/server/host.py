@@ -170,14 +170,14 @@ class Gateway(FastAPI):
         try:
             response = encode(exchange, await run(exchange, services))
         except ClientDisconnected as disconnected:
-            metrics.gone(variant, disconnected.outcome)
+            metrics.gone(variant, disconnected.outcome, exchange.client.consumer_name)
             access_log.log_disconnect(exchange, disconnected, self._clock() - began)
             return
         if self._compression is not None and len(response.body) >= self._compression.min_bytes:
             response = await self._compression(response, exchange.header(b"accept-encoding"))
         await _send(response, exchange.request_id, send)
         duration_s = self._clock() - began
-        metrics.request(variant, response.outcome, duration_s)
+        metrics.request(variant, response.outcome, duration_s, exchange.client.consumer_name)
         access_log.log_request(exchange, response, duration_s, served.log_fields)
 
     async def _answer_other(self, scope: Scope, receive: Receive, send: Send) -> None:
