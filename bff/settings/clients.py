@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, SecretStr, StrictBool, StrictInt, S
 from bff.gate.auth import LEEWAY_S, Confinement
 from bff.gate.claims import ClaimOptions
 from bff.gate.rate import RateOptions
-from bff.settings.values import AS_LIST, Digest, HttpUrl, Name, Names, Options
+from bff.settings.values import AS_LIST, AS_TABLE, Digest, HttpUrl, Name, Names, Options
 
 
 def _comma_joined(value: Any) -> Any:
@@ -20,7 +20,7 @@ Audience = Annotated[str, BeforeValidator(_comma_joined)]
 Secrets = Annotated[tuple[Annotated[SecretStr, Field(min_length=1)], ...], AS_LIST, Field(max_length=5)]
 
 _Value = StrictStr | StrictInt | StrictBool
-RequiredClaims = Annotated[dict[str, _Value | tuple[_Value, ...]], Field(max_length=20)]
+RequiredClaims = Annotated[dict[str, _Value | tuple[_Value, ...]], AS_TABLE, Field(max_length=20)]
 
 
 class RateSwitch(Options):

@@ -11,7 +11,7 @@ from bff.gate.rate import OverallRateOptions, RateOptions
 from bff.gate.response_cache import ResponseCacheOptions
 from bff.runtime.options import FilePath
 from bff.settings.edge import CorsSettings
-from bff.settings.values import AS_LIST, Options
+from bff.settings.values import AS_LIST, AS_TABLE, Options
 
 _OperationName = Annotated[str, Field(pattern=r"^[_A-Za-z][_0-9A-Za-z]{0,255}$")]
 
@@ -46,4 +46,6 @@ class VariantSettings(Options):
     role: str | None = Field(default=None, min_length=1)
     scopes: Annotated[tuple[str, ...], AS_LIST] = ()
     deadline_s: float | None = Field(default=None, gt=0, le=300)
-    deadlines: dict[_OperationName, Annotated[float, Field(gt=0, le=300)]] = Field(default={}, max_length=1000)
+    deadlines: Annotated[dict[_OperationName, Annotated[float, Field(gt=0, le=300)]], AS_TABLE] = Field(
+        default={}, max_length=1000
+    )

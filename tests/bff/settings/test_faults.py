@@ -55,7 +55,7 @@ def test_a_list_of_tables_is_one_variable() -> None:
     routes = '[{"path": "/v1", "source": "users"}, {"path": "v2", "source": "users"}]'
     with pytest.raises(SettingsError, match=r"^routes\.1\.path \(BFF_ROUTES\): "):
         load(shop_app, {"BFF_ROUTES": routes}, default_file=None)
-    with pytest.raises(SettingsError, match=r"^routes \(BFF_ROUTES\): .*expected a list of tables, in .* as JSON$"):
+    with pytest.raises(SettingsError, match=r"^routes \(BFF_ROUTES\): .*expected an array of objects in JSON$"):
         load(shop_app, {"BFF_ROUTES": "[{"}, default_file=None)
     for name in ("1", "partner"):
         with pytest.raises(SettingsError, match=rf"BFF_CONSUMERS__{name.upper()}__NAME"):
