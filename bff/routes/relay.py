@@ -19,7 +19,7 @@ from bff.request import access_log
 from bff.request.correlation import request_id_of, traceparent_of
 from bff.request.disconnect import CancelOnDisconnect
 from bff.request.exchange import ANONYMOUS, UNCHARGED, Client, Ledger, headers_of
-from bff.request.gate_steps import authenticate, charge, refuse_while_draining, subjects_of
+from bff.request.gate_steps import authenticate, charge, clients_of, refuse_while_draining
 from bff.request.http import ClientDisconnected
 from bff.request.response import EncodedResponse
 from bff.request.services import Services
@@ -122,7 +122,7 @@ class Relay:
             # Nothing more is sent, so the server closes the connection before the end that the head announces.
             outcome, codes = "truncated", (truncated.code,)
         duration_s = self._clock() - began
-        self._services.metrics.route(known.path, outcome, duration_s)
+        self._services.metrics.route(known.path, outcome, duration_s, visit.client.consumer_name)
         access_log.log_route(_line(visit, duration_s, codes))
 
     async def _respond(self, visit: RouteVisit, receive: Receive, send: Send) -> EncodedResponse | None:
@@ -153,7 +153,14 @@ class Relay:
         call = self._call(visit, receive)
         counts, rates = self._services.counts, self._services.source_rates
         if rates and counts is not None:
-            await SourceRates(counts, rates, subjects_of(visit), visit.wait_budget)(visit.endpoint.target.name)
+            charge_source = SourceRates(
+                counts,
+                rates,
+                clients_of(visit, self._services),
+                visit.wait_budget,
+                self._services.metrics.rate_refused,
+            )
+            await charge_source(visit.endpoint.target.name)
         watched = receive if visit.content is None else visit.content.receive_behind
         async with CancelOnDisconnect(watched):
             streamed = await visit.endpoint.target.stream(call)
