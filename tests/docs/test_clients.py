@@ -17,6 +17,7 @@ from graphql import GraphQLObjectType, parse, validate
 from bff import errors
 from bff.errors import GatewayError
 from bff.graph.errors import GraphError
+from bff.server import cors
 from bff.upstream.errors import SourceError
 from schema.app import app
 from tests.support.faults import Fault, json_answer
@@ -155,3 +156,23 @@ def test_the_user_error_is_what_the_gateway_answers(start_gateway: Callable[...,
     (variables,) = [each for each in JSON if "input" in each]
     answer = start_gateway().ask("web", query_named("PlaceOrder"), variables, sub="1")
     assert answer == answer_with("userErrors")
+
+
+def test_a_failed_write_leaves_no_data(services: Tapped, start_gateway: Callable[..., RunningGateway]) -> None:
+    """Also not that of a write before it. The error says whether its outcome is known."""
+    services.ports["orders"].custom = lambda _: json_answer(b"{}", status="500 Error")
+    place = 'placeOrder(input: {items: [{productId: "1", quantity: 1}]}) { order { id } }'
+    change = 'updateProfile(input: {name: "Ann"}) { user { name } }'
+    answer = start_gateway().ask("web", f"mutation {{ {change} {place} }}", sub="1")
+    assert answer["data"] is None
+    assert answer["errors"][0]["extensions"] == {"code": "UPSTREAM_ERROR", "source": "orders", "outcome": "unknown"}
+
+
+def test_pages_of_other_origins_may_send_and_read_the_headers_of_the_page() -> None:
+    """`Accept` needs no permission, and `Accept-Encoding` is set by the browser itself."""
+    sent = {name.lower() for row in rows_after("| header | use |") for name in re.findall(r"`([\w-]+)[`:]", row[0])}
+    assert sent - {"accept", "accept-encoding"} <= set(cors.USUAL_HEADERS)
+    (sentence,) = re.findall(r"and read\n(.*?)\.\n", TEXT)
+    read = {name.lower() for name in re.findall(r"`([\w-]+)`", sentence)}
+    assert len(read) == 5
+    assert read <= set(cors._EXPOSED)
