@@ -123,6 +123,8 @@ class Serving:
         trusted = TrustedCalls({name: each.operations for name, each in variants.items()})
         proxies, log_fields = Proxies(settings.proxies.trusted), self._log_fields(settings)
 
+        relay = Relay(services, proxies, self._clock, log_fields, settings.request.min_deadline_s)
+
         def served_by(names: Sequence[str]) -> Served:
             return Served(
                 {name: variants[name].endpoint for name in names}, services, proxies, trusted, log_fields=log_fields
@@ -132,7 +134,7 @@ class Serving:
         served = replace(
             served_by(public),
             cors=cors_rules(settings, self._app.variant_names, is_dev=self._is_dev),
-            routes=routes_of(self._app, settings, self._sourced.stacks, Relay(services, proxies, self._clock)),
+            routes=routes_of(self._app, settings, self._sourced.stacks, relay),
             management=None if managed is None else served_by(managed),
         )
         return Made(settings, served, variants, authenticator, key_sets)

@@ -24,6 +24,7 @@ def summary(app: App, settings: Settings, variants: Any) -> Iterator[Line]:
                 "documents": options.documents,
                 "trusted_documents": len(served.trusted),
                 "graphiql": served.endpoint.page is not None,
+                "port": "management" if name in settings.management.variants else "clients",
             },
         )
     for route in settings.routes:
