@@ -18,7 +18,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.support.faults import json_answer
+from tests.support.faults import Fault, json_answer
 from tests.support.gateways import RunningGateway
 from tests.support.issuers import running_issuer
 from tests.support.pages import DOCS, blocks_of
@@ -188,6 +188,15 @@ class TestApollo:
         (lost,) = was_lost
         keys = {headers["idempotency-key"] for headers in services.headers if "idempotency-key" in headers}
         assert keys == set(re.findall(r"(?i)idempotency-key: (\w+)", lost.decode()))
+
+    def test_what_has_run_is_not_repeated(self, shop: App, gateway: RunningGateway, services: Tapped) -> None:
+        """Though the code of its error is one of a refusal: a service has refused the token, maybe after a write."""
+        services.fail("orders", Fault.STATUS_401)
+        environment = {"TOKEN": gateway.token("1"), "RENEWED": gateway.token("1")}
+        found = shop.run("run-apollo.js", "failedAtAService", **environment)["failedAtAService"]
+        assert found["codes"] == ["UNAUTHENTICATED"]
+        assert found["renewals"] == []
+        assert [each["status"] for each in found["requests"]] == [400, 200]
 
     def test_a_refusal_that_will_pass_is_repeated_once(
         self, app: App, services: Tapped, start_gateway: StartGateway

@@ -51,6 +51,11 @@ const steps = {
     const placed = await placeOrder([{ productId: "1", quantity: 2 }], process.env.KEY);
     return { mistaken: mistaken.userErrors.map(({ code }) => code), placed, ...since() };
   },
+  async failedAtAService() {
+    const mutation = gql`mutation Cancel { cancelOrder(id: 9001) { userErrors { code } } }`;
+    const { error } = await client.mutate({ mutation });
+    return { codes: error.errors.map(({ extensions }) => extensions.code), renewals, ...since() };
+  },
   async refused() {
     shortenWaits();
     const { data, error } = await client.query({ query: gql`{ me { name } }` });
