@@ -4,15 +4,12 @@
 """
 
 import json
-import os
 import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jwt
 import pytest
@@ -21,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.faults import Fault, json_answer
 from tests.support.gateways import RunningGateway
 from tests.support.issuers import running_issuer
-from tests.support.pages import DOCS, blocks_of
+from tests.support.node_apps import PATIENCE_S, NodeApp
+from tests.support.pages import DOCS
 from tests.support.programs import needs
 from tests.support.services import Tapped
 
@@ -29,50 +27,11 @@ pytestmark = pytest.mark.audit
 
 ROOT = DOCS.parent
 PACKAGES = Path(__file__).with_name("clients")
-FILES = {block.file: block.text for block in blocks_of(DOCS / "clients.md") if block.file is not None}
 ENDPOINT = "https://gateway.example.com/web/graphql"
 KEY = "6f2f4a1e-3f0c-4f61-8d0a-0c9b7a3e5d21"
 _OLDEST_NODE = 20
-_PATIENCE_S = 240
 
 StartGateway = Callable[..., RunningGateway]
-
-
-@dataclass(frozen=True, slots=True)
-class App:
-    """The folder of an app that is made of the page's files."""
-
-    folder: Path
-
-    def write(self, name: str, text: str) -> None:
-        """Write a file below the folder."""
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-
-    def take(self, *names: str, **changes: str) -> None:
-        """Take files from the page, with some texts replaced."""
-        for name in names:
-            text = FILES[name]
-            for old, new in changes.items():
-                assert old in text
-                text = text.replace(old, new)
-            self.write(name, text)
-
-    def call(self, *command: str, environment: Mapping[str, str] | None = None) -> str:
-        """Run a program, of the app's packages if it is one of them, and return what it writes."""
-        tools = self.folder / "node_modules" / ".bin"
-        path = f"{tools}{os.pathsep}{os.environ['PATH']}"
-        env = {**os.environ, "PATH": path, "NO_PROXY": "*", **(environment or {})}
-        done = subprocess.run(
-            command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=_PATIENCE_S, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def run(self, program: str, *steps: str, runtime: str = "node", **environment: str) -> Any:
-        """Run a program of `clients/`, and return what it found."""
-        return json.loads(self.call(runtime, program, *steps, environment=environment))
 
 
 @pytest.fixture(scope="module")
@@ -82,17 +41,17 @@ def packages() -> Path:
     version = subprocess.run(["node", "--version"], check=True, capture_output=True, text=True).stdout
     if int(version.strip().removeprefix("v").partition(".")[0]) < _OLDEST_NODE:
         pytest.skip(f"node {_OLDEST_NODE} or newer is needed, this is {version}")
-    subprocess.run(["npm", "ci", "--silent"], cwd=PACKAGES, check=True, timeout=_PATIENCE_S)
+    subprocess.run(["npm", "ci", "--silent"], cwd=PACKAGES, check=True, timeout=PATIENCE_S)
     return PACKAGES / "node_modules"
 
 
 @pytest.fixture
-def app(packages: Path, tmp_path: Path) -> App:
+def app(packages: Path, tmp_path: Path) -> NodeApp:
     """An app without the page's files."""
     (tmp_path / "node_modules").symlink_to(packages)
     for file in (*PACKAGES.glob("*.js"), *PACKAGES.glob("*.ts"), PACKAGES / "package.json"):
         shutil.copy(file, tmp_path)
-    return App(tmp_path)
+    return NodeApp(tmp_path)
 
 
 def endpoint_of(gateway: RunningGateway) -> dict[str, str]:
@@ -121,13 +80,13 @@ class TestApollo:
     """apollo.js and place-order.js."""
 
     @pytest.fixture
-    def shop(self, app: App, gateway: RunningGateway) -> App:
+    def shop(self, app: NodeApp, gateway: RunningGateway) -> NodeApp:
         """An app in front of a gateway."""
         app.take("apollo.js", **endpoint_of(gateway))
         app.take("place-order.js")
         return app
 
-    def test_a_token_that_is_refused_is_renewed_once(self, shop: App, gateway: RunningGateway) -> None:
+    def test_a_token_that_is_refused_is_renewed_once(self, shop: NodeApp, gateway: RunningGateway) -> None:
         """The request is sent again with the new one. Both have only the hash until the gateway asks for the document."""
         found = shop.run("run-apollo.js", "signedIn", TOKEN="expired", RENEWED=gateway.token("1"))["signedIn"]
         assert found["data"] == {"me": {"name": "User 1", "__typename": "User"}}
@@ -138,17 +97,17 @@ class TestApollo:
             {"method": "POST", "status": 200},
         ]
 
-    def test_a_token_that_stays_refused_ends_in_an_error(self, shop: App) -> None:
+    def test_a_token_that_stays_refused_ends_in_an_error(self, shop: NodeApp) -> None:
         """It is renewed once, and not for ever."""
         found = shop.run("run-apollo.js", "refused", TOKEN="expired", RENEWED="expired too")["refused"]
         assert (found["data"], found["codes"]) == (None, ["UNAUTHENTICATED"])
         assert [each["status"] for each in found["requests"]] == [401, 401]
 
-    def test_pages_are_appended(self, shop: App) -> None:
+    def test_pages_are_appended(self, shop: NodeApp) -> None:
         """By the type policy."""
         assert shop.run("run-apollo.js", "pages")["pages"] == ["1", "2", "3", "4"]
 
-    def test_data_comes_with_the_errors(self, shop: App, gateway: RunningGateway) -> None:
+    def test_data_comes_with_the_errors(self, shop: NodeApp, gateway: RunningGateway) -> None:
         """And the cache keeps the null without its error, as the page warns."""
         found = shop.run("run-apollo.js", "partial", TOKEN=gateway.token("1"))["partial"]
         assert found["data"]["product"]["name"] == "Product 1"
@@ -156,7 +115,7 @@ class TestApollo:
         assert found["codes"] == [[["user"], "FORBIDDEN"]]
         assert found["fromCache"] == {"data": found["data"], "error": None, "requests": [], "waits": []}
 
-    def test_old_values_are_noted(self, shop: App, services: Tapped) -> None:
+    def test_old_values_are_noted(self, shop: NodeApp, services: Tapped) -> None:
         """With the operation's name."""
         degrade(services)
         found = shop.run("run-apollo.js", "degraded")["degraded"]
@@ -166,7 +125,7 @@ class TestApollo:
         assert (operation, entry["path"], entry["source"]) == ("Price", ["product"], "products")
 
     def test_a_write_of_unknown_outcome_is_sent_again_with_its_key(
-        self, shop: App, gateway: RunningGateway, services: Tapped
+        self, shop: NodeApp, gateway: RunningGateway, services: Tapped
     ) -> None:
         """What the user can correct is not."""
         orders = services.ports["orders"]
@@ -189,7 +148,7 @@ class TestApollo:
         keys = {headers["idempotency-key"] for headers in services.headers if "idempotency-key" in headers}
         assert keys == set(re.findall(r"(?i)idempotency-key: (\w+)", lost.decode()))
 
-    def test_what_has_run_is_not_repeated(self, shop: App, gateway: RunningGateway, services: Tapped) -> None:
+    def test_what_has_run_is_not_repeated(self, shop: NodeApp, gateway: RunningGateway, services: Tapped) -> None:
         """Though the code of its error is one of a refusal: a service has refused the token, maybe after a write."""
         services.fail("orders", Fault.STATUS_401)
         environment = {"TOKEN": gateway.token("1"), "RENEWED": gateway.token("1")}
@@ -199,7 +158,7 @@ class TestApollo:
         assert [each["status"] for each in found["requests"]] == [400, 200]
 
     def test_a_refusal_that_will_pass_is_repeated_once(
-        self, app: App, services: Tapped, start_gateway: StartGateway
+        self, app: NodeApp, services: Tapped, start_gateway: StartGateway
     ) -> None:
         """Here no key set can be had, so that no token can be checked."""
         with running_issuer() as issuer:
@@ -213,7 +172,7 @@ class TestApollo:
         (wait,) = found["waits"]
         assert 1000 <= wait < 1500
 
-    def test_a_long_wait_is_not_waited_for(self, app: App, start_gateway: StartGateway) -> None:
+    def test_a_long_wait_is_not_waited_for(self, app: NodeApp, start_gateway: StartGateway) -> None:
         """A limit that is used up for the hour is an error at once."""
         gateway = start_gateway(BFF_RATE__ENABLED="true", BFF_VARIANTS__WEB__RATE__ANY_HOUR="1")
         gateway.ask("web", "{ __typename }", sub="1")
@@ -223,7 +182,7 @@ class TestApollo:
         assert found["codes"] == ["RATE_LIMITED"]
         assert [each["status"] for each in found["requests"]] == [429]
 
-    def test_without_a_connection_queries_alone_are_repeated(self, shop: App) -> None:
+    def test_without_a_connection_queries_alone_are_repeated(self, shop: NodeApp) -> None:
         """A mutation may have taken effect."""
         found = shop.run("run-apollo.js", "unreachable")["unreachable"]
         assert found == {"ofQuery": 3, "ofMutation": 1, "answered": False}
@@ -233,19 +192,19 @@ class TestUrql:
     """urql.js."""
 
     @pytest.fixture
-    def shop(self, app: App, gateway: RunningGateway) -> App:
+    def shop(self, app: NodeApp, gateway: RunningGateway) -> NodeApp:
         """An app in front of a gateway."""
         app.take("urql.js", **endpoint_of(gateway))
         return app
 
-    def test_a_token_that_is_refused_is_renewed_once(self, shop: App, gateway: RunningGateway) -> None:
+    def test_a_token_that_is_refused_is_renewed_once(self, shop: NodeApp, gateway: RunningGateway) -> None:
         """As with Apollo Client."""
         found = shop.run("run-urql.js", "signedIn", TOKEN="expired", RENEWED=gateway.token("1"))["signedIn"]
         assert found["data"]["me"]["name"] == "User 1"
         assert found["renewals"] == ["expired"]
         assert [each["status"] for each in found["requests"]] == [401, 400, 200]
 
-    def test_data_comes_with_the_errors(self, shop: App, gateway: RunningGateway) -> None:
+    def test_data_comes_with_the_errors(self, shop: NodeApp, gateway: RunningGateway) -> None:
         """The cache keeps both; the network is asked on demand."""
         found = shop.run("run-urql.js", "partial", TOKEN=gateway.token("1"))["partial"]
         assert found["data"]["product"]["name"] == "Product 1"
@@ -253,14 +212,14 @@ class TestUrql:
         assert found["fromCache"] == {"codes": found["codes"], "requests": [], "waits": []}
         assert found["network"] == 1
 
-    def test_old_values_are_in_the_result(self, shop: App, services: Tapped) -> None:
+    def test_old_values_are_in_the_result(self, shop: NodeApp, services: Tapped) -> None:
         """In its extensions."""
         degrade(services)
         found = shop.run("run-urql.js", "degraded")["degraded"]
         assert found["error"] is None
         assert found["extensions"]["degraded"][0]["path"] == ["product"]
 
-    def test_a_refusal_that_will_pass_is_repeated(self, app: App, start_gateway: StartGateway) -> None:
+    def test_a_refusal_that_will_pass_is_repeated(self, app: NodeApp, start_gateway: StartGateway) -> None:
         """Three attempts in all."""
         with running_issuer() as issuer:
             issuer.is_up = False
@@ -270,12 +229,12 @@ class TestUrql:
         assert found["codes"] == [[None, "SERVICE_UNAVAILABLE"]]
         assert [each["status"] for each in found["requests"]] == [503, 503, 503]
 
-    def test_without_a_connection_queries_alone_are_repeated(self, shop: App) -> None:
+    def test_without_a_connection_queries_alone_are_repeated(self, shop: NodeApp) -> None:
         """A mutation may have taken effect."""
         assert shop.run("run-urql.js", "unreachable")["unreachable"] == {"ofQuery": 3, "ofMutation": 1}
 
 
-def test_trusted_documents_of_apollo_and_of_code_generation(app: App, start_gateway: StartGateway) -> None:
+def test_trusted_documents_of_apollo_and_of_code_generation(app: NodeApp, start_gateway: StartGateway) -> None:
     """The tools' manifests are read, the types fit, and the clients send ids that the gateway knows. Nothing else runs."""
     shutil.copytree(ROOT / "schema" / "sdl", app.folder / "schema" / "sdl")
     app.take("codegen.ts", "src/account.ts")
@@ -304,34 +263,36 @@ def test_trusted_documents_of_apollo_and_of_code_generation(app: App, start_gate
     assert "data" not in found["untrusted"]
 
 
-def test_relay(app: App, start_gateway: StartGateway) -> None:
-    """The compiler's manifest is trusted; a token is renewed; a caught field has its value; connections have pages."""
-    shutil.copytree(ROOT / "schema" / "sdl", app.folder / "schema" / "sdl")
-    app.take("relay.config.json", "src/Account.js")
-    app.write("persisted.json", "{}")
-    app.call("relay-compiler")
-    gateway = start_gateway(
-        BFF_VARIANTS__WEB__DOCUMENTS="trusted", BFF_VARIANTS__WEB__MANIFESTS=str(app.folder / "persisted.json")
-    )
-    app.take("environment.js", **endpoint_of(gateway))
-    found = app.run("run-relay.js", TOKEN="expired", RENEWED=gateway.token("1"))
-    orders = found["account"]["me"]["orders"]
-    assert orders == {"ok": True, "value": [{"id": "9001", "total": 317.3}]}
-    assert [each["status"] for each in found["requests"]] == [401, 200]
-    assert found["renewals"] == ["expired"]
-    assert found["names"] == ["Product 1", "Product 2"]
-    assert found["invalid"] == ["BAD_USER_INPUT"]
+class TestRelay:
+    """environment.js, with what the compiler makes of src/Account.js."""
 
+    @pytest.fixture
+    def shop(self, app: NodeApp, start_gateway: StartGateway) -> NodeApp:
+        """An app in front of a gateway that takes the compiler's manifest and nothing else."""
+        shutil.copytree(ROOT / "schema" / "sdl", app.folder / "schema" / "sdl")
+        app.take("relay.config.json", "src/Account.js")
+        app.write("persisted.json", "{}")
+        app.call("relay-compiler")
+        manifest = str(app.folder / "persisted.json")
+        gateway = start_gateway(BFF_VARIANTS__WEB__DOCUMENTS="trusted", BFF_VARIANTS__WEB__MANIFESTS=manifest)
+        app.take("environment.js", **endpoint_of(gateway))
+        return app
 
-def test_relay_catches_the_error_of_a_field(app: App, services: Tapped, start_gateway: StartGateway) -> None:
-    """With its code."""
-    shutil.copytree(ROOT / "schema" / "sdl", app.folder / "schema" / "sdl")
-    app.take("relay.config.json", "src/Account.js")
-    app.write("persisted.json", "{}")
-    app.call("relay-compiler")
-    gateway = start_gateway(BFF_VARIANTS__WEB__MANIFESTS=str(app.folder / "persisted.json"))
-    services.ports["orders"].custom = lambda _: json_answer(b"{}", status="500 Error")
-    app.take("environment.js", **endpoint_of(gateway))
-    found = app.run("run-relay.js", TOKEN=gateway.token("1"))
-    orders = found["account"]["me"]["orders"]
-    assert (orders["ok"], orders["errors"][0]["extensions"]["code"]) == (False, "UPSTREAM_ERROR")
+    def test_fields_and_pages(self, shop: NodeApp, gateway: RunningGateway) -> None:
+        """A token is renewed; a caught field has its value; a connection has a page; an invalid request has its code."""
+        found = shop.run("run-relay.js", TOKEN="expired", RENEWED=gateway.token("1"))
+        assert found["account"]["me"]["orders"] == {"ok": True, "value": [{"id": "9001", "total": 317.3}]}
+        assert [each["status"] for each in found["requests"]] == [401, 200]
+        assert found["renewals"] == ["expired"]
+        assert found["names"] == ["Product 1", "Product 2"]
+        assert found["invalid"] == ["BAD_USER_INPUT"]
+
+    def test_a_caught_field_has_the_code_of_its_error(
+        self, shop: NodeApp, gateway: RunningGateway, services: Tapped
+    ) -> None:
+        """The other fields are there."""
+        services.ports["orders"].custom = lambda _: json_answer(b"{}", status="500 Error")
+        me = shop.run("run-relay.js", TOKEN=gateway.token("1"))["account"]["me"]
+        assert me["name"] == "User 1"
+        assert me["orders"]["ok"] is False
+        assert me["orders"]["errors"][0]["extensions"]["code"] == "UPSTREAM_ERROR"
