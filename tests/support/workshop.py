@@ -17,7 +17,7 @@ def uuid(kind: int, number: int) -> str:
 
 
 MAKERS: list[dict[str, Any]] = [
-    {"id": uuid(1, number), "name": f"Maker {number}", "country": ["DE", "JP"][number % 2]} for number in range(1, 4)
+    {"id": uuid(1, number), "name": f"Maker {number}", "country": "JP" if number % 2 else "DE"} for number in range(1, 4)
 ]
 PARTS: list[dict[str, Any]] = [
     {
