@@ -1,18 +1,22 @@
 """Asks each service what the application expects of it, and says in plain words what does not fit. Only reads are sent.
 
-The objects to ask for come from a page of each source, or are given by their ids. The gateway's cache, retries and breakers
-are out of the way, so that each answer is the service's own.
+The objects to ask for come from a page of each source or from relations to them, or are given by their ids. The gateway's
+cache, retries and breakers are out of the way, so that each answer is the service's own.
 """
 
 import asyncio
+import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from bff.app import App
 from bff.gateway.sources import Sourced, bound_sources
+from bff.graph.schemas import loaded_fields
 from bff.runtime.background import Background
 from bff.settings import Settings
 from bff.upstream.caller import Caller, Deadline, Identity
@@ -26,11 +30,14 @@ from bff.upstream.traffic.cache import CacheOptions
 from bff.upstream.traffic.call import Stale
 from bff.upstream.traffic.health import HealthOptions
 from bff.upstream.traffic.retry import RetryOptions
+from bff.upstream.wire import Wire, WireOptions, WireReply, WireRequest
 from bff.upstream.wire.choice import wire_for
 from bff.upstream.wire.resolver import Resolver
 
 _DEADLINE_S = 10.0
 _ITEMS = 2
+_MOST_MEMBERS = 8
+_LONGEST_NAME = 40
 _MISSING: Mapping[type, Any] = {int: 999_999_999_999_999, str: "bff-check-no-such-id", UUID: UUID(int=0)}
 _CREDENTIALS_WAIT_S = 5.0
 _UNUSED = (InstanceOptions("http://unused.invalid"),)
@@ -75,8 +82,9 @@ class Finding:
 
 @dataclass(slots=True)
 class _Heard:
-    """The events of the calls: the last failure, and what does not fit in objects."""
+    """The events of the calls: the last failure, and what does not fit in objects. And the outline of the last answer."""
 
+    outline: str = ""
     failed: CallEnded | None = None
     status: int | None = None
     unreadable: list[str] = field(default_factory=list)
@@ -107,14 +115,37 @@ async def check(
     """
     heard = _Heard()
     resolver = Resolver()
-    sourced = bound_sources(app, _bare(settings, app), heard, lambda options: wire_for(options, resolver), time.monotonic)
+
+    def wire(options: WireOptions) -> Wire:
+        return _Listening(wire_for(options, resolver), heard)
+
+    sourced = bound_sources(app, _bare(settings, app), heard, wire, time.monotonic)
+    related = {name: list(given) for name, given in ids.items()}
     async with sourced.running(Background()):
         await _credentials(sourced, names)
-        for source in sourced.sources:
+        for source in sorted(sourced.sources, key=_is_without_pages):
             if source.name in names:
                 source.force_breaker(BreakerState.CLOSED)
-                async for finding in _Check(source, heard, ids.get(source.name, ()), identity).findings():
+                check_of_source = _Check(source, heard, related.get(source.name, ()), identity)
+                async for finding in check_of_source.findings():
                     yield finding
+                for name, texts in check_of_source.related(_relations(app)):
+                    related.setdefault(name, []).extend(texts)
+
+
+def _is_without_pages(source: Source[Any]) -> bool:
+    """Whether its objects are found by relations alone, so that it is asked after the others."""
+    return not any(isinstance(read, Pages) for read in type(source).declared)
+
+
+def _relations(app: App) -> set[tuple[str, str]]:
+    """The members of records that hold ids, each with the name of the source that has the objects."""
+    found = set()
+    for schema in app.schemas.values():
+        for each in loaded_fields(schema):
+            if each.member is not None and isinstance(each.read, ById):
+                found.add((each.member, each.read.source.name))
+    return found
 
 
 def _bare(settings: Settings, app: App) -> Settings:
@@ -155,7 +186,14 @@ class _Check:
         self._identity = identity
         self._objects: list[Any] = []
         read_id = type(source).read_id
-        self._ids: list[Any] = [key for text in ids if (key := read_id(text)) is not None]
+        known = dict.fromkeys(read_id(text) for text in ids)
+        self._ids: list[Any] = [key for key in known if key is not None]
+
+    def related(self, relations: Iterable[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
+        """The ids of other objects that the objects of this source name, by the name of their source."""
+        for member, name in relations:
+            held = dict.fromkeys(getattr(each, member, None) for each in self._objects)
+            yield name, [str(key) for key in held if key is not None]
 
     def _caller(self) -> Caller:
         trace = "00-00000000000000000000000000000001-0000000000000001-00"
@@ -256,10 +294,46 @@ class _Check:
         if failed is None:
             return _REASONS.get(error.outcome, error.outcome)
         if failed.reason == "shape":
-            return f"its answer has another shape ({failed.detail}): see Conventions"
+            return f"it answered {self._heard.outline}, which does not fit ({failed.detail}): see Conventions"
         if failed.reason == "status":
             return f"it answered {failed.status}{f' ({failed.problem})' if failed.problem else ''}"
         return _REASONS.get(failed.reason, failed.reason)
+
+
+class _Listening:
+    """A wire that notes the outline of each answer."""
+
+    def __init__(self, wire: Wire, heard: _Heard) -> None:
+        self._wire = wire
+        self._heard = heard
+
+    async def send(self, request: WireRequest, *, max_response_bytes: int) -> WireReply:
+        reply = await self._wire.send(request, max_response_bytes=max_response_bytes)
+        self._heard.outline = outline_of(reply.body)
+        return reply
+
+    async def aclose(self) -> None:
+        await self._wire.aclose()
+
+
+def outline_of(body: bytes) -> str:
+    """The names of a JSON value's members, with `…` in place of what they hold: `{"results": […], "count": …}`."""
+    try:
+        value = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return "no JSON"
+    return _outline(value, 2)
+
+
+def _outline(value: Any, depth: int) -> str:
+    if isinstance(value, list):
+        return "[…]" if value else "[]"
+    if not isinstance(value, dict):
+        return "…"
+    if not depth:
+        return "{…}"
+    shown = [f"{json.dumps(name[:_LONGEST_NAME])}: {_outline(each, depth - 1)}" for name, each in value.items()]
+    return "{" + ", ".join([*shown[:_MOST_MEMBERS], *(["…"] if len(shown) > _MOST_MEMBERS else [])]) + "}"
 
 
 def ids_from(given: Sequence[str], app: App) -> dict[str, list[str]]:

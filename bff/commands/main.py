@@ -8,7 +8,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial, wraps
 from pathlib import Path
@@ -28,14 +29,15 @@ from bff.commands import token as token_command
 from bff.commands.demo import FIRST_PORT
 from bff.commands.new import new
 from bff.gate import consumers
-from bff.gateway import create, with_cors
+from bff.gateway import create
+from bff.gateway.ports import Ports, ports_of
 from bff.observe import logs
 from bff.runtime.log import Log
 from bff.runtime.version import VERSION
 from bff.server import worker
 from bff.server.host import Gateway
 from bff.server.server import Server, listen
-from bff.server.sockets import allow_many
+from bff.server.sockets import allow_many, url_of
 from bff.server.supervisor import Supervisor, SupervisorLink
 from bff.settings import NAME, Settings, SettingsError, app_named, load
 from bff.settings.json_schema import json_schema
@@ -128,32 +130,66 @@ def serve(place: Place, host: str | None, port: int | None, workers: int | None)
     settings = read()
     logs.configure(settings.log_level, settings.log_format or "json")
     gateway = create(app, settings, load_again=read)
+    ports = ports_of(gateway, settings)
     allow_many()
     for event, fields in gateway.describe():
         _log.info(event, **fields)
-    with listen(settings.host or "0.0.0.0", settings.port) as listener:  # noqa: S104 - a server's default, by contract
+    with _listeners(settings) as listeners:
         # Objects made at start-up live as long as the process. Frozen, they are not collected, and forked workers
         # share their memory.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
         if settings.workers == 1:
-            server = Server(with_cors(gateway), gateway, settings.connections, settings.drain)
-            uvloop.run(server.serve(sockets=[listener]))
+            server = Server(
+                ports.app,
+                gateway,
+                settings.connections,
+                settings.drain,
+                certificate=ports.certificate,
+                management=ports.management,
+            )
+            uvloop.run(server.serve(sockets=listeners))
         else:
-            _supervise(gateway, settings, listener)
+            _supervise(gateway, ports, settings, listeners)
 
 
-def _supervise(gateway: Gateway, settings: Settings, listener: socket) -> None:
+@contextmanager
+def _listeners(settings: Settings) -> Iterator[list[socket]]:
+    """The listening sockets: for clients, and for operators if they have a port of their own. Raises `OSError`."""
+    management = settings.management
+    addresses = [(settings.host or "0.0.0.0", settings.port)]  # noqa: S104 - a server's default, by contract
+    if management.port is not None:
+        addresses.append((management.host, management.port))
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(listen(host, port)) for host, port in addresses]
+        scheme = "http" if settings.tls.cert_file is None else "https"
+        urls = [url_of(each) for each in listeners]
+        _log.info("listening", url=urls[0].replace("http", scheme, 1), management_url=urls[1] if len(urls) > 1 else None)
+        yield listeners
+
+
+def _supervise(gateway: Gateway, ports: Ports, settings: Settings, listeners: list[socket]) -> None:
     options, drain = settings.supervisor, settings.drain
 
     def work(link: SupervisorLink) -> None:
-        app = with_cors(gateway)
-        server = worker.WorkerServer(app, gateway, settings.connections, drain, is_last=link.is_stopping)
-        uvloop.run(worker.serve(server, listener, link, options.unresponsive_s))
+        server = worker.WorkerServer(
+            ports.app,
+            gateway,
+            settings.connections,
+            drain,
+            certificate=ports.certificate,
+            management=ports.management,
+            is_last=link.is_stopping,
+        )
+        uvloop.run(worker.serve(server, listeners, link, options.unresponsive_s))
 
-    # The port closes when all processes have closed it, so the supervisor closes its copy too.
-    Supervisor(settings.workers, work, options, stop_s=drain.stop_s, on_stop=listener.close).run()
+    def close() -> None:
+        for listener in listeners:
+            listener.close()
+
+    # A port closes when all processes have closed it, so the supervisor closes its copy too.
+    Supervisor(settings.workers, work, options, stop_s=drain.stop_s, on_stop=close).run()
 
 
 @main.command(name="dev")

@@ -18,7 +18,7 @@ import jwt
 from jwt.warnings import InsecureKeyLengthWarning
 
 from bff.errors import InvalidToken
-from bff.gate.claims import ClaimOptions, Required, check_required, roles_of, scopes_of, user_id_of
+from bff.gate.claims import ClaimOptions, Required, check_required, roles_of, scopes_of, tier_of, user_id_of
 from bff.gate.jwks import ALGORITHMS, KeySet
 from bff.graph.context import Viewer
 from bff.runtime.bounded_cache import ENTRY_BYTES, BoundedCache
@@ -43,6 +43,7 @@ class Confinement:
         variants: in which its tokens may be used; None: in all.
         roles: the roles that its tokens may claim.
         scopes: the scopes that its tokens may claim.
+        tiers: the tiers that its tokens may name.
         subject_prefix: with which a `sub` must begin; otherwise the token is refused.
         subject_namespace: prepended to each `sub`, so that it can't name a user of another issuer.
     """
@@ -50,6 +51,7 @@ class Confinement:
     variants: frozenset[str] | None = None
     roles: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
+    tiers: frozenset[str] = frozenset()
     subject_prefix: str = ""
     subject_namespace: str = ""
 
@@ -86,12 +88,13 @@ class Issuer:
 class SignedIn:
     """The bearer of a verified token, for the graph and for the services.
 
-    `variants` are those in which the token may be used; None: in all.
+    `variants` are those in which the token may be used; None: in all. `tier` is the one that the token names, if any.
     """
 
     viewer: Viewer
     identity: Identity
     variants: frozenset[str] | None = None
+    tier: str | None = None
 
     def may_use(self, variant: str) -> bool:
         """Whether the token may be used in that variant."""
@@ -151,10 +154,12 @@ class Authenticator:
         check_required(claims, issuer.required)
         names = issuer.claims
         viewer = Viewer(user_id_of(claims, names), roles_of(claims, names), scopes_of(claims, names))
-        variants = None
+        variants, tier = None, tier_of(claims, names)
         if issuer.confinement is not None:
             viewer, variants = confined(viewer, issuer.confinement), issuer.confinement.variants
-        return int(claims["exp"]) + self._leeway_s, SignedIn(viewer, Identity(viewer.sub, f"Bearer {token}"), variants)
+            tier = tier if tier in issuer.confinement.tiers else None
+        identity = Identity(viewer.sub, f"Bearer {token}")
+        return int(claims["exp"]) + self._leeway_s, SignedIn(viewer, identity, variants, tier)
 
     async def _verify(self, token: str) -> tuple[dict[str, Any], Issuer]:
         """The claims and the issuer of a token. Raises `InvalidToken`."""

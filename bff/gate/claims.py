@@ -11,6 +11,7 @@ from bff.errors import InvalidToken
 from bff.runtime.options import options
 
 _MOST_NAMES = 100
+_LONGEST_TIER = 63
 _LARGEST_ID = 2**63
 
 Required = Mapping[str, str | int | bool | tuple[str | int | bool, ...]]
@@ -26,12 +27,14 @@ class ClaimOptions:
         roles: an array of roles.
         role: one role.
         scopes: an array of scopes, or one string of scopes separated by spaces (RFC 8693, section 4.2).
+        tier: one of `tiers`, the rates of its bearer; None: no claim says so.
     """
 
     user_id: str = "sub"
     roles: str = "roles"
     role: str = "role"
     scopes: str = "scope"
+    tier: str | None = None
 
 
 def user_id_of(claims: Mapping[str, Any], options: ClaimOptions) -> str:
@@ -64,6 +67,12 @@ def scopes_of(claims: Mapping[str, Any], options: ClaimOptions) -> frozenset[str
     if not isinstance(scopes, list):
         return frozenset()
     return frozenset(each for each in scopes[:_MOST_NAMES] if isinstance(each, str))
+
+
+def tier_of(claims: Mapping[str, Any], options: ClaimOptions) -> str | None:
+    """The tier that the token names; None if it names none."""
+    value = None if options.tier is None else claim(claims, options.tier)
+    return value if isinstance(value, str) and len(value) <= _LONGEST_TIER else None
 
 
 def check_required(claims: Mapping[str, Any], required: Required) -> None:

@@ -211,6 +211,8 @@ def _hash_in(extensions: Mapping[str, Any]) -> str:
     if named.get("version") != 1 or isinstance(named.get("version"), bool):
         raise PersistedQueryNotSupported
     digest = named.get("sha256Hash")
-    if not isinstance(digest, str) or not _HASH.match(digest.lower()):
+    if isinstance(digest, str):
+        digest = digest.lower().removeprefix(SHA256)  # GraphQL Code Generator writes it
+    if not isinstance(digest, str) or not _HASH.match(digest):
         raise BadRequest("extensions.persistedQuery.sha256Hash: expected a SHA-256 in hexadecimal digits.")
-    return digest.lower()
+    return digest

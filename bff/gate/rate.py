@@ -1,11 +1,11 @@
 """Rate limits: how many requests, and how much cost of operations, a client may use of a variant.
 
 Whose counts a request is charged to: the consumer's, if it has a rate of its own, and also the user's if there is a user;
-without a user the consumer's alone; without either the address's. Each variant has its own counts. A request is charged to
-all of its counts or to none.
+without a user the consumer's alone; without either the address's. Besides, it may be charged to its address whoever signed
+in, and to the variant as a whole. Each variant has its own counts. A request is charged to all of its counts or to none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -25,12 +25,12 @@ _LONGEST_NAME = 128
 
 
 @options
-class RateOptions:
-    """Limits on how much each user, consumer or address may use a variant. None means no limit.
+class OverallRateOptions:
+    """Limits on how much all clients together, or all users at one address, may use a variant. None means no limit.
 
     Attributes:
         per_minute: requests a minute, in the long run.
-        burst: requests at once, after a pause.
+        burst: requests at once, after a pause; None: as many as `per_minute`.
         any_second, any_minute, any_hour: requests in any span of that length, wherever it begins: never more.
         per_day: requests in a calendar day, by UTC.
         per_month: requests in a calendar month, by UTC.
@@ -40,8 +40,8 @@ class RateOptions:
         cost_per_month: cost in a calendar month, by UTC.
     """
 
-    per_minute: Annotated[int, Ge(1), Le(10_000_000)] = 600
-    burst: Annotated[int, Ge(1), Le(1_000_000)] = 100
+    per_minute: Annotated[int, Ge(1), Le(10_000_000)] | None = None
+    burst: Annotated[int, Ge(1), Le(10_000_000)] | None = None
     any_second: Annotated[int, Ge(1), Le(_MOST)] | None = None
     any_minute: Annotated[int, Ge(1), Le(_MOST)] | None = None
     any_hour: Annotated[int, Ge(1), Le(_MOST)] | None = None
@@ -58,12 +58,29 @@ class RateOptions:
         return any((self.cost_per_minute, self.cost_per_day, self.cost_per_month))
 
 
+@options
+class RateOptions(OverallRateOptions):
+    """Limits on how much each user, consumer or address may use a variant. See `OverallRateOptions`."""
+
+    per_minute: Annotated[int, Ge(1), Le(10_000_000)] = 600
+    burst: Annotated[int, Ge(1), Le(10_000_000)] = 100
+
+
 class Subject(msgspec.Struct, frozen=True, gc=False):
-    """The owner of the counts that a request is charged to. `kind` is `consumer`, `user` or `address`."""
+    """The owner of the counts that a request is charged to.
+
+    `kind` is `consumer`, `user` or `address`; `address_of_all` for all users of an address, `all` for all clients.
+    """
 
     kind: str
     name: str
-    options: RateOptions
+    options: OverallRateOptions
+
+
+ALL = "all"
+ADDRESS_OF_ALL = "address_of_all"
+_PREFIXES = {"consumer": "consumer-", ADDRESS_OF_ALL: "address-", ALL: "all-"}
+"""How the names of the limits of a kind of subject begin, in headers and errors."""
 
 
 def counted_name(name: str) -> str:
@@ -83,38 +100,52 @@ class _Limits:
 
 
 @lru_cache(maxsize=1024)
-def _limits(options: RateOptions, prefix: str) -> _Limits:
+def _limits(options: OverallRateOptions, prefix: str) -> _Limits:
     def quotas(name: str, day: int | None, month: int | None) -> list[Quota]:
         pairs = ((Period.DAY, day), (Period.MONTH, month))
         return [Quota(f"{name}-{period.value}", quota, period) for period, quota in pairs if quota is not None]
 
     spans = (("second", 1.0, options.any_second), ("minute", 60.0, options.any_minute), ("hour", 3600.0, options.any_hour))
     requests: list[AnyLimit] = [
-        Bucket(f"{prefix}requests", options.burst, options.per_minute / 60),
+        *_bucket(f"{prefix}requests", options.per_minute, options.burst),
         *(SlidingWindow(f"{prefix}requests-{name}", most, span_s) for name, span_s, most in spans if most is not None),
         *quotas(f"{prefix}requests", options.per_day, options.per_month),
     ]
-    cost: list[AnyLimit] = []
-    if options.cost_per_minute is not None:
-        burst = options.cost_burst or options.cost_per_minute
-        cost.append(Bucket(f"{prefix}cost", burst, options.cost_per_minute / 60))
-    cost += quotas(f"{prefix}cost", options.cost_per_day, options.cost_per_month)
+    cost: list[AnyLimit] = [
+        *_bucket(f"{prefix}cost", options.cost_per_minute, options.cost_burst),
+        *quotas(f"{prefix}cost", options.cost_per_day, options.cost_per_month),
+    ]
     policy = ", ".join(f'"{each.name}";q={each.quota};w={ceil(each.window_s)}' for each in (*requests, *cost))
     return _Limits(tuple(requests), tuple(cost), policy.encode())
+
+
+def _bucket(name: str, per_minute: int | None, burst: int | None) -> list[Bucket]:
+    return [] if per_minute is None else [Bucket(name, burst or per_minute, per_minute / 60)]
+
+
+def _not_counted(variant: str, kind: str, limit: str) -> None:
+    """Nothing."""
 
 
 class Ledger:
     """Charges one request to its subjects' counts, and reports the counts in headers."""
 
-    __slots__ = ("_counts", "_shown", "_subjects", "_variant", "_wait_budget")
+    __slots__ = ("_counts", "_on_refusal", "_shown", "_subjects", "_variant", "_wait_budget")
 
     def __init__(
-        self, counts: Counts, variant: str, subjects: Sequence[Subject], wait_budget: SharedStateBudget | None = None
+        self,
+        counts: Counts,
+        variant: str,
+        subjects: Sequence[Subject],
+        wait_budget: SharedStateBudget | None = None,
+        on_refusal: Callable[[str, str, str], None] = _not_counted,
     ) -> None:
+        """`on_refusal` gets the variant, the kind of subject and the name of the limit that was exceeded."""
         self._counts = counts
         self._wait_budget = wait_budget
         self._variant = variant
-        self._subjects = [(each, _limits(each.options, "consumer-" if each.kind == "consumer" else "")) for each in subjects]
+        self._on_refusal = on_refusal
+        self._subjects = [(each, _limits(each.options, _PREFIXES.get(each.kind, ""))) for each in subjects]
         self._shown: dict[str, Count] = {}
 
     async def charge_requests(self, number: int = 1) -> None:
@@ -152,11 +183,13 @@ class Ledger:
         refused: Charge | None = None
         longest_s = 0.0
         for charge, count in zip(charges, counts, strict=True):
-            self._shown[charge.limit.name] = count
+            if charge.key[1] != ALL:  # how much others use is not told
+                self._shown[charge.limit.name] = count
             if count.retry_after_s > longest_s:
                 refused, longest_s = charge, count.retry_after_s
         if refused is not None:
             limit = refused.limit
+            self._on_refusal(self._variant, refused.key[1], limit.name)
             raise RateLimited(limit.name, limit.quota, limit.window_s, refused.amount, longest_s)
 
     def headers(self) -> Headers:
@@ -164,5 +197,5 @@ class Ledger:
         if not self._shown:
             return ()
         now = [f'"{name}";r={int(count.remaining)};t={ceil(count.reset_s)}' for name, count in self._shown.items()]
-        policies = [limits.policy for _, limits in self._subjects]
+        policies = [limits.policy for subject, limits in self._subjects if subject.kind != ALL and limits.policy]
         return ((b"ratelimit-policy", b", ".join(policies)), (b"ratelimit", ", ".join(now).encode()))

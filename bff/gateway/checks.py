@@ -18,6 +18,7 @@ def faults_of(app: App, settings: Settings) -> list[str]:
         _issuers(settings),
         _identities(app, settings),
         _consumers(settings),
+        _tiers(settings),
         route_faults(app, settings),
     )
     return [line for lines in checks for line in lines]
@@ -56,6 +57,17 @@ def _identities(app: App, settings: Settings) -> Iterator[str]:
             yield f"{name}: expected oauth2 or headers.authorization, got both"
         if not is_safe_url(source.oauth2.token_url):
             yield f"{name}.oauth2.token_url: expected https, since the client's secret is sent there"
+
+
+def _tiers(settings: Settings) -> Iterator[str]:
+    claims = {"auth.claims": settings.auth.claims}
+    claims |= {f"auth.issuers.{name}.claims": each.claims for name, each in settings.auth.issuers.items() if each.claims}
+    for name, options in claims.items():
+        if options.tier is not None and not settings.tiers:
+            yield f"{name}.tier: expected tiers as well, since there are none that a token could name"
+    for name, issuer in settings.auth.issuers.items():
+        if unknown := [each for each in issuer.tiers or () if each not in settings.tiers]:
+            yield f"auth.issuers.{name}.tiers: there is no tier of the name {unknown[0][:60]}"
 
 
 def _consumers(settings: Settings) -> Iterator[str]:

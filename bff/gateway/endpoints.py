@@ -13,6 +13,7 @@ from bff.gate.manifests import ManifestError, TrustedDocument, TrustedDocuments,
 from bff.gate.response_cache import ResponseCache
 from bff.gateway.cors import cors_rules
 from bff.gateway.mode import Mode
+from bff.gateway.ports import names_by_port
 from bff.graph.variants import Variant
 from bff.graphiql.examples import Example, ExampleError
 from bff.graphiql.examples import read as read_examples
@@ -52,11 +53,13 @@ class _DependsOn:
     Attributes:
         forwarded, origin: the headers of a request that its responses depend on, besides the usual ones.
         deadlines: its own, or those of all requests.
+        beside: the variants on the same port, itself included: its page has links to them.
     """
 
     forwarded: tuple[bytes, ...]
     origin: bool
     deadlines: Deadlines
+    beside: tuple[str, ...]
 
     def is_that_of(self, endpoint: Endpoint) -> bool:
         """Whether the variant is served so."""
@@ -92,11 +95,13 @@ class Variants:
         """The variants by name. `before` are those in use, whose unchanged parts are used again. Raises `SettingsError`."""
         forwarded = tuple(name.encode() for name in forwarded_names(self._app, settings))
         rules = cors_rules(settings, self._app.variant_names, is_dev=self._is_dev)
+        public, managed = names_by_port(settings, self._app.variant_names, is_dev=self._is_dev)
         made = {}
         for variant in self._app.variants:
+            beside = tuple(public if managed is None or variant.name in public else managed)
             own, options = rules[variant.name], settings.variant(variant.name)
             deadlines = deadlines_of(settings.request, options)
-            depends = _DependsOn(forwarded, origin=own.is_on and not own.allows_any, deadlines=deadlines)
+            depends = _DependsOn(forwarded, origin=own.is_on and not own.allows_any, deadlines=deadlines, beside=beside)
             made[variant.name] = self._made(variant, options, before.get(variant.name), depends)
         return made
 
@@ -157,18 +162,20 @@ class Variants:
             entry_of(options.access, options.role, options.scopes, variant.role),
             documents or Documents(variant.name, options.documents, trusted, self._shared, self._clock),
             (response_cache or ResponseCache(options.answers, self._clock)) if options.answers.enabled else None,
-            (shown or self._graphiql(variant)) if graphiql else None,
+            (shown or self._graphiql(variant, depends.beside)) if graphiql else None,
             depends.forwarded,
             depends.origin,
             depends.deadlines,
+            options.rate_of_address,
+            options.rate_of_all,
         )
 
-    def _graphiql(self, variant: Variant) -> EncodedResponse:
+    def _graphiql(self, variant: Variant, beside: Sequence[str]) -> EncodedResponse:
         examples = self._examples(variant)
         # The page begins as the first viewer: one who may use the variant.
         may = {name for name, each in self._app.demo_viewers.items() if variant.role is None or variant.role in each.roles}
         viewers = sorted(self._viewers, key=lambda each: each.name not in may)
-        shown = page(variant.name, self._app.variant_names, examples, admin_only=variant.role is not None, viewers=viewers)
+        shown = page(variant.name, beside, examples, admin_only=variant.role is not None, viewers=viewers)
         return EncodedResponse(200, tuple(shown.headers), shown.body, outcome="page")
 
     def _example_documents(self, variant: Variant) -> list[TrustedDocument]:

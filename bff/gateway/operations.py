@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.responses import Response as HTTPResponse
 
@@ -16,17 +17,24 @@ from bff.upstream.traffic.stack import Stack
 
 
 def add_operations(gateway: Gateway, stacks: Mapping[str, Stack], metrics: Metrics) -> None:
-    """Add the endpoints for operators and monitoring: `/health`, `/ready`, `/metrics`."""
+    """Add the endpoints for operators and monitoring: `/health`, `/ready`, `/metrics`.
+
+    If operators have a port of their own, the other has neither metrics nor the state of the sources.
+    """
 
     async def health(_: Any) -> HTTPResponse:
         return JSONResponse({"status": "ok"})
 
-    async def ready(_: Any) -> HTTPResponse:
+    async def ready(request: Request) -> HTTPResponse:
         status = "draining" if gateway.leaving else "ready" if gateway.started else "starting"
-        states = {name: {"breaker": stack.status().breaker.value} for name, stack in stacks.items()}
-        return JSONResponse({"status": status, "sources": states}, status_code=200 if status == "ready" else 503)
+        content: dict[str, Any] = {"status": status}
+        if gateway.is_for_operators(request.scope):
+            content["sources"] = {name: {"breaker": stack.status().breaker.value} for name, stack in stacks.items()}
+        return JSONResponse(content, status_code=200 if status == "ready" else 503)
 
-    async def metrics_(_: Any) -> HTTPResponse:
+    async def metrics_(request: Request) -> HTTPResponse:
+        if not gateway.is_for_operators(request.scope):
+            return _nothing_here()
         return HTTPResponse(metrics.text(), headers={"content-type": CONTENT_TYPE.decode()})
 
     routes: dict[str, Callable[[Any], Any]] = {"/health": health, "/ready": ready, "/metrics": metrics_}
@@ -40,15 +48,20 @@ def add_openapi(gateway: Gateway, mode: Mode, variants: Callable[[], Mapping[str
     `variants` returns those that are served. Where none has `openapi` on, there is neither.
     """
 
-    def shown() -> tuple[ServedVariant, ...]:
+    def shown(request: Request) -> tuple[ServedVariant, ...]:
+        here = gateway.served_on(request.scope).endpoints
         return tuple(
-            each for each in variants().values() if (mode == "dev" if (is_on := each.options.openapi) is None else is_on)
+            each
+            for name, each in variants().items()
+            if name in here and (mode == "dev" if (is_on := each.options.openapi) is None else is_on)
         )
 
     made: dict[tuple[ServedVariant, ...], dict[str, Any]] = {}
 
-    def document(_: Any) -> HTTPResponse:  # not a coroutine, so it runs in a thread: it reads every trusted document
-        now = shown()
+    def document(
+        request: Request,
+    ) -> HTTPResponse:  # not a coroutine, so it runs in a thread: it reads every trusted document
+        now = shown(request)
         if not now:
             return _nothing_here()
         if now not in made:
@@ -60,8 +73,8 @@ def add_openapi(gateway: Gateway, mode: Mode, variants: Callable[[], Mapping[str
 
     shown_page = page()
 
-    def rest_page(_: Any) -> HTTPResponse:
-        return shown_page if shown() else _nothing_here()
+    def rest_page(request: Request) -> HTTPResponse:
+        return shown_page if shown(request) else _nothing_here()
 
     gateway.add_route(DOCUMENT_PATH, document, methods=["GET"], include_in_schema=False)
     gateway.add_route(PATH, rest_page, methods=["GET"], include_in_schema=False)

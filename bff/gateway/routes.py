@@ -37,6 +37,8 @@ def _route(each: RouteSettings, target: RouteTarget, forward_identity: bool) -> 
         entry_of(each.access, each.role, each.scopes),
         None if each.consumers is None else frozenset(each.consumers),
         each.rate,
+        each.rate_of_address,
+        each.rate_of_all,
         each.timeout_s,
         each.idle_timeout_s,
         each.deadline_s,

@@ -1,7 +1,7 @@
 """Makes what is served from the settings: at start-up, and again for each reload. Made first, then used as a whole."""
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from secrets import token_bytes
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from bff.gateway.counts import counts_of
 from bff.gateway.endpoints import ServedVariant, Variants
 from bff.gateway.key_sets import KeySets, Place
 from bff.gateway.mode import Mode
+from bff.gateway.ports import names_by_port
 from bff.gateway.routes import routes_of
 from bff.gateway.sources import Sourced
 from bff.gateway.tokens import authenticator_of, consumers_of, key_set_places
@@ -117,18 +118,24 @@ class Serving:
             self._is_draining,
             any(settings.source(name).return_headers for name in self._app.source_names),
             {name: rate for name in self._app.source_names if (rate := settings.source(name).rate) is not None},
+            settings.tiers,
         )
-        endpoints = {name: each.endpoint for name, each in variants.items()}
         trusted = TrustedCalls({name: each.operations for name, each in variants.items()})
-        proxies = Proxies(settings.proxies.trusted)
-        served = Served(
-            endpoints,
-            services,
-            proxies,
-            trusted,
-            cors_rules(settings, self._app.variant_names, is_dev=self._is_dev),
-            self._log_fields(settings),
-            routes_of(self._app, settings, self._sourced.stacks, Relay(services, proxies, self._clock)),
+        proxies, log_fields = Proxies(settings.proxies.trusted), self._log_fields(settings)
+
+        relay = Relay(services, proxies, self._clock, log_fields, settings.request.min_deadline_s)
+
+        def served_by(names: Sequence[str]) -> Served:
+            return Served(
+                {name: variants[name].endpoint for name in names}, services, proxies, trusted, log_fields=log_fields
+            )
+
+        public, managed = names_by_port(settings, self._app.variant_names, is_dev=self._is_dev)
+        served = replace(
+            served_by(public),
+            cors=cors_rules(settings, self._app.variant_names, is_dev=self._is_dev),
+            routes=routes_of(self._app, settings, self._sourced.stacks, relay),
+            management=None if managed is None else served_by(managed),
         )
         return Made(settings, served, variants, authenticator, key_sets)
 

@@ -24,6 +24,7 @@ def summary(app: App, settings: Settings, variants: Any) -> Iterator[Line]:
                 "documents": options.documents,
                 "trusted_documents": len(served.trusted),
                 "graphiql": served.endpoint.page is not None,
+                "port": "management" if name in settings.management.variants else "clients",
             },
         )
     for route in settings.routes:
@@ -55,6 +56,8 @@ def _off(settings: Settings) -> list[str]:
         "rates": settings.rate.enabled,
         "shared state (REDIS_URL)": settings.redis_url is not None,
         "CORS": any(each.origins for each in cors),
+        "HTTPS (tls.cert_file)": settings.tls.cert_file is not None,
+        "a port for operators (management.port)": settings.management.port is not None,
         "compression": settings.compression.enabled,
         "response cache": any(each.answers.enabled for each in options),
         "API keys": bool(settings.consumers),

@@ -21,7 +21,7 @@ class Counter(Collector):
         registry.register(self)
 
     def count(self, *labels: str) -> None:
-        """Add one to the counter with these labels."""
+        """Add one to the counter with these labels. The last ones may be left out: the counter doesn't have them then."""
         self._counts[labels] = self._counts.get(labels, 0) + 1
 
     def collect(self) -> Iterable[Metric]:

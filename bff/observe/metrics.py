@@ -28,13 +28,27 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _HELD_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
+_MOST_CONSUMERS = 1000
+_OTHER_CONSUMERS = "(others)"
+
+
 class Metrics:
     """The metrics of this process, in a registry of their own. `on_event` is a listener of the sources' events."""
 
     def __init__(self, sources: tuple[str, ...]) -> None:
         self.registry = CollectorRegistry()
+        self._consumers: set[str] = set()
         self._requests = Counter(
-            "bff_requests", "Requests to a variant, by how they ended.", ["variant", "outcome"], registry=self.registry
+            "bff_requests",
+            "Requests to a variant, by how they ended and, with an API key, by its consumer.",
+            ["variant", "outcome", "consumer"],
+            registry=self.registry,
+        )
+        self._rate_refused = Counter(
+            "bff_rate_refused",
+            "Requests beyond a rate limit or quota, by the kind of client that has it, and its name.",
+            ["variant", "kind", "limit"],
+            registry=self.registry,
         )
         self._detached = Counter(
             "bff_detached_mutations",
@@ -51,8 +65,8 @@ class Metrics:
         )
         self._route_requests = Counter(
             "bff_route_requests",
-            "Requests to a route, by the class of the service's status or by how they ended.",
-            ["route", "outcome"],
+            "Requests to a route, by the class of the service's status or how they ended, and by the key's consumer.",
+            ["route", "outcome", "consumer"],
             registry=self.registry,
         )
         self._route_seconds = Histogram(
@@ -167,19 +181,33 @@ class Metrics:
             InstanceChanged: self._on_instance,
         }
 
-    def request(self, variant: str, outcome: str, duration_s: float) -> None:
-        """Count a request to a variant that was answered."""
-        self._requests.count(variant, outcome)
+    def request(self, variant: str, outcome: str, duration_s: float, consumer: str | None = None) -> None:
+        """Count a request to a variant that was answered. `consumer` is that of its API key."""
+        self._requests.count(variant, outcome, *self._consumer(consumer))
         self._request_seconds.observe(duration_s, variant)
 
-    def route(self, route: str, outcome: str, duration_s: float) -> None:
+    def route(self, route: str, outcome: str, duration_s: float, consumer: str | None = None) -> None:
         """Count a request to a route. `route` is its path in the settings."""
-        self._route_requests.count(route, outcome)
+        self._route_requests.count(route, outcome, *self._consumer(consumer))
         self._route_seconds.observe(duration_s, route)
 
-    def gone(self, variant: str, outcome: str | None) -> None:
+    def _consumer(self, name: str | None) -> tuple[str, ...]:
+        """The label of a consumer. Reloaded settings may bring ever new ones: beyond the limit they are one."""
+        if name is None:
+            return ()
+        if name not in self._consumers:
+            if len(self._consumers) >= _MOST_CONSUMERS:
+                return (_OTHER_CONSUMERS,)
+            self._consumers.add(name)
+        return (name,)
+
+    def rate_refused(self, variant: str, kind: str, limit: str) -> None:
+        """Count a request beyond a rate limit. `variant` may also be a route or a source."""
+        self._rate_refused.count(variant, kind, limit)
+
+    def gone(self, variant: str, outcome: str | None, consumer: str | None = None) -> None:
         """Count a request whose client disconnected. `outcome` is that of its mutations; None if it had none."""
-        self._requests.count(variant, "client_gone")
+        self._requests.count(variant, "client_gone", *self._consumer(consumer))
         if outcome is not None:
             self._detached.count(variant, outcome)
 

@@ -5,9 +5,9 @@ Settings may add the client's address and a digest of the user's id.
 
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from bff.request.exchange import Exchange
+from bff.request.exchange import Client, Exchange
 from bff.request.http import ClientDisconnected
 from bff.request.response import EncodedResponse
 from bff.runtime.log import Log
@@ -19,6 +19,22 @@ _log = Log("bff.access")
 _LONGEST_NAME = 100
 _LONGEST_PATH = 200
 _LONGEST_METHOD = 20
+
+
+class Logged(Protocol):
+    """A request, as the access log sees it."""
+
+    client: Client
+
+    @property
+    def address(self) -> str:
+        """The client's address."""
+        ...
+
+    @property
+    def traceparent(self) -> str:
+        """The trace that it belongs to (W3C Trace Context)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +49,7 @@ class FurtherFields:
     names: tuple[str, ...] = ()
     key: bytes = field(default=b"", repr=False)
 
-    def of(self, exchange: Exchange, response_length: int) -> dict[str, Any]:
+    def of(self, exchange: Logged, response_length: int) -> dict[str, Any]:
         """The fields of a request."""
         found: dict[str, Any] = {}
         for name in self.names:
@@ -98,9 +114,12 @@ def _log_exchange(
     )
 
 
-def log_route(fields: dict[str, Any]) -> None:
+def log_route(
+    visit: Logged, fields: dict[str, Any], response_length: int, further: FurtherFields = NO_FURTHER_FIELDS
+) -> None:
     """Log a request to a route, once its exchange has ended. `path` and `method` are shortened."""
     if _log.is_info_enabled:
+        fields |= further.of(visit, response_length)
         short = {"path": fields["path"][:_LONGEST_PATH], "method": fields["method"][:_LONGEST_METHOD]}
         _log.info("request", **{**fields, **short})
 

@@ -11,7 +11,7 @@ from bff.errors import Headers, RoleNeeded, VariantNotAllowed
 from bff.gate.access import Entry
 from bff.gate.documents import Documents
 from bff.gate.limits import LimitOptions
-from bff.gate.rate import RateOptions
+from bff.gate.rate import OverallRateOptions, RateOptions
 from bff.gate.response_cache import ResponseCache
 from bff.graph.variants import Variant
 from bff.request.deadlines import DEFAULT_DEADLINES, Deadlines
@@ -33,6 +33,7 @@ class Endpoint:
         varies_by_origin: whether pages of certain other origins may call.
         page: GraphiQL, for a browser that opens the endpoint's URL; None if it is off.
         deadlines: how long its requests may take.
+        rate_of_address, rate_of_all: the limits of all users of an address, and of all clients; None if there are none.
     """
 
     variant: Variant
@@ -47,6 +48,8 @@ class Endpoint:
     forwarded: tuple[bytes, ...] = ()
     varies_by_origin: bool = False
     deadlines: Deadlines = DEFAULT_DEADLINES
+    rate_of_address: OverallRateOptions | None = None
+    rate_of_all: OverallRateOptions | None = None
 
     @cached_property
     def name(self) -> str:

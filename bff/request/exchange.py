@@ -20,7 +20,7 @@ from bff.upstream.headers import ReturnedHeaders
 if TYPE_CHECKING:
     from bff.gate.auth import SignedIn
     from bff.gate.consumers import Consumer
-    from bff.gate.rate import RateOptions
+    from bff.gate.rate import OverallRateOptions, RateOptions
     from bff.request.endpoint import Endpoint
 
 
@@ -40,6 +40,11 @@ class Client:
     def is_anonymous(self) -> bool:
         """Whether the request has neither a token nor a key."""
         return self.signed_in is None and self.consumer is None
+
+    @property
+    def consumer_name(self) -> str | None:
+        """The name of the program; None without a key."""
+        return None if self.consumer is None else self.consumer.name
 
 
 ANONYMOUS = Client()
@@ -103,6 +108,16 @@ class Guarded(Protocol):
     @property
     def rate(self) -> "RateOptions":
         """The limits of each client."""
+        ...
+
+    @property
+    def rate_of_address(self) -> "OverallRateOptions | None":
+        """The limits of all users of an address together; None if there are none."""
+        ...
+
+    @property
+    def rate_of_all(self) -> "OverallRateOptions | None":
+        """The limits of all clients together; None if there are none."""
         ...
 
     def check(self, signed_in: "SignedIn | None", consumer: "Consumer | None") -> None:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from bff.errors import BadRequest, Draining, GatewayError
 from bff.gate.consumers import HEADER as API_KEY
-from bff.gate.rate import Ledger, Subject, counted_name
+from bff.gate.counts import Counts
+from bff.gate.rate import ADDRESS_OF_ALL, ALL, Ledger, Subject, counted_name
 from bff.request import deadlines, http
 from bff.request.exchange import Client, Exchange, Visit
 from bff.request.http import READS, GraphQLRequest, MediaType
@@ -66,8 +67,9 @@ async def authenticate(exchange: Visit, services: Services) -> None:
     try:
         await _identify(exchange, services)
     except GatewayError as error:
-        if error.status in _CHARGED_REFUSALS:
-            await charge(exchange, services)
+        if error.status in _CHARGED_REFUSALS and services.counts is not None:
+            # Not to all clients' count: whoever is refused could use it up for the others.
+            await _charge(exchange, services, services.counts, clients_of(exchange, services))
         raise
 
 
@@ -82,22 +84,37 @@ async def _identify(exchange: Visit, services: Services) -> None:
 
 async def charge(exchange: Visit, services: Services) -> None:
     """Charge the request to the client's rate limits and quotas. Raises `RateLimited`."""
-    if services.counts is not None:
-        exchange.ledger = Ledger(services.counts, exchange.endpoint.name, subjects_of(exchange), exchange.wait_budget)
-        await exchange.ledger.charge_requests()
+    if services.counts is None:
+        return
+    subjects = clients_of(exchange, services)
+    endpoint, client = exchange.endpoint, exchange.client
+    if endpoint.rate_of_address is not None and (client.consumer is None or client.signed_in is not None):
+        subjects.append(Subject(ADDRESS_OF_ALL, exchange.address, endpoint.rate_of_address))
+    if endpoint.rate_of_all is not None:
+        subjects.append(Subject(ALL, "", endpoint.rate_of_all))
+    await _charge(exchange, services, services.counts, subjects)
 
 
-def subjects_of(exchange: Visit) -> list[Subject]:
-    """The subjects whose limits a request is charged to: a consumer with limits of its own, and the user.
+async def _charge(exchange: Visit, services: Services, counts: Counts, subjects: Sequence[Subject]) -> None:
+    refused = services.metrics.rate_refused
+    exchange.ledger = Ledger(counts, exchange.endpoint.name, subjects, exchange.wait_budget, refused)
+    await exchange.ledger.charge_requests()
 
-    Without a user it is the consumer, by the variant's limits; without either it is the address.
+
+def clients_of(exchange: Visit, services: Services) -> list[Subject]:
+    """The clients whose limits a request is charged to: a consumer with limits of its own, and the user.
+
+    Without a user it is the consumer, by the variant's limits; without either it is the address. The tier that a token
+    names is in place of the variant's limits.
     """
     options, client = exchange.endpoint.rate, exchange.client
     subjects = []
     if client.consumer is not None and (client.consumer.rate is not None or client.signed_in is None):
         subjects.append(Subject("consumer", client.consumer.name, client.consumer.rate or options))
     if client.signed_in is not None:
-        subjects.append(Subject("user", counted_name(client.signed_in.viewer.sub), options))
+        tier = client.signed_in.tier
+        of_user = options if tier is None else services.tiers.get(tier, options)
+        subjects.append(Subject("user", counted_name(client.signed_in.viewer.sub), of_user))
     return subjects or [Subject("address", exchange.address, options)]
 
 

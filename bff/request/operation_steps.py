@@ -23,7 +23,7 @@ from bff.request import http
 from bff.request.disconnect import CancelOnDisconnect, cancel_nothing
 from bff.request.encoding import cache_control_of
 from bff.request.exchange import Exchange
-from bff.request.gate_steps import subjects_of
+from bff.request.gate_steps import clients_of
 from bff.request.http import READS, GraphQLRequest
 from bff.request.requested_operation import CacheSlot, RequestedOperation
 from bff.request.response import Response, refusal
@@ -50,7 +50,7 @@ async def prepare(exchange: Exchange, request: GraphQLRequest, services: Service
     services.metrics.document(endpoint.variant.name, known=known)
     if digest is not None:
         # Charged to the user, otherwise to the consumer, otherwise to the address.
-        subject = subjects_of(exchange)[-1]
+        subject = clients_of(exchange, services)[-1]
         await endpoint.documents.register(digest, text, (subject.kind, subject.name))
     return prepared.operation(request.operation_name)
 
@@ -221,7 +221,13 @@ def _source_rates(exchange: Exchange, services: Services) -> SourceRates | None:
     """What charges the operation for the sources that it uses; None if rates are off."""
     if services.counts is None:
         return None
-    return SourceRates(services.counts, services.source_rates, subjects_of(exchange), exchange.wait_budget)
+    return SourceRates(
+        services.counts,
+        services.source_rates,
+        clients_of(exchange, services),
+        exchange.wait_budget,
+        services.metrics.rate_refused,
+    )
 
 
 def _returned(exchange: Exchange) -> ReturnedHeaders:

@@ -23,6 +23,7 @@ class Services:
         rules: by record, who may see which of them.
         controls: what an administrator can do to the running gateway.
         source_rates: by source, how often a client may use it.
+        tiers: the limits of users whose tokens name a tier.
         returns_headers: whether some source's headers are sent to the client.
         is_draining: whether new requests are refused because the process is stopping.
     """
@@ -37,3 +38,4 @@ class Services:
     is_draining: Callable[[], bool]
     returns_headers: bool = False
     source_rates: Mapping[str, RateOptions] = field(default_factory=dict)
+    tiers: Mapping[str, RateOptions] = field(default_factory=dict)

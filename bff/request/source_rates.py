@@ -5,7 +5,7 @@ the answer is refused, and the rest is there.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from bff.errors import RateLimited
 from bff.gate.counts import Counts
@@ -18,7 +18,7 @@ from bff.upstream.errors import SourceError, SourceRateLimited
 class SourceRates:
     """The charges of one operation, and what came of them."""
 
-    __slots__ = ("_budget", "_charged", "_counts", "_rates", "_subjects")
+    __slots__ = ("_budget", "_charged", "_counts", "_on_refusal", "_rates", "_subjects")
 
     def __init__(
         self,
@@ -26,8 +26,13 @@ class SourceRates:
         rates: Mapping[str, RateOptions],
         subjects: Sequence[Subject],
         budget: SharedStateBudget,
+        on_refusal: Callable[[str, str, str], None],
     ) -> None:
-        """`rates` are by source; `subjects` are those of the request, whose own options don't count here."""
+        """`rates` are by source; `subjects` are those of the request, whose own options don't count here.
+
+        `on_refusal`: see `Ledger`.
+        """
+        self._on_refusal = on_refusal
         self._counts = counts
         self._rates = rates
         self._subjects = subjects
@@ -54,7 +59,7 @@ class SourceRates:
     async def _charge(self, source: str, rate: RateOptions) -> SourceError | None:
         subjects = [Subject(each.kind, each.name, rate) for each in self._subjects]
         try:
-            await Ledger(self._counts, f"source {source}", subjects, self._budget).charge_requests()
+            await Ledger(self._counts, f"source {source}", subjects, self._budget, self._on_refusal).charge_requests()
         except RateLimited as limited:
             return SourceRateLimited(source, float(limited.retry_after))
         return None

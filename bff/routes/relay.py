@@ -15,11 +15,13 @@ from starlette.types import Receive, Scope, Send
 from bff.errors import BadRequest, Headers
 from bff.gate.proxies import Proxies
 from bff.gate.shared_state import SharedStateBudget
-from bff.request import access_log
+from bff.request import access_log, deadlines
+from bff.request.access_log import NO_FURTHER_FIELDS, FurtherFields
 from bff.request.correlation import request_id_of, traceparent_of
+from bff.request.deadlines import DEFAULT_DEADLINES, Deadlines
 from bff.request.disconnect import CancelOnDisconnect
 from bff.request.exchange import ANONYMOUS, UNCHARGED, Client, Ledger, headers_of
-from bff.request.gate_steps import authenticate, charge, refuse_while_draining, subjects_of
+from bff.request.gate_steps import authenticate, charge, clients_of, refuse_while_draining
 from bff.request.http import ClientDisconnected
 from bff.request.response import EncodedResponse
 from bff.request.services import Services
@@ -63,6 +65,7 @@ class RouteVisit:
     scope: Scope
     headers: Mapping[bytes, list[bytes]]
     request_id: str
+    traceparent: str
     peer: str
     address: str
     deadline: Deadline
@@ -79,7 +82,17 @@ class RouteVisit:
 class Relay:
     """Serves the requests to routes. Made with each table: it holds what the settings decide."""
 
-    def __init__(self, services: Services, proxies: Proxies, clock: Clock) -> None:
+    def __init__(
+        self,
+        services: Services,
+        proxies: Proxies,
+        clock: Clock,
+        log_fields: FurtherFields = NO_FURTHER_FIELDS,
+        min_deadline_s: float = DEFAULT_DEADLINES.minimum_s,
+    ) -> None:
+        """`log_fields` are further fields of the access log; a client can't ask for less than `min_deadline_s`."""
+        self._log_fields = log_fields
+        self._wishes = Deadlines(minimum_s=min_deadline_s)
         self._services = services
         self._proxies = proxies
         self._clock = clock
@@ -104,7 +117,15 @@ class Relay:
         deadline = Deadline.after(known.deadline_s, self._clock)
         address = self._proxies.client(peer or None, headers.get(b"x-forwarded-for", ()))
         visit = RouteVisit(
-            known, scope, headers, request_id_of(headers), peer, address, deadline, SharedStateBudget(deadline)
+            known,
+            scope,
+            headers,
+            request_id_of(headers),
+            traceparent_of(headers),
+            peer,
+            address,
+            deadline,
+            SharedStateBudget(deadline),
         )
         codes: tuple[str, ...] = ()
         try:
@@ -122,11 +143,15 @@ class Relay:
             # Nothing more is sent, so the server closes the connection before the end that the head announces.
             outcome, codes = "truncated", (truncated.code,)
         duration_s = self._clock() - began
-        self._services.metrics.route(known.path, outcome, duration_s)
-        access_log.log_route(_line(visit, duration_s, codes))
+        self._services.metrics.route(known.path, outcome, duration_s, visit.client.consumer_name)
+        access_log.log_route(visit, _line(visit, duration_s, codes), visit.sent_bytes, self._log_fields)
 
     async def _respond(self, visit: RouteVisit, receive: Receive, send: Send) -> EncodedResponse | None:
         """The gateway's own answer; None if the service's was sent. Raises `ClientDisconnected`, `_Truncated`."""
+        try:
+            self._heed_wish(visit)
+        except BadRequest as error:
+            return _failed(visit, error)
         limit = TimeLimit(visit.deadline.left())
         try:
             for step in GATE:
@@ -148,12 +173,26 @@ class Relay:
             limit.lift()
         return None
 
+    def _heed_wish(self, visit: RouteVisit) -> None:
+        """Give the client no more time than it asks for. Raises `BadRequest`."""
+        wishes = visit.headers.get(deadlines.HEADER)
+        if wishes is not None:
+            wish = self._wishes.wish(self._clock(), self._clock, wishes)
+            visit.deadline = min(visit.deadline, wish, key=Deadline.left)
+
     async def _relay(self, visit: RouteVisit, receive: Receive, send: Send) -> None:
         """Call the service, and send its answer on."""
         call = self._call(visit, receive)
         counts, rates = self._services.counts, self._services.source_rates
         if rates and counts is not None:
-            await SourceRates(counts, rates, subjects_of(visit), visit.wait_budget)(visit.endpoint.target.name)
+            charge_source = SourceRates(
+                counts,
+                rates,
+                clients_of(visit, self._services),
+                visit.wait_budget,
+                self._services.metrics.rate_refused,
+            )
+            await charge_source(visit.endpoint.target.name)
         watched = receive if visit.content is None else visit.content.receive_behind
         async with CancelOnDisconnect(watched):
             streamed = await visit.endpoint.target.stream(call)
@@ -180,7 +219,7 @@ class Relay:
         signed_in = visit.client.signed_in
         caller = Caller(
             visit.request_id,
-            traceparent_of(headers),
+            visit.traceparent,
             Deadline.after(min(route.timeout_s, route.deadline_s), self._clock),
             None if signed_in is None else signed_in.identity,
             visit.calls,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bff.errors import RoleNeeded, VariantNotAllowed
 from bff.gate.access import Entry
-from bff.gate.rate import RateOptions
+from bff.gate.rate import OverallRateOptions, RateOptions
 from bff.routes.paths import prefix_of, public
 from bff.upstream.traffic.streams import StreamCall, Streamed
 
@@ -41,6 +41,7 @@ class Route:
         entry: what a request must prove.
         consumers: the consumers that may use it; None: all that `entry` lets in.
         rate: the limits of each client.
+        rate_of_address, rate_of_all: the limits of all users of an address, and of all clients; None if there are none.
         timeout_s: until the head of the answer, from the end of the request's body on.
         idle_timeout_s: that a body may stall, either way.
         deadline_s: for the whole exchange.
@@ -56,6 +57,8 @@ class Route:
     entry: Entry
     consumers: frozenset[str] | None
     rate: RateOptions
+    rate_of_address: OverallRateOptions | None
+    rate_of_all: OverallRateOptions | None
     timeout_s: float
     idle_timeout_s: float
     deadline_s: float

@@ -29,6 +29,8 @@ from bff.upstream.caller import Deadline
 
 API = "/api/"
 """In a path, between the name of a variant and the name of one of its trusted operations."""
+MANAGEMENT = "bff.management"
+"""A key of ASGI's scope: the request has arrived at the port for operators."""
 _GZIP_LEVEL = 4
 
 
@@ -44,6 +46,7 @@ class Served:
         cors: which pages of other origins may call, by variant.
         log_fields: further fields of the access log.
         routes: finds what serves a request by a route; None if there are no routes.
+        management: what is served on the port for operators; None if there is none, and all is served on one port.
         by_path: the variants by path.
     """
 
@@ -54,6 +57,7 @@ class Served:
     cors: Mapping[str, CorsRules] = field(default_factory=dict)
     log_fields: FurtherFields = NO_FURTHER_FIELDS
     routes: Callable[[Scope], ASGIApp | None] | None = None
+    management: "Served | None" = None
     by_path: Mapping[str, Endpoint] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -116,6 +120,15 @@ class Gateway(FastAPI):
         """Refuse new requests from now on."""
         self.leaving = self.draining = True
 
+    def served_on(self, scope: Scope) -> Served:
+        """What is served on the port at which a request has arrived."""
+        served = self.served
+        return served if served.management is None or MANAGEMENT not in scope else served.management
+
+    def is_for_operators(self, scope: Scope) -> bool:
+        """Whether a request may see the state of the gateway: on the port for operators, or on the only one."""
+        return self.served.management is None or MANAGEMENT in scope
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's entry point."""
         if scope["type"] != "http":
@@ -125,7 +138,7 @@ class Gateway(FastAPI):
         if b"%" in scope.get("raw_path", b""):
             # The path is not decoded: an encoded one could bypass a proxy's rule for it.
             path = scope["path"] = scope["raw_path"].decode("ascii")
-        served = self.served
+        served = self.served_on(scope)
         endpoint = served.by_path.get(path)
         self.in_flight += 1
         try:
@@ -157,14 +170,14 @@ class Gateway(FastAPI):
         try:
             response = encode(exchange, await run(exchange, services))
         except ClientDisconnected as disconnected:
-            metrics.gone(variant, disconnected.outcome)
+            metrics.gone(variant, disconnected.outcome, exchange.client.consumer_name)
             access_log.log_disconnect(exchange, disconnected, self._clock() - began)
             return
         if self._compression is not None and len(response.body) >= self._compression.min_bytes:
             response = await self._compression(response, exchange.header(b"accept-encoding"))
         await _send(response, exchange.request_id, send)
         duration_s = self._clock() - began
-        metrics.request(variant, response.outcome, duration_s)
+        metrics.request(variant, response.outcome, duration_s, exchange.client.consumer_name)
         access_log.log_request(exchange, response, duration_s, served.log_fields)
 
     async def _answer_other(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -184,6 +197,18 @@ class Gateway(FastAPI):
             await super().__call__(scope, receive, send_on)
         finally:
             access_log.log_other(scope["method"], scope["path"], status, time.monotonic() - began, request_id)
+
+
+class ManagementPort:
+    """The gateway on the port for operators."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI's entry point."""
+        scope[MANAGEMENT] = True
+        await self._gateway(scope, receive, send)
 
 
 async def _send(response: EncodedResponse, request_id: str, send: Send) -> None:

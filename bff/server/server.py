@@ -23,12 +23,13 @@ import uvicorn
 from annotated_types import Ge, Gt, Le
 from starlette.types import ASGIApp
 
-from bff.graph.controls import Reloaded
 from bff.runtime.log import Log
 from bff.runtime.options import options
+from bff.server import tls
 from bff.server.connection import ClientConnection, ConnectionOptions, ServerConfig
 from bff.server.host import Gateway
 from bff.server.sockets import listening, refuse_new
+from bff.server.tls import Certificate, TlsAcceptor, log_certificate
 
 _log = Log("bff.server")
 _KEEP_ALIVE_S = 75
@@ -62,7 +63,7 @@ class DrainOptions:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server with a graceful stop."""
+    """uvicorn's server with a graceful stop, TLS, and a second port for operators."""
 
     config: ServerConfig
 
@@ -73,49 +74,68 @@ class Server(uvicorn.Server):
         connections: ConnectionOptions,
         drain: DrainOptions,
         *,
+        certificate: Certificate | None = None,
+        management: ASGIApp | None = None,
         is_last: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Make a server. It listens once `serve` is called.
+        """Make a server. It listens once `serve` is called with a socket for each of its ports.
 
         Args:
             app: what serves requests: the gateway, or a middleware around it.
             gateway: the gateway, whose `drain` and `reload` are called.
-            connections: limits on clients' connections.
+            connections: limits on clients' connections, for each port.
             drain: how long a stop may take.
+            certificate: for HTTPS; None for HTTP.
+            management: what serves requests on the second port, by HTTP; None if there is none.
             is_last: whether no other process accepts connections on the same socket once this server has stopped.
                 Otherwise the others accept them, and no connection is refused.
         """
-        super().__init__(
-            ServerConfig(
-                app,
-                connections,
-                loop="uvloop",
-                ws="none",
-                lifespan="on",
-                access_log=False,
-                log_config=None,
-                server_header=False,
-                proxy_headers=False,
-                timeout_keep_alive=_KEEP_ALIVE_S,
-                # `_stop` has waited for running requests before uvicorn shuts down.
-                timeout_graceful_shutdown=1,
-            )
-        )
+        self._configs = [_config(each, connections) for each in (app, management) if each is not None]
+        super().__init__(self._configs[0])
         self._gateway = gateway
+        self._connection_options = connections
         self._drain = drain
+        self._certificate = certificate
         self._is_last = is_last
         self._listeners: list[socket.socket] = []
+        self._watching: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None
-        self._reloading: asyncio.Future[Reloaded] | None = None
+        self._reloading: asyncio.Future[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept connections."""
+        sockets = sockets or []
         # uvicorn closes its own descriptors before the accept queue is empty, so we keep another.
-        self._listeners = [each.dup() for each in sockets or ()]
-        await super().startup(sockets)
+        self._listeners = [each.dup() for each in sockets]
+        await super().startup([])
+        for listener, config in zip(sockets, self._configs, strict=True):
+            if not config.loaded:
+                config.load()
+            self.servers.append(await self._listen(listener, config))  # type: ignore[arg-type] # `TlsAcceptor` is used as one
+        if self._certificate is not None:
+            log_certificate(self._certificate)
+            self._watching = asyncio.get_running_loop().create_task(tls.watch(self._certificate))
+
+    async def _listen(self, listener: socket.socket, config: ServerConfig) -> asyncio.Server | TlsAcceptor:
+        loop = asyncio.get_running_loop()
+        if self._certificate is None or config is not self.config:
+            return await loop.create_server(self._protocol(config), sock=listener, backlog=config.backlog)
+        most = self._connection_options.max_connections
+        return TlsAcceptor(
+            listener,
+            self._certificate,
+            self._protocol(config),
+            handshake_s=self._connection_options.head_timeout_s,
+            may_accept=lambda handshakes: len(self.server_state.connections) + handshakes < most,
+        )
+
+    def _protocol(self, config: ServerConfig) -> Callable[[], ClientConnection]:
+        return lambda: ClientConnection(config, self.server_state, self.lifespan.state)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the listeners and shut down."""
+        if self._watching is not None:
+            self._watching.cancel()
         for listener in self._listeners:
             listener.close()
         await super().shutdown(sockets)
@@ -134,8 +154,13 @@ class Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
     def _reload(self) -> None:
-        """Read the settings again. The task is referenced until it ends, since the event loop does not keep it."""
-        self._reloading = asyncio.ensure_future(self._gateway.reload())
+        """Read settings and certificate again. The task is referenced, since the event loop does not keep it."""
+        self._reloading = asyncio.ensure_future(self._read_again())
+
+    async def _read_again(self) -> None:
+        if self._certificate is not None:
+            await tls.reload(self._certificate)
+        await self._gateway.reload()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         """The first signal drains, the second stops at once."""
@@ -152,7 +177,8 @@ class Server(uvicorn.Server):
         try:
             await asyncio.sleep(self._drain.delay_s)
             last = loop.time() + self._drain.timeout_s
-            self.config.is_closing = True
+            for config in self._configs:
+                config.is_closing = True
             for connection in self._connections():
                 connection.end_after_answer()
             await self._close_listeners()
@@ -174,23 +200,21 @@ class Server(uvicorn.Server):
         await asyncio.sleep(_HANDSHAKE_S)
         for server in self.servers:
             server.close()
-        for listener in self._listeners:
+        for listener, config, server in zip(self._listeners, self._configs, self.servers, strict=True):
             if is_last:
                 with suppress(OSError):
-                    await self._accept_the_rest(listener)
+                    await self._accept_the_rest(listener, config, server)
                 with suppress(OSError):
                     # Another process may hold the same listener and hang: then clients must be refused, and not wait for it.
                     listener.shutdown(socket.SHUT_RDWR)
             listener.close()
 
-    async def _accept_the_rest(self, listener: socket.socket) -> None:
+    async def _accept_the_rest(
+        self, listener: socket.socket, config: ServerConfig, server: asyncio.AbstractServer | TlsAcceptor
+    ) -> None:
         """Accept and serve the connections in the accept queue."""
         loop = asyncio.get_running_loop()
         listener.setblocking(False)
-
-        def connection() -> ClientConnection:
-            return ClientConnection(self.config, self.server_state, self.lifespan.state)
-
         while True:
             try:
                 accepted, _ = listener.accept()
@@ -198,9 +222,12 @@ class Server(uvicorn.Server):
                 return
             except ConnectionAbortedError:  # the client has closed it meanwhile
                 continue
+            if isinstance(server, TlsAcceptor):
+                server.begin(accepted)
+                continue
             accepted.setblocking(False)
             with suppress(OSError):
-                await loop.connect_accepted_socket(connection, accepted)
+                await loop.connect_accepted_socket(self._protocol(config), accepted)
 
     async def _close_idle_connections(self, last: float) -> None:
         """Close each connection once it has been idle for a second, until none is left or the time `last` is reached."""
@@ -213,6 +240,23 @@ class Server(uvicorn.Server):
                 elif now - idle_since.setdefault(connection, now) >= _IDLE_S:
                     connection.transport.close()
             await asyncio.sleep(_POLL_S)
+
+
+def _config(app: ASGIApp, connections: ConnectionOptions) -> ServerConfig:
+    return ServerConfig(
+        app,
+        connections,
+        loop="uvloop",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        # `_stop` has waited for running requests before uvicorn shuts down.
+        timeout_graceful_shutdown=1,
+    )
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -26,7 +26,7 @@ class WorkerServer(Server):
             super().handle_exit(sig, frame)
 
 
-async def serve(server: WorkerServer, listener: socket, link: SupervisorLink, unresponsive_s: float) -> None:
+async def serve(server: WorkerServer, listeners: list[socket], link: SupervisorLink, unresponsive_s: float) -> None:
     """Serve until the server has stopped. The event loop sends at least four heartbeats in `unresponsive_s` seconds."""
     loop = asyncio.get_running_loop()
     every_s = min(_BEAT_S, unresponsive_s / 4) or _BEAT_S
@@ -39,7 +39,7 @@ async def serve(server: WorkerServer, listener: socket, link: SupervisorLink, un
 
     again()
     try:
-        await server.serve(sockets=[listener])
+        await server.serve(sockets=listeners)
     finally:
         if timer is not None:
             timer.cancel()

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, SecretStr, StrictBool, StrictInt, S
 from bff.gate.auth import LEEWAY_S, Confinement
 from bff.gate.claims import ClaimOptions
 from bff.gate.rate import RateOptions
-from bff.settings.values import AS_LIST, Digest, HttpUrl, Name, Names, Options
+from bff.settings.values import AS_LIST, AS_TABLE, Digest, HttpUrl, Name, Names, Options
 
 
 def _comma_joined(value: Any) -> Any:
@@ -20,7 +20,7 @@ Audience = Annotated[str, BeforeValidator(_comma_joined)]
 Secrets = Annotated[tuple[Annotated[SecretStr, Field(min_length=1)], ...], AS_LIST, Field(max_length=5)]
 
 _Value = StrictStr | StrictInt | StrictBool
-RequiredClaims = Annotated[dict[str, _Value | tuple[_Value, ...]], Field(max_length=20)]
+RequiredClaims = Annotated[dict[str, _Value | tuple[_Value, ...]], AS_TABLE, Field(max_length=20)]
 
 
 class RateSwitch(Options):
@@ -35,8 +35,8 @@ class IssuerSettings(Options):
     Without `secret` and `jwks_url` the issuer itself says where its keys are (OpenID Connect Discovery 1.0). `claims` are in
     place of the gateway's. `previous_secrets` are accepted too, while a secret is replaced.
 
-    If any of `variants`, `roles`, `scopes`, `subject_prefix` and `subject_namespace` is set, the issuer is confined: roles
-    and scopes that are not listed are removed from its tokens.
+    If any of `variants`, `roles`, `scopes`, `tiers`, `subject_prefix` and `subject_namespace` is set, the issuer is
+    confined: roles, scopes and tiers that are not listed are removed from its tokens.
     """
 
     issuer: str | None = Field(default=None, min_length=1)
@@ -49,6 +49,7 @@ class IssuerSettings(Options):
     variants: Names | None = None
     roles: Annotated[tuple[str, ...], AS_LIST] | None = None
     scopes: Annotated[tuple[str, ...], AS_LIST] | None = None
+    tiers: Annotated[tuple[str, ...], AS_LIST] | None = None
     subject_prefix: str | None = Field(default=None, min_length=1, max_length=128)
     subject_namespace: str | None = Field(default=None, min_length=1, max_length=128)
 
@@ -60,12 +61,13 @@ class IssuerSettings(Options):
             None if self.variants is None else frozenset(self.variants),
             frozenset(self.roles or ()),
             frozenset(self.scopes or ()),
+            frozenset(self.tiers or ()),
             self.subject_prefix or "",
             self.subject_namespace or "",
         )
 
 
-_CONFINES = frozenset({"variants", "roles", "scopes", "subject_prefix", "subject_namespace"})
+_CONFINES = frozenset({"variants", "roles", "scopes", "tiers", "subject_prefix", "subject_namespace"})
 
 
 class AuthSettings(Options):

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, IPvAnyNetwork, SecretStr, model_validator
 
+from bff.runtime.options import FilePath
 from bff.settings.values import AS_LIST, Options, OriginPattern
 from bff.upstream.headers import header_name
 
@@ -23,6 +24,39 @@ class CorsSettings(Options):
         """Any page could act as the user, if any origin could send cookies."""
         if self.credentials and "*" in self.origins:
             raise ValueError("credentials: expected origins other than *")
+        return self
+
+
+class TlsSettings(Options):
+    """HTTPS for clients. Without `key_file` the private key is in `cert_file`.
+
+    With `hsts_max_age_s` answers tell browsers to use nothing but HTTPS for so many seconds.
+    """
+
+    cert_file: FilePath | None = None
+    key_file: FilePath | None = None
+    key_password: SecretStr | None = None
+    hsts_max_age_s: int | None = Field(default=None, ge=0, le=10 * 365 * 86_400)
+    hsts_subdomains: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> "TlsSettings":
+        if self.cert_file is None and self.model_fields_set - {"cert_file"}:
+            raise ValueError("expected cert_file as well: without a certificate the gateway speaks HTTP")
+        return self
+
+
+class ManagementSettings(Options):
+    """A second port for operators: metrics, the state of the services, and the variants that are served there alone."""
+
+    port: int | None = Field(default=None, ge=0, le=65_535)
+    host: str = "127.0.0.1"
+    variants: Annotated[tuple[str, ...], AS_LIST] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> "ManagementSettings":
+        if self.port is None and self.variants:
+            raise ValueError("variants: expected port as well: without one they would be served nowhere")
         return self
 
 

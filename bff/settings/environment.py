@@ -47,8 +47,8 @@ def from_environment(environment: Mapping[str, str], sources: Sequence[str]) -> 
 
 
 def variable_of(path: Sequence[str], sources: Sequence[str]) -> str:
-    """The name of a setting's variable. An index is not part of it, since a list is one variable."""
-    variable = "__".join(part for part in path if not part.isdigit()).upper()
+    """The name of a setting's variable."""
+    variable = "__".join(path).upper()
     return variable if _is_plain(variable, sources) else _PREFIX + variable
 
 

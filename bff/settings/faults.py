@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
+from itertools import takewhile
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
@@ -30,7 +31,7 @@ class Faults:
         """The message. It never contains the setting's value."""
         path = [str(part) for part in fault["loc"] if not str(part).startswith(("function-", "tuple["))]
         message = self._unknown(path) if fault["type"] in _UNKNOWN else fault["msg"]
-        return f"{'.'.join(path)} ({variable_of(path, self._sources)}): {message}"
+        return f"{'.'.join(path)} ({variable_of(_before_index(fault['loc']), self._sources)}): {message}"
 
     def _unknown(self, path: Sequence[str]) -> str:
         place = "the environment" if _has(self._in_environment, path) else self._file
@@ -91,6 +92,12 @@ def _inner(kind: Any) -> tuple[Any, bool] | None:
 def _is_list(kind: Any) -> bool:
     """Whether a type is a list of groups of settings."""
     return get_origin(kind) is tuple and _inner(kind) is not None
+
+
+def _before_index(place: Sequence[str | int]) -> list[str]:
+    """The names up to a position in a list, which is one variable as a whole."""
+    names = takewhile(lambda part: not isinstance(part, int), place)
+    return [str(part) for part in names if not str(part).startswith(("function-", "tuple["))]
 
 
 def _has(values: Any, path: Sequence[str]) -> bool:

@@ -16,10 +16,18 @@ from bff.server.connection import ConnectionOptions
 from bff.server.server import DrainOptions
 from bff.server.supervisor import SupervisorOptions
 from bff.settings.clients import AuthSettings, ConsumerSettings, IssuerSettings, RateSwitch, RedisSettings
-from bff.settings.edge import CorsSettings, LogSettings, ProxySettings, ReloadSettings, RequestSettings
+from bff.settings.edge import (
+    CorsSettings,
+    LogSettings,
+    ManagementSettings,
+    ProxySettings,
+    ReloadSettings,
+    RequestSettings,
+    TlsSettings,
+)
 from bff.settings.routes import RouteSettings
 from bff.settings.sources import SourceSettings
-from bff.settings.values import AS_LIST, HttpUrl, Name, Options, ServiceUrl, SettingsError, lower
+from bff.settings.values import AS_LIST, AS_TABLES, HttpUrl, Name, Options, ServiceUrl, SettingsError, lower
 from bff.settings.variants import VariantSettings
 from bff.upstream.traffic.balance import InstanceOptions
 
@@ -49,6 +57,8 @@ class Settings(BaseSettings):
     rate: RateSwitch = RateSwitch()
     cors: CorsSettings = CorsSettings()
     compression: CompressionOptions = CompressionOptions()
+    tls: TlsSettings = TlsSettings()
+    management: ManagementSettings = ManagementSettings()
     auth: AuthSettings = AuthSettings()
     consumers: dict[Name, ConsumerSettings] = Field(default={}, max_length=10_000)
     tiers: dict[Name, RateOptions] = Field(default={}, max_length=100)
@@ -57,7 +67,7 @@ class Settings(BaseSettings):
     supervisor: SupervisorOptions = SupervisorOptions()
     reload: ReloadSettings = ReloadSettings()
     log: LogSettings = LogSettings()
-    routes: Annotated[tuple[RouteSettings, ...], Field(max_length=1000)] = ()
+    routes: Annotated[tuple[RouteSettings, ...], AS_TABLES, Field(max_length=1000)] = ()
     _file: Path | None = None
 
     @property
@@ -114,6 +124,8 @@ def settings_class(app: App) -> type[Settings]:
     issuer = create_model("IssuerSettings", __base__=IssuerSettings, variants=(names | None, None))
     issuers: Any = (mapping[Name, issuer], Field(default={}, max_length=50))
     auth = create_model("AuthSettings", __base__=AuthSettings, issuers=issuers)
+    variant_names: Any = (Annotated[tuple[variant_name, ...], AS_LIST], ())
+    management = create_model("ManagementSettings", __base__=ManagementSettings, variants=variant_names)
     consumer = create_model("ConsumerSettings", __base__=ConsumerSettings, variants=(names, ...))
     consumers: Any = (mapping[Name, consumer], Field(default={}, max_length=10_000))
     sources: Any = {name: (SourceSettings, SourceSettings()) for name in app.source_names}
@@ -128,6 +140,7 @@ def settings_class(app: App) -> type[Settings]:
         variants=(variants_model, variants_model()),
         auth=(auth, auth()),
         consumers=consumers,
+        management=(management, management()),
         **urls,
     )
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from bff.gate.access import AccessMode
-from bff.gate.rate import RateOptions
+from bff.gate.rate import OverallRateOptions, RateOptions
 from bff.routes.paths import prefix_of
 from bff.settings.sources import ServiceSettings
 from bff.settings.values import AS_LIST, Name, Options, ServiceUrl, read_list
@@ -55,6 +55,8 @@ class RouteSettings(Options):
     scopes: Annotated[tuple[str, ...], AS_LIST] = ()
     consumers: Annotated[tuple[str, ...], AS_LIST, Field(min_length=1)] | None = None
     rate: RateOptions = RateOptions()
+    rate_of_address: OverallRateOptions | None = None
+    rate_of_all: OverallRateOptions | None = None
     timeout_s: float = Field(default=10.0, gt=0, le=3600)
     idle_timeout_s: float = Field(default=30.0, gt=0, le=3600)
     deadline_s: float = Field(default=3600.0, gt=0, le=86_400)

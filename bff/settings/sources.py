@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr
 
 from bff.gate.rate import RateOptions
-from bff.settings.values import AS_LIST, HttpUrl, Options
+from bff.settings.values import AS_LIST, AS_TABLE, HttpUrl, Options
 from bff.upstream.client_credentials import ClientCredentialsOptions
 from bff.upstream.headers import (
     MOST_FORWARDED,
@@ -39,7 +39,8 @@ def _header_value(value: SecretStr) -> SecretStr:
 StaticName = Annotated[str, AfterValidator(static_name)]
 ForwardedName = Annotated[str, AfterValidator(forwarded_name)]
 ReturnedName = Annotated[str, AfterValidator(returned_name)]
-StaticHeaders = dict[StaticName, Annotated[SecretStr, AfterValidator(_header_value), Field(max_length=8192)]]
+_StaticValue = Annotated[SecretStr, AfterValidator(_header_value), Field(max_length=8192)]
+StaticHeaders = Annotated[dict[StaticName, _StaticValue], AS_TABLE]
 
 
 class OAuth2Settings(Options):

@@ -1,5 +1,6 @@
 """How single values are read: URLs, origins, names, lists. Messages never contain the value of a secret."""
 
+import json
 import re
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
@@ -64,8 +65,29 @@ def lower(value: Any) -> Any:
 
 
 def read_list(value: Any) -> Any:
-    """Lists in environment variables are separated by commas."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    """Lists in environment variables are separated by commas, or are JSON."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return _json(value, "an array")
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def read_table(value: Any) -> Any:
+    """Tables in environment variables are JSON, as the names in them may have capitals; or each entry has a variable."""
+    return _json(value, "an object") if isinstance(value, str) else value
+
+
+def read_tables(value: Any) -> Any:
+    """Lists of tables in environment variables are JSON."""
+    return _json(value, "an array of objects") if isinstance(value, str) else value
+
+
+def _json(text: str, what: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError(f"expected {what} in JSON") from None
 
 
 _PATTERN = re.compile(r"https?://\*\.([a-z0-9-]+\.)+[a-z0-9-]+(:[0-9]{1,5})?\Z")
@@ -118,6 +140,12 @@ ServiceUrl = Annotated[
 OriginPattern = Annotated[str, AfterValidator(_origin_pattern)]
 AS_LIST = BeforeValidator(read_list, json_schema_input_type=list[str] | str)
 """For lists, which may also be a text separated by commas."""
+
+AS_TABLE = BeforeValidator(read_table)
+"""For tables whose names may have capitals."""
+
+AS_TABLES = BeforeValidator(read_tables)
+"""For lists of tables, which may also be JSON."""
 
 Names = Annotated[tuple[str, ...], AS_LIST, Field(min_length=1)]
 

@@ -1,6 +1,10 @@
 """docs/from: the configurations that people come with behave as they did. Each test runs the page's own block."""
 
+import json
+import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
@@ -80,8 +84,9 @@ class Place:
         raw = self._background.enter(manager)
         self._services = Services(raw)
         file = self._folder / "bff.toml"
-        file.write_text(text.replace("http://auth:3000", raw.url), encoding="utf-8")
-        urls = dict.fromkeys(("users", "orders", "products"), raw.url)
+        file.write_text(text.replace("http://auth:3000", raw.url).replace("RAW", raw.url), encoding="utf-8")
+        names = ("users", "orders", "products")
+        urls = dict.fromkeys((name for name in names if f"{name}_service_url" not in text), raw.url)
         settings = {"BFF_CONFIG": str(file), **ON, **(environment or {})}
         return Placed(self._background.enter(running_gateway(urls, settings)), self._services)
 
@@ -252,3 +257,178 @@ class TestExpressGateway:
         for origin, allowed in (("https://app.example.com", True), ("https://evil.example.com", False)):
             answer = express.get("/api/v1/users", token(SECRET), origin=origin)
             assert ("access-control-allow-origin" in answer.headers) is allowed
+
+
+class TestNginx:
+    """Paths to two services, one of which has two instances; a limit with a burst, time and size limits, another try."""
+
+    def start(self, place: Place, second: str = "RAW") -> Placed:
+        """The page's settings, with instances of this machine."""
+        return place(configuration("nginx", **{"http://users-1:3000": "RAW", "http://users-2:3000": second}))
+
+    def test_paths_are_rewritten_and_a_token_is_needed(self, place: Place) -> None:
+        """For users; products are for anybody."""
+        nginx = self.start(place)
+        assert nginx.get("/api/v1/users/7").status_code == 401
+        assert nginx.get("/api/v1/users/7", token(SECRET)).status_code == 200
+        assert nginx.get("/api/v1/products/3").status_code == 200
+        assert nginx.lines == ["GET /users/7 HTTP/1.1", "GET /products/3 HTTP/1.1"]
+        assert nginx.get("/api/v1/products", None, x_request_id="mine").headers["x-request-id"] == "mine"
+
+    def test_a_burst_of_twenty_then_ten_a_second(self, place: Place) -> None:
+        """As `burst=20 nodelay`."""
+        nginx = self.start(place)
+        answer = nginx.get("/api/v1/products")
+        assert '"requests";q=20;w=2' in answer.headers["ratelimit-policy"]
+        found = statuses([nginx.get("/api/v1/products") for _ in range(60)])
+        assert found[200] >= 19
+        assert found[429] >= 1
+
+    def test_the_next_instance_is_tried_if_one_is_gone(self, place: Place) -> None:
+        """No request fails, though half of them would without another try."""
+        nginx = self.start(place, "http://127.0.0.1:9")
+        assert statuses([nginx.get("/api/v1/users", token(SECRET)) for _ in range(15)]) == {200: 15}
+        instances = nginx.gateway.settings.instances("users") or ()
+        assert [each.weight for each in instances] == [3, 1]
+
+    def test_a_body_that_is_too_large_is_refused(self, place: Place) -> None:
+        """Before the service is called."""
+        nginx = self.start(place)
+        headers = {"authorization": f"Bearer {token(SECRET)}"}
+        url = f"{nginx.gateway.url}/api/v1/users"
+        assert nginx.gateway.http.post(url, content=b"x" * 1_048_577, headers=headers).status_code == 413
+        assert nginx.gateway.http.post(url, content=b"x" * 1_048_576, headers=headers).status_code == 200
+        assert len(nginx.lines) == 1
+
+
+class TestTraefik:
+    """A weighted service with middlewares: rate limit, breaker, retry, in-flight limit, a header."""
+
+    def start(self, place: Place) -> Placed:
+        """The page's settings, with instances of this machine."""
+        hosts = dict.fromkeys(("http://orders-stable:3000", "http://orders-canary:3000"), "RAW")
+        return place(configuration("traefik", **hosts))
+
+    def test_the_prefix_is_replaced_and_the_header_added(self, place: Place) -> None:
+        """For signed-in users."""
+        traefik = self.start(place)
+        assert traefik.get("/api/v1/orders/5").status_code == 401
+        assert traefik.get("/api/v1/orders/5", token(SECRET)).status_code == 200
+        (request,) = traefik.services.raw.requests
+        assert (request.line, request.header("x-gateway")) == ("GET /orders/5 HTTP/1.1", "edge")
+        assert request.header("x-user-id") == "1"
+        instances = traefik.gateway.settings.instances("orders") or ()
+        assert [each.weight for each in instances] == [9, 1]
+
+    def test_a_burst_of_fifty(self, place: Place) -> None:
+        """A hundred a minute in the long run."""
+        traefik = self.start(place)
+        found = statuses([traefik.get("/api/v1/orders", token(SECRET)) for _ in range(60)])
+        assert 50 <= found[200] <= 53
+        assert found[429] >= 7
+
+    def test_a_read_is_tried_three_times_and_the_breaker_opens(self, place: Place) -> None:
+        """At three tenths of ten calls; then nothing is asked."""
+        traefik = self.start(place)
+        traefik.services.status = 503
+        assert traefik.get("/api/v1/orders", token(SECRET)).status_code == 503
+        assert len(traefik.lines) >= 2
+        for _ in range(10):
+            traefik.get("/api/v1/orders", token(SECRET))
+        asked = len(traefik.lines)
+        refused = traefik.get("/api/v1/orders", token(SECRET))
+        assert refused.json()["code"] == "UPSTREAM_UNAVAILABLE"
+        assert len(traefik.lines) == asked
+
+
+class TestCloudflare:
+    """The client's address from the edge, limits by user and address, cacheable answers of trusted documents."""
+
+    def start(self, place: Place, folder: Path) -> Placed:
+        """The page's settings. The edge is this machine."""
+        manifest = folder / "manifests" / "web.json"
+        manifest.parent.mkdir()
+        operation = {"id": "t", "name": "Type", "type": "query", "body": "query Type { __typename }"}
+        manifest.write_text(
+            json.dumps({"format": "apollo-persisted-query-manifest", "version": 1, "operations": [operation]})
+        )
+        return place(configuration("cloudflare", **{"2400:cb00::/32": "127.0.0.0/8"}))
+
+    def test_the_client_is_the_last_address_that_the_edge_has_added(self, place: Place, tmp_path: Path) -> None:
+        """What the client itself claims counts for nothing: it can't get a new count."""
+        edge = self.start(place, tmp_path)
+
+        def ask(claimed: str) -> httpx.Response:
+            headers = {"x-forwarded-for": f"{claimed}, 192.0.2.7"}
+            return edge.gateway.post("web", {"query": "{ __typename }"}, headers=headers)
+
+        found = statuses([ask(f"198.51.100.{number}") for number in range(103)])
+        assert found == {200: 100, 429: 3}
+        other = edge.gateway.post("web", {"query": "{ __typename }"}, headers={"x-forwarded-for": "192.0.2.8"})
+        assert other.status_code == 200
+
+    def test_trusted_documents_can_be_cached_at_the_edge(self, place: Place, tmp_path: Path) -> None:
+        """By a short URL, with a validator; an answer for a user is not public."""
+        edge = self.start(place, tmp_path)
+        answer = edge.get("/web/api/Type")
+        assert answer.json() == {"data": {"__typename": "Query"}}
+        assert "public" not in edge.get("/web/api/Type", token(SECRET)).headers["cache-control"]
+        assert "Accept-Encoding" in answer.headers["vary"]
+
+
+class TestApolloServer:
+    """The page's application: a user and the orders of the user, from two services of Apollo's conventions."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        """The application in a folder."""
+        text = (PAGES / "apollo-server.md").read_text(encoding="utf-8")
+        for name, content in re.findall(r"^```python\n# ([\w/]+\.py)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+            file = tmp_path / name
+            file.parent.mkdir(exist_ok=True)
+            (file.parent / "__init__.py").touch()
+            file.write_text(content, encoding="utf-8")
+        return tmp_path
+
+    def run(self, folder: Path, *arguments: str) -> str:
+        """What `python -m ARGUMENTS` prints in the folder."""
+        environment = {**os.environ, "PYTHONPATH": str(PAGES.parents[1])}
+        command = [sys.executable, "-m", *arguments]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def test_the_graph_is_the_same(self, folder: Path) -> None:
+        """Types, fields and arguments, but for the list, which is null if its service fails."""
+        sdl = self.run(folder, "bff", "schema", "export", "web")
+        for line in ("user(id: ID!): User", "orders(first: Int = 20): [Order!]", "total: Float!", "name: String\n"):
+            assert line in sdl
+
+    def test_two_calls_side_by_side(self, folder: Path) -> None:
+        """The requests that the data sources made, and the answer."""
+        (folder / "test_page.py").write_text(
+            """
+from bff.testing import Scripted, running
+from schema.app import app
+
+USER = {"id": "7", "email": "a@example.com", "name": None}
+ORDER = {"id": "o1", "userId": "7", "total": 9.5, "status": "paid"}
+
+
+async def test_page():
+    users, orders = Scripted({"/users/7": USER}), Scripted({"/orders?userId=7": [ORDER]})
+    async with running(app, {"users": users, "orders": orders}) as gateway:
+        answer = await gateway.ask("web", '{ user(id: "7") { email name orders { id total status } } }')
+        shown = {"id": "o1", "total": 9.5, "status": "paid"}
+        assert answer.body == {"data": {"user": {"email": "a@example.com", "name": None, "orders": [shown]}}}
+        assert sorted(answer.calls) == [("orders", "GET", "/orders?userId=7"), ("users", "GET", "/users/7")]
+        orders.fail(500)
+        answer = await gateway.ask("web", '{ user(id: "7") { email orders { id } } }')
+        assert answer.data == {"user": {"email": "a@example.com", "orders": None}}
+""",
+            encoding="utf-8",
+        )
+        printed = self.run(folder, "pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "test_page.py")
+        assert "1 passed" in printed
+        (folder / "a.graphql").write_text('{ user(id: "7") { email orders { id } } }')
+        assert "1 wave, at most 2 calls" in self.run(folder, "bff", "explain", "web", "a.graphql")

@@ -71,7 +71,8 @@ def generic(name: str) -> str:
     for group, names in (("sources", app.source_names), ("variants", app.variant_names)):
         name = re.sub(rf"^{group}\.({'|'.join(names)})\.", f"{group}.NAME.", name)
     name = re.sub(rf"^({'|'.join(app.source_names)})_service_url$", "name_service_url", name)
-    return re.sub(r"^(consumers\.NAME\.rate|tiers\.NAME|sources\.NAME\.rate|auth\.issuers\.NAME\.claims)\..*", r"\1", name)
+    described = r"consumers\.NAME\.rate|tiers\.NAME|sources\.NAME\.rate|auth\.issuers\.NAME\.claims"
+    return re.sub(rf"^({described}|variants\.NAME\.rate_of_\w+)\..*", r"\1", name)
 
 
 def test_the_table_has_every_setting_and_no_other() -> None:

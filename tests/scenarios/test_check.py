@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bff.commands.check import outline_of
 from tests.support.background import Background
 from tests.support.gateways import SECRET
 from tests.support.processes import bff
@@ -14,7 +15,7 @@ from tests.support.services import Tapped
 from tests.support.upstreams import Exchange, RawService, raw_service
 
 USER: dict[str, Any] = {"id": 1, "name": "U", "email": "e@example.com", "tier": "plus", "createdAt": "2026-01-01T00:00:00Z"}
-NO_ITEMS = "its answer has another shape ($: Object missing required field items): see Conventions"
+NO_ITEMS = "which does not fit ($: Object missing required field items): see Conventions"
 Answer = Callable[[str], tuple[int, Any]]
 
 
@@ -67,12 +68,12 @@ def test_services_that_fit(tmp_path: Path, services: Tapped) -> None:
     ("change", "line"),
     [
         (
-            instead("limit=", 200, {"results": []}),
-            f"users: GET /users?limit=: {NO_ITEMS}",
+            instead("limit=", 200, {"results": [], "meta": {"total": 0}}),
+            f'users: GET /users?limit=: it answered {{"results": [], "meta": {{"total": …}}}}, {NO_ITEMS}',
         ),
         (
             instead("ids=", 200, {"data": [USER]}),
-            f"users: GET /users?ids=: {NO_ITEMS}",
+            f'users: GET /users?ids=: it answered {{"data": […]}}, {NO_ITEMS}',
         ),
         (
             instead("ids=", 500, {}),
@@ -126,3 +127,16 @@ def test_wrong_arguments(tmp_path: Path, services: Tapped, arguments: list[str],
         assert command.process.wait(60) == 2
         assert message in command.output()
     assert services.calls == []
+
+
+def test_the_outline_of_an_answer_has_no_values() -> None:
+    """Names of members alone, and few of them."""
+    assert outline_of(b'{"secret": "s", "a": {"b": {"c": 1}, "d": []}, "list": [1]}') == (
+        '{"secret": …, "a": {"b": {…}, "d": []}, "list": […]}'
+    )
+    assert outline_of(b"[1]") == "[…]"
+    assert outline_of(b"7") == "…"
+    assert outline_of(b"<html>") == "no JSON"
+    assert outline_of(b"[" * 100_000) == "no JSON"
+    many = json.dumps({f"{'n' * 60}{number}": 1 for number in range(20)}).encode()
+    assert len(outline_of(many)) < 500

@@ -20,7 +20,8 @@ def place_of(url: str) -> str:
 
 
 @contextmanager
-def _running(command: Sequence[str], port: int) -> Iterator[str]:
+def running(command: Sequence[str], port: int) -> Iterator[str]:
+    """Run a proxy that listens on the port. Returns its URL once it does."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         until = time.monotonic() + _PATIENCE_S
@@ -93,7 +94,7 @@ def nginx(folder: Path, gateways: Sequence[str], *, websockets: bool = False, op
     )
     path = folder / "nginx.conf"
     path.write_text(config, encoding="utf-8")
-    with _running(["nginx", "-p", str(folder), "-c", str(path), "-e", str(folder / "error.log")], port) as url:
+    with running(["nginx", "-p", str(folder), "-c", str(path), "-e", str(folder / "error.log")], port) as url:
         yield url
 
 
@@ -123,5 +124,5 @@ def haproxy(folder: Path, gateways: Mapping[str, str]) -> Iterator[str]:
     servers = "\n".join(f"    server {name} {place_of(url)}" for name, url in gateways.items())
     path = folder / "haproxy.cfg"
     path.write_text(_HAPROXY.format(port=port, servers=servers), encoding="utf-8")
-    with _running(["haproxy", "-f", str(path), "-db"], port) as url:
+    with running(["haproxy", "-f", str(path), "-db"], port) as url:
         yield url

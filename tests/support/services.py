@@ -63,6 +63,34 @@ def _tap(name: str, app: ASGIApp, tapped: Tapped) -> ASGIApp:
     return call
 
 
+async def _started(app: Any) -> uvicorn.Server:
+    """A server that listens on a free port. Its `main_loop` has to run."""
+    config = uvicorn.Config(app, port=0, lifespan="off", access_log=False, log_config=None, ws="none", timeout_keep_alive=75)
+    server = uvicorn.Server(config)
+    config.load()
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()
+    return server
+
+
+def _port(server: uvicorn.Server) -> int:
+    port: int = server.servers[0].sockets[0].getsockname()[1]
+    return port
+
+
+@asynccontextmanager
+async def running_app(app: Any) -> AsyncIterator[str]:
+    """An application on a port of this machine. Returns its URL."""
+    server = await _started(app)
+    running = asyncio.create_task(server.main_loop())
+    try:
+        yield f"http://127.0.0.1:{_port(server)}"
+    finally:
+        server.should_exit = True
+        await running
+        await server.shutdown()
+
+
 @asynccontextmanager
 async def tapped_services(data: DemoData | None = None) -> AsyncIterator[Tapped]:
     """The demo services on real ports, each behind a port that can be made to fail."""
@@ -71,22 +99,10 @@ async def tapped_services(data: DemoData | None = None) -> AsyncIterator[Tapped]
     apps = demo_services(DemoOptions(), data)
     servers, tasks = [], []
     for name, app in apps.items():
-        config = uvicorn.Config(
-            _tap(name, app, tapped),
-            port=0,
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            ws="none",
-            timeout_keep_alive=75,
-        )
-        server = uvicorn.Server(config)
-        config.load()
-        server.lifespan = config.lifespan_class(config)
+        server = await _started(_tap(name, app, tapped))
         servers.append(server)
-        await server.startup()
         tasks.append(asyncio.create_task(server.main_loop()))
-        port = server.servers[0].sockets[0].getsockname()[1]
+        port = _port(server)
         tapped.ports[name] = await FaultyPort.open(port)
     try:
         yield tapped

@@ -153,16 +153,8 @@ class Attempt:
             # client chose never says anything: clients could open the breaker with it.
             enough_s = self._timeout_s if deadline.by_client else self._timeout_s / 2
             raise TimedOut(self._source, counts=left >= enough_s) from error
-        except Unsendable as error:
-            raise NotSendable(self._source) from error
-        except NotConnected as error:
-            raise NotReached(self._source, sent=False, counts=not isinstance(error, NotAttempted)) from error
-        except ConnectionBroken as error:
-            raise NotReached(self._source, sent=True) from error
-        except AnswerTooLarge as error:
-            raise BadAnswer(self._source, counts=False) from error
         except WireError as error:
-            raise BadAnswer(self._source, counts=True, retriable=isinstance(error, BrokenAnswer)) from error
+            raise error_on_wire(self._source, error) from error
         finally:
             limit.lift()
 
@@ -212,6 +204,21 @@ class Attempt:
 def _close(answer: WireReply) -> None:
     if answer.close is not None:
         answer.close()
+
+
+def error_on_wire(source: str, error: WireError) -> SourceError:
+    """The error for a request that got no complete reply."""
+    match error:
+        case Unsendable():
+            return NotSendable(source)
+        case NotConnected():
+            return NotReached(source, sent=False, counts=not isinstance(error, NotAttempted))
+        case ConnectionBroken():
+            return NotReached(source, sent=True)
+        case AnswerTooLarge():
+            return BadAnswer(source, counts=False)
+        case _:
+            return BadAnswer(source, counts=True, retriable=isinstance(error, BrokenAnswer))
 
 
 def error_of(source: str, status: int, reply: WireReply, conventions: Conventions) -> SourceError:

@@ -10,22 +10,18 @@ from collections.abc import AsyncIterator
 from bff.runtime.clock import Clock
 from bff.runtime.loop import MovableLimit, TimeLimit
 from bff.upstream.conventions import STANDARD
-from bff.upstream.errors import BadAnswer, NotReached, NotSendable, SourceError, TimedOut
+from bff.upstream.errors import SourceError, TimedOut
 from bff.upstream.events import CallEnded, Listener
 from bff.upstream.headers import HeaderRules
 from bff.upstream.reasons import detail_of, reason_of
-from bff.upstream.traffic.attempt import Attempt, error_of
+from bff.upstream.traffic.attempt import Attempt, error_of, error_on_wire
 from bff.upstream.traffic.balance import Instance
 from bff.upstream.traffic.call import Call, Reply
 from bff.upstream.traffic.streams import Content, KeptAnswer, StreamCall, Streamed, streamed_headers
 from bff.upstream.wire import (
-    ConnectionBroken,
-    NotAttempted,
-    NotConnected,
     StreamingWire,
     StreamReply,
     StreamRequest,
-    Unsendable,
     WireError,
     WireReply,
 )
@@ -103,14 +99,8 @@ class StreamAttempt:
             if not limit.has_cut_off():
                 raise
             raise TimedOut(self._source, counts=left >= call.timeout_s / 2) from error
-        except Unsendable as error:
-            raise NotSendable(self._source) from error
-        except NotConnected as error:
-            raise NotReached(self._source, sent=False, counts=not isinstance(error, NotAttempted)) from error
-        except ConnectionBroken as error:
-            raise NotReached(self._source, sent=True) from error
         except WireError as error:
-            raise BadAnswer(self._source, counts=True, retriable=True) from error
+            raise error_on_wire(self._source, error) from error
         finally:
             limit.lift()
 

@@ -46,7 +46,8 @@ async def test_a_hash_is_known_after_its_document_was_registered() -> None:
     assert await refused(documents, None, None, persisted(OTHER)) is PersistedQueryNotFound
     await documents.register(hash_of(OTHER), OTHER)
     assert await documents.text(None, None, persisted(OTHER)) == (OTHER, None)
-    assert await documents.text(None, None, persisted(OTHER, sha256Hash=hash_of(OTHER).upper())) == (OTHER, None)
+    for written in (hash_of(OTHER).upper(), SHA256 + hash_of(OTHER)):
+        assert await documents.text(None, None, persisted(OTHER, sha256Hash=written)) == (OTHER, None)
     assert await documents.text(OTHER, None, persisted(OTHER)) == (OTHER, None)
     assert await documents.text(None, SHA256 + hash_of(OTHER), None) == (OTHER, None)
 

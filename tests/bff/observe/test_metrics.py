@@ -135,3 +135,18 @@ def test_two_gateways_in_one_process_count_separately() -> None:
     one, other = Metrics(SOURCES), Metrics(SOURCES)
     one.document("web", known=True)
     assert value(other, "bff_documents_total", variant="web", result="known") is None
+
+
+def test_consumers_are_counted_by_name_up_to_a_limit() -> None:
+    """Beyond a thousand names, which only reloads of the settings can bring, they are counted together."""
+    metrics = Metrics(("users",))
+    for number in range(1005):
+        metrics.request("web", "ok", 0.1, f"consumer-{number}")
+    metrics.request("web", "ok", 0.1, "consumer-3")
+    metrics.route("/v1", "2xx", 0.1, "consumer-1004")
+    metrics.gone("web", None, "consumer-1")
+    assert value(metrics, "bff_requests_total", variant="web", outcome="ok", consumer="consumer-3") == 2
+    assert value(metrics, "bff_requests_total", variant="web", outcome="ok", consumer="(others)") == 5
+    assert value(metrics, "bff_requests_total", variant="web", outcome="ok", consumer="consumer-1004") is None
+    assert value(metrics, "bff_route_requests_total", route="/v1", outcome="2xx", consumer="(others)") == 1
+    assert value(metrics, "bff_requests_total", variant="web", outcome="client_gone", consumer="consumer-1") == 1

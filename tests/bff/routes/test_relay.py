@@ -270,6 +270,21 @@ def test_a_service_that_does_not_answer_in_time_is_a_problem(start: StartRouted)
     assert the_problem(routed.gateway.http.get(f"{routed.url}/api")) == (504, "UPSTREAM_TIMEOUT")
 
 
+def test_a_client_that_asks_for_less_time_gets_less(start: StartRouted) -> None:
+    """It gets no more than the route's. What is no number of milliseconds is refused."""
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.reader.read()
+
+    routed = start(ROUTE, answer)
+    get = routed.gateway.http.get
+    url = f"{routed.url}/api"
+    assert the_problem(get(url, headers={"x-request-timeout-ms": "60"})) == (504, "UPSTREAM_TIMEOUT")
+    assert the_problem(get(url, headers={"x-request-timeout-ms": "soon"})) == (400, "BAD_REQUEST")
+    breaker = get(f"{routed.url}/ready").json()["sources"]["raw"]
+    assert breaker == {"breaker": "closed"}
+
+
 def test_a_failed_read_is_repeated_and_a_write_is_not(start: StartRouted) -> None:
     """Only safe methods without a body, before anything was answered."""
     answers = {"GET": [plain(b"no", "503 Sorry"), plain(b"yes")], "POST": [plain(b"no", "503 Sorry"), plain(b"yes")]}
@@ -414,6 +429,20 @@ def test_rates_hold_for_routes(start: StartRouted) -> None:
     assert answer.json()["retryAfter"] == int(answer.headers["retry-after"])
 
 
+def test_all_clients_of_a_route_have_a_limit(start: StartRouted) -> None:
+    """As those of a variant; and all users of an address."""
+    routed = start(
+        ROUTE + "rate_of_all = { any_minute = 2 }\nrate_of_address = { any_minute = 1 }\n",
+        BFF_RATE__ENABLED="true",
+        BFF_PROXIES__TRUSTED="127.0.0.1",
+    )
+    statuses = [
+        routed.gateway.http.get(f"{routed.url}/api", headers={"x-forwarded-for": f"192.0.2.{number}"}).status_code
+        for number in (1, 1, 2, 3)
+    ]
+    assert statuses == [200, 429, 200, 429]
+
+
 def test_the_gateways_own_paths_stay_its_own(start: StartRouted) -> None:
     """Also under a route for everything."""
     routed = start(ROUTE.replace('"/api"', '"/"'))
@@ -433,6 +462,16 @@ def test_the_access_log_has_the_route(start: StartRouted, lines: "Queue[dict[str
     assert (line["route"], line["path"], line["status"]) == ("/api", "/api/x", 200)
     assert (line["bytes_in"], line["bytes_out"], line["upstream_calls"]) == (5, 5, {"raw": 1})
     assert "secret" not in json.dumps(line)
+
+
+def test_the_access_log_has_the_further_fields_too(start: StartRouted, lines: "Queue[dict[str, Any]]") -> None:
+    """As for variants: see `log.fields`."""
+    routed = start(BFF_LOG__FIELDS="ip,response_length,trace_id,user_id")
+    headers = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", **routed.gateway.bearer("7")}
+    routed.gateway.http.post(f"{routed.url}/api/x", content=b"hello", headers=headers)
+    line = lines.get(timeout=30)
+    assert (line["ip"], line["response_length"], line["trace_id"]) == ("127.0.0.1", 5, "a" * 32)
+    assert len(line["user_id"]) == 16
 
 
 @pytest.fixture

@@ -48,3 +48,15 @@ def test_the_environment_is_told_too() -> None:
     """So that nobody looks for it in the file."""
     with pytest.raises(SettingsError, match=r"rates \(BFF_RATES\): unknown setting in the environment; did you mean rate\?"):
         load(shop_app, {"BFF_RATES": "1"}, default_file=None)
+
+
+def test_a_list_of_tables_is_one_variable() -> None:
+    """Its members have no variables of their own."""
+    routes = '[{"path": "/v1", "source": "users"}, {"path": "v2", "source": "users"}]'
+    with pytest.raises(SettingsError, match=r"^routes\.1\.path \(BFF_ROUTES\): "):
+        load(shop_app, {"BFF_ROUTES": routes}, default_file=None)
+    with pytest.raises(SettingsError, match=r"^routes \(BFF_ROUTES\): .*expected an array of objects in JSON$"):
+        load(shop_app, {"BFF_ROUTES": "[{"}, default_file=None)
+    for name in ("1", "partner"):
+        with pytest.raises(SettingsError, match=rf"BFF_CONSUMERS__{name.upper()}__NAME"):
+            load(shop_app, {f"BFF_CONSUMERS__{name}__NAME": "x"}, default_file=None)

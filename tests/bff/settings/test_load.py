@@ -512,3 +512,30 @@ def test_traffic_options_follow_from_the_settings() -> None:
         3,
         100,
     )
+
+
+def test_routes_in_the_environment_are_json() -> None:
+    """The same as in the file."""
+    given = {"BFF_ROUTES": '[{"path": "/v1", "source": "users", "methods": ["POST"]}]'}
+    (route,) = load(shop_app, given, default_file=None).routes
+    assert (route.path, route.source, route.methods) == ("/v1", "users", ("POST",))
+
+
+def test_lists_and_tables_in_the_environment_may_be_json() -> None:
+    """Where entries have commas, or names have capitals."""
+    given = {
+        "BFF_AUTH__PREVIOUS_SECRETS": '["one, and two", "three"]',
+        "BFF_VARIANTS__WEB__DEADLINES": '{"AccountPage": 3}',
+        "BFF_AUTH__REQUIRED": '{"custom:Tenant": ["a", "b"]}',
+    }
+    settings = load(shop_app, given, default_file=None)
+    assert [each.get_secret_value() for each in settings.auth.previous_secrets] == ["one, and two", "three"]
+    assert settings.variant("web").deadlines == {"AccountPage": 3}
+    assert settings.auth.required == {"custom:Tenant": ("a", "b")}
+    for name, wrong, what in (
+        ("BFF_AUTH__PREVIOUS_SECRETS", "[secret", "an array"),
+        ("BFF_VARIANTS__WEB__DEADLINES", "secret", "an object"),
+    ):
+        with pytest.raises(SettingsError, match=rf"\({name}\): .*expected {what} in JSON") as refused:
+            load(shop_app, {name: wrong}, default_file=None)
+        assert "secret" not in str(refused.value).replace("secrets", "").replace("SECRETS", "")
