@@ -1,6 +1,6 @@
 """Finds a resource in a document: from the document to `Findings`."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from bff.scaffold.openapi.access import note_access, note_writes, service_url
 from bff.scaffold.openapi.application import Application
 from bff.scaffold.openapi.document import Document, Notes, Operation
 from bff.scaffold.openapi.errors import errors_of
-from bff.scaffold.openapi.filters import Filters, filters_of, naming_of
+from bff.scaffold.openapi.filters import filters_of, naming_of
 from bff.scaffold.openapi.paging import Listed, pages_of, size_of
 from bff.scaffold.openapi.relations import owner_of, relations_of
 from bff.scaffold.openapi.resource import Resource, find
@@ -65,9 +65,12 @@ class _Detection:
         place = None if replies.several is None else replies.several[0]
         by_id = keys.by_id(self._document, self._schemas, resource, replies.listed, place)
         ids = None if by_id is None else by_id.parameter
-        filters = filters_of(self._schemas, query, found, naming, self._notes, (ids, "id", "ids"))
-        pages = self._pages(replies, filters)
-        lists, found = self._lists(resource, replies, found, naming, ids)
+        pages = None if replies.listed is None else pages_of(self._schemas, replies.listed, place or "", self._notes)
+        used = {ids, "id", "ids", *(() if pages is None else pages.by.parameters())}
+        if pages is not None:
+            filters = filters_of(self._schemas, query, found, naming, self._notes, used)
+            pages = replace(pages, exact=filters.exact, filters=filters.others)
+        lists, found = self._lists(resource, replies, found, naming, used)
         if by_id is None and pages is None:
             raise ScaffoldError(
                 f"--openapi: expected a way to read {shown(resource.path)}: a GET of one object, or of pages"
@@ -119,7 +122,9 @@ class _Detection:
             one = places.one(self._schemas, self._body(resource.one), self._names, resource.parameter)
             if one is None:
                 self._notes.add(f"GET {shown(resource.one.path)}: expected an object with an id in its reply")
-        if resource.several is not None:
+        if resource.several is None:
+            self._notes.add(f"GET {shown(resource.path)}: no list is described that can be read: no connection is written")
+        else:
             several = places.items(self._schemas, self._body(resource.several), self._names)
             if several is None:
                 self._notes.add(f"GET {shown(resource.path)}: expected a list of objects in its reply")
@@ -163,14 +168,8 @@ class _Detection:
         )
         return reader.record(schema, id_name)
 
-    def _pages(self, replies: _Replies, filters: Filters) -> f.ReadPages | None:
-        if replies.several is None or replies.listed is None:
-            return None
-        found = pages_of(self._schemas, replies.listed, replies.several[0], self._notes)
-        return None if found is None else replace(found, exact=filters.exact, filters=filters.others)
-
     def _lists(
-        self, resource: Resource, replies: _Replies, found: tuple[f.Member, ...], naming: Naming, ids: str | None
+        self, resource: Resource, replies: _Replies, found: tuple[f.Member, ...], naming: Naming, used: set[str | None]
     ) -> tuple[tuple[f.ReadList, ...], tuple[f.Member, ...]]:
         """The lists by owner, and the members with those that the lists add."""
         query = {} if replies.listed is None else dict(replies.listed.query)
@@ -181,10 +180,10 @@ class _Detection:
             if place is None:
                 continue
             listed = self._listed(key.operation)
-            without: Collection[str | None] = (ids, key.member.json, "id", "ids")
+            limit = size_of(listed)
+            without = {*used, key.member.json, limit}
             filters = filters_of(self._schemas, listed.query, found, naming, self._notes, without)
             items = None if place == base else place
-            limit = size_of(listed)
             lists.append(f.ReadList(key.owner, key.member.name, key.many, limit, items, filters.exact, filters.others))
             if key.is_new:
                 found = (*found, key.member)

@@ -1,8 +1,10 @@
 """The members of an object, with types that the gateway reads. What has no such type is left out, with a note."""
 
+import re
 from collections.abc import Collection
 from dataclasses import replace
 
+from bff.scaffold.names import singular_of
 from bff.scaffold.openapi import findings as f
 from bff.scaffold.openapi.document import Notes
 from bff.scaffold.openapi.schemas import Schema, Schemas
@@ -14,7 +16,10 @@ _MOST_MEMBERS = 100
 _MOST_VALUES = 100
 _LARGEST_INT32 = 2**31 - 1
 _LONG = frozenset({"int64", "uint64", "uint32", "long", "unix-time", "timestamp", "bigint"})
-_SECRET = frozenset({"password", "secret"})
+_SECRET_FORMATS = frozenset({"password", "secret"})
+_SECRET_NAMES = re.compile(
+    r"(\A|_)(password|passwd|passphrase|secret|private_key|api_key|access_token|refresh_token|password_hash)(_value)?\Z"
+)
 
 
 class MemberReader:
@@ -66,7 +71,8 @@ class MemberReader:
         if python is None:
             self._notes.add(f"{where}: its name can't be one in Python: left out")
             return None
-        if schema.node.get("writeOnly") is True or schema.format in _SECRET:
+        is_secret = schema.format in _SECRET_FORMATS or _SECRET_NAMES.search(python) is not None
+        if schema.node.get("writeOnly") is True or is_secret:
             self._notes.add(f"{where}: is a secret, or is only written: left out")
             return None
         is_link = schema.is_expandable or (python in self._links and _may_be_id(schema))
@@ -80,7 +86,7 @@ class MemberReader:
     def _type(self, schema: Schema, owner: str, name: str, where: str, depth: int) -> f.Type | None:
         if schema.kind == "array":
             item = self._schemas.read(schema.items)
-            found = None if item.kind == "array" else self._type(item, owner, name, where, depth)
+            found = None if item.kind == "array" else self._type(item, owner, singular_of(name) or name, where, depth)
             if item.kind == "array" or item.is_nullable:
                 self._notes.add(f"{where}: a list of lists, or with null in it: left out")
                 return None

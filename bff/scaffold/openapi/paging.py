@@ -22,6 +22,9 @@ _CURSORS = (
 _LAST_IDS = ("startingafter", "afterid", "startafter", "lastid", "after", "sinceid")
 _OFFSETS = ("offset", "skip", "pageoffset", "startat", "startindex", "start", "from")
 _PAGES = ("page", "pagenumber", "pageno", "pageindex", "p", "currentpage")
+_AMBIGUOUS = frozenset({"since", "from", "start", "after", "max", "marker", "first", "top", "count", "size", "rows", "p"})
+"""Names that a filter may have too: `since` is a time, or where a page begins."""
+
 _NEXT = (
     *("nextcursor", "nextpagetoken", "nexttoken", "endcursor", "continuationtoken", "nextmarker", "nextpage", "nextlink"),
     *("nexturl", "next", "after", "continuation", "cursor", "marker"),
@@ -70,8 +73,8 @@ def size_of(listed: Listed) -> str | None:
 
 
 def is_of_pages(name: str) -> bool:
-    """Whether a parameter is about pages: it is no filter."""
-    return plain(name) in {*_SIZES, *_CURSORS, *_LAST_IDS, *_OFFSETS, *_PAGES, "endingbefore", "before"}
+    """Whether a parameter is about pages and nothing else, also where another one is used: it is no filter."""
+    return plain(name) in {*_SIZES, *_CURSORS, *_LAST_IDS, *_OFFSETS, *_PAGES, "endingbefore"} - _AMBIGUOUS
 
 
 def pages_of(schemas: Schemas, listed: Listed, place: str, notes: Notes) -> ReadPages | None:

@@ -40,6 +40,9 @@ from tests.support.openapi import (
 NOTHING = Application()
 
 
+LIST = f.ListOf(f.Nested("PartX", (f.Member("a", "a", f.FLOAT, True),)))
+
+
 def found_in(root: Document, name: str, path: str | None = None, application: Application = NOTHING) -> f.Findings:
     """What is found of a resource."""
     return detect(root, source_names(name, None), path, application)
@@ -305,6 +308,33 @@ def test_the_first_page(schema: Document, first: int) -> None:
     assert found.pages.by == PageNumber("page", "size", first)
 
 
+def test_a_name_of_pages_that_is_a_filter() -> None:
+    """`since` is a time, where another parameter says where a page begins."""
+    names = ("page", "per_page", "since", "cursor")
+    found = found_in(parts(parameters=[parameter(name) for name in names]), "parts")
+    assert found.pages is not None
+    assert (found.pages.by, found.pages.filters) == (PageNumber(), ("since",))
+
+
+@pytest.mark.parametrize(
+    "name", ["password", "userPassword", "client_secret", "apiKey", "accessToken", "privateKey", "refresh_token"]
+)
+def test_secrets_are_left_out(name: str) -> None:
+    """By their names, too."""
+    found = found_in(parts({name: {"type": "string"}}), "parts")
+    assert [each.name for each in found.members] == ["id", "name"]
+    assert any(line.endswith("is a secret, or is only written: left out") for line in found.notes)
+
+
+def test_lists_of_objects_have_a_class_in_the_singular() -> None:
+    """`tags` are of the class `PartTag`; a list of ids has ids."""
+    tag = {"type": "object", "properties": {"label": {"type": "string"}}}
+    listed = {"tags": {"type": "array", "items": tag}, "shop_ids": {"type": "array", "items": {"type": "integer"}}}
+    found = found_in(parts(listed), "parts")
+    assert member(found, "tags").type == f.ListOf(f.Nested("PartTag", (f.Member("label", "label", f.TEXT, True),)))
+    assert member(found, "shop_ids").type == f.ListOf(f.INT_ID)
+
+
 def test_bracketed_parameters() -> None:
     """`page[offset]` may be written as an object that is spread."""
     spread = parameter("page", "object", style="deepObject", properties={"offset": {}, "limit": {"maximum": 40}})
@@ -351,6 +381,7 @@ def test_errors(body: Document, media_type: str, expected: ErrorObject | None) -
         ({"type": ["integer", "string"]}, None),
         ({"type": "string", "format": "password"}, None),
         ({"type": "string", "writeOnly": True}, None),
+        ({"type": "array", "items": {"type": "object", "properties": {"a": {"type": "number"}}}}, LIST),
         ({"type": "array", "items": {"type": "array"}}, None),
         ({"type": "array", "items": {"type": ["string", "null"]}}, None),
         ({"type": "object"}, None),
