@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bff.scaffold import edits
+from bff.scaffold.code import Call, call, line
 from bff.scaffold.files import APP, ByHand, Insertion, Written, add, binds, check_is_app, class_has
 from bff.scaffold.names import ScaffoldError, SourceNames, source_names
 from bff.scaffold.render import rendered
@@ -98,14 +99,7 @@ def in_graph(folder: Path, names: SourceNames, fields: Sequence[QueryField]) -> 
             raise ScaffoldError(f"{names.source}: Query in {QUERY} has a field {member} already")
     module = f"datasources.{names.source}"
     source = f"from {module} import {names.source_class}"
-    lines = [
-        line
-        for each in fields
-        for line in _call(
-            f"{each.name}: {each.type} = {each.function}",
-            f"*EVERYONE, read={names.source_class}.{each.read}, access=Access()",
-        )
-    ]
+    lines = [line(f"{each.name}: {each.type} = ", _made(each, names)) for each in fields]
     generic = {each.type.partition("[")[0] for each in fields if "[" in each.type}
     imports = [
         *(("bff", name) for name in sorted({"Access", *generic, *(each.function for each in fields)})),
@@ -121,13 +115,17 @@ def in_graph(folder: Path, names: SourceNames, fields: Sequence[QueryField]) -> 
     def in_query(text: str) -> str:
         for each in imports:
             text = edits.add_import(text, *each)
-        return edits.add_to_class(text, "Query", lines)
+        return edits.add_to_class(text, "Query", [each[4:] for field in lines for each in field.splitlines()])
 
     by_hand = tuple(f"from {module} import {name}" for module, name in imports)
     return [
         Insertion(APP, in_app, (source, f"sources=(…, {names.source_class})")),
-        Insertion(QUERY, in_query, (*by_hand, *(f"    {line}" for line in lines))),
+        Insertion(QUERY, in_query, (*by_hand, *lines)),
     ]
+
+
+def _made(field: QueryField, names: SourceNames) -> Call:
+    return call(field.function, "*EVERYONE", read=f"{names.source_class}.{field.read}", access=call("Access"))
 
 
 def _in_demo(name: str) -> Insertion:
@@ -138,12 +136,6 @@ def _in_demo(name: str) -> Insertion:
         return edits.add_returned_entry(edits.add_import(text, module, name), "services", name, made)
 
     return Insertion(_DEMO, edit, (f"from {module} import {name}", f'"{name}": {made},'))
-
-
-def _call(function: str, arguments: str) -> tuple[str, ...]:
-    """A call as lines of a class's body: one line, or three if it is too long."""
-    line = f"{function}({arguments})"
-    return (line,) if len(line) + 4 <= edits.LONGEST_LINE else (f"{function}(", f"    {arguments}", ")")
 
 
 def _values(names: SourceNames, python_type: str, path: str) -> dict[str, str]:

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
+from bff.scaffold.code import Code, call, code_of, imports, line, names_in, quoted
 from bff.scaffold.openapi import findings as f
-from bff.scaffold.openapi.code import Code, call, code_of, imports, line, names_in
-from bff.scaffold.openapi.words import quoted
 from bff.upstream.conventions import STANDARD, Comma
 from bff.upstream.conventions.keys import camel
 from bff.upstream.conventions.paging import MOST_ITEMS

@@ -5,19 +5,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bff.conventions import Conventions, camel, snake
+from bff.scaffold.code import is_harmless
 from bff.scaffold.names import TAKEN_RECORDS, ScaffoldError, SourceNames
 from bff.scaffold.openapi import findings as f
 from bff.scaffold.openapi import keys, members, places
 from bff.scaffold.openapi.access import note_access, note_writes, service_url
 from bff.scaffold.openapi.application import Application
-from bff.scaffold.openapi.document import Document, Notes, Operation
+from bff.scaffold.openapi.document import Document, Notes, Operation, Parameter
 from bff.scaffold.openapi.errors import errors_of
 from bff.scaffold.openapi.filters import filters_of, naming_of
-from bff.scaffold.openapi.paging import Listed, pages_of, size_of
+from bff.scaffold.openapi.paging import Listed, note_limit, pages_of, size_of
 from bff.scaffold.openapi.relations import owner_of, relations_of
 from bff.scaffold.openapi.resource import Resource, find
 from bff.scaffold.openapi.schemas import Schema, Schemas
-from bff.scaffold.openapi.words import is_harmless, plain, shown
+from bff.scaffold.openapi.words import plain, shown
 from bff.upstream.conventions.keys import Naming
 
 _OTHER_CLASSES = frozenset({"Int32", "ListBy", "OneByOne", "Pages", "StrEnum", "Timestamp", "UncountedConnection", "Viewer"})
@@ -30,6 +31,11 @@ class _Replies:
     one: tuple[str, Schema] | None
     several: tuple[str, Schema] | None
     listed: Listed | None
+
+    @property
+    def query(self) -> Mapping[str, Parameter]:
+        """The parameters of the list."""
+        return {} if self.listed is None else self.listed.query
 
 
 def detect(root: Mapping[str, Any], names: SourceNames, path: str | None, application: Application) -> f.Findings:
@@ -58,46 +64,49 @@ class _Detection:
     def run(self, path: str | None) -> f.Findings:
         resource = self._usable(find(self._document, self._names, path))
         replies = self._replies(resource)
-        found = self._members(resource, replies)
-        query = {} if resource.several is None else resource.several.query()
-        is_snake = sum(each.json == each.name for each in found) > sum(each.json == camel(each.name) for each in found)
-        naming = naming_of(list(query), is_snake=is_snake)
-        place = None if replies.several is None else replies.several[0]
-        by_id = keys.by_id(self._document, self._schemas, resource, replies.listed, place)
-        ids = None if by_id is None else by_id.parameter
-        pages = None if replies.listed is None else pages_of(self._schemas, replies.listed, place or "", self._notes)
-        used = {ids, "id", "ids", *(() if pages is None else pages.by.parameters())}
-        if pages is not None:
-            filters = filters_of(self._schemas, query, found, naming, self._notes, used)
-            pages = replace(pages, exact=filters.exact, filters=filters.others)
-        lists, found = self._lists(resource, replies, found, naming, used)
-        if by_id is None and pages is None:
-            raise ScaffoldError(
-                f"--openapi: expected a way to read {shown(resource.path)}: a GET of one object, or of pages"
-                + "".join(f"; {line}" for line in self._notes.lines()[:3])
-            )
+        members_ = self._members(resource, replies)
+        in_snake = sum(each.json == each.name for each in members_)
+        in_camel = sum(each.json == camel(each.name) for each in members_)
+        is_snake = in_snake > in_camel
+        naming = naming_of(list(replies.query), is_snake=is_snake)
+        found = self._reads(resource, replies, members_, naming)
         operations = (resource.one, resource.several, *(each.operation for each in resource.below))
-        url = service_url(self._document)
         forwards_identity = note_access(self._document, self._names.source, operations)
         variables = (f"{resource.path}/{{{resource.parameter}}}",) if resource.parameter else ()
         note_writes(self._document, (resource.path, *variables))
-        relations = relations_of(found, self._names, self._application, self._notes)
-        owners = (owner_of(each, found, self._names, self._application, self._notes) for each in lists)
-        return f.Findings(
-            names=self._names,
-            path=resource.path,
-            members=found,
+        linked = (self._names, self._application, self._notes)
+        owners = (owner_of(each, found.members, *linked) for each in found.lists)
+        return replace(
+            found,
             is_snake=is_snake,
             conventions=self._conventions(replies, naming, operations),
-            by_id=None if by_id is None else by_id.read,
-            lists=lists,
-            pages=pages,
-            relations=relations,
+            relations=relations_of(found.members, *linked),
             owners=tuple(each for each in owners if each is not None),
             forwards_identity=forwards_identity,
-            service_url=url,
+            service_url=service_url(self._document),
             notes=self._notes.lines(),
         )
+
+    def _reads(self, resource: Resource, replies: _Replies, found: tuple[f.Member, ...], naming: Naming) -> f.Findings:
+        """The reads, and the members with those that lists add. Raises `ScaffoldError` if there is nothing to read."""
+        place = None if replies.several is None else replies.several[0]
+        by_id = keys.by_id(self._document, self._schemas, resource, replies.listed, place)
+        pages = None if replies.listed is None else pages_of(self._schemas, replies.listed, place or "", self._notes)
+        used = {"id", "ids", None if by_id is None else by_id.parameter}
+        if pages is not None:
+            used |= set(pages.by.parameters())
+            filters = filters_of(self._schemas, replies.query, found, naming, self._notes, used)
+            pages = replace(pages, exact=filters.exact, filters=filters.others)
+        lists, found = self._lists(resource, replies, found, naming, used)
+        if by_id is None and pages is None:
+            raise self._refusal(f"a way to read {shown(resource.path)}: a GET of one object, or of pages")
+        read = None if by_id is None else by_id.read
+        return f.Findings(self._names, resource.path, found, False, Conventions(), read, lists, pages)
+
+    def _refusal(self, expected: str) -> ScaffoldError:
+        """A refusal with the first notes, which are the likely reasons."""
+        reasons = "".join(f"; {line}" for line in self._notes.lines()[:3])
+        return ScaffoldError(f"--openapi: expected {expected}{reasons}")
 
     def _usable(self, resource: Resource) -> Resource:
         """The resource without the operations that the gateway can't call."""
@@ -142,10 +151,7 @@ class _Detection:
         found = [self._read(each[1], resource.parameter) for each in (replies.one, replies.several) if each is not None]
         read = [each for each in found if each is not None]
         if not read or len(read) < len(found):
-            raise ScaffoldError(
-                f"--openapi: expected objects with an id, a string or an integer, at {shown(resource.path)}"
-                + "".join(f"; {line}" for line in self._notes.lines()[:3])
-            )
+            raise self._refusal(f"objects with an id, a string or an integer, at {shown(resource.path)}")
         if len(read) == 1:
             return read[0]
         return self._common(read[0], read[1])
@@ -172,15 +178,15 @@ class _Detection:
         self, resource: Resource, replies: _Replies, found: tuple[f.Member, ...], naming: Naming, used: set[str | None]
     ) -> tuple[tuple[f.ReadList, ...], tuple[f.Member, ...]]:
         """The lists by owner, and the members with those that the lists add."""
-        query = {} if replies.listed is None else dict(replies.listed.query)
         lists = []
         base = Conventions().items if replies.several is None else replies.several[0]
-        for key in keys.owners_of(self._schemas, resource, found, self._names, query):
+        for key in keys.owners_of(self._schemas, resource, found, self._names, replies.query):
             place = self._place_below(key, found, resource.parameter)
             if place is None:
                 continue
             listed = self._listed(key.operation)
             limit = size_of(listed)
+            note_limit(self._schemas, listed, limit, f"GET {shown(key.operation.path)}", self._notes)
             without = {*used, key.member.json, limit}
             filters = filters_of(self._schemas, listed.query, found, naming, self._notes, without)
             items = None if place == base else place

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from bff.conventions import ErrorObject
+from bff.scaffold.code import is_harmless
 from bff.scaffold.openapi.document import Document, Operation
 from bff.scaffold.openapi.schemas import Schema, Schemas
-from bff.scaffold.openapi.words import is_harmless
 
 _AT = ("error", "errors", "fault")
 _CODES = ("code", "type", "error_code", "errorCode", "status", "reason", "name", "id", "error")

@@ -4,11 +4,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from bff.conventions import camel, snake
+from bff.scaffold.code import is_harmless
 from bff.scaffold.openapi import findings as f
 from bff.scaffold.openapi.document import Notes, Parameter
 from bff.scaffold.openapi.paging import is_of_pages
 from bff.scaffold.openapi.schemas import Schema, Schemas
-from bff.scaffold.openapi.words import is_harmless, plain, python_name, shown
+from bff.scaffold.openapi.words import plain, python_name, shown
 from bff.upstream.conventions.keys import Naming
 
 _MOST = 20

@@ -1,7 +1,7 @@
 """Writes the module of a type: what clients see of a record."""
 
+from bff.scaffold.code import call, imports, line
 from bff.scaffold.openapi import findings as f
-from bff.scaffold.openapi.code import call, imports, line
 from bff.scaffold.openapi.datasource import enumerations_in, nested_in, record_type, scalars_in
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bff.conventions import Comma, OneByOne, Posted, Repeated
+from bff.scaffold.code import is_harmless
 from bff.scaffold.names import SourceNames, singular_of
 from bff.scaffold.openapi import findings as f
 from bff.scaffold.openapi import places
@@ -11,7 +12,7 @@ from bff.scaffold.openapi.document import Document, Notes, Operation, Parameter
 from bff.scaffold.openapi.paging import Listed, size_of
 from bff.scaffold.openapi.resource import Below, Resource
 from bff.scaffold.openapi.schemas import Schema, Schemas
-from bff.scaffold.openapi.words import is_harmless, plain, python_name, snake_of
+from bff.scaffold.openapi.words import plain, python_name, snake_of
 from bff.upstream.conventions import Many
 from bff.upstream.ids import MOST_IDS
 

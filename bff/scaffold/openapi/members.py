@@ -4,11 +4,12 @@ import re
 from collections.abc import Collection
 from dataclasses import replace
 
+from bff.scaffold.code import is_harmless
 from bff.scaffold.names import singular_of
 from bff.scaffold.openapi import findings as f
 from bff.scaffold.openapi.document import Notes
 from bff.scaffold.openapi.schemas import Schema, Schemas
-from bff.scaffold.openapi.words import LONGEST_NAME, class_name, is_harmless, python_name, shown, snake_of
+from bff.scaffold.openapi.words import LONGEST_NAME, class_name, python_name, shown, snake_of
 from bff.upstream.conventions.keys import camel
 
 _DEEPEST = 2

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bff.conventions import Cursor, InHeader, LastId, LinkHeader, Offset, PageNumber
+from bff.scaffold.code import is_harmless
 from bff.scaffold.openapi.document import Notes, Parameter
 from bff.scaffold.openapi.findings import ReadPages
 from bff.scaffold.openapi.schemas import Schema, Schemas
-from bff.scaffold.openapi.words import is_harmless, plain
+from bff.scaffold.openapi.words import plain
 from bff.upstream.conventions import Paging
 
 _SIZES = (
@@ -39,6 +40,8 @@ _TOTALS = (
 _TOTAL_HEADERS = ("xtotalcount", "xtotal", "totalcount", "xpaginationtotal", "paginationtotal", "xtotalitems", "xcount")
 _RANGE = re.compile(r"(?:\bmax(?:imum)?\b\D{0,20}|\b1 (?:and|to) |\b1-)(\d{1,6})\b", re.IGNORECASE)
 _LARGEST = 200
+MOST_FIRST = 100
+"""The largest `first` of a field."""
 _FEWEST = 10
 _ASSUMED = 100
 
@@ -81,7 +84,7 @@ def pages_of(schemas: Schemas, listed: Listed, place: str, notes: Notes) -> Read
     """How the list is paged; None if it is not, or if it can't be told: then with a note."""
     size = size_of(listed)
     by = _by(schemas, listed, size, notes)
-    if by is None:
+    if by is None or size is None:
         return None
     largest = _largest(schemas, listed, size, notes)
     if largest is None:
@@ -135,18 +138,30 @@ def _first_page(schemas: Schemas, listed: Listed, page: str) -> int:
     return 0 if schema.number("minimum") == 0 else 1
 
 
-def _largest(schemas: Schemas, listed: Listed, size: str | None, notes: Notes) -> int | None:
-    """The largest size of a page, within what the gateway takes; None if the service has smaller ones."""
-    if size is None:
-        return None
+def largest_of(schemas: Schemas, listed: Listed, size: str) -> int | None:
+    """The largest value of the parameter of the number of items; None if it is not described."""
     parameter = listed.query[size]
     schema = schemas.read(parameter.schema)
+    if (found := schema.number("maximum")) is not None:
+        return found
     described = schema.node.get("description")
     texts = (parameter.description, described[:1000] if isinstance(described, str) else "")
-    found = schema.number("maximum")
-    if found is None:
-        matched = next((match for match in map(_RANGE.search, texts) if match), None)
-        found = None if matched is None else int(matched[1])
+    matched = next((match for match in map(_RANGE.search, texts) if match), None)
+    return None if matched is None else int(matched[1])
+
+
+def note_limit(schemas: Schemas, listed: Listed, size: str | None, where: str, notes: Notes) -> None:
+    """Note what a list by owner can't have: more items than the service gives, or those after its first page."""
+    if size is None:
+        if listed.parameter((*_CURSORS, *_OFFSETS, *_PAGES)) is not None:
+            notes.add(f"{where}: has pages, but no parameter of the number of items: only its first page is read")
+    elif (largest := largest_of(schemas, listed, size)) is not None and largest < MOST_FIRST:
+        notes.add(f"{where}: the service takes a {size} of at most {largest}: it refuses a field with a larger first")
+
+
+def _largest(schemas: Schemas, listed: Listed, size: str, notes: Notes) -> int | None:
+    """The largest size of a page, within what the gateway takes; None if the service has smaller ones."""
+    found = largest_of(schemas, listed, size)
     if found is None:
         notes.add(f"pages: the largest {size} is not described: {_ASSUMED} is assumed; see largest of Pages")
         return _ASSUMED

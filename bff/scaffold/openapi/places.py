@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
+from bff.scaffold.code import is_harmless
 from bff.scaffold.names import SourceNames
 from bff.scaffold.openapi.schemas import Schema, Schemas
-from bff.scaffold.openapi.words import is_harmless, plain
+from bff.scaffold.openapi.words import plain
 
 _DEEPEST = 3
 _MOST = 1000

@@ -3,9 +3,10 @@
 import re
 from dataclasses import dataclass
 
+from bff.scaffold.code import is_harmless
 from bff.scaffold.names import ScaffoldError, SourceNames
 from bff.scaffold.openapi.document import Document, Operation
-from bff.scaffold.openapi.words import is_harmless, plain, shown
+from bff.scaffold.openapi.words import plain, shown
 
 _MOST_SHOWN = 8
 _MOST_BELOW = 20

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bff.scaffold import edits
+from bff.scaffold.code import call, line
 from bff.scaffold.files import Insertion, Written, binds, check_is_app, class_has
 from bff.scaffold.names import ScaffoldError, SourceNames, record_field, source_names
 from bff.scaffold.openapi.application import read
-from bff.scaffold.openapi.code import call, line
 from bff.scaffold.openapi.datasource import datasource
 from bff.scaffold.openapi.demo import description
 from bff.scaffold.openapi.detect import detect

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+from bff.scaffold.code import text
 from bff.scaffold.names import SourceNames, record_field
 from bff.scaffold.openapi import findings as f
-from bff.scaffold.openapi.code import text
 from bff.scaffold.render import rendered
 from bff.scaffold.samples import FIRST_IDS, MISSING_ID
 from bff.upstream.conventions.keys import camel

@@ -6,10 +6,7 @@ import re
 LONGEST_NAME = 39
 """The largest length of a Python name that is made from a document's name."""
 
-_LONGEST_TEXT = 60
 _LONGEST_SHOWN = 80
-_HARMLESS = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]+\Z")
-"""Printable ASCII without quotes and backslashes: it can stand in a literal as it is."""
 
 _PYTHON = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*\Z", re.ASCII)
 _WORD_ENDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -31,18 +28,6 @@ _USED = frozenset(
     }
 )
 """Names that the generated classes use for something else."""
-
-
-def is_harmless(text: object) -> bool:
-    """Whether a text of the document can be quoted in code."""
-    return isinstance(text, str) and len(text) <= _LONGEST_TEXT and _HARMLESS.match(text) is not None
-
-
-def quoted(text: str) -> str:
-    """A harmless or empty text as a Python literal. Raises `ValueError` for another one."""
-    if text and not is_harmless(text):
-        raise ValueError("expected a harmless text")
-    return f'"{text}"'
 
 
 def shown(value: object) -> str:

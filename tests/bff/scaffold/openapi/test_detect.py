@@ -299,6 +299,25 @@ def test_the_largest_page(more: Document, expected: int | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ([parameter("limit", "integer", maximum=50)], "takes a limit of at most 50"),
+        ([parameter("page", "integer")], "only its first page is read"),
+        ([parameter("limit", "integer", maximum=100)], None),
+        ([], None),
+    ],
+)
+def test_what_lists_by_owner_cannot_have(parameters: list[Document], expected: str | None) -> None:
+    """A `first` that the service refuses, and items behind its first page: a note says so."""
+    listed = reply({"type": "array", "items": ref("Part")})
+    below = {"get": {"parameters": [parameter("m", "integer", "path"), *parameters], "responses": listed}}
+    found = found_in(parts(paths={"/makers/{m}/parts": below}), "parts")
+    lines = [line for line in found.notes if line.startswith("GET /makers")]
+    assert len(lines) == (expected is not None)
+    assert expected is None or expected in lines[0]
+
+
+@pytest.mark.parametrize(
     ("schema", "first"), [({"default": 0}, 0), ({"minimum": 0}, 0), ({"default": 1, "minimum": 0}, 1), ({}, 1)]
 )
 def test_the_first_page(schema: Document, first: int) -> None:

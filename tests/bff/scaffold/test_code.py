@@ -18,7 +18,7 @@ from bff.conventions import (
     camel,
     snake,
 )
-from bff.scaffold.openapi.code import call, code_of, imports, line, names_in, text
+from bff.scaffold.code import call, code_of, imports, line, names_in, text
 
 LONG = tuple(f"a_rather_long_name_of_a_filter_{number}" for number in range(5))
 

@@ -1,14 +1,29 @@
 """Python code as `ruff format` writes it: calls, tuples and imports that are broken into lines where they are too long."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from bff.conventions import Conventions
-from bff.scaffold.edits import LONGEST_LINE
-from bff.scaffold.openapi.words import quoted
+from bff.scaffold.edits import LONGEST_LINE, import_order
 
 _INDENT = "    "
+_LONGEST_TEXT = 60
+_HARMLESS = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]+\Z")
+"""Printable ASCII without quotes and backslashes: it can stand in a literal as it is."""
+
+
+def is_harmless(text: object) -> bool:
+    """Whether a text of the document can be quoted in code."""
+    return isinstance(text, str) and len(text) <= _LONGEST_TEXT and _HARMLESS.match(text) is not None
+
+
+def quoted(text: str) -> str:
+    """A harmless or empty text as a Python literal. Raises `ValueError` for another one."""
+    if text and not is_harmless(text):
+        raise ValueError("expected a harmless text")
+    return f'"{text}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +112,7 @@ def imports(names: Mapping[str, Iterable[str]]) -> list[str]:
     """Lines that import names of modules, both in the order of linters: constants, classes, functions."""
     lines = []
     for module in sorted(names):
-        found = sorted(set(names[module]), key=_import_order)
+        found = sorted(set(names[module]), key=import_order)
         if not found:
             continue
         text = f"from {module} import {', '.join(found)}"
@@ -105,11 +120,6 @@ def imports(names: Mapping[str, Iterable[str]]) -> list[str]:
             text = f"from {module} import (\n" + "".join(f"{_INDENT}{name},\n" for name in found) + ")"
         lines.append(text)
     return lines
-
-
-def _import_order(name: str) -> tuple[int, str]:
-    kind = 0 if name.isupper() and len(name) > 1 else 1 if name[:1].isupper() else 2
-    return kind, name
 
 
 def text(parts: Sequence[str], *, start: str) -> str:
