@@ -354,6 +354,27 @@ def test_lists_of_objects_have_a_class_in_the_singular() -> None:
     assert member(found, "shop_ids").type == f.ListOf(f.INT_ID)
 
 
+@pytest.mark.parametrize(
+    ("schema", "value", "is_exact"),
+    [
+        ({"type": "string"}, {"type": "string"}, True),
+        ({"type": "string"}, {"type": "string", "enum": ["all", "mine"]}, False),
+        ({"type": "string", "enum": ["a", "b"]}, {"type": "string", "enum": ["a"]}, True),
+        ({"type": "string", "enum": ["a", "b"]}, {"type": "string", "enum": ["a", "b", "all"]}, False),
+        ({"type": "string", "enum": ["a", "b"]}, {"type": "string"}, False),
+        ({"type": "integer"}, {"type": "string"}, False),
+        ({"type": "boolean"}, {"type": "boolean"}, True),
+        ({"type": "number"}, {"type": "number"}, False),
+    ],
+)
+def test_a_filter_is_exact_if_each_item_must_have_its_value(schema: Document, value: Document, is_exact: bool) -> None:
+    """Else the gateway would refuse the right answers: it leaves the others to the service."""
+    own = {"name": "kind", "in": "query", "schema": value}
+    found = found_in(parts({"kind": schema}, [parameter("offset"), parameter("limit"), own]), "parts")
+    assert found.pages is not None
+    assert (found.pages.exact, found.pages.filters) == ((("kind",), ()) if is_exact else ((), ("kind",)))
+
+
 def test_bracketed_parameters() -> None:
     """`page[offset]` may be written as an object that is spread."""
     spread = parameter("page", "object", style="deepObject", properties={"offset": {}, "limit": {"maximum": 40}})
