@@ -2,14 +2,18 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
 from bff.scaffold.application import new_app
 from bff.scaffold.files import Written
 from bff.scaffold.names import ScaffoldError
+from bff.scaffold.openapi.source import FromDocument, new_source_from
 from bff.scaffold.source import new_source
 from bff.scaffold.variant import new_variant
+
+T = TypeVar("T")
 
 
 class _New(click.Group):
@@ -39,18 +43,42 @@ def application(name: str) -> None:
 
 @new.command()
 @click.argument("name")
-@click.option(
-    "--id", "id_type", type=click.Choice(["int", "str", "uuid"]), default="int", show_default=True, help="The type of ids."
-)
+@click.option("--id", "id_type", type=click.Choice(["int", "str", "uuid"]), help="The type of ids; int by default.")
 @click.option("--path", help="The path of the resource, as /invoices; /NAME by default.")
 @click.option("--record", help="The class of one record, as Invoice; the singular of NAME by default.")
-def source(name: str, id_type: str, path: str | None, record: str | None) -> None:
+@click.option("--openapi", metavar="FILE|URL", help="An OpenAPI document (3.0 or 3.1) that describes the service.")
+def source(name: str, id_type: str | None, path: str | None, record: str | None, openapi: str | None) -> None:
     """Add the source NAME, a plural such as invoices: its records, its type, fields, a demo service and a test."""
-    _report(_written(lambda: new_source(Path.cwd(), name, id_type=id_type, path=path, record=record)))
+    if openapi is not None:
+        _source_from(name, id_type, path, record, openapi)
+        return
+    _report(_written(lambda: new_source(Path.cwd(), name, id_type=id_type or "int", path=path, record=record)))
     _next(
         (f"datasources/{name}.py", "declare the members of the record, and the reads of the service"),
         ("schema/query.py", "choose who may see it; as written, every signed-in viewer"),
         (f"{name.upper()}_SERVICE_URL=https://… bff dev", "the gateway in front of your own service"),
+    )
+
+
+def _source_from(name: str, id_type: str | None, path: str | None, record: str | None, openapi: str) -> None:
+    """The source that a document describes."""
+
+    def write() -> FromDocument:
+        if id_type is not None:
+            raise ScaffoldError("--id: expected no type of ids with --openapi: the document has it")
+        return new_source_from(Path.cwd(), name, openapi, path=path, record=record)
+
+    done = _written(write)
+    _report(done.written)
+    if done.notes:
+        click.echo("\nThe document does not tell everything:\n", err=True)
+    for note in done.notes:
+        click.echo(f"  {note}", err=True)
+    url = done.service_url or "https://…"
+    _next(
+        (f"datasources/{name}.py", "check the reads; leave out the members that the graph doesn't need"),
+        ("schema/query.py", "choose who may see it; as written, every signed-in viewer"),
+        (f"{name.upper()}_SERVICE_URL={url} bff check", "asks the service whether it answers so"),
     )
 
 
@@ -67,7 +95,7 @@ def variant(name: str, role: str | None) -> None:
     )
 
 
-def _written(write: Callable[[], Written]) -> Written:
+def _written(write: Callable[[], T]) -> T:
     try:
         return write()
     except ScaffoldError as error:

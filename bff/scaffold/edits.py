@@ -173,7 +173,7 @@ def _add_item(text: str, sequence: ast.expr, item: str) -> str:
 
 def _grow(text: str, node: ast.ImportFrom, name: str) -> str:
     """Add a name to an import on one line, sorted as linters want it: constants, then classes, then functions."""
-    names = sorted({*(alias.name for alias in node.names), name}, key=_import_order)
+    names = sorted({*(alias.name for alias in node.names), name}, key=import_order)
     line = f"from {node.module} import {', '.join(names)}"
     lines = _lines(text)
     old = lines[node.lineno - 1]
@@ -185,7 +185,8 @@ def _grow(text: str, node: ast.ImportFrom, name: str) -> str:
     return "".join(lines)
 
 
-def _import_order(name: str) -> tuple[int, str]:
+def import_order(name: str) -> tuple[int, str]:
+    """The key by which linters sort the names of an import: constants, then classes, then functions."""
     kind = 0 if name.isupper() and len(name) > 1 else 1 if name[:1].isupper() else 2
     return kind, name
 

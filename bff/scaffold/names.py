@@ -19,7 +19,7 @@ _TAKEN_FIELDS = frozenset(
 )
 """Names that the annotations and calls of `Query` use for something else."""
 
-_TAKEN_RECORDS = frozenset(
+TAKEN_RECORDS = frozenset(
     {"Access", "Boolean", "ById", "Connection", "CursorPages", "DateTime", "Edge", "Float", "Mutation", "PageInfo"}
     | {"Query", "Record", "Source", "String", "Subscription", "UUID", "UserError"}
 )
@@ -69,13 +69,18 @@ def source_names(name: str, record: str | None) -> SourceNames:
         record = _class_of(singular)
     if not _CLASS.match(record):
         raise ScaffoldError(f"--record: expected a class's name, as Item, got {record!r}")
-    names = SourceNames(name, _class_of(name), record, _CAPITAL.sub("_", record).lower())
+    names = SourceNames(name, _class_of(name), record, record_field(record))
     if names.source_class == names.record or names.field == name:
         raise ScaffoldError(f"--record: expected another name than that of the source, got {record}")
     _check_identifier(names.field, "--record")
-    if names.record in _TAKEN_RECORDS or names.field in _TAKEN_FIELDS:
+    if names.record in TAKEN_RECORDS or names.field in _TAKEN_FIELDS:
         raise ScaffoldError(f"--record: {record} is the name of something else in an application; choose another one")
     return names
+
+
+def record_field(record: str) -> str:
+    """The name of one object in Python: `OrderItem` is `order_item`."""
+    return _CAPITAL.sub("_", record).lower()
 
 
 def singular_of(name: str) -> str | None:

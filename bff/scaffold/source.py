@@ -2,33 +2,23 @@
 
 import json
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bff.scaffold import edits
+from bff.scaffold.code import Call, call, line
 from bff.scaffold.files import APP, ByHand, Insertion, Written, add, binds, check_is_app, class_has
 from bff.scaffold.names import ScaffoldError, SourceNames, source_names
 from bff.scaffold.render import rendered
+from bff.scaffold.samples import FIRST_IDS, MISSING_ID
 from bff.upstream.conventions.keys import camel
 
-_QUERY = "schema/query.py"
+QUERY = "schema/query.py"
 _DEMO = "datasources/demo/__init__.py"
 _REST = "datasources/demo/rest.py"
 _CONFTEST = "tests/conftest.py"
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+\Z", re.ASCII)
-
-_FIRST_IDS = {
-    "int": ("1", "2", "3"),
-    "str": ("a-1", "a-2", "a-3"),
-    "UUID": (
-        "7f2c1a52-5d3e-4f6b-9a1c-0d4e8b7a6c01",
-        "7f2c1a52-5d3e-4f6b-9a1c-0d4e8b7a6c02",
-        "7f2c1a52-5d3e-4f6b-9a1c-0d4e8b7a6c03",
-    ),
-}
-"""The ids of a demo service's records, by the type of the record's id."""
-
-_MISSING_ID = {"int": "99", "str": "z-9", "UUID": "7f2c1a52-5d3e-4f6b-9a1c-0d4e8b7a6c99"}
-"""An id that no record of the demo service has."""
 
 
 def new_source(
@@ -58,31 +48,61 @@ def new_source(
         f"datasources/{name}.py": rendered("source/datasource.py", values),
         f"schema/types/{names.field}.py": rendered("source/type.py", values),
     }
-    insertions = _in_graph(folder, names)
+    fields = (
+        QueryField(names.field, f"{names.record} | None", "lookup", "by_id"),
+        QueryField(names.source, f"Connection[{names.record}] | None", "connection", "page"),
+    )
+    demo = {f"datasources/demo/{name}.py": rendered("source/demo.py", values)}
+    test = rendered("source/test.py", values)
+    return add_source(folder, names, files, in_graph(folder, names, fields), demo, test)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryField:
+    """A field of the root type: its name, its type, the function that makes it, and the read that loads it."""
+
+    name: str
+    type: str
+    function: str
+    read: str
+
+
+def add_source(
+    folder: Path,
+    names: SourceNames,
+    files: Mapping[str, str],
+    insertions: Sequence[Insertion],
+    demo: Mapping[str, str],
+    test: str,
+) -> Written:
+    """Write a source's files and insertions, with its demo service and its test where the application has such.
+
+    Raises:
+        ScaffoldError: a file is there already.
+        OSError: a file can't be read or written.
+    """
+    name = names.source
     # The demo service and the test are written for an application whose own are as `bff new` writes them.
     if not binds(folder / _REST, "Resource"):
         lines = (f'an application for "{name}", in what App.demo returns; or set {name.upper()}_SERVICE_URL',)
         return add(folder, files, insertions, [ByHand(_DEMO, f"Resource in {_REST}", lines)])
-    files[f"datasources/demo/{name}.py"] = rendered("source/demo.py", values)
+    files = {**files, **demo}
     if binds(folder / _CONFTEST, "app"):
-        files[f"tests/test_{name}.py"] = rendered("source/test.py", values)
+        files[f"tests/test_{name}.py"] = test
     return add(folder, files, [*insertions, _in_demo(name)])
 
 
-def _in_graph(folder: Path, names: SourceNames) -> list[Insertion]:
+def in_graph(folder: Path, names: SourceNames, fields: Sequence[QueryField]) -> list[Insertion]:
     """What is added to the application and its root type. Raises `ScaffoldError` for a field that is there already."""
     for member in (names.field, names.source):
-        if class_has(folder / _QUERY, "Query", member):
-            raise ScaffoldError(f"{names.source}: Query in {_QUERY} has a field {member} already")
+        if class_has(folder / QUERY, "Query", member):
+            raise ScaffoldError(f"{names.source}: Query in {QUERY} has a field {member} already")
     module = f"datasources.{names.source}"
     source = f"from {module} import {names.source_class}"
-    read = f"*EVERYONE, read={names.source_class}"
-    fields = (
-        *_call(f"{names.field}: {names.record} | None = lookup", f"{read}.by_id, access=Access()"),
-        *_call(f"{names.source}: Connection[{names.record}] | None = connection", f"{read}.page, access=Access()"),
-    )
+    lines = [line(f"{each.name}: {each.type} = ", _made(each, names)) for each in fields]
+    generic = {each.type.partition("[")[0] for each in fields if "[" in each.type}
     imports = [
-        *(("bff", name) for name in ("Access", "Connection", "connection", "lookup")),
+        *(("bff", name) for name in sorted({"Access", *generic, *(each.function for each in fields)})),
         (module, names.source_class),
         (f"schema.types.{names.field}", names.record),
         ("schema.variants", "EVERYONE"),
@@ -95,13 +115,17 @@ def _in_graph(folder: Path, names: SourceNames) -> list[Insertion]:
     def in_query(text: str) -> str:
         for each in imports:
             text = edits.add_import(text, *each)
-        return edits.add_to_class(text, "Query", fields)
+        return edits.add_to_class(text, "Query", [each[4:] for field in lines for each in field.splitlines()])
 
     by_hand = tuple(f"from {module} import {name}" for module, name in imports)
     return [
         Insertion(APP, in_app, (source, f"sources=(…, {names.source_class})")),
-        Insertion(_QUERY, in_query, (*by_hand, *(f"    {field}" for field in fields))),
+        Insertion(QUERY, in_query, (*by_hand, *lines)),
     ]
+
+
+def _made(field: QueryField, names: SourceNames) -> Call:
+    return call(field.function, "*EVERYONE", read=f"{names.source_class}.{field.read}", access=call("Access"))
 
 
 def _in_demo(name: str) -> Insertion:
@@ -114,14 +138,8 @@ def _in_demo(name: str) -> Insertion:
     return Insertion(_DEMO, edit, (f"from {module} import {name}", f'"{name}": {made},'))
 
 
-def _call(function: str, arguments: str) -> tuple[str, ...]:
-    """A call as lines of a class's body: one line, or three if it is too long."""
-    line = f"{function}({arguments})"
-    return (line,) if len(line) + 4 <= edits.LONGEST_LINE else (f"{function}(", f"    {arguments}", ")")
-
-
 def _values(names: SourceNames, python_type: str, path: str) -> dict[str, str]:
-    ids = _FIRST_IDS[python_type]
+    ids = FIRST_IDS[python_type]
     return {
         "source": names.source,
         "source_class": names.source_class,
@@ -136,5 +154,5 @@ def _values(names: SourceNames, python_type: str, path: str) -> dict[str, str]:
         "id_import": "from uuid import UUID\n\n" if python_type == "UUID" else "",
         "ids": "".join(f"    {each if python_type == 'int' else json.dumps(each)},\n" for each in ids),
         "last_id": ids[-1],
-        "missing_id": _MISSING_ID[python_type],
+        "missing_id": MISSING_ID[python_type],
     }

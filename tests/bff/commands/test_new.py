@@ -1,5 +1,6 @@
 """`bff new`: what it prints, and its exit codes. What it writes: tests/bff/scaffold."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from click.testing import CliRunner, Result
 
 from bff.commands.main import main
 from bff.scaffold import application, files
+from tests.support.openapi import by_offset
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +33,8 @@ def new(*arguments: str) -> Result:
         (("source", "invoices"), "schema/app.py"),
         (("source", "staff"), "--record"),
         (("variant", "kiosk"), "schema/app.py"),
+        (("source", "parts", "--openapi", "api.json"), "schema/app.py"),
+        (("source", "parts", "--openapi", "api.json", "--id", "int"), "--id"),
     ],
 )
 def test_a_refusal_is_one_line_and_exit_code_2(tmp_path: Path, arguments: tuple[str, ...], expected: str) -> None:
@@ -73,3 +77,27 @@ def test_an_sdl_that_cannot_be_written_is_said(monkeypatch: pytest.MonkeyPatch) 
     assert done.exit_code == 0
     assert "bff: app: no" in done.stderr
     assert Path("shop2/schema/app.py").is_file()
+
+
+def test_a_source_from_a_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the document doesn't tell is on standard error, one line each; then what to do next."""
+    new("shop2")
+    monkeypatch.chdir(tmp_path / "shop2")
+    root = by_offset() | {"servers": [{"url": "https://api.example.com/v1"}]}
+    Path("api.json").write_text(json.dumps(root), encoding="utf-8")
+    done = new("source", "parts", "--openapi", "api.json")
+    assert done.exit_code == 0
+    assert "wrote   datasources/parts.py\n" in done.stdout
+    assert "  part.supplierToken: is a secret, or is only written: left out\n" in done.stderr
+    assert "PARTS_SERVICE_URL=https://api.example.com/v1 bff check" in done.stdout
+
+
+@pytest.mark.parametrize("content", [None, "{", '{"openapi": "3.0.0"}'])
+def test_a_document_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None) -> None:
+    """Is one line, and nothing is written."""
+    new("shop2")
+    monkeypatch.chdir(tmp_path / "shop2")
+    if content is not None:
+        Path("api.json").write_text(content, encoding="utf-8")
+    done = new("source", "parts", "--openapi", "api.json")
+    assert (done.exit_code, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
