@@ -182,6 +182,23 @@ def test_without_a_path_of_one_object() -> None:
     assert found_in(root, "parts").by_id == f.ReadOne(Comma("ids"), None, False)
 
 
+def test_a_single_object_that_cannot_be_found_in_its_reply() -> None:
+    """Objects are read as lists of one, if several can be requested; else not by id."""
+    root = parts(parameters=[parameter("ids"), parameter("offset"), parameter("limit", "integer", default=500)])
+    root["paths"]["/parts/{id}"]["get"]["responses"] = reply({"type": "object"})
+    assert found_in(root, "parts").by_id == f.ReadOne(Comma("ids"), None, False)
+    root["paths"]["/parts"]["get"]["parameters"].pop(0)
+    assert found_in(root, "parts").by_id is None
+
+
+def test_ordinary_names_stay_as_they_are() -> None:
+    """Only names that the generated classes use for something else get a suffix."""
+    found = found_in(
+        parts({name: {"type": "string"} for name in ("type", "info", "field", "list", "count", "class")}), "parts"
+    )
+    assert [each.name for each in found.members[2:]] == ["type", "info", "field_value", "list_value", "count", "class_value"]
+
+
 def test_the_path_s_parameter_names_the_id() -> None:
     """`/users/{username}` is asked with the username: that is the id."""
     user = {
