@@ -65,9 +65,8 @@ class _Detection:
         resource = self._usable(find(self._document, self._names, path))
         replies = self._replies(resource)
         described = self._members(resource, replies)
-        is_snake = sum(each.json == each.name for each in described) > sum(
-            each.json == camel(each.name) for each in described
-        )
+        in_snake = sum(each.json == each.name for each in described)
+        is_snake = in_snake > sum(each.json == camel(each.name) for each in described)
         naming = naming_of(list(replies.query), is_snake=is_snake)
         found = self._reads(resource, replies, described, naming)
         operations = (resource.one, resource.several, *(each.operation for each in resource.below))
