@@ -116,11 +116,25 @@ def _merged(one: Schema, other: Schema, *, or_null: bool = False) -> Schema:
         is_expandable=one.is_expandable or other.is_expandable,
         format=one.format or other.format,
         enum=one.enum or other.enum,
-        properties=dict(islice({**one.properties, **other.properties, **one.properties}.items(), _MOST_PROPERTIES)),
+        properties=_both(one.properties, other.properties),
         required=one.required | other.required,
-        items=one.items if one.items is not None else other.items,
+        items=_all_of(one.items, other.items),
         node={**other.node, **one.node},
     )
+
+
+def _both(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """The properties of both. One that both have is what both say of it: often the second makes the first more precise."""
+    found = dict(one)
+    for name, node in other.items():
+        found[name] = _all_of(found.get(name), node)
+    return dict(islice(found.items(), _MOST_PROPERTIES))
+
+
+def _all_of(one: Any, other: Any) -> Any:
+    if one is None or other is None or one is other or one == other:
+        return other if one is None else one
+    return {"allOf": [one, other]}
 
 
 def _one_of(options: Sequence[Schema]) -> Schema:
