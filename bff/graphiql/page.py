@@ -40,7 +40,7 @@ _HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
     (b"cache-control", b"no-cache"),
-    (b"vary", b"Accept"),
+    (b"vary", b"Accept, Accept-Encoding"),
 )
 
 

@@ -106,7 +106,7 @@ def test_headers() -> None:
     assert headers[b"referrer-policy"] == b"no-referrer"
     assert headers[b"x-frame-options"] == b"DENY"
     assert headers[b"cache-control"] == b"no-cache"
-    assert headers[b"vary"] == b"Accept"
+    assert headers[b"vary"] == b"Accept, Accept-Encoding"
     assert headers[b"content-length"] == str(len(rendered.body)).encode()
 
 
