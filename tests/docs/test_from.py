@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -130,6 +130,17 @@ def statuses(answers: list[httpx.Response]) -> dict[int, int]:
     for answer in answers:
         found[answer.status_code] = found.get(answer.status_code, 0) + 1
     return found
+
+
+def requests_until_limited(ask: Callable[[], httpx.Response]) -> int:
+    """How many requests get a 200 until one is refused. Some come back meanwhile: more of them on a slow machine."""
+    for served in range(1000):
+        answer = ask()
+        if answer.status_code == 429:
+            assert int(answer.headers["retry-after"]) >= 1
+            return served
+        assert answer.status_code == 200
+    raise AssertionError("no request was refused")
 
 
 class TestKong:
@@ -305,9 +316,7 @@ class TestNginx:
         nginx = self.start(place)
         answer = nginx.get("/api/v1/products")
         assert '"requests";q=20;w=2' in answer.headers["ratelimit-policy"]
-        found = statuses([nginx.get("/api/v1/products") for _ in range(60)])
-        assert found[200] >= 19
-        assert found[429] >= 1
+        assert requests_until_limited(lambda: nginx.get("/api/v1/products")) >= 19
         assert nginx.get("/api/v1/orders", token(SECRET)).status_code == 200
 
     def test_one_origin_may_call(self, place: Place) -> None:
@@ -325,6 +334,22 @@ class TestNginx:
         assert statuses([nginx.get("/api/v1/users", token(SECRET)) for _ in range(15)]) == {200: 15}
         instances = nginx.gateway.settings.instances("users") or ()
         assert [each.weight for each in instances] == [3, 1]
+
+    def test_an_instance_that_fails_three_times_is_left_out(self, place: Place, own_background: Background) -> None:
+        """For half a minute, as after `max_fails=3`: more requests than those three never reach it."""
+
+        async def hang_up(exchange: Exchange) -> None:
+            raise ConnectionError
+
+        second = own_background.enter(raw_service(hang_up))
+        nginx = self.start(place, second.url)
+        for user in range(500):  # instances are chosen at random; each user has a limit of its own
+            assert nginx.get("/api/v1/users", token(SECRET, sub=f"{user}")).status_code == 200
+            if len(second.requests) == 3:
+                break
+        afterwards = [nginx.get("/api/v1/users", token(SECRET, sub=f"later-{user}")) for user in range(60)]
+        assert statuses(afterwards) == {200: 60}
+        assert len(second.requests) == 3
 
     def test_a_body_that_is_too_large_is_refused(self, place: Place) -> None:
         """Before the service is called."""
@@ -358,9 +383,8 @@ class TestTraefik:
     def test_a_burst_of_fifty(self, place: Place) -> None:
         """A hundred a minute in the long run."""
         traefik = self.start(place)
-        found = statuses([traefik.get("/api/v1/orders", token(SECRET)) for _ in range(60)])
-        assert 50 <= found[200] <= 53
-        assert found[429] >= 7
+        assert requests_until_limited(lambda: traefik.get("/api/v1/orders", token(SECRET))) >= 50
+        assert '"requests";q=50;w=30' in traefik.get("/api/v1/orders", token(SECRET, sub="2")).headers["ratelimit-policy"]
 
     def test_a_read_is_tried_three_times_and_the_breaker_opens(self, place: Place) -> None:
         """At three tenths of ten calls; then nothing is asked, for ten seconds."""
@@ -373,7 +397,7 @@ class TestTraefik:
         asked = len(traefik.lines)
         refused = traefik.get("/api/v1/orders", token(SECRET))
         assert refused.json()["code"] == "UPSTREAM_UNAVAILABLE"
-        assert 5 <= int(refused.headers["retry-after"]) <= 10
+        assert 1 <= int(refused.headers["retry-after"]) <= 10
         assert len(traefik.lines) == asked
 
     def test_the_eleventh_request_at_once_is_refused(self, place: Place, own_background: Background) -> None:
