@@ -64,12 +64,11 @@ class _Detection:
     def run(self, path: str | None) -> f.Findings:
         resource = self._usable(find(self._document, self._names, path))
         replies = self._replies(resource)
-        members_ = self._members(resource, replies)
-        in_snake = sum(each.json == each.name for each in members_)
-        in_camel = sum(each.json == camel(each.name) for each in members_)
-        is_snake = in_snake > in_camel
+        described = self._members(resource, replies)
+        in_snake = sum(each.json == each.name for each in described)
+        is_snake = in_snake > sum(each.json == camel(each.name) for each in described)
         naming = naming_of(list(replies.query), is_snake=is_snake)
-        found = self._reads(resource, replies, members_, naming)
+        found = self._reads(resource, replies, described, naming)
         operations = (resource.one, resource.several, *(each.operation for each in resource.below))
         forwards_identity = note_access(self._document, self._names.source, operations)
         variables = (f"{resource.path}/{{{resource.parameter}}}",) if resource.parameter else ()
@@ -90,7 +89,8 @@ class _Detection:
     def _reads(self, resource: Resource, replies: _Replies, found: tuple[f.Member, ...], naming: Naming) -> f.Findings:
         """The reads, and the members with those that lists add. Raises `ScaffoldError` if there is nothing to read."""
         place = None if replies.several is None else replies.several[0]
-        by_id = keys.by_id(self._document, self._schemas, resource, replies.listed, place)
+        is_one = replies.one is not None
+        by_id = keys.by_id(self._document, self._schemas, resource.path, replies.listed, place, is_one=is_one)
         pages = None if replies.listed is None else pages_of(self._schemas, replies.listed, place or "", self._notes)
         used = {"id", "ids", None if by_id is None else by_id.parameter}
         if pages is not None:

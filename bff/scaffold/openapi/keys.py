@@ -41,15 +41,25 @@ class Keys:
     parameter: str | None = None
 
 
-def by_id(document: Document, schemas: Schemas, resource: Resource, listed: Listed | None, place: str | None) -> Keys | None:
-    """How objects are read by id; None if they can't be. `place` is where the list has its items."""
+def by_id(
+    document: Document, schemas: Schemas, path: str, listed: Listed | None, place: str | None, *, is_one: bool
+) -> Keys | None:
+    """How objects are read by id; None if they can't be.
+
+    Args:
+        document: it.
+        schemas: its schemas.
+        path: of the resource.
+        listed: its list; None if it has none.
+        place: where the list has its items.
+        is_one: whether a single object can be read.
+    """
     notes = document.notes
-    is_one = resource.one is not None
     found = None if listed is None or place is None else _by_parameter(schemas, listed, notes)
     if found is not None:
         many, most, parameter = found
         return Keys(f.ReadOne(many, most, is_one), parameter)
-    if place is not None and (posted := _posted(document, schemas, resource.path, place)) is not None:
+    if place is not None and (posted := _posted(document, schemas, path, place)) is not None:
         return Keys(f.ReadOne(posted, None, is_one))
     return Keys(f.ReadOne(OneByOne())) if is_one else None
 

@@ -68,7 +68,7 @@ class MemberReader:
     def _member(self, name: str, node: object, owner: str, depth: int, *, is_required: bool) -> f.Member | None:
         schema = self._schemas.read(node)
         where = f"{snake_of(owner)}.{shown(name)}"
-        python = python_name(name) if is_harmless(name) else None
+        python = self._name(name, schema)
         if python is None:
             self._notes.add(f"{where}: its name can't be one in Python: left out")
             return None
@@ -76,13 +76,16 @@ class MemberReader:
         if schema.node.get("writeOnly") is True or is_secret:
             self._notes.add(f"{where}: is a secret, or is only written: left out")
             return None
-        is_link = schema.is_expandable or (python in self._links and _may_be_id(schema))
-        if is_link and not python.endswith("_id"):
-            python = f"{python}_id"
         type_ = self._type(schema, owner, python, where, depth)
-        if type_ is None or len(python) > LONGEST_NAME:
-            return None
-        return f.Member(python, name, type_, schema.is_nullable or not is_required)
+        return None if type_ is None else f.Member(python, name, type_, schema.is_nullable or not is_required)
+
+    def _name(self, name: str, schema: Schema) -> str | None:
+        """A member's name in Python; one with another object's id ends with `_id`."""
+        python = python_name(name) if is_harmless(name) else None
+        is_link = schema.is_expandable or (python in self._links and _may_be_id(schema))
+        if python is None or not is_link or python.endswith("_id"):
+            return python
+        return python_name(f"{python}_id")
 
     def _type(self, schema: Schema, owner: str, name: str, where: str, depth: int) -> f.Type | None:
         if schema.kind == "array":

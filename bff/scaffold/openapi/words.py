@@ -12,22 +12,10 @@ _PYTHON = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*\Z", re.ASCII)
 _WORD_ENDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _OTHER = re.compile(r"[^A-Za-z0-9]+")
 _USED = frozenset(
-    {"bool", "connection", "datetime", "enum", "field", "float", "int", "list", "lookup", "many", "msgspec", "one", "str"}
-    | {
-        "strawberry",
-        "tuple",
-        "type",
-        "self",
-        "info",
-        "cls",
-        "mro",
-        "root",
-        "is_type_of",
-        "resolve_type",
-        "resolve_reference",
-    }
+    {"bool", "cls", "datetime", "enum", "field", "float", "int", "list", "many", "msgspec", "one", "self", "str", "tuple"}
+    | {"strawberry", "is_type_of", "resolve_type", "resolve_reference"}
 )
-"""Names that the generated classes use for something else."""
+"""Names that the generated classes, or Strawberry, use for something else."""
 
 
 def shown(value: object) -> str:

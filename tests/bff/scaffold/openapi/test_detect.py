@@ -182,6 +182,23 @@ def test_without_a_path_of_one_object() -> None:
     assert found_in(root, "parts").by_id == f.ReadOne(Comma("ids"), None, False)
 
 
+def test_a_single_object_that_cannot_be_found_in_its_reply() -> None:
+    """Objects are read as lists of one, if several can be requested; else not by id."""
+    root = parts(parameters=[parameter("ids"), parameter("offset"), parameter("limit", "integer", default=500)])
+    root["paths"]["/parts/{id}"]["get"]["responses"] = reply({"type": "object"})
+    assert found_in(root, "parts").by_id == f.ReadOne(Comma("ids"), None, False)
+    root["paths"]["/parts"]["get"]["parameters"].pop(0)
+    assert found_in(root, "parts").by_id is None
+
+
+def test_ordinary_names_stay_as_they_are() -> None:
+    """Only names that the generated classes use for something else get a suffix."""
+    found = found_in(
+        parts({name: {"type": "string"} for name in ("type", "info", "field", "list", "count", "class")}), "parts"
+    )
+    assert [each.name for each in found.members[2:]] == ["type", "info", "field_value", "list_value", "count", "class_value"]
+
+
 def test_the_path_s_parameter_names_the_id() -> None:
     """`/users/{username}` is asked with the username: that is the id."""
     user = {
@@ -352,6 +369,27 @@ def test_lists_of_objects_have_a_class_in_the_singular() -> None:
     found = found_in(parts(listed), "parts")
     assert member(found, "tags").type == f.ListOf(f.Nested("PartTag", (f.Member("label", "label", f.TEXT, True),)))
     assert member(found, "shop_ids").type == f.ListOf(f.INT_ID)
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "is_exact"),
+    [
+        ({"type": "string"}, {"type": "string"}, True),
+        ({"type": "string"}, {"type": "string", "enum": ["all", "mine"]}, False),
+        ({"type": "string", "enum": ["a", "b"]}, {"type": "string", "enum": ["a"]}, True),
+        ({"type": "string", "enum": ["a", "b"]}, {"type": "string", "enum": ["a", "b", "all"]}, False),
+        ({"type": "string", "enum": ["a", "b"]}, {"type": "string"}, False),
+        ({"type": "integer"}, {"type": "string"}, False),
+        ({"type": "boolean"}, {"type": "boolean"}, True),
+        ({"type": "number"}, {"type": "number"}, False),
+    ],
+)
+def test_a_filter_is_exact_if_each_item_must_have_its_value(schema: Document, value: Document, is_exact: bool) -> None:
+    """Else the gateway would refuse the right answers: it leaves the others to the service."""
+    own = {"name": "kind", "in": "query", "schema": value}
+    found = found_in(parts({"kind": schema}, [parameter("offset"), parameter("limit"), own]), "parts")
+    assert found.pages is not None
+    assert (found.pages.exact, found.pages.filters) == ((("kind",), ()) if is_exact else ((), ("kind",)))
 
 
 def test_bracketed_parameters() -> None:

@@ -51,7 +51,7 @@ NAMES = (
         "é",
         "x" * 500,
         INJECTION,
-        "self",
+        *("self", "type", "info", "root", "copy", "is_type_of", "isTypeOf"),
         "first",
         "after",
         "A" * 60,

@@ -144,8 +144,7 @@ def test_what_is_no_document(tmp_path: Path, content: str | bytes, expected: str
 
 
 def describe_yaml() -> None:
-    """Documents in YAML, where PyYAML is installed."""
-    pytest.importorskip("yaml")
+    """Documents in YAML."""
 
     def it_is_read_as_yaml_1_2(tmp_path: Path) -> None:
         """Keys are text, `no` is no boolean, and a day is text."""
