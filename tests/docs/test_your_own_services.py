@@ -98,6 +98,7 @@ class Reader:
             assert expected in printed
         else:
             assert sorted(printed.splitlines()) == sorted(expected.splitlines()), command
+        assert done.returncode == (1 if "not asked" in expected else 0), command
 
 
 @pytest.fixture
