@@ -1,12 +1,14 @@
 """docs/from: the configurations that people come with behave as they did. Each test runs the page's own block."""
 
+import asyncio
 import json
 import os
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,18 @@ from tests.support.upstreams import Exchange, RawService, raw_service
 
 PAGES = Path(__file__).parents[2] / "docs" / "from"
 ON = {"BFF_RATE__ENABLED": "true"}
+PRODUCT = {
+    "id": 1,
+    "sku": "LAMP-1",
+    "name": "Lamp",
+    "description": "A lamp.",
+    "price": 9.5,
+    "currency": "EUR",
+    "stock": 3,
+    "category": "lamps",
+    "imageUrl": "https://img.example.com/1",
+    "updatedAt": "2026-01-01T00:00:00Z",
+}
 
 
 def configuration(page: str, **changes: str) -> str:
@@ -38,10 +52,13 @@ def configuration(page: str, **changes: str) -> str:
 
 @dataclass
 class Services:
-    """A raw service in place of all, whose status can be set."""
+    """A raw service in place of all, whose answer can be set."""
 
     raw: RawService
     status: int = 200
+    content: bytes | None = None  # in place of the request's body
+    headers: bytes = b""
+    released: asyncio.Event | None = None  # answers wait for it
 
 
 @dataclass
@@ -77,8 +94,13 @@ class Place:
 
         async def answer(exchange: Exchange) -> None:
             body = await exchange.body()
-            status = 200 if self._services is None else self._services.status
-            await exchange.send(b"HTTP/1.1 %d X\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body))
+            services = self._services
+            assert services is not None
+            if services.released is not None:
+                await services.released.wait()
+            content = body if services.content is None else services.content
+            head = b"HTTP/1.1 %d X\r\n%bcontent-length: %d\r\n\r\n" % (services.status, services.headers, len(content))
+            await exchange.send(head, content)
 
         manager: AbstractAsyncContextManager[RawService] = raw_service(answer)
         raw = self._background.enter(manager)
@@ -108,6 +130,17 @@ def statuses(answers: list[httpx.Response]) -> dict[int, int]:
     for answer in answers:
         found[answer.status_code] = found.get(answer.status_code, 0) + 1
     return found
+
+
+def requests_until_limited(ask: Callable[[], httpx.Response]) -> int:
+    """How many requests get a 200 until one is refused. Some come back meanwhile: more of them on a slow machine."""
+    for served in range(1000):
+        answer = ask()
+        if answer.status_code == 429:
+            assert int(answer.headers["retry-after"]) >= 1
+            return served
+        assert answer.status_code == 200
+    raise AssertionError("no request was refused")
 
 
 class TestKong:
@@ -260,19 +293,22 @@ class TestExpressGateway:
 
 
 class TestNginx:
-    """Paths to two services, one of which has two instances; a limit with a burst, time and size limits, another try."""
+    """Paths to three services, one with two instances; a limit with a burst, time and size limits, another try, CORS."""
 
     def start(self, place: Place, second: str = "RAW") -> Placed:
         """The page's settings, with instances of this machine."""
         return place(configuration("nginx", **{"http://users-1:3000": "RAW", "http://users-2:3000": second}))
 
     def test_paths_are_rewritten_and_a_token_is_needed(self, place: Place) -> None:
-        """For users; products are for anybody."""
+        """For users and orders; products are for anybody."""
         nginx = self.start(place)
         assert nginx.get("/api/v1/users/7").status_code == 401
+        assert nginx.get("/api/v1/orders").status_code == 401
         assert nginx.get("/api/v1/users/7", token(SECRET)).status_code == 200
         assert nginx.get("/api/v1/products/3").status_code == 200
-        assert nginx.lines == ["GET /users/7 HTTP/1.1", "GET /products/3 HTTP/1.1"]
+        assert nginx.get("/api/v1/orders?page=2", token(SECRET)).status_code == 200
+        paths = ["/users/7", "/products/3", "/orders?page=2"]
+        assert nginx.lines == [f"GET {path} HTTP/1.1" for path in paths]
         assert nginx.get("/api/v1/products", None, x_request_id="mine").headers["x-request-id"] == "mine"
 
     def test_a_burst_of_twenty_then_ten_a_second(self, place: Place) -> None:
@@ -280,9 +316,17 @@ class TestNginx:
         nginx = self.start(place)
         answer = nginx.get("/api/v1/products")
         assert '"requests";q=20;w=2' in answer.headers["ratelimit-policy"]
-        found = statuses([nginx.get("/api/v1/products") for _ in range(60)])
-        assert found[200] >= 19
-        assert found[429] >= 1
+        assert requests_until_limited(lambda: nginx.get("/api/v1/products")) >= 19
+        assert nginx.get("/api/v1/orders", token(SECRET)).status_code == 200
+
+    def test_one_origin_may_call(self, place: Place) -> None:
+        """Its preflight is answered here; no service is asked."""
+        nginx = self.start(place)
+        asked = {"access-control-request-method": "PATCH", "access-control-request-headers": "authorization"}
+        for origin, allowed in (("https://app.example.com", True), ("https://evil.example.com", False)):
+            answer = nginx.gateway.http.options(f"{nginx.gateway.url}/api/v1/users/7", headers={**asked, "origin": origin})
+            assert ("access-control-allow-origin" in answer.headers) is allowed
+        assert nginx.lines == []
 
     def test_the_next_instance_is_tried_if_one_is_gone(self, place: Place) -> None:
         """No request fails, though half of them would without another try."""
@@ -290,6 +334,22 @@ class TestNginx:
         assert statuses([nginx.get("/api/v1/users", token(SECRET)) for _ in range(15)]) == {200: 15}
         instances = nginx.gateway.settings.instances("users") or ()
         assert [each.weight for each in instances] == [3, 1]
+
+    def test_an_instance_that_fails_three_times_is_left_out(self, place: Place, own_background: Background) -> None:
+        """For half a minute, as after `max_fails=3`: more requests than those three never reach it."""
+
+        async def hang_up(exchange: Exchange) -> None:
+            raise ConnectionError
+
+        second = own_background.enter(raw_service(hang_up))
+        nginx = self.start(place, second.url)
+        for user in range(500):  # instances are chosen at random; each user has a limit of its own
+            assert nginx.get("/api/v1/users", token(SECRET, sub=f"{user}")).status_code == 200
+            if len(second.requests) == 3:
+                break
+        afterwards = [nginx.get("/api/v1/users", token(SECRET, sub=f"later-{user}")) for user in range(60)]
+        assert statuses(afterwards) == {200: 60}
+        assert len(second.requests) == 3
 
     def test_a_body_that_is_too_large_is_refused(self, place: Place) -> None:
         """Before the service is called."""
@@ -323,22 +383,47 @@ class TestTraefik:
     def test_a_burst_of_fifty(self, place: Place) -> None:
         """A hundred a minute in the long run."""
         traefik = self.start(place)
-        found = statuses([traefik.get("/api/v1/orders", token(SECRET)) for _ in range(60)])
-        assert 50 <= found[200] <= 53
-        assert found[429] >= 7
+        assert requests_until_limited(lambda: traefik.get("/api/v1/orders", token(SECRET))) >= 50
+        assert '"requests";q=50;w=30' in traefik.get("/api/v1/orders", token(SECRET, sub="2")).headers["ratelimit-policy"]
 
     def test_a_read_is_tried_three_times_and_the_breaker_opens(self, place: Place) -> None:
-        """At three tenths of ten calls; then nothing is asked."""
+        """At three tenths of ten calls; then nothing is asked, for ten seconds."""
         traefik = self.start(place)
         traefik.services.status = 503
         assert traefik.get("/api/v1/orders", token(SECRET)).status_code == 503
-        assert len(traefik.lines) >= 2
+        assert len(traefik.lines) == 3
         for _ in range(10):
             traefik.get("/api/v1/orders", token(SECRET))
         asked = len(traefik.lines)
         refused = traefik.get("/api/v1/orders", token(SECRET))
         assert refused.json()["code"] == "UPSTREAM_UNAVAILABLE"
+        assert 1 <= int(refused.headers["retry-after"]) <= 10
         assert len(traefik.lines) == asked
+
+    def test_the_eleventh_request_at_once_is_refused(self, place: Place, own_background: Background) -> None:
+        """Ten are in flight: those get their answers, and then there is room again."""
+        traefik = self.start(place)
+        released = traefik.services.released = asyncio.Event()
+        with ThreadPoolExecutor(10) as clients:
+            waiting = [clients.submit(traefik.get, "/api/v1/orders", token(SECRET)) for _ in range(10)]
+            until = time.monotonic() + 20
+            while len(traefik.lines) < 10:
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            refused = traefik.get("/api/v1/orders", token(SECRET))
+            own_background.loop.call_soon_threadsafe(released.set)
+            assert statuses([each.result() for each in waiting]) == {200: 10}
+        assert refused.status_code == 503
+        assert len(traefik.lines) == 10
+        assert traefik.get("/api/v1/orders", token(SECRET)).status_code == 200
+
+    def test_a_write_is_not_repeated(self, place: Place) -> None:
+        """The client gets the service's answer to the one attempt."""
+        traefik = self.start(place)
+        traefik.services.status = 503
+        headers = {"authorization": f"Bearer {token(SECRET)}"}
+        assert traefik.gateway.http.post(f"{traefik.gateway.url}/api/v1/orders", headers=headers).status_code == 503
+        assert traefik.lines == ["POST /orders HTTP/1.1"]
 
 
 class TestCloudflare:
@@ -348,9 +433,10 @@ class TestCloudflare:
         """The page's settings. The edge is this machine."""
         manifest = folder / "manifests" / "web.json"
         manifest.parent.mkdir()
-        operation = {"id": "t", "name": "Type", "type": "query", "body": "query Type { __typename }"}
+        bodies = {"Type": "query Type { __typename }", "Product": "query Product($id: ID!) { product(id: $id) { name } }"}
+        operations = [{"id": name, "name": name, "type": "query", "body": body} for name, body in bodies.items()]
         manifest.write_text(
-            json.dumps({"format": "apollo-persisted-query-manifest", "version": 1, "operations": [operation]})
+            json.dumps({"format": "apollo-persisted-query-manifest", "version": 1, "operations": operations})
         )
         return place(configuration("cloudflare", **{"2400:cb00::/32": "127.0.0.0/8"}))
 
@@ -368,12 +454,43 @@ class TestCloudflare:
         assert other.status_code == 200
 
     def test_trusted_documents_can_be_cached_at_the_edge(self, place: Place, tmp_path: Path) -> None:
-        """By a short URL, with a validator; an answer for a user is not public."""
+        """By a short URL, as long as the service allows, with a validator; an answer for a user is not public."""
+        edge = self.start(place, tmp_path)
+        edge.services.content = json.dumps(PRODUCT).encode()
+        edge.services.headers = b"content-type: application/json\r\ncache-control: public, max-age=60\r\n"
+        answer = edge.get("/web/api/Product?id=1")
+        assert answer.json() == {"data": {"product": {"name": "Lamp"}}}
+        directives = answer.headers["cache-control"].split(", ")
+        assert "public" in directives
+        (lifetime,) = (int(each.removeprefix("max-age=")) for each in directives if each.startswith("max-age="))
+        assert 1 <= lifetime <= 60
+        named = {each.lower() for each in answer.headers["vary"].split(", ")}
+        assert named == {"accept", "accept-encoding", "authorization", "x-api-key"}
+        other = edge.get("/web/api/Product?id=1", None, accept="application/graphql-response+json")
+        assert (other.headers["content-type"], other.content) == (answer.headers["content-type"], answer.content)
+        refused = edge.get("/web/api/Product?id=1", None, accept="text/html")
+        assert (refused.status_code, refused.headers["cache-control"]) == (406, "no-store")
+        fresh = edge.get("/web/api/Product?id=1", None, if_none_match=answer.headers["etag"])
+        assert (fresh.status_code, fresh.content) == (304, b"")
+        assert "public" not in edge.get("/web/api/Product?id=1", token(SECRET)).headers["cache-control"]
+
+    def test_what_a_service_does_not_allow_is_not_cached(self, place: Place, tmp_path: Path) -> None:
+        """Nor what came from no service."""
         edge = self.start(place, tmp_path)
         answer = edge.get("/web/api/Type")
         assert answer.json() == {"data": {"__typename": "Query"}}
-        assert "public" not in edge.get("/web/api/Type", token(SECRET)).headers["cache-control"]
-        assert "Accept-Encoding" in answer.headers["vary"]
+        assert answer.headers["cache-control"] == "no-store"
+        edge.services.status = 500
+        assert edge.get("/web/api/Product?id=1").headers["cache-control"] == "no-store"
+
+    def test_cf_connecting_ip_is_not_read(self, place: Place, tmp_path: Path) -> None:
+        """It can't get anybody a new count."""
+        edge = self.start(place, tmp_path)
+
+        def ask(number: int) -> httpx.Response:
+            return edge.gateway.post("web", {"query": "{ __typename }"}, headers={"cf-connecting-ip": f"192.0.2.{number}"})
+
+        assert statuses([ask(number) for number in range(103)]) == {200: 100, 429: 3}
 
 
 class TestApolloServer:

@@ -20,7 +20,7 @@ from tests.support.gateways import free_port
 from tests.support.issuers import jwk
 from tests.support.processes import bff
 from tests.support.services import running_app
-from tests.support.workshop import Workshop
+from tests.support.workshop import Workshop, uuid
 
 PAGE = (Path(__file__).parents[2] / "docs" / "your-own-services.md").read_text(encoding="utf-8")
 ROOT = Path(__file__).parents[2]
@@ -50,9 +50,10 @@ class Reader:
     folder: Path
     inventory: str
     port: int
+    asked: list[str]  # what the inventory was asked for, so far
     environment: dict[str, str]
     opened: ExitStack = field(default_factory=ExitStack)
-    commands: int = 0
+    calls: dict[str, list[str]] = field(default_factory=dict)  # what each command made the inventory do
 
     def placed(self, text: str) -> str:
         """The text with the addresses of this machine."""
@@ -75,7 +76,7 @@ class Reader:
 
     def run(self, command: str, expected: str) -> None:
         """Run a command, which prints what the page shows below it."""
-        self.commands += 1
+        before = len(self.asked)
         if command == "bff serve":
             serve = self.opened.enter_context(
                 bff(self.folder, "serve", "--port", str(self.port), "--host", "127.0.0.1", environment=self.environment)
@@ -91,11 +92,13 @@ class Reader:
             check=False,
             timeout=120,
         )
+        self.calls[command] = sorted(self.asked[before:])
         printed = (done.stdout + done.stderr).strip()
         if "pytest" in command:
             assert expected in printed
         else:
             assert sorted(printed.splitlines()) == sorted(expected.splitlines()), command
+        assert done.returncode == (1 if "not asked" in expected else 0), command
 
 
 @pytest.fixture
@@ -116,13 +119,18 @@ def reader(tmp_path: Path, own_background: Background) -> Iterator[Reader]:
         "BFF_AUTH__ISSUERS__COGNITO__JWKS_URL": f"{inventory}/jwks",
         "STAFF_TOKEN": token("staff"),
     }
-    made = Reader(folder, inventory, free_port(), environment)
+    made = Reader(folder, inventory, free_port(), workshop.asked, environment)
     with made.opened:
         yield made
 
 
 def test_the_page_leads_to_its_end(reader: Reader) -> None:
-    """From nothing: every file, every command, and what each prints."""
+    """From nothing: every file, every command, what each prints, and the calls that a page of parts takes."""
     for language, text in _BLOCK.findall(PAGE):
         reader.follow(language, text)
-    assert reader.commands >= 12
+    assert len(reader.calls) >= 12
+    (of_the_list,) = (calls for command, calls in reader.calls.items() if "curl" in command and "inStock" in command)
+    assert of_the_list == [f"/v2/makers/{uuid(1, number)}" for number in (1, 2, 3)] + ["/v2/parts?limit=3&offset=0"]
+    (without_id,) = (calls for command, calls in reader.calls.items() if "part(id: 7)" in command)
+    (signed_out,) = (calls for command, calls in reader.calls.items() if "parts { totalCount }" in command)
+    assert without_id == signed_out == []
