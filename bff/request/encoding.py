@@ -20,6 +20,7 @@ _ALWAYS = (
     (b"vary", b"Accept, Accept-Encoding, Authorization, X-API-Key"),
     (b"x-content-type-options", b"nosniff"),
 )
+_PUBLIC = b"public"
 _OF_THE_BODY = frozenset({b"content-type", b"content-length"})
 _LEAST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**64 - 1
 """The range of integers that orjson accepts."""
@@ -42,7 +43,11 @@ def encode(exchange: Exchange, response: Response | EncodedResponse) -> EncodedR
             headers = tuple(each for each in headers if each[0] not in _OF_THE_BODY)
             status, body, etag = 304, b"", known
         headers = (*headers, (b"etag", etag))
-    headers = (*headers, *response.headers, *exchange.ledger.headers(), *exchange.endpoint.vary)
+        # A shared cache would show one client's counts to others.
+        counts = () if response.cache_control.startswith(_PUBLIC) else exchange.ledger.headers()
+    else:
+        counts = exchange.ledger.headers()
+    headers = (*headers, *response.headers, *counts, *exchange.endpoint.vary)
     if exchange.returned:
         headers += exchange.returned.headers()
     return EncodedResponse(status, headers, body, response.codes, response.outcome, response.operation)
@@ -135,7 +140,7 @@ def cache_control_of(freshness: Freshness, *, is_private: bool) -> bytes:
     """
     if not freshness.may_keep or freshness.left_s == inf:
         return NO_STORE
-    scope = b"private" if is_private or not freshness.is_shared else b"public"
+    scope = b"private" if is_private or not freshness.is_shared else _PUBLIC
     seconds = int(freshness.left_s)
     return b"%s, max-age=%d" % (scope, seconds) if seconds > 0 else b"%s, no-cache" % scope
 

@@ -152,3 +152,16 @@ def test_requests_are_counted_by_consumer(start_gateway: StartGateway) -> None:
     assert metric(gateway, 'bff_requests_total{consumer="partner",outcome="ok",variant="web"}') == 3
     assert metric(gateway, 'bff_requests_total{outcome="ok",variant="web"}') == 1
     assert metric(gateway, 'bff_requests_total{outcome="refused",variant="web"}') == 1
+
+
+def test_what_shared_caches_may_keep_has_no_counts(start_gateway: StartGateway) -> None:
+    """They are those of the client that asked first."""
+    gateway = start_gateway(**MANY)
+    url, query = f"{gateway.url}/web/graphql", "{ product(id: 1) { name } }"
+    got = gateway.http.get(url, params={"query": query})
+    assert got.headers["cache-control"].startswith("public")
+    assert "ratelimit" not in got.headers
+    assert "ratelimit" in gateway.http.post(url, json={"query": query}).headers
+    own = gateway.http.get(url, params={"query": query}, headers=token("1"))
+    assert own.headers["cache-control"].startswith("private")
+    assert "ratelimit" in own.headers
