@@ -96,7 +96,7 @@ def test_a_client_that_does_not_read_stops_the_service(start: Any) -> None:  # n
     with connected(routed.url, small=True) as connection:
         connection.sendall(GET)
         sink.begun.wait(30)
-        assert standstill(lambda: sink.sent_bytes) < 20 * MIB
+        assert standstill(lambda: sink.sent_bytes) < LARGE // 2
         assert resident_bytes() - before < MOST_GROWTH
     assert sink.closed.wait(30)
 
@@ -134,7 +134,7 @@ def test_a_service_that_does_not_read_stops_the_client(start: Any) -> None:  # n
             except BlockingIOError:
                 return taken
 
-        assert standstill(send_more) < 40 * MIB
+        assert standstill(send_more) < LARGE // 2  # what the kernel holds in four sockets
         assert resident_bytes() - before < MOST_GROWTH
     sink.may_read.set()
     assert sink.closed.wait(30)
